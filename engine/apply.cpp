@@ -1,0 +1,173 @@
+#include "engine/apply.h"
+
+#include "engine/preflight.h"
+
+namespace karma {
+
+Series* Applier::touch(std::string_view name) {
+    Series* const series = engine_.find_mutable(name);
+    if (series == nullptr || series->last_lsn() >= event_.lsn) {
+        return nullptr;
+    }
+    series->set_last_lsn(event_.lsn);
+    return series;
+}
+
+Series* Applier::touch_or_create(std::string_view name) {
+    if (engine_.find_mutable(name) == nullptr) {
+        std::string key(name);
+        auto created = std::make_unique<Series>(key, engine_.hash_seed_);
+        engine_.series_.emplace(std::move(key), std::move(created));
+        engine_.catalog_lsn_ = event_.lsn;
+    }
+    return touch(name);
+}
+
+Reply Applier::operator()(const mutation::CreateSeries& m) {
+    touch_or_create(m.series);
+    return reply::Ok{};
+}
+
+Reply Applier::operator()(const mutation::DropSeries& m) {
+    if (touch(m.series) != nullptr) {
+        engine_.series_.erase(engine_.series_.find(m.series));
+        engine_.catalog_lsn_ = event_.lsn;
+    }
+    return reply::Ok{};
+}
+
+Reply Applier::operator()(const mutation::Increment& m) {
+    if (Series* const series = touch_or_create(m.series)) {
+        series->add(m.key, m.day, m.value);
+    }
+    return reply::Number{m.value};
+}
+
+Reply Applier::operator()(const mutation::Decrement& m) {
+    if (Series* const series = touch_or_create(m.series)) {
+        series->subtract(m.key, m.day, m.value);
+    }
+    return reply::Number{m.value};
+}
+
+Reply Applier::operator()(const mutation::BatchAdd& m) {
+    Uint128 total = 0;
+    if (Series* const series = touch_or_create(m.series)) {
+        for (const mutation::Item& item : m.items) {
+            series->add(item.key, item.day, item.value);
+            total += item.value;
+        }
+    }
+    return reply::Added{m.items.size(), total};
+}
+
+Reply Applier::operator()(const mutation::BatchSet& m) {
+    if (m.items.empty()) {
+        touch(m.series);  // nothing to set creates no series
+        return reply::WasSet{0};
+    }
+    if (Series* const series = touch_or_create(m.series)) {
+        if (!certainly_fits(series, m.items)) {
+            // The end result fits, but a total on the way might not: take away first what goes.
+            for (const mutation::Item& item : m.items) {
+                series->set(item.key, item.day, 0);
+            }
+        }
+        for (const mutation::Item& item : m.items) {
+            series->set(item.key, item.day, item.value);
+        }
+    }
+    return reply::WasSet{m.items.size()};
+}
+
+Reply Applier::operator()(const mutation::ResetCounter& m) {
+    if (Series* const series = touch_or_create(m.series)) {
+        series->erase(m.key, DayRange{});
+    }
+    return reply::Ok{};
+}
+
+Reply Applier::operator()(const mutation::ResetSeries& m) {
+    if (Series* const series = touch_or_create(m.series)) {
+        series->erase(DayRange{});
+    }
+    return reply::Ok{};
+}
+
+Reply Applier::operator()(const mutation::BatchReset& m) {
+    reply::BatchResetDone done;
+    if (Series* const series = touch(m.series)) {
+        for (const std::uint64_t key : m.keys) {
+            ++(series->erase(key, DayRange{}) ? done.reset : done.missing);
+        }
+    }
+    return done;
+}
+
+Reply Applier::operator()(const mutation::DeleteCounterRange& m) {
+    if (Series* const series = touch_or_create(m.series)) {
+        series->erase(m.key, m.range);
+    }
+    return reply::Deleted{};
+}
+
+Reply Applier::operator()(const mutation::DeleteSeriesRange& m) {
+    if (Series* const series = touch_or_create(m.series)) {
+        series->erase(m.range);
+    }
+    return reply::Deleted{};
+}
+
+Reply Applier::operator()(const mutation::BatchDeleteRange& m) {
+    reply::BatchDeleted done;
+    if (Series* const series = touch(m.series)) {
+        for (const std::uint64_t key : m.keys) {
+            if (series->find(key) == nullptr) {
+                ++done.missing;
+            } else if (series->erase(key, m.range)) {
+                ++done.deleted;
+            }
+        }
+    }
+    return done;
+}
+
+Reply Applier::operator()(const mutation::DeleteBefore& m) {
+    if (Series* const series = touch(m.series)) {
+        if (m.before > 0) {
+            series->erase(DayRange{0, m.before - 1});
+        }
+        series->drop_empty_keys();
+    }
+    return reply::Ok{};
+}
+
+Reply Applier::operator()(const mutation::CompactSeries& m) {
+    if (Series* const series = touch(m.series)) {
+        series->drop_empty_keys();
+    }
+    return reply::Ok{};
+}
+
+Reply Applier::operator()(const mutation::CompactAll&) {
+    for (const auto& [name, series] : engine_.series_) {
+        if (series->last_lsn() < event_.lsn) {
+            series->set_last_lsn(event_.lsn);
+            series->drop_empty_keys();
+        }
+    }
+    return reply::Ok{};
+}
+
+Reply Applier::operator()(const mutation::SaveCheckpoint& m) {
+    const auto text = [](const std::optional<std::string_view>& view) {
+        return view ? std::optional<std::string>(*view) : std::nullopt;
+    };
+    reply::Checkpoint checkpoint{std::string(m.source), text(m.offset), text(m.event_id),
+                                 event_.time_ms / 1000};
+    engine_.checkpoints_.insert_or_assign(checkpoint.source, checkpoint);
+    engine_.checkpoints_lsn_ = event_.lsn;
+    return checkpoint;
+}
+
+}  // namespace karma

@@ -1,0 +1,40 @@
+#pragma once
+
+#include "engine/engine.h"
+
+namespace karma {
+
+/// Applies the facts of one event to the state of an engine and says what its request is answered with. Live
+/// requests, restarts and followers all come through here.
+class Applier {
+public:
+    Applier(Engine& engine, const Event& event) : engine_(engine), event_(event) {}
+
+    Reply operator()(const mutation::CreateSeries& m);
+    Reply operator()(const mutation::DropSeries& m);
+    Reply operator()(const mutation::Increment& m);
+    Reply operator()(const mutation::Decrement& m);
+    Reply operator()(const mutation::BatchAdd& m);
+    Reply operator()(const mutation::BatchSet& m);
+    Reply operator()(const mutation::ResetCounter& m);
+    Reply operator()(const mutation::ResetSeries& m);
+    Reply operator()(const mutation::BatchReset& m);
+    Reply operator()(const mutation::DeleteCounterRange& m);
+    Reply operator()(const mutation::DeleteSeriesRange& m);
+    Reply operator()(const mutation::BatchDeleteRange& m);
+    Reply operator()(const mutation::DeleteBefore& m);
+    Reply operator()(const mutation::CompactSeries& m);
+    Reply operator()(const mutation::CompactAll& m);
+    Reply operator()(const mutation::SaveCheckpoint& m);
+
+private:
+    /// The series, marked as touched by this event; null when it is not there or holds the event already.
+    Series* touch(std::string_view name);
+    /// The same, created when it is missing.
+    Series* touch_or_create(std::string_view name);
+
+    Engine& engine_;
+    const Event& event_;
+};
+
+}  // namespace karma

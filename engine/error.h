@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace karma {
+
+/// Why a request was refused: the error codes of protocol v2.
+enum class ErrorCode : std::uint8_t {
+    invalid_json,
+    unsupported_protocol,
+    unknown_command,
+    validation_error,
+    not_found,
+    unauthorized,
+    forbidden,
+    request_too_large,
+    response_too_large,
+    query_timeout,
+    idempotency_conflict,
+    replication_gap,
+    replication_error,
+    internal_error,
+};
+
+/// The code as it is written on the wire.
+std::string_view error_code_name(ErrorCode code) noexcept;
+
+/// A refused request: nothing was changed. `message` is a sentence for a person.
+struct Error {
+    ErrorCode code = ErrorCode::internal_error;
+    std::string message;
+};
+
+/// Thrown where a request is refused below the place that answers it.
+class RequestError : public std::runtime_error {
+public:
+    RequestError(ErrorCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
+
+    ErrorCode code() const noexcept { return code_; }
+
+private:
+    ErrorCode code_;
+};
+
+/// Stored bytes that cannot be what was written: the message says which and where.
+class CorruptionError : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
+
+}  // namespace karma

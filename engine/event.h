@@ -1,0 +1,18 @@
+#pragma once
+
+#include <cstdint>
+
+#include "engine/mutation.h"
+#include "engine/number.h"
+
+namespace karma {
+
+/// A fact: an accepted mutation with its place in the log and its time. Applying the events of a log in order
+/// gives the same state wherever and whenever it is done.
+struct Event {
+    Lsn lsn = 0;
+    std::int64_t time_ms = 0;  // Unix time at which it was accepted
+    Mutation body;             // all days resolved
+};
+
+}  // namespace karma

@@ -1,0 +1,482 @@
+#include "engine/event_codec.h"
+
+#include <limits>
+#include <optional>
+#include <type_traits>
+#include <zlib.h>
+
+#include <msgpack.hpp>
+
+#include "engine/error.h"
+
+namespace karma {
+namespace {
+
+constexpr std::uint32_t group_version = 1;
+
+/// The number that names the kind of an event in the log: never reused, never changed.
+enum class Kind : std::uint8_t {
+    create_series = 1,
+    drop_series = 2,
+    increment = 3,
+    decrement = 4,
+    batch_add = 5,
+    batch_set = 6,
+    reset_counter = 7,
+    reset_series = 8,
+    batch_reset = 9,
+    delete_counter_range = 10,
+    delete_series_range = 11,
+    batch_delete_range = 12,
+    delete_before = 13,
+    compact_series = 14,
+    compact_all = 15,
+    save_checkpoint = 16,
+};
+
+/// What msgpack::packer writes to.
+struct Appender {
+    std::string& out;
+    void write(const char* data, std::size_t size) { out.append(data, size); }
+};
+
+std::uint32_t checksum(std::string_view bytes) noexcept {
+    const uLong seed = crc32(0L, Z_NULL, 0);
+    return static_cast<std::uint32_t>(
+        crc32_z(seed, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
+}
+
+/// Writes the facts of one event: an array of its kind, the milliseconds since the group's first event, and
+/// what the kind needs. Series are numbers into the group's list, days are relative to the group's base day.
+class Encoder {
+public:
+    Encoder(std::string& out, std::int64_t delta_ms, Day base_day, std::uint32_t series)
+        : appender_{out}, packer_(appender_), delta_ms_(delta_ms), base_day_(base_day), series_(series) {}
+
+    void operator()(const mutation::CreateSeries&) { begin(Kind::create_series, 1); }
+    void operator()(const mutation::DropSeries&) { begin(Kind::drop_series, 1); }
+    void operator()(const mutation::Increment& m) {
+        begin(Kind::increment, 4);
+        point(m.key, m.day, m.value);
+    }
+    void operator()(const mutation::Decrement& m) {
+        begin(Kind::decrement, 4);
+        point(m.key, m.day, m.value);
+    }
+    void operator()(const mutation::BatchAdd& m) {
+        begin(Kind::batch_add, 2);
+        items(m.items);
+    }
+    void operator()(const mutation::BatchSet& m) {
+        begin(Kind::batch_set, 2);
+        items(m.items);
+    }
+    void operator()(const mutation::ResetCounter& m) {
+        begin(Kind::reset_counter, 2);
+        packer_.pack(m.key);
+    }
+    void operator()(const mutation::ResetSeries&) { begin(Kind::reset_series, 1); }
+    void operator()(const mutation::BatchReset& m) {
+        begin(Kind::batch_reset, 2);
+        keys(m.keys);
+    }
+    void operator()(const mutation::DeleteCounterRange& m) {
+        begin(Kind::delete_counter_range, 4);
+        packer_.pack(m.key);
+        range(m.range);
+    }
+    void operator()(const mutation::DeleteSeriesRange& m) {
+        begin(Kind::delete_series_range, 3);
+        range(m.range);
+    }
+    void operator()(const mutation::BatchDeleteRange& m) {
+        begin(Kind::batch_delete_range, 4);
+        keys(m.keys);
+        range(m.range);
+    }
+    void operator()(const mutation::DeleteBefore& m) {
+        begin(Kind::delete_before, 2);
+        day(m.before);
+    }
+    void operator()(const mutation::CompactSeries&) { begin(Kind::compact_series, 1); }
+    void operator()(const mutation::CompactAll&) { head(Kind::compact_all, 0); }
+    void operator()(const mutation::SaveCheckpoint& m) {
+        head(Kind::save_checkpoint, 3);
+        packer_.pack(m.source);
+        packer_.pack(m.offset);
+        packer_.pack(m.event_id);
+    }
+
+private:
+    void head(Kind kind, std::uint32_t fields) {
+        packer_.pack_array(fields + 2);
+        packer_.pack(static_cast<std::uint8_t>(kind));
+        packer_.pack(delta_ms_);
+    }
+    void begin(Kind kind, std::uint32_t fields) {
+        head(kind, fields);
+        packer_.pack(series_);
+    }
+    void day(Day day) { packer_.pack(static_cast<std::int32_t>(day) - static_cast<std::int32_t>(base_day_)); }
+    void point(std::uint64_t key, Day at, std::uint64_t value) {
+        packer_.pack(key);
+        day(at);
+        packer_.pack(value);
+    }
+    void range(DayRange range) {
+        day(range.from);
+        day(range.to);
+    }
+    void items(std::span<const mutation::Item> items) {
+        packer_.pack_array(static_cast<std::uint32_t>(items.size() * 3));
+        for (const mutation::Item& item : items) {
+            point(item.key, item.day, item.value);
+        }
+    }
+    void keys(std::span<const std::uint64_t> keys) {
+        packer_.pack_array(static_cast<std::uint32_t>(keys.size()));
+        for (const std::uint64_t key : keys) {
+            packer_.pack(key);
+        }
+    }
+
+    Appender appender_;
+    msgpack::packer<Appender> packer_;
+    std::int64_t delta_ms_;
+    Day base_day_;
+    std::uint32_t series_;
+};
+
+[[noreturn]] void malformed(const std::string& what) { throw CorruptionError(what); }
+
+/// The elements of a MessagePack array, taken one after the other.
+class Fields {
+public:
+    explicit Fields(const msgpack::object& object) {
+        if (object.type != msgpack::type::ARRAY) {
+            malformed("not an array");
+        }
+        next_ = object.via.array.ptr;
+        end_ = next_ + object.via.array.size;
+    }
+
+    std::size_t left() const noexcept { return static_cast<std::size_t>(end_ - next_); }
+
+    const msgpack::object& take() {
+        if (next_ == end_) {
+            malformed("too few fields");
+        }
+        return *next_++;
+    }
+
+    std::uint64_t number() {
+        const msgpack::object& object = take();
+        if (object.type != msgpack::type::POSITIVE_INTEGER) {
+            malformed("a field is not an unsigned number");
+        }
+        return object.via.u64;
+    }
+
+    std::int64_t signed_number() {
+        const msgpack::object& object = take();
+        if (object.type == msgpack::type::NEGATIVE_INTEGER) {
+            return object.via.i64;
+        }
+        if (object.type != msgpack::type::POSITIVE_INTEGER ||
+            object.via.u64 > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
+            malformed("a field is not a number");
+        }
+        return static_cast<std::int64_t>(object.via.u64);
+    }
+
+    std::string_view text() {
+        const msgpack::object& object = take();
+        if (object.type != msgpack::type::STR) {
+            malformed("a field is not a string");
+        }
+        return {object.via.str.ptr, object.via.str.size};
+    }
+
+    std::optional<std::string_view> optional_text() {
+        if (next_ != end_ && next_->type == msgpack::type::NIL) {
+            ++next_;
+            return std::nullopt;
+        }
+        return text();
+    }
+
+    void done() const {
+        if (next_ != end_) {
+            malformed("too many fields");
+        }
+    }
+
+private:
+    const msgpack::object* next_;
+    const msgpack::object* end_;
+};
+
+/// Reads the events of one group.
+class Decoder {
+public:
+    Decoder(std::vector<std::string_view> names, Day base_day)
+        : names_(std::move(names)), base_day_(base_day) {}
+
+    /// The facts of an event, of which the kind and the time have been taken.
+    Mutation body(Kind kind, Fields& fields) {
+        using namespace mutation;
+        if (kind == Kind::compact_all) {
+            return CompactAll{};
+        }
+        if (kind == Kind::save_checkpoint) {
+            SaveCheckpoint m;
+            m.source = fields.text();
+            m.offset = fields.optional_text();
+            m.event_id = fields.optional_text();
+            return m;
+        }
+        const std::string_view series = series_name(fields.number());
+        switch (kind) {
+            case Kind::create_series: return CreateSeries{series};
+            case Kind::drop_series: return DropSeries{series};
+            case Kind::increment: return with_point<Increment>(series, fields);
+            case Kind::decrement: return with_point<Decrement>(series, fields);
+            case Kind::batch_add: return BatchAdd{series, items(fields)};
+            case Kind::batch_set: return BatchSet{series, items(fields)};
+            case Kind::reset_counter: return ResetCounter{series, fields.number()};
+            case Kind::reset_series: return ResetSeries{series};
+            case Kind::batch_reset: return BatchReset{series, keys(fields)};
+            case Kind::delete_counter_range: {
+                const std::uint64_t key = fields.number();
+                return DeleteCounterRange{series, key, range(fields)};
+            }
+            case Kind::delete_series_range: return DeleteSeriesRange{series, range(fields)};
+            case Kind::batch_delete_range: {
+                const auto taken = keys(fields);
+                return BatchDeleteRange{series, taken, range(fields)};
+            }
+            case Kind::delete_before: return DeleteBefore{series, day(fields)};
+            case Kind::compact_series: return CompactSeries{series};
+            default: malformed("unknown kind of event " + std::to_string(static_cast<unsigned>(kind)));
+        }
+    }
+
+private:
+    std::string_view series_name(std::uint64_t number) const {
+        if (number >= names_.size()) {
+            malformed("series number " + std::to_string(number) + " is not in the group's list");
+        }
+        return names_[number];
+    }
+
+    Day day(Fields& fields) const {
+        const std::int64_t delta = fields.signed_number();
+        if (delta < -std::int64_t{max_day} || delta > std::int64_t{max_day}) {
+            malformed("a day is outside the calendar");
+        }
+        const std::int64_t number = std::int64_t{base_day_} + delta;
+        if (number < 0 || number > std::int64_t{max_day}) {
+            malformed("a day is outside the calendar");
+        }
+        return static_cast<Day>(number);
+    }
+
+    DayRange range(Fields& fields) const {
+        const Day from = day(fields);
+        return {from, day(fields)};
+    }
+
+    template <typename Body>
+    Body with_point(std::string_view series, Fields& fields) const {
+        const std::uint64_t key = fields.number();
+        const Day at = day(fields);
+        return {series, key, at, fields.number()};
+    }
+
+    std::span<const mutation::Item> items(Fields& fields) {
+        Fields list(fields.take());
+        items_.clear();
+        while (list.left() != 0) {
+            const std::uint64_t key = list.number();
+            const Day at = day(list);
+            items_.push_back({key, at, list.number()});
+        }
+        return items_;
+    }
+
+    std::span<const std::uint64_t> keys(Fields& fields) {
+        Fields list(fields.take());
+        keys_.clear();
+        while (list.left() != 0) {
+            keys_.push_back(list.number());
+        }
+        return keys_;
+    }
+
+    std::vector<std::string_view> names_;
+    Day base_day_;
+    std::vector<mutation::Item> items_;
+    std::vector<std::uint64_t> keys_;
+};
+
+/// Strings and binaries stay where they are instead of being copied.
+bool borrow(msgpack::type::object_type, std::size_t, void*) { return true; }
+
+/// The payload of a group, its checksum proven.
+std::string_view checked_payload(std::string_view value) {
+    const msgpack::object_handle handle = msgpack::unpack(value.data(), value.size(), borrow);
+    Fields envelope(handle.get());
+    const std::uint64_t version = envelope.number();
+    if (version != group_version) {
+        malformed("written in version " + std::to_string(version) +
+                  " of the format, this program reads version " + std::to_string(group_version));
+    }
+    const std::uint64_t expected = envelope.number();
+    const msgpack::object& payload = envelope.take();
+    envelope.done();
+    if (payload.type != msgpack::type::BIN) {
+        malformed("the payload is not binary");
+    }
+    const std::string_view bytes(payload.via.bin.ptr, payload.via.bin.size);
+    if (checksum(bytes) != expected) {
+        malformed("the checksum does not match");
+    }
+    return bytes;
+}
+
+void read_payload(std::string_view payload, EventGroupInfo& info,
+                  const std::function<void(const Event&)>& visit) {
+    const msgpack::object_handle handle = msgpack::unpack(payload.data(), payload.size(), borrow);
+    Fields head(handle.get());
+    info.first_lsn = head.number();
+    const std::int64_t base_time_ms = head.signed_number();
+    const std::uint64_t base_day = head.number();
+    if (base_day > max_day) {
+        malformed("the base day is outside the calendar");
+    }
+    std::vector<std::string_view> names;
+    for (Fields list(head.take()); list.left() != 0;) {
+        names.push_back(list.text());
+    }
+    Decoder decoder(std::move(names), static_cast<Day>(base_day));
+    Fields events(head.take());
+    head.done();
+    info.count = static_cast<std::uint32_t>(events.left());
+    for (Event event{info.first_lsn, 0, {}}; events.left() != 0; ++event.lsn) {
+        Fields fields(events.take());
+        const std::uint64_t kind = fields.number();
+        event.time_ms = base_time_ms + fields.signed_number();
+        event.body = decoder.body(kind <= 0xFF ? static_cast<Kind>(kind) : Kind{}, fields);
+        fields.done();
+        visit(event);
+    }
+}
+
+std::string_view series_of(const Mutation& body) noexcept {
+    return std::visit(
+        [](const auto& m) -> std::string_view {
+            if constexpr (requires { m.series; }) {
+                return m.series;
+            } else {
+                return {};
+            }
+        },
+        body);
+}
+
+/// The day that most days of an event are near to.
+Day reference_day(const Mutation& body) noexcept {
+    return std::visit(
+        [](const auto& m) -> Day {
+            if constexpr (requires { m.day; }) {
+                return m.day;
+            } else if constexpr (requires { m.items; }) {
+                return m.items.empty() ? 0 : m.items.front().day;
+            } else if constexpr (requires { m.range; }) {
+                return m.range.from;
+            } else {
+                return 0;
+            }
+        },
+        body);
+}
+
+}  // namespace
+
+std::uint32_t EventGroupBuilder::series_number(std::string_view name) {
+    if (last_number_ < names_.size() && names_[last_number_] == name) {
+        return last_number_;
+    }
+    if (const auto found = numbers_.find(name); found != numbers_.end()) {
+        last_number_ = found->second;
+    } else {
+        last_number_ = static_cast<std::uint32_t>(names_.size());
+        names_.emplace_back(name);
+        numbers_.emplace(name, last_number_);
+    }
+    return last_number_;
+}
+
+void EventGroupBuilder::add(const Event& event) {
+    if (count_ == 0) {
+        first_lsn_ = event.lsn;
+        base_time_ms_ = event.time_ms;
+        base_day_ = reference_day(event.body);
+    }
+    const std::string_view series = series_of(event.body);
+    const std::uint32_t number = series.empty() ? 0 : series_number(series);
+    std::visit(Encoder(events_, event.time_ms - base_time_ms_, base_day_, number), event.body);
+    ++count_;
+}
+
+void EventGroupBuilder::finish(std::string& out) {
+    std::string head;
+    {
+        Appender appender{head};
+        msgpack::packer<Appender> packer(appender);
+        packer.pack_array(5);
+        packer.pack(first_lsn_);
+        packer.pack(base_time_ms_);
+        packer.pack(base_day_);
+        packer.pack(names_);
+        packer.pack_array(count_);
+    }
+    const uLong seed =
+        crc32_z(crc32(0L, Z_NULL, 0), reinterpret_cast<const Bytef*>(head.data()), head.size());
+    const auto sum = static_cast<std::uint32_t>(
+        crc32_z(seed, reinterpret_cast<const Bytef*>(events_.data()), events_.size()));
+    out.clear();
+    Appender appender{out};
+    msgpack::packer<Appender> packer(appender);
+    packer.pack_array(3);
+    packer.pack(group_version);
+    packer.pack(sum);
+    packer.pack_bin(static_cast<std::uint32_t>(head.size() + events_.size()));
+    out += head;
+    out += events_;
+    events_.clear();
+    names_.clear();
+    numbers_.clear();
+    count_ = 0;
+    last_number_ = 0;
+}
+
+EventGroupInfo read_event_group(std::string_view value, const std::function<void(const Event&)>& visit) {
+    EventGroupInfo info;
+    try {
+        read_payload(checked_payload(value), info, visit);
+    } catch (const msgpack::unpack_error& failure) {
+        throw CorruptionError(
+            "event group" +
+            (info.first_lsn == 0 ? std::string() : " at LSN " + std::to_string(info.first_lsn)) +
+            ": not MessagePack (" + failure.what() + ")");
+    } catch (const CorruptionError& failure) {
+        throw CorruptionError(
+            "event group" +
+            (info.first_lsn == 0 ? std::string() : " at LSN " + std::to_string(info.first_lsn)) + ": " +
+            failure.what());
+    }
+    return info;
+}
+
+}  // namespace karma

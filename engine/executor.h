@@ -1,0 +1,40 @@
+#pragma once
+
+#include <functional>
+#include <span>
+
+#include "engine/reply.h"
+#include "engine/request.h"
+
+namespace karma {
+
+/// What a server needs of a database. Thread-safe.
+class Executor {
+public:
+    Executor() = default;
+    Executor(const Executor&) = delete;
+    Executor& operator=(const Executor&) = delete;
+    virtual ~Executor() = default;
+
+    /// Executes requests in order, each seeing the effect of those before it; outcomes[i] answers
+    /// requests[i]. The spans are equally long. Never waits for storage. What the requests borrow is free
+    /// when this returns, except that tasks keep nothing of it.
+    virtual void execute(std::span<const Request> requests, std::span<Outcome> outcomes) = 0;
+
+    /// False for a slave: it answers queries only.
+    virtual bool accepts_writes() const noexcept = 0;
+
+    /// Everything up to this event survives a crash as far as it was asked for.
+    virtual Lsn durable_lsn() const noexcept = 0;
+
+    /// True once the log could not be written: nothing that waits will become durable any more, and every
+    /// mutation is refused with `internal_error`.
+    virtual bool has_failed() const noexcept = 0;
+
+    /// `listener` is called from the log's thread each time that durable_lsn or has_failed changed; it must
+    /// be quick. Returns a number for `remove_listener`, after which it is not called any more.
+    virtual int add_durable_listener(std::function<void()> listener) = 0;
+    virtual void remove_durable_listener(int number) = 0;
+};
+
+}  // namespace karma

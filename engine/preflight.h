@@ -1,0 +1,22 @@
+#pragma once
+
+#include <optional>
+#include <span>
+
+#include "engine/error.h"
+#include "engine/mutation.h"
+#include "engine/series.h"
+
+/// Whether a mutation can be accepted: no bucket and no key's total may pass 2^64-1. Nothing is changed.
+namespace karma {
+
+/// Whether the sum of everything in the series and the items fits 64 bits. Then every key's total does,
+/// whatever the items do, also on the way. `series` is null where it does not exist yet.
+bool certainly_fits(const Series* series, std::span<const mutation::Item> items) noexcept;
+
+/// `series` is null where it does not exist yet.
+std::optional<Error> check_increment(const Series* series, const mutation::Increment& command);
+std::optional<Error> check_batch_add(const Series* series, std::span<const mutation::Item> items);
+std::optional<Error> check_batch_set(const Series* series, std::span<const mutation::Item> items);
+
+}  // namespace karma

@@ -1,0 +1,169 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "engine/error.h"
+#include "engine/scan.h"
+
+/// What requests are answered with. Replies own what they hold.
+namespace karma::reply {
+
+struct Ok {};
+struct Pong {};
+/// The `true` of an accepted deletion.
+struct Deleted {};
+
+struct Number {
+    std::uint64_t value = 0;
+};
+
+struct Added {
+    std::uint64_t applied = 0;
+    Uint128 total = 0;
+};
+
+struct WasSet {
+    std::uint64_t applied = 0;
+};
+
+struct BatchResetDone {
+    std::uint64_t reset = 0;
+    std::uint64_t missing = 0;
+};
+
+struct BatchDeleted {
+    std::uint64_t deleted = 0;
+    std::uint64_t missing = 0;
+};
+
+struct SeriesNames {
+    std::vector<std::string> names;
+};
+
+struct Info {
+    std::string series;
+    SeriesTotals totals;
+    std::uint64_t pages = 0;
+};
+
+struct Keys {
+    std::string series;
+    std::size_t limit = 0;
+    std::optional<std::uint64_t> cursor;
+    KeyPage page;
+};
+
+struct Top {
+    std::string series;
+    std::size_t limit = 0;
+    std::vector<KeyValue> items;
+};
+
+struct SummaryOf {
+    std::string series;
+    std::optional<DayRange> range;
+    Summary summary;
+};
+
+/// The points of every key in `keys`, read from the view when the reply is written.
+struct AllPoints {
+    SeriesView view;
+    DayRange range;
+    std::vector<std::uint64_t> keys;
+};
+
+struct PointList {
+    std::vector<Point> points;
+};
+
+struct Sums {
+    std::vector<KeyValue> items;
+};
+
+struct NamedSum {
+    std::string series;
+    std::uint64_t key = 0;
+    std::uint64_t value = 0;
+};
+
+struct NamedSums {
+    std::vector<NamedSum> items;
+};
+
+struct Checkpoint {
+    std::string source;
+    std::optional<std::string> offset;
+    std::optional<std::string> event_id;
+    std::int64_t updated_at_unix = 0;
+};
+
+struct Checkpoints {
+    std::vector<Checkpoint> checkpoints;  // by source
+};
+
+struct Health {
+    std::string status;  // "ok", or what is wrong
+    double uptime_seconds = 0;
+    std::string role;
+    bool wal_enabled = true;
+};
+
+struct SnapshotOf {
+    std::string series;
+    std::string file;
+    std::int64_t timestamp = 0;
+    std::uint64_t bytes = 0;
+    Lsn last_lsn = 0;
+};
+
+struct ReplicationStatus {
+    std::string role;
+    bool wal_enabled = true;
+    Lsn wal_current_lsn = 0;
+    std::uint64_t wal_bytes = 0;
+    Lsn last_snapshot_lsn = 0;
+    Checkpoints recovery;
+};
+
+struct SnapshotSaved {
+    std::string series;
+};
+
+}  // namespace karma::reply
+
+namespace karma {
+
+using Reply = std::variant<Error, reply::Ok, reply::Pong, reply::Deleted, reply::Number, reply::Added,
+                           reply::WasSet, reply::BatchResetDone, reply::BatchDeleted, reply::SeriesNames,
+                           reply::Info, reply::Keys, reply::Top, reply::SummaryOf, reply::AllPoints,
+                           reply::PointList, reply::Sums, reply::NamedSums, reply::Checkpoint,
+                           reply::Checkpoints, reply::Health, reply::ReplicationStatus, reply::SnapshotSaved>;
+
+/// The rest of a request that takes long: it runs without any lock, on any thread, once.
+class Task {
+public:
+    Task() = default;
+    Task(const Task&) = delete;
+    Task& operator=(const Task&) = delete;
+    virtual ~Task() = default;
+
+    /// Bytes to read, about: says whether handing the task to another thread is worth it.
+    virtual std::size_t cost_bytes() const = 0;
+
+    /// Throws RequestError, and StorageError where it stores something.
+    virtual Reply run(const Deadline& deadline) = 0;
+};
+
+/// The answer to a request, or the task that finds it. It may leave when everything up to `wait_lsn` is
+/// durable: before that it would show what a crash can take back.
+struct Outcome {
+    std::variant<Reply, std::unique_ptr<Task>> result;
+    Lsn wait_lsn = 0;
+};
+
+}  // namespace karma

@@ -1,0 +1,101 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <variant>
+
+#include "engine/mutation.h"
+
+/// Questions: nothing changes. Texts and spans are borrowed from whoever made the request.
+namespace karma::query {
+
+struct Ping {};
+struct Health {};
+struct ListSeries {};
+
+struct SeriesInfo {
+    std::string_view series;
+};
+
+struct SeriesKeys {
+    std::string_view series;
+    std::size_t limit = 100;
+    std::optional<std::uint64_t> cursor;
+};
+
+struct SeriesTop {
+    std::string_view series;
+    std::size_t limit = 50;
+    std::optional<DayRange> range;
+};
+
+struct SeriesSummary {
+    std::string_view series;
+    std::optional<DayRange> range;
+};
+
+/// All buckets of all keys in the range.
+struct SeriesPoints {
+    std::string_view series;
+    DayRange range;
+};
+
+struct Sum {
+    std::string_view series;
+    std::uint64_t key = 0;
+    std::optional<DayRange> range;
+};
+
+/// The buckets of one key.
+struct Points {
+    std::string_view series;
+    std::uint64_t key = 0;
+    DayRange range;
+};
+
+struct BatchSum {
+    std::string_view series;
+    std::span<const std::uint64_t> keys;
+    std::optional<DayRange> range;
+};
+
+struct SeriesKey {
+    std::string_view series;
+    std::uint64_t key = 0;
+};
+
+struct MultiSum {
+    std::span<const SeriesKey> items;
+    std::optional<DayRange> range;
+};
+
+struct Checkpoints {
+    std::optional<std::string_view> source;
+};
+
+struct ReplicationStatus {};
+
+}  // namespace karma::query
+
+/// Orders to the database that change no counter.
+namespace karma::control {
+
+struct SaveSnapshot {
+    std::string_view series;
+};
+
+struct SaveAllSnapshots {};
+
+}  // namespace karma::control
+
+namespace karma {
+
+using Request = std::variant<Mutation, query::Ping, query::Health, query::ListSeries, query::SeriesInfo,
+                             query::SeriesKeys, query::SeriesTop, query::SeriesSummary, query::SeriesPoints,
+                             query::Sum, query::Points, query::BatchSum, query::MultiSum, query::Checkpoints,
+                             query::ReplicationStatus, control::SaveSnapshot, control::SaveAllSnapshots>;
+
+}  // namespace karma

@@ -1,0 +1,122 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/page.h"
+
+namespace karma {
+
+/// The pages of a series: extendible hashing. The first `depth` bits of a key's hash give an entry of
+/// `index`, which names its page. Copied on write as a page is.
+struct Directory final : RefCounted {
+    unsigned depth = 0;
+    std::vector<std::uint32_t> index{0};
+    std::vector<PageRef> pages;
+
+    Directory() = default;
+    Directory(const Directory& other) : depth(other.depth), index(other.index), pages(other.pages) {}
+    Directory& operator=(const Directory&) = delete;
+    static void destroy(const Directory* directory) noexcept { delete directory; }
+
+    std::uint32_t page_of(std::uint64_t hash) const noexcept {
+        return index[depth == 0 ? 0 : hash >> (64U - depth)];
+    }
+
+    /// The record of a key, or null.
+    const std::byte* find(std::uint64_t key) const noexcept {
+        const std::uint64_t hash = hash_key(key, pages.front()->seed());
+        return pages[page_of(hash)]->find(key, hash);
+    }
+};
+
+/// A series as it was at one LSN. Holding one costs nothing but memory, reading it needs no lock; any thread.
+class SeriesView {
+public:
+    SeriesView() = default;
+    SeriesView(std::string name, IntrusivePtr<const Directory> directory, SeriesTotals totals, Lsn lsn)
+        : name_(std::move(name)), directory_(std::move(directory)), totals_(totals), lsn_(lsn) {}
+
+    const std::string& name() const noexcept { return name_; }
+    const SeriesTotals& totals() const noexcept { return totals_; }
+
+    /// The last event that touched the series.
+    Lsn lsn() const noexcept { return lsn_; }
+
+    std::span<const PageRef> pages() const noexcept { return directory_->pages; }
+
+    /// The record of a key, or null.
+    const std::byte* find(std::uint64_t key) const noexcept { return directory_->find(key); }
+
+    /// Bytes of its pages: what a scan has to read.
+    std::size_t bytes() const noexcept;
+
+private:
+    std::string name_;
+    IntrusivePtr<const Directory> directory_;
+    SeriesTotals totals_;
+    Lsn lsn_ = 0;
+};
+
+/// The counters of one series. One writer at a time and no reader beside it; readers on other threads take a
+/// view.
+class Series {
+public:
+    Series(std::string name, std::uint64_t hash_seed);
+
+    const std::string& name() const noexcept { return name_; }
+    const SeriesTotals& totals() const noexcept { return totals_; }
+    std::size_t page_count() const noexcept { return directory_->pages.size(); }
+    std::size_t bytes() const noexcept;
+
+    /// The last event that touched this series.
+    Lsn last_lsn() const noexcept { return last_lsn_; }
+    void set_last_lsn(Lsn lsn) noexcept { last_lsn_ = lsn; }
+
+    /// The record of a key, or null. Valid until the next change.
+    const std::byte* find(std::uint64_t key) const noexcept { return directory_->find(key); }
+
+    std::uint64_t value(std::uint64_t key, Day day) const noexcept;
+    std::uint64_t total(std::uint64_t key) const noexcept;
+    std::uint64_t sum(std::uint64_t key, DayRange range) const noexcept;
+
+    /// Adds to a bucket and creates the key. The caller has made sure that neither the bucket nor the key's
+    /// total passes 2^64-1.
+    void add(std::uint64_t key, Day day, std::uint64_t value);
+    /// Takes from a bucket, which stops at 0; creates the key.
+    void subtract(std::uint64_t key, Day day, std::uint64_t value);
+    /// Sets a bucket, 0 removing it; creates the key. The key's total must not pass 2^64-1.
+    void set(std::uint64_t key, Day day, std::uint64_t value);
+
+    /// Removes buckets of one key; the key stays. True when there were any.
+    bool erase(std::uint64_t key, DayRange range);
+    /// Removes buckets of all keys; the keys stay.
+    void erase(DayRange range);
+    void drop_empty_keys();
+    /// Drops everything: keys too.
+    void clear();
+
+    SeriesView view() const;
+
+    /// The series that a snapshot holds: its pages, in any order. Throws CorruptionError when they do not
+    /// cover the hashes exactly once or do not hold what `totals` says.
+    static Series from_pages(std::string name, std::vector<PageRef> pages, SeriesTotals totals, Lsn last_lsn);
+
+private:
+    std::uint64_t hash(std::uint64_t key) const noexcept { return hash_key(key, hash_seed_); }
+    Directory& writable_directory();
+    void set_hashed(std::uint64_t key, std::uint64_t hash, Day day, std::uint64_t value);
+    void split_page(std::uint32_t page_number);
+
+    std::string name_;
+    std::uint64_t hash_seed_;
+    IntrusivePtr<Directory> directory_;
+    SeriesTotals totals_;
+    Lsn last_lsn_ = 0;
+};
+
+}  // namespace karma

@@ -1,0 +1,83 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+#include "engine/number.h"
+
+namespace karma {
+
+/// Storage could not do what was asked; the message names the operation and the cause.
+class StorageError : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
+
+/// Key-value tables beside the log.
+enum class Table : std::uint8_t { meta, snapshots, idempotency, streams };
+
+/// A record to be written, or removed where it has no value.
+struct RecordChange {
+    Table table = Table::meta;
+    std::string key;
+    std::optional<std::string> value;
+};
+
+/// Events that are committed together: `bytes` is what EventGroupBuilder wrote.
+struct EventGroup {
+    Lsn first_lsn = 0;
+    std::uint32_t count = 0;
+    std::string_view bytes;
+};
+
+/// What the engine needs of storage: a log of event groups, records that are written in the same atomic batch
+/// as the events they follow from, and nothing else.
+///
+/// One thread appends; reading and the records' functions may be called from any thread meanwhile. Everything
+/// throws StorageError when it fails, and CorruptionError when what it reads is not what was written.
+class Storage {
+public:
+    Storage() = default;
+    Storage(const Storage&) = delete;
+    Storage& operator=(const Storage&) = delete;
+    virtual ~Storage() = default;
+
+    /// Writes a group and the record changes that follow from it, all or nothing. `group.first_lsn` is the
+    /// position at which the writer expects to write: refused, with nothing written, unless it is `next_lsn`.
+    /// With `sync` it is on disk when this returns, otherwise with the operating system. After a failure the
+    /// storage refuses everything that writes.
+    virtual void append(const EventGroup& group, std::span<const RecordChange> records, bool sync) = 0;
+
+    /// The position of the next event: one more than the last event of the log.
+    virtual Lsn next_lsn() const = 0;
+
+    /// Says that the log goes on at `lsn`, ahead of `next_lsn`: the events between are in a snapshot only.
+    virtual void skip_to(Lsn lsn) = 0;
+
+    /// Calls `visit` for each group, in order, that holds an event with an LSN of `from` or above (the first
+    /// one may begin below it), until it returns false. Sees a consistent state of the log.
+    virtual void read_log(Lsn from, const std::function<bool(const EventGroup&)>& visit) const = 0;
+
+    /// Bytes that the log takes, about.
+    virtual std::uint64_t log_bytes() const = 0;
+
+    /// Writes records, all or nothing.
+    virtual void write(std::span<const RecordChange> records, bool sync) = 0;
+
+    virtual std::optional<std::string> read(Table table, std::string_view key) const = 0;
+
+    /// Calls `visit(key, value)` for each record whose key begins with `prefix`, by key ascending, until it
+    /// returns false.
+    virtual void scan(Table table, std::string_view prefix,
+                      const std::function<bool(std::string_view, std::string_view)>& visit) const = 0;
+
+    /// Removes the records whose key begins with `prefix`.
+    virtual void erase_prefix(Table table, std::string_view prefix) = 0;
+};
+
+}  // namespace karma
