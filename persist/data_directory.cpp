@@ -1,0 +1,103 @@
+#include "persist/data_directory.h"
+
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <system_error>
+#include <unistd.h>
+
+#include "engine/storage.h"
+
+namespace karma {
+namespace {
+
+bool is_karma_1_file(const std::string& name) {
+    return name.ends_with(".tree") || name.ends_with(".tree.meta.json") || name == "karma.wal" ||
+           (name.starts_with("karma.wal.") && name.ends_with(".segment")) || name == "karma.wal.lsn" ||
+           name == "karma.idempotency.json" || name == "karma.replication.lsn" || name == "recovery.json";
+}
+
+std::string cause() { return std::error_code(errno, std::generic_category()).message(); }
+
+}  // namespace
+
+DataDirectory::DataDirectory(std::filesystem::path path) : path_(std::move(path)) {
+    std::error_code failure;
+    std::filesystem::create_directories(path_, failure);
+    if (!std::filesystem::is_directory(path_)) {
+        throw StorageError("--directory " + path_.string() +
+                           " is not a directory that can be created or used" +
+                           (failure ? ": " + failure.message() : ""));
+    }
+    lock();
+    try {
+        refuse_karma_1();
+    } catch (...) {
+        ::close(lock_fd_);
+        throw;
+    }
+}
+
+DataDirectory::~DataDirectory() { ::close(lock_fd_); }
+
+void DataDirectory::lock() {
+    const std::string name = (path_ / "karma.lock").string();
+    lock_fd_ = ::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (lock_fd_ < 0) {
+        throw StorageError("cannot open " + name + ": " + cause());
+    }
+    if (::flock(lock_fd_, LOCK_EX | LOCK_NB) != 0) {
+        const bool held = errno == EWOULDBLOCK;
+        const std::string why = cause();
+        char owner[32] = "";
+        const ssize_t size = ::pread(lock_fd_, owner, sizeof owner - 1, 0);
+        ::close(lock_fd_);
+        if (!held) {
+            throw StorageError("cannot lock " + name + ": " + why);
+        }
+        throw StorageError(
+            "--directory " + path_.string() + " is in use by another process" +
+            (size > 0 ? " (pid " + std::string(owner, static_cast<std::size_t>(size)) + ")" : ""));
+    }
+    const std::string pid = std::to_string(::getpid());
+    if (::ftruncate(lock_fd_, 0) != 0 ||
+        ::pwrite(lock_fd_, pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
+        const std::string why = cause();
+        ::close(lock_fd_);
+        throw StorageError("cannot write to " + name + ": " + why);
+    }
+}
+
+void DataDirectory::refuse_karma_1() const {
+    if (std::filesystem::exists(database())) {
+        return;
+    }
+    for (const auto& entry : std::filesystem::directory_iterator(path_)) {
+        if (const std::string name = entry.path().filename().string(); is_karma_1_file(name)) {
+            throw StorageError(
+                "--directory " + path_.string() + " holds data of Karma 1.0 (" + name +
+                ") and no database of this version. Nothing was changed. Give an empty directory "
+                "to start without that data, or keep running Karma 1.0 on this one");
+        }
+    }
+}
+
+std::filesystem::path DataDirectory::set_aside(const std::string& suffix) {
+    if (!std::filesystem::exists(database())) {
+        return {};
+    }
+    std::filesystem::path aside = path_ / ("karma.db." + suffix);
+    for (int number = 1; std::filesystem::exists(aside); ++number) {
+        aside = path_ / ("karma.db." + suffix + "-" + std::to_string(number));
+    }
+    std::error_code failure;
+    std::filesystem::rename(database(), aside, failure);
+    if (failure) {
+        throw StorageError("cannot rename " + database().string() + " to " + aside.string() + ": " +
+                           failure.message());
+    }
+    return aside;
+}
+
+}  // namespace karma

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace karma {
+
+/// The directory of a daemon, held against every other one while this object lives.
+class DataDirectory {
+public:
+    /// Creates the directory where it is missing. Throws StorageError when it cannot be used, when another
+    /// process holds it, or when it has files of Karma 1.0 and no database.
+    explicit DataDirectory(std::filesystem::path path);
+    ~DataDirectory();
+    DataDirectory(const DataDirectory&) = delete;
+    DataDirectory& operator=(const DataDirectory&) = delete;
+
+    const std::filesystem::path& path() const noexcept { return path_; }
+
+    /// Where the database lies.
+    std::filesystem::path database() const { return path_ / "karma.db"; }
+
+    /// Puts an existing database out of the way, whole, under a name that ends in `suffix`. Returns the name
+    /// that it has now, or an empty path where there was none.
+    std::filesystem::path set_aside(const std::string& suffix);
+
+private:
+    void lock();
+    void refuse_karma_1() const;
+
+    std::filesystem::path path_;
+    int lock_fd_ = -1;
+};
+
+}  // namespace karma

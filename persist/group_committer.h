@@ -1,0 +1,85 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "engine/event_codec.h"
+#include "engine/storage.h"
+
+namespace karma {
+
+/// Group commit: gathers events while the group before is being written, and writes each group as one atomic,
+/// synced batch from a thread of its own.
+class GroupCommitter {
+public:
+    struct Options {
+        bool sync = true;  // sync each group to disk, or hand it to the operating system only
+        std::uint32_t group_events_max = 1024;
+        std::uint32_t group_wait_us = 0;  // how long a group that is not full waits for more
+    };
+
+    /// `mutex` is the one under which events are made; `storage` outlives the committer.
+    GroupCommitter(Storage& storage, std::mutex& mutex, const Options& options);
+    GroupCommitter(const GroupCommitter&) = delete;
+    GroupCommitter& operator=(const GroupCommitter&) = delete;
+
+    /// Commits what has been added, then ends the thread.
+    ~GroupCommitter();
+
+    /// Adds the next event. With the mutex held.
+    void add(const Event& event);
+
+    /// To be called after events were added, once, with the mutex held: wakes the thread where it sleeps.
+    void flush();
+
+    /// The last event that is committed.
+    Lsn durable_lsn() const noexcept { return durable_lsn_.load(std::memory_order_acquire); }
+
+    /// True once a commit has failed: none will be tried any more.
+    bool has_failed() const noexcept { return failed_.load(std::memory_order_acquire); }
+    /// Why it failed; empty while it has not.
+    std::string failure() const;
+
+    /// Blocks until an event is committed. False when that will never happen.
+    bool wait_durable(Lsn lsn);
+
+    int add_listener(std::function<void()> listener);
+    void remove_listener(int number);
+
+private:
+    void run();
+    /// The next group to commit; waits for one. Null when the committer ends and nothing is left.
+    bool next_group(EventGroupBuilder& group);
+    void commit(EventGroupBuilder& group);
+    void publish();
+
+    Storage& storage_;
+    std::mutex& mutex_;
+    const Options options_;
+    std::condition_variable work_;
+    EventGroupBuilder open_;                // gathers; under the mutex, as are the next four
+    std::deque<EventGroupBuilder> full_;    // groups that have reached their size
+    std::vector<EventGroupBuilder> spare_;  // empty ones, kept for their memory
+    bool sleeping_ = false;
+    bool stopping_ = false;
+    std::atomic<Lsn> durable_lsn_;
+    std::atomic<bool> failed_{false};
+    std::string bytes_;  // of the group being committed
+
+    mutable std::mutex publish_mutex_;
+    std::condition_variable published_;
+    std::string failure_;
+    std::map<int, std::function<void()>> listeners_;
+    int next_listener_ = 0;
+    std::thread thread_;
+};
+
+}  // namespace karma

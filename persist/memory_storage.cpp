@@ -1,0 +1,104 @@
+#include "persist/memory_storage.h"
+
+#include <vector>
+
+namespace karma {
+
+void MemoryStorage::apply(std::span<const RecordChange> records) {
+    for (const RecordChange& change : records) {
+        Records& table = tables_.at(static_cast<std::size_t>(change.table));
+        if (change.value) {
+            table.insert_or_assign(change.key, *change.value);
+        } else {
+            table.erase(change.key);
+        }
+    }
+}
+
+void MemoryStorage::append(const EventGroup& group, std::span<const RecordChange> records, bool /*sync*/) {
+    const std::lock_guard lock(mutex_);
+    if (group.first_lsn != next_lsn_) {
+        throw StorageError("append at LSN " + std::to_string(group.first_lsn) + ": the log goes on at " +
+                           std::to_string(next_lsn_));
+    }
+    log_.emplace(group.first_lsn, StoredGroup{group.count, std::string(group.bytes)});
+    log_bytes_ += group.bytes.size();
+    next_lsn_ += group.count;
+    apply(records);
+}
+
+Lsn MemoryStorage::next_lsn() const {
+    const std::lock_guard lock(mutex_);
+    return next_lsn_;
+}
+
+void MemoryStorage::skip_to(Lsn lsn) {
+    const std::lock_guard lock(mutex_);
+    next_lsn_ = std::max(next_lsn_, lsn);
+}
+
+void MemoryStorage::read_log(Lsn from, const std::function<bool(const EventGroup&)>& visit) const {
+    std::map<Lsn, StoredGroup> groups;
+    {
+        const std::lock_guard lock(mutex_);
+        auto first = log_.upper_bound(from);
+        if (first != log_.begin()) {
+            const auto before = std::prev(first);
+            if (before->first + before->second.count > from) {
+                first = before;
+            }
+        }
+        groups.insert(first, log_.end());
+    }
+    for (const auto& [first_lsn, group] : groups) {
+        if (!visit({first_lsn, group.count, group.bytes})) {
+            return;
+        }
+    }
+}
+
+std::uint64_t MemoryStorage::log_bytes() const {
+    const std::lock_guard lock(mutex_);
+    return log_bytes_;
+}
+
+void MemoryStorage::write(std::span<const RecordChange> records, bool /*sync*/) {
+    const std::lock_guard lock(mutex_);
+    apply(records);
+}
+
+std::optional<std::string> MemoryStorage::read(Table table, std::string_view key) const {
+    const std::lock_guard lock(mutex_);
+    const Records& records = tables_.at(static_cast<std::size_t>(table));
+    const auto found = records.find(key);
+    return found == records.end() ? std::nullopt : std::optional(found->second);
+}
+
+void MemoryStorage::scan(Table table, std::string_view prefix,
+                         const std::function<bool(std::string_view, std::string_view)>& visit) const {
+    std::vector<std::pair<std::string, std::string>> found;
+    {
+        const std::lock_guard lock(mutex_);
+        const Records& records = tables_.at(static_cast<std::size_t>(table));
+        for (auto at = records.lower_bound(prefix); at != records.end() && at->first.starts_with(prefix);
+             ++at) {
+            found.emplace_back(*at);
+        }
+    }
+    for (const auto& [key, value] : found) {
+        if (!visit(key, value)) {
+            return;
+        }
+    }
+}
+
+void MemoryStorage::erase_prefix(Table table, std::string_view prefix) {
+    const std::lock_guard lock(mutex_);
+    Records& records = tables_.at(static_cast<std::size_t>(table));
+    auto at = records.lower_bound(prefix);
+    while (at != records.end() && at->first.starts_with(prefix)) {
+        at = records.erase(at);
+    }
+}
+
+}  // namespace karma

@@ -1,0 +1,310 @@
+#include "persist/rocksdb_storage.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+
+#include <rocksdb/options.h>
+#include <rocksdb/write_batch.h>
+
+#include "engine/error.h"
+
+namespace karma {
+namespace {
+
+constexpr const char* format_key = "format_version";
+
+/// Key of a group: its first LSN, big-endian, so that keys sort as LSNs do.
+std::array<char, 8> lsn_key(Lsn lsn) noexcept {
+    std::array<char, 8> key;
+    for (std::size_t i = 0; i < key.size(); ++i) {
+        key[i] = static_cast<char>(lsn >> (8 * (7 - i)));
+    }
+    return key;
+}
+
+Lsn key_lsn(const rocksdb::Slice& key) {
+    if (key.size() != 8) {
+        throw CorruptionError("event log: a key of " + std::to_string(key.size()) + " bytes instead of 8");
+    }
+    Lsn lsn = 0;
+    for (std::size_t i = 0; i < key.size(); ++i) {
+        lsn = (lsn << 8U) | static_cast<unsigned char>(key[i]);
+    }
+    return lsn;
+}
+
+rocksdb::Slice slice(std::string_view text) noexcept { return {text.data(), text.size()}; }
+rocksdb::Slice slice(const std::array<char, 8>& key) noexcept { return {key.data(), key.size()}; }
+
+/// A stored group: the number of its events, so that no one has to decode them to count, and its bytes.
+std::array<char, 4> encode_count(std::uint32_t count) noexcept {
+    std::array<char, 4> bytes;
+    std::memcpy(bytes.data(), &count, bytes.size());
+    return bytes;
+}
+
+EventGroup stored_group(const rocksdb::Slice& key, const rocksdb::Slice& value) {
+    EventGroup group{key_lsn(key), 0, {}};
+    if (value.size() < sizeof group.count) {
+        throw CorruptionError("event log: the group at LSN " + std::to_string(group.first_lsn) +
+                              " is too short");
+    }
+    std::memcpy(&group.count, value.data(), sizeof group.count);
+    group.bytes = value.ToStringView().substr(sizeof group.count);
+    return group;
+}
+
+/// The smallest key above all that begin with `prefix`; empty where there is none.
+std::string prefix_end(std::string_view prefix) {
+    std::string end(prefix);
+    while (!end.empty()) {
+        if (static_cast<unsigned char>(end.back()) != 0xFF) {
+            end.back() = static_cast<char>(end.back() + 1);
+            return end;
+        }
+        end.pop_back();
+    }
+    return end;
+}
+
+[[noreturn]] void fail(const std::string& what, const rocksdb::Status& status) {
+    if (status.IsCorruption()) {
+        throw CorruptionError(what + ": " + status.ToString());
+    }
+    throw StorageError(what + ": " + status.ToString());
+}
+
+rocksdb::Options database_options(const RocksdbStorage::Options& options) {
+    rocksdb::Options result;
+    result.create_if_missing = true;
+    result.create_missing_column_families = true;
+    if (options.env != nullptr) {
+        result.env = options.env;
+    }
+    // Only the tail of the log may be torn by a crash; damage anywhere else must be seen, not skipped.
+    result.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+    result.max_total_wal_size = options.log_segment_bytes;
+    result.paranoid_checks = true;
+    result.max_open_files = 256;
+    result.keep_log_file_num = 4;
+    result.max_log_file_size = 1 << 20;
+    result.max_background_jobs = 2;
+    result.stats_dump_period_sec = 0;
+    result.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
+    // One thread appends, so the machinery for many writers only costs.
+    result.allow_concurrent_memtable_write = false;
+    result.enable_write_thread_adaptive_yield = false;
+    return result;
+}
+
+/// Events arrive in key order and are never changed: files are moved down a level, not rewritten.
+rocksdb::ColumnFamilyOptions log_options(const RocksdbStorage::Options& options) {
+    rocksdb::ColumnFamilyOptions result;
+    result.write_buffer_size = std::min<std::uint64_t>(options.log_segment_bytes, 64U << 20U);
+    result.max_write_buffer_number = 3;
+    result.compression = rocksdb::kNoCompression;
+    return result;
+}
+
+}  // namespace
+
+RocksdbStorage::RocksdbStorage(const Options& options) : path_(options.path.string()) {
+    open(options);
+    check_format();
+    next_lsn_ = find_next_lsn();
+}
+
+void RocksdbStorage::open(const Options& options) {
+    rocksdb::ColumnFamilyOptions plain;
+    plain.write_buffer_size = 16U << 20U;
+    const std::vector<rocksdb::ColumnFamilyDescriptor> families = {
+        {rocksdb::kDefaultColumnFamilyName, plain},
+        {"events", log_options(options)},
+        {"snapshots", plain},
+        {"idempotency", plain},
+        {"streams", plain},
+    };
+    rocksdb::DB* db = nullptr;
+    const rocksdb::Status status =
+        rocksdb::DB::Open(database_options(options), path_, families, &handles_, &db);
+    if (!status.ok()) {
+        if (status.ToString().find("Column families not opened") != std::string::npos ||
+            status.ToString().find("Column family not found") != std::string::npos) {
+            throw StorageError("database " + path_ +
+                               " was written by a newer version of Karma: start it with that version (" +
+                               status.ToString() + ")");
+        }
+        fail("cannot open database " + path_, status);
+    }
+    db_.reset(db);
+    tables_ = {handles_[0], handles_[2], handles_[3], handles_[4]};
+    events_ = handles_[1];
+}
+
+RocksdbStorage::~RocksdbStorage() {
+    for (rocksdb::ColumnFamilyHandle* const handle : handles_) {
+        db_->DestroyColumnFamilyHandle(handle);
+    }
+}
+
+void RocksdbStorage::check_format() {
+    const std::optional<std::string> stored = read(Table::meta, format_key);
+    if (!stored) {
+        const RecordChange change{Table::meta, format_key, std::to_string(format_version)};
+        write(std::span(&change, 1), true);
+        return;
+    }
+    std::uint32_t version = 0;
+    const auto [end, failure] = std::from_chars(stored->data(), stored->data() + stored->size(), version);
+    if (failure != std::errc{} || end != stored->data() + stored->size()) {
+        throw CorruptionError("database " + path_ + ": its format version is not a number");
+    }
+    if (version > format_version) {
+        throw StorageError("database " + path_ + " is of format " + *stored +
+                           ", this program knows formats up to " + std::to_string(format_version) +
+                           ": start it with a newer version of Karma");
+    }
+}
+
+Lsn RocksdbStorage::find_next_lsn() const {
+    const std::unique_ptr<rocksdb::Iterator> at(db_->NewIterator(rocksdb::ReadOptions(), events_));
+    at->SeekToLast();
+    if (!at->status().ok()) {
+        fail("cannot read the event log of " + path_, at->status());
+    }
+    if (!at->Valid()) {
+        return 1;
+    }
+    const EventGroup last = stored_group(at->key(), at->value());
+    return last.first_lsn + last.count;
+}
+
+void RocksdbStorage::commit(rocksdb::WriteBatch& batch, bool sync, const char* what) {
+    if (failed_) {
+        throw StorageError(std::string(what) + " " + path_ + ": refused after an earlier failure");
+    }
+    rocksdb::WriteOptions options;
+    options.sync = sync;
+    const rocksdb::Status status = db_->Write(options, &batch);
+    if (!status.ok()) {
+        failed_ = true;
+        throw StorageError(std::string(what) + " " + path_ + ": " + status.ToString());
+    }
+}
+
+void RocksdbStorage::append(const EventGroup& group, std::span<const RecordChange> records, bool sync) {
+    const Lsn expected = next_lsn_.load(std::memory_order_relaxed);
+    if (group.first_lsn != expected) {
+        throw StorageError("append at LSN " + std::to_string(group.first_lsn) + ": the log goes on at " +
+                           std::to_string(expected));
+    }
+    const std::array<char, 8> key = lsn_key(group.first_lsn);
+    batch_.Clear();
+    const std::array<char, 4> count = encode_count(group.count);
+    const std::array<rocksdb::Slice, 1> key_parts = {slice(key)};
+    const std::array<rocksdb::Slice, 2> value_parts = {rocksdb::Slice(count.data(), count.size()),
+                                                       slice(group.bytes)};
+    batch_.Put(events_, rocksdb::SliceParts(key_parts.data(), 1), rocksdb::SliceParts(value_parts.data(), 2));
+    for (const RecordChange& change : records) {
+        if (change.value) {
+            batch_.Put(table(change.table), change.key, *change.value);
+        } else {
+            batch_.Delete(table(change.table), change.key);
+        }
+    }
+    commit(batch_, sync, "cannot append to the event log of");
+    next_lsn_.store(expected + group.count, std::memory_order_release);
+}
+
+void RocksdbStorage::skip_to(Lsn lsn) {
+    if (lsn > next_lsn_.load(std::memory_order_relaxed)) {
+        next_lsn_.store(lsn, std::memory_order_release);
+    }
+}
+
+void RocksdbStorage::read_log(Lsn from, const std::function<bool(const EventGroup&)>& visit) const {
+    rocksdb::ReadOptions options;
+    options.readahead_size = 1U << 20U;
+    const std::unique_ptr<rocksdb::Iterator> at(db_->NewIterator(options, events_));
+    const std::array<char, 8> key = lsn_key(from);
+    at->SeekForPrev(slice(key));  // the group that may hold it, where there is one
+    if (!at->Valid()) {
+        if (!at->status().ok()) {
+            fail("cannot read the event log of " + path_, at->status());
+        }
+        at->SeekToFirst();
+    }
+    for (; at->Valid(); at->Next()) {
+        const EventGroup group = stored_group(at->key(), at->value());
+        if (group.first_lsn + group.count <= from) {
+            continue;
+        }
+        if (!visit(group)) {
+            return;
+        }
+    }
+    if (!at->status().ok()) {
+        fail("cannot read the event log of " + path_, at->status());
+    }
+}
+
+std::uint64_t RocksdbStorage::log_bytes() const {
+    std::uint64_t files = 0;
+    std::uint64_t memory = 0;
+    db_->GetIntProperty(events_, rocksdb::DB::Properties::kTotalSstFilesSize, &files);
+    db_->GetIntProperty(events_, rocksdb::DB::Properties::kCurSizeAllMemTables, &memory);
+    return files + memory;
+}
+
+void RocksdbStorage::write(std::span<const RecordChange> records, bool sync) {
+    rocksdb::WriteBatch batch;
+    for (const RecordChange& change : records) {
+        if (change.value) {
+            batch.Put(table(change.table), change.key, *change.value);
+        } else {
+            batch.Delete(table(change.table), change.key);
+        }
+    }
+    commit(batch, sync, "cannot write to");
+}
+
+std::optional<std::string> RocksdbStorage::read(Table from, std::string_view key) const {
+    std::string value;
+    const rocksdb::Status status = db_->Get(rocksdb::ReadOptions(), table(from), slice(key), &value);
+    if (status.IsNotFound()) {
+        return std::nullopt;
+    }
+    if (!status.ok()) {
+        fail("cannot read from " + path_, status);
+    }
+    return value;
+}
+
+void RocksdbStorage::scan(Table from, std::string_view prefix,
+                          const std::function<bool(std::string_view, std::string_view)>& visit) const {
+    const std::unique_ptr<rocksdb::Iterator> at(db_->NewIterator(rocksdb::ReadOptions(), table(from)));
+    for (at->Seek(slice(prefix)); at->Valid() && at->key().starts_with(slice(prefix)); at->Next()) {
+        if (!visit(at->key().ToStringView(), at->value().ToStringView())) {
+            return;
+        }
+    }
+    if (!at->status().ok()) {
+        fail("cannot read from " + path_, at->status());
+    }
+}
+
+void RocksdbStorage::erase_prefix(Table from, std::string_view prefix) {
+    rocksdb::WriteBatch batch;
+    if (const std::string end = prefix_end(prefix); !end.empty()) {
+        batch.DeleteRange(table(from), slice(prefix), end);
+    } else {
+        scan(from, prefix, [&](std::string_view key, std::string_view) {
+            batch.Delete(table(from), slice(key));
+            return true;
+        });
+    }
+    commit(batch, false, "cannot write to");
+}
+
+}  // namespace karma

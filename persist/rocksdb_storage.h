@@ -1,0 +1,64 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <filesystem>
+#include <memory>
+
+#include <rocksdb/db.h>
+
+#include "engine/storage.h"
+
+namespace karma {
+
+/// Storage in a RocksDB database, column family by column family as docs/storage-format.md says. RocksDB's
+/// own write-ahead log makes a batch atomic and durable.
+class RocksdbStorage final : public Storage {
+public:
+    /// The version of what lies in the database. A newer one than this is refused.
+    static constexpr std::uint32_t format_version = 1;
+
+    struct Options {
+        std::filesystem::path path;  // created when missing; its parent must exist
+        /// A write-ahead log file is left for a new one when the files in use pass this many bytes.
+        std::uint64_t log_segment_bytes = 67'108'864;
+        rocksdb::Env* env = nullptr;  // null: the machine's own
+    };
+
+    /// Opens or creates. Throws StorageError that says what is wrong and what can be done.
+    explicit RocksdbStorage(const Options& options);
+    ~RocksdbStorage() override;
+
+    void append(const EventGroup& group, std::span<const RecordChange> records, bool sync) override;
+    Lsn next_lsn() const override { return next_lsn_.load(std::memory_order_acquire); }
+    void skip_to(Lsn lsn) override;
+    void read_log(Lsn from, const std::function<bool(const EventGroup&)>& visit) const override;
+    std::uint64_t log_bytes() const override;
+    void write(std::span<const RecordChange> records, bool sync) override;
+    std::optional<std::string> read(Table table, std::string_view key) const override;
+    void scan(Table table, std::string_view prefix,
+              const std::function<bool(std::string_view, std::string_view)>& visit) const override;
+    void erase_prefix(Table table, std::string_view prefix) override;
+
+private:
+    static constexpr std::size_t table_count = 4;
+
+    void open(const Options& options);
+    void check_format();
+    Lsn find_next_lsn() const;
+    rocksdb::ColumnFamilyHandle* table(Table table) const {
+        return tables_.at(static_cast<std::size_t>(table));
+    }
+    void commit(rocksdb::WriteBatch& batch, bool sync, const char* what);
+
+    std::string path_;
+    std::unique_ptr<rocksdb::DB> db_;
+    rocksdb::ColumnFamilyHandle* events_ = nullptr;
+    std::array<rocksdb::ColumnFamilyHandle*, table_count> tables_{};
+    std::vector<rocksdb::ColumnFamilyHandle*> handles_;
+    std::atomic<Lsn> next_lsn_{1};
+    std::atomic<bool> failed_{false};
+    rocksdb::WriteBatch batch_;  // of append; kept so that its memory is
+};
+
+}  // namespace karma
