@@ -1,0 +1,471 @@
+#include "net/connection.h"
+
+#include <cstring>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
+
+namespace karma::net {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::size_t input_bytes_first = 4096;
+constexpr std::size_t input_bytes_large = 64 * 1024;
+constexpr std::size_t batch_lines_max = 256;
+/// Reading stops while more than this waits to be sent.
+constexpr std::size_t output_bytes_max = 1024 * 1024;
+/// ... or while requests of more than this wait to become durable.
+constexpr std::size_t waiting_request_bytes_max = 1024 * 1024;
+constexpr std::size_t output_bytes_kept = 16 * 1024;
+/// A scan of this much is quicker done at once than handed to another thread.
+constexpr std::size_t inline_task_bytes_max = 256 * 1024;
+/// How long the rest of an oversized request is read and forgotten, so that the client can take its reply.
+constexpr auto discard_time_max = std::chrono::seconds(1);
+
+class TimeLimit final : public Deadline {
+public:
+    explicit TimeLimit(std::chrono::milliseconds limit) : limit_(limit), end_(Clock::now() + limit) {}
+
+protected:
+    bool expired() const override { return limit_.count() != 0 && Clock::now() >= end_; }
+
+private:
+    std::chrono::milliseconds limit_;
+    Clock::time_point end_;
+};
+
+Reply run(Task& task, const Deadline& deadline) {
+    try {
+        return task.run(deadline);
+    } catch (const RequestError& refused) {
+        return Error{refused.code(), refused.what()};
+    } catch (const std::exception& failure) {
+        return Error{ErrorCode::internal_error, failure.what()};
+    }
+}
+
+}  // namespace
+
+Connection::Connection(boost::asio::ip::tcp::socket socket, IoThread& thread)
+    : socket_(std::move(socket)),
+      thread_(thread),
+      options_(thread.server().options),
+      last_received_(Clock::now()),
+      write_progress_(last_received_) {}
+
+void Connection::start() {
+    boost::system::error_code failure;
+    socket_.non_blocking(true, failure);
+    if (!failure && options_.nodelay) {
+        socket_.set_option(boost::asio::ip::tcp::no_delay(true), failure);
+    }
+    if (failure) {
+        close();
+        return;
+    }
+    read();
+}
+
+// ---- input
+
+void Connection::read() {
+    if (reading_ || closed_ || input_ended_ || finishing_) {
+        return;
+    }
+    make_room_to_read();
+    reading_ = true;
+    socket_.async_read_some(boost::asio::buffer(in_.data() + in_end_, in_.size() - in_end_),
+                            [self = shared_from_this()](const boost::system::error_code& failure,
+                                                        std::size_t size) { self->on_read(failure, size); });
+}
+
+void Connection::make_room_to_read() {
+    compact_input();
+    if (in_end_ < in_.size()) {
+        return;
+    }
+    // Enough for the longest request with its newline and one byte that shows a longer one.
+    const std::size_t largest = std::max(input_bytes_large, options_.request_bytes_max + 2);
+    in_.resize(in_.empty() ? input_bytes_first : std::min(in_.size() * 2, largest));
+}
+
+void Connection::compact_input() {
+    if (in_begin_ == in_end_) {
+        in_begin_ = in_end_ = 0;
+        if (in_.size() > input_bytes_large) {
+            in_ = std::vector<char>();
+        }
+    } else if (in_begin_ > 0) {
+        std::memmove(in_.data(), in_.data() + in_begin_, in_end_ - in_begin_);
+        in_end_ -= in_begin_;
+        in_begin_ = 0;
+    }
+    scanned_ = in_begin_;
+}
+
+void Connection::on_read(const boost::system::error_code& failure, std::size_t size) {
+    reading_ = false;
+    if (closed_) {
+        return;
+    }
+    if (failure && failure != boost::asio::error::eof && failure != boost::asio::error::operation_aborted) {
+        close();
+        return;
+    }
+    if (discarding_) {
+        if (failure) {
+            close();
+        } else {
+            read();
+        }
+        return;
+    }
+    last_received_ = Clock::now();
+    const bool filled = in_end_ + size == in_.size();
+    in_end_ += size;
+    input_ended_ = input_ended_ || failure == boost::asio::error::eof;
+    process();
+    if (filled && !closed_ && in_.size() < input_bytes_large && in_begin_ == in_end_) {
+        in_.resize(in_.size() * 2);  // a client that sends much at a time
+    }
+}
+
+/// Takes some of what has reached the machine already: the last chance before the end. False when that was
+/// all.
+bool Connection::drain_socket() {
+    if (input_ended_) {
+        return false;
+    }
+    make_room_to_read();
+    boost::system::error_code failure;
+    const std::size_t size =
+        socket_.read_some(boost::asio::buffer(in_.data() + in_end_, in_.size() - in_end_), failure);
+    in_end_ += size;
+    input_ended_ = static_cast<bool>(failure);
+    return true;
+}
+
+bool Connection::take_line(std::string_view& line) {
+    const char* const begin = in_.data() + in_begin_;
+    const std::size_t from = std::max(scanned_, in_begin_);
+    const auto* const newline =
+        from == in_end_ ? nullptr
+                        : static_cast<const char*>(std::memchr(in_.data() + from, '\n', in_end_ - from));
+    if (newline != nullptr) {
+        line = {begin, static_cast<std::size_t>(newline - begin)};
+        in_begin_ += line.size() + 1;
+        scanned_ = in_begin_;
+        return true;
+    }
+    scanned_ = in_end_;
+    if (in_end_ - in_begin_ <= options_.request_bytes_max && !(input_ended_ && in_begin_ != in_end_)) {
+        return false;
+    }
+    line = {begin, in_end_ - in_begin_};  // too long, or the last one, which its sender did not end
+    in_begin_ = in_end_;
+    return true;
+}
+
+bool Connection::decode_lines() {
+    std::vector<Decoded>& decoded = thread_.decoded();
+    decoded.clear();
+    batch_request_bytes_ = 0;
+    const bool accepts_writes = thread_.server().executor.accepts_writes();
+    std::string_view line;
+    while (decoded.size() < batch_lines_max && batch_request_bytes_ <= waiting_request_bytes_max &&
+           take_line(line)) {
+        batch_request_bytes_ += line.size();
+        if (line.size() > options_.request_bytes_max) {
+            decoded.emplace_back(
+                Error{ErrorCode::request_too_large,
+                      "Request exceeds " + std::to_string(options_.request_bytes_max) + " bytes"});
+            refuse_oversized();
+            break;
+        }
+        decoded.push_back(thread_.decoder().decode(line, accepts_writes));
+    }
+    return !decoded.empty();
+}
+
+void Connection::refuse_oversized() {
+    in_begin_ = in_end_;
+    input_ended_ = true;
+    discarding_ = true;
+}
+
+// ---- requests
+
+bool Connection::has_room() const noexcept {
+    return produced_ - sent_ <= output_bytes_max && waiting_request_bytes_ <= waiting_request_bytes_max;
+}
+
+void Connection::process() {
+    const auto can_go_on = [this] { return !closed_ && !task_running_ && has_room(); };
+    do {
+        while (can_go_on() && decode_lines()) {
+            execute();
+            answer();
+        }
+    } while (finishing_ && can_go_on() && drain_socket());
+    go_on();
+}
+
+void Connection::execute() {
+    std::vector<Decoded>& decoded = thread_.decoded();
+    std::vector<Request>& requests = thread_.requests();
+    std::vector<Outcome>& outcomes = thread_.outcomes();
+    requests.clear();
+    for (const Decoded& one : decoded) {
+        if (const auto* const request = std::get_if<Request>(&one)) {
+            requests.push_back(*request);
+        }
+    }
+    outcomes.clear();
+    outcomes.resize(requests.size());
+    if (!requests.empty()) {
+        thread_.server().executor.execute(requests, outcomes);
+    }
+    std::size_t next = 0;
+    for (Decoded& one : decoded) {
+        if (auto* const refused = std::get_if<Error>(&one)) {
+            rest_.push_back({Reply(std::move(*refused)), 0});
+        } else {
+            rest_.push_back(std::move(outcomes[next++]));
+        }
+    }
+    thread_.decoder().release();
+}
+
+void Connection::answer() {
+    const TimeLimit deadline(options_.query_timeout);
+    Lsn wait_lsn = 0;
+    std::uint32_t replies = 0;
+    const std::size_t before = out_.size();
+    while (!rest_.empty() && !task_running_) {
+        Outcome outcome = std::move(rest_.front());
+        rest_.pop_front();
+        if (auto* const task = std::get_if<std::unique_ptr<Task>>(&outcome.result)) {
+            if ((*task)->cost_bytes() > inline_task_bytes_max) {
+                run_task(std::move(*task), outcome.wait_lsn);
+                break;
+            }
+            outcome.result = run(**task, deadline);
+        }
+        thread_.writer().write(std::get<Reply>(outcome.result), deadline, out_);
+        wait_lsn = std::max(wait_lsn, outcome.wait_lsn);
+        ++replies;
+    }
+    produced_ += out_.size() - before;
+    if (replies != 0) {
+        mark(wait_lsn, replies);
+    }
+}
+
+void Connection::run_task(std::unique_ptr<Task> task, Lsn wait_lsn) {
+    task_running_ = true;
+    boost::asio::post(
+        thread_.server().workers, [self = shared_from_this(), task = std::move(task), wait_lsn] {
+            const TimeLimit deadline(self->options_.query_timeout);
+            std::string line;
+            self->thread_.writer().write(run(*task, deadline), deadline, line);
+            boost::asio::post(self->socket_.get_executor(), [self, line = std::move(line), wait_lsn] {
+                self->on_task_done(line, wait_lsn);
+            });
+        });
+}
+
+void Connection::on_task_done(const std::string& line, Lsn wait_lsn) {
+    task_running_ = false;
+    if (closed_) {
+        return;
+    }
+    out_ += line;
+    produced_ += line.size();
+    mark(wait_lsn, 1);
+    answer();
+    process();
+}
+
+// ---- output
+
+void Connection::mark(Lsn lsn, std::uint32_t replies) {
+    const std::size_t request_bytes = std::exchange(batch_request_bytes_, 0);
+    if (marks_.empty() && lsn <= thread_.server().executor.durable_lsn()) {
+        sendable_ = produced_;
+        return;
+    }
+    marks_.push_back({produced_, lsn, replies, request_bytes});
+    waiting_request_bytes_ += request_bytes;
+    thread_.wait_durable(lsn, shared_from_this());
+}
+
+void Connection::on_durable() {
+    if (closed_) {
+        return;
+    }
+    if (thread_.server().executor.has_failed()) {
+        fail_waiting();
+    }
+    process();
+}
+
+/// The log cannot be written: what these replies say may be lost. Each becomes an error.
+void Connection::fail_waiting() {
+    const Lsn durable_lsn = thread_.server().executor.durable_lsn();
+    std::uint64_t position = sendable_;
+    std::uint64_t moved = 0;  // wraps when the errors are shorter than what they replace
+    for (Mark& waiting : marks_) {
+        waiting.end += moved;
+        if (waiting.lsn > durable_lsn) {
+            std::string errors;
+            for (std::uint32_t i = 0; i < waiting.replies; ++i) {
+                ReplyWriter::write_error(
+                    {ErrorCode::internal_error,
+                     "The event log could not be written: this may or may not be stored"},
+                    errors);
+            }
+            const std::uint64_t size = waiting.end - position;
+            out_.replace(out_begin_ + static_cast<std::size_t>(position - sent_),
+                         static_cast<std::size_t>(size), errors);
+            waiting.end += errors.size() - size;
+            moved += errors.size() - size;
+            waiting.lsn = 0;
+        }
+        position = waiting.end;
+    }
+    produced_ += moved;
+}
+
+void Connection::send() {
+    const Lsn durable_lsn = thread_.server().executor.durable_lsn();
+    while (!marks_.empty() && marks_.front().lsn <= durable_lsn) {
+        sendable_ = marks_.front().end;
+        waiting_request_bytes_ -= marks_.front().request_bytes;
+        marks_.pop_front();
+    }
+    if (marks_.empty()) {
+        sendable_ = produced_;
+    }
+    while (sent_ < sendable_ && !waiting_writable_) {
+        boost::system::error_code failure;
+        const std::size_t size = socket_.write_some(
+            boost::asio::buffer(out_.data() + out_begin_, static_cast<std::size_t>(sendable_ - sent_)),
+            failure);
+        if (failure == boost::asio::error::would_block) {
+            wait_writable();
+            break;
+        }
+        if (failure) {
+            close();
+            return;
+        }
+        sent_ += size;
+        out_begin_ += size;
+    }
+    if (sent_ == produced_) {
+        out_begin_ = 0;
+        out_.clear();
+        if (out_.capacity() > output_bytes_kept) {
+            out_ = std::string();
+        }
+    } else if (out_begin_ > output_bytes_max) {
+        out_.erase(0, out_begin_);
+        out_begin_ = 0;
+    }
+}
+
+void Connection::wait_writable() {
+    waiting_writable_ = true;
+    write_progress_ = Clock::now();
+    socket_.async_wait(boost::asio::ip::tcp::socket::wait_write,
+                       [self = shared_from_this()](const boost::system::error_code& failure) {
+                           self->waiting_writable_ = false;
+                           if (self->closed_) {
+                               return;
+                           }
+                           if (failure && failure != boost::asio::error::operation_aborted) {
+                               self->close();
+                               return;
+                           }
+                           self->process();
+                       });
+}
+
+/// After each step: sends what can be sent and reads on, or ends.
+void Connection::go_on() {
+    if (closed_) {
+        return;
+    }
+    send();
+    if (closed_) {
+        return;
+    }
+    if (is_idle() && input_ended_) {
+        if (discarding_) {
+            boost::system::error_code ignored;
+            socket_.shutdown(boost::asio::ip::tcp::socket::shutdown_send, ignored);
+            input_ended_ = false;
+            read();
+        } else {
+            close();
+        }
+        return;
+    }
+    if (input_ended_ || task_running_ || !has_room()) {
+        return;
+    }
+    if (in_begin_ != in_end_) {
+        // A client that sends a request in pieces waits for the acknowledgement of the first one.
+        const int one = 1;
+        ::setsockopt(socket_.native_handle(), IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
+    }
+    read();
+}
+
+bool Connection::is_idle() const noexcept { return owes_nothing() && in_begin_ == in_end_; }
+
+bool Connection::owes_nothing() const noexcept {
+    return !task_running_ && rest_.empty() && marks_.empty() && sent_ == produced_;
+}
+
+// ---- ends
+
+void Connection::finish() {
+    if (closed_ || finishing_) {
+        return;
+    }
+    finishing_ = true;
+    if (reading_) {
+        boost::system::error_code ignored;
+        socket_.cancel(ignored);  // on_read takes what has arrived
+    } else {
+        process();
+    }
+}
+
+void Connection::close_if_timed_out(Clock::time_point now) {
+    const bool silent = now - last_received_ > options_.read_timeout;
+    const bool stuck = waiting_writable_ && now - write_progress_ > options_.write_timeout;
+    const bool discarded_enough = discarding_ && is_idle() && now - last_received_ > discard_time_max;
+    if ((silent && owes_nothing()) || stuck || discarded_enough) {
+        close();
+    }
+}
+
+void Connection::close() {
+    if (closed_) {
+        return;
+    }
+    closed_ = true;
+    const std::shared_ptr<Connection> self = shared_from_this();
+    boost::system::error_code ignored;
+    socket_.close(ignored);
+    thread_.remove(self);
+}
+
+}  // namespace karma::net

@@ -1,0 +1,99 @@
+#pragma once
+
+#include <chrono>
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <boost/asio/ip/tcp.hpp>
+
+#include "net/io_thread.h"
+
+namespace karma::net {
+
+/// One client: reads request lines, executes what has arrived together, and sends replies in order, each when
+/// what it shows is durable. Lives on one IoThread.
+///
+/// Its memory is bounded: it reads no further while replies wait to be taken or to become durable.
+class Connection : public std::enable_shared_from_this<Connection> {
+public:
+    Connection(boost::asio::ip::tcp::socket socket, IoThread& thread);
+
+    void start();
+    /// What was waited for is durable, or will never be.
+    void on_durable();
+    /// Answers what was received, then closes.
+    void finish();
+    void close();
+    void close_if_timed_out(std::chrono::steady_clock::time_point now);
+
+private:
+    /// A stretch of replies that wait for an LSN.
+    struct Mark {
+        std::uint64_t end = 0;  // position in the stream of replies
+        Lsn lsn = 0;
+        std::uint32_t replies = 0;
+        std::size_t request_bytes = 0;
+    };
+
+    void read();
+    void on_read(const boost::system::error_code& failure, std::size_t size);
+    bool drain_socket();
+    /// Executes the complete lines of the input as far as there is room for their replies.
+    void process();
+    bool has_room() const noexcept;
+    /// Decodes lines into the thread's scratch; false when there is none.
+    bool decode_lines();
+    bool take_line(std::string_view& line);
+    void refuse_oversized();
+    void execute();
+    /// Writes the replies of `rest_` until it is empty or a task has to be waited for.
+    void answer();
+    void run_task(std::unique_ptr<Task> task, Lsn wait_lsn);
+    void on_task_done(const std::string& line, Lsn wait_lsn);
+    /// Closes the stretch of replies written since the last mark.
+    void mark(Lsn lsn, std::uint32_t replies);
+    void fail_waiting();
+    void send();
+    void wait_writable();
+    void compact_input();
+    void make_room_to_read();
+    void go_on();
+    bool is_idle() const noexcept;
+    /// Every request was answered and every answer taken.
+    bool owes_nothing() const noexcept;
+
+    boost::asio::ip::tcp::socket socket_;
+    IoThread& thread_;
+    const ServerOptions& options_;
+
+    std::vector<char> in_;
+    std::size_t in_begin_ = 0;
+    std::size_t in_end_ = 0;
+    std::size_t scanned_ = 0;  // up to here the input has no newline
+    bool reading_ = false;
+    bool input_ended_ = false;  // the client sends no more, or nothing more is taken from it
+    bool discarding_ = false;   // an oversized request was answered: what follows is read and forgotten
+    bool finishing_ = false;
+    bool closed_ = false;
+
+    std::deque<Outcome> rest_;  // replies not written yet, behind a task that runs
+    bool task_running_ = false;
+
+    std::string out_;  // replies from position sent_ on
+    std::size_t out_begin_ = 0;
+    std::uint64_t produced_ = 0;
+    std::uint64_t sent_ = 0;
+    std::uint64_t sendable_ = 0;
+    std::deque<Mark> marks_;
+    std::size_t waiting_request_bytes_ = 0;
+    std::size_t batch_request_bytes_ = 0;
+    bool waiting_writable_ = false;
+
+    std::chrono::steady_clock::time_point last_received_;
+    std::chrono::steady_clock::time_point write_progress_;
+};
+
+}  // namespace karma::net

@@ -1,0 +1,247 @@
+#include "net/fields.h"
+
+#include <charconv>
+#include <cstring>
+#include <string>
+
+#include <boost/json/array.hpp>
+#include <boost/json/value.hpp>
+
+#include "engine/error.h"
+
+namespace karma::net {
+namespace {
+
+[[noreturn]] void refuse(std::string_view field, std::string_view what) {
+    throw RequestError(ErrorCode::validation_error, "Field " + std::string(field) + " " + std::string(what));
+}
+
+std::uint64_t to_number(const boost::json::value& value, std::string_view field) {
+    if (value.is_int64()) {
+        if (value.get_int64() < 0) {
+            refuse(field, "must be greater than or equal to 0");
+        }
+        return static_cast<std::uint64_t>(value.get_int64());
+    }
+    if (!value.is_uint64()) {
+        refuse(field, "must be an integer from 0 to 18446744073709551615");
+    }
+    return value.get_uint64();
+}
+
+Day to_day(const boost::json::value& value, std::string_view field) {
+    std::optional<Day> day;
+    if (value.is_string()) {
+        day = day_from_text(value.get_string());
+    } else {
+        day = day_from_yyyymmdd(to_number(value, field));
+    }
+    if (!day) {
+        refuse(field, "must be a calendar day such as 20260505 or \"2026-05-05\"");
+    }
+    return *day;
+}
+
+DayRange to_range(const boost::json::value& value) {
+    if (!value.is_object()) {
+        refuse("range", "must be an object with from and to");
+    }
+    const auto limit = [&](std::string_view name, std::string_view field) {
+        const boost::json::value* const at = value.get_object().if_contains(name);
+        if (at == nullptr) {
+            refuse(field, "is required");
+        }
+        const std::optional<Day> day = day_from_yyyymmdd(to_number(*at, field));
+        if (!day) {
+            refuse(field, "must be a calendar day such as 20260505");
+        }
+        return *day;
+    };
+    const DayRange range{limit("from", "range.from"), limit("to", "range.to")};
+    if (range.from > range.to) {
+        refuse("range.from", "must not be after range.to");
+    }
+    return range;
+}
+
+mutation::Item to_item(const boost::json::value& value, std::uint64_t value_min) {
+    if (!value.is_array() || value.get_array().size() != 3) {
+        refuse("items[]", "must be [key, bucket, value]");
+    }
+    const boost::json::array& parts = value.get_array();
+    const mutation::Item item{to_number(parts[0], "items[][0]"), to_day(parts[1], "items[][1]"),
+                              to_number(parts[2], "items[][2]")};
+    if (item.value < value_min) {
+        refuse("items[][2]", "must be greater than 0");
+    }
+    return item;
+}
+
+query::SeriesKey to_series_key(const boost::json::value& value) {
+    if (!value.is_object()) {
+        refuse("items[]", "must be {\"series\", \"key\"}");
+    }
+    const boost::json::object& object = value.get_object();
+    const boost::json::value* series = object.if_contains("series");
+    if (series == nullptr) {
+        series = object.if_contains("tree");
+    }
+    if (series == nullptr || !series->is_string() || series->get_string().empty()) {
+        refuse("items[].series", "is required and must be a string that is not empty");
+    }
+    const boost::json::value* const key = object.if_contains("key");
+    if (key == nullptr) {
+        refuse("items[].key", "is required");
+    }
+    return {series->get_string(), to_number(*key, "items[].key")};
+}
+
+}  // namespace
+
+const boost::json::value& Fields::required(std::string_view name) const {
+    const boost::json::value* const value = object_.if_contains(name);
+    if (value == nullptr) {
+        refuse(name, "is required");
+    }
+    return *value;
+}
+
+const boost::json::array& Fields::array(std::string_view name) const {
+    const boost::json::value& value = required(name);
+    if (!value.is_array()) {
+        refuse(name, "must be an array");
+    }
+    return value.get_array();
+}
+
+std::string_view Fields::series() const {
+    const boost::json::value* value = object_.if_contains("series");
+    if (value == nullptr) {
+        value = object_.if_contains("tree");
+    }
+    if (value == nullptr || !value->is_string() || value->get_string().empty()) {
+        refuse("series (or tree)", "is required and must be a string that is not empty");
+    }
+    return value->get_string();
+}
+
+std::string_view Fields::text(std::string_view name) const {
+    const boost::json::value& value = required(name);
+    if (!value.is_string()) {
+        refuse(name, "must be a string");
+    }
+    if (value.get_string().empty()) {
+        refuse(name, "must not be empty");
+    }
+    return value.get_string();
+}
+
+std::optional<std::string_view> Fields::text_or_number(std::string_view name) const {
+    const boost::json::value* const value = object_.if_contains(name);
+    if (value == nullptr || value->is_null()) {
+        return std::nullopt;
+    }
+    if (value->is_string()) {
+        return text(name);
+    }
+    char digits[24];
+    std::to_chars_result written{digits, std::errc{}};
+    if (value->is_int64()) {
+        written = std::to_chars(digits, digits + sizeof digits, value->get_int64());
+    } else if (value->is_uint64()) {
+        written = std::to_chars(digits, digits + sizeof digits, value->get_uint64());
+    } else {
+        refuse(name, "must be a string or an integer");
+    }
+    const std::span<char> copy = allocate<char>(static_cast<std::size_t>(written.ptr - digits));
+    std::memcpy(copy.data(), digits, copy.size());
+    return std::string_view(copy.data(), copy.size());
+}
+
+std::uint64_t Fields::number(std::string_view name) const { return to_number(required(name), name); }
+
+std::optional<std::uint64_t> Fields::optional_number(std::string_view name) const {
+    return has(name) ? std::optional(number(name)) : std::nullopt;
+}
+
+std::optional<std::uint64_t> Fields::nullable_number(std::string_view name) const {
+    const boost::json::value* const value = object_.if_contains(name);
+    return value == nullptr || value->is_null() ? std::nullopt : std::optional(to_number(*value, name));
+}
+
+std::size_t Fields::limit(std::size_t otherwise, std::size_t max) const {
+    const std::uint64_t limit = optional_number("limit").value_or(otherwise);
+    if (limit == 0 || limit > max) {
+        refuse("limit", "must be from 1 to " + std::to_string(max));
+    }
+    return static_cast<std::size_t>(limit);
+}
+
+std::uint64_t Fields::value() const {
+    const std::uint64_t value = optional_number("value").value_or(1);
+    if (value == 0) {
+        refuse("value", "must be greater than 0");
+    }
+    return value;
+}
+
+Day Fields::bucket() const {
+    if (const boost::json::value* const value = object_.if_contains("bucket")) {
+        return to_day(*value, "bucket");
+    }
+    if (const boost::json::value* const value = object_.if_contains("date")) {
+        return to_day(*value, "date");
+    }
+    return today;
+}
+
+Day Fields::day(std::string_view name, std::string_view other_name) const {
+    const std::string_view given = has(name) || !has(other_name) ? name : other_name;
+    return to_day(required(given), given);
+}
+
+DayRange Fields::range() const { return to_range(required("range")); }
+
+std::optional<DayRange> Fields::optional_range() const {
+    return has("range") ? std::optional(range()) : std::nullopt;
+}
+
+std::span<const std::uint64_t> Fields::keys() const {
+    const boost::json::array& values = array("keys");
+    const std::span<std::uint64_t> keys = allocate<std::uint64_t>(values.size());
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+        keys[i] = to_number(values[i], "keys[]");
+    }
+    return keys;
+}
+
+std::span<const mutation::Item> Fields::items(std::uint64_t value_min) const {
+    const boost::json::array& values = array("items");
+    const std::span<mutation::Item> items = allocate<mutation::Item>(values.size());
+    for (std::size_t i = 0; i < items.size(); ++i) {
+        items[i] = to_item(values[i], value_min);
+    }
+    return items;
+}
+
+std::span<const query::SeriesKey> Fields::series_keys() const {
+    const boost::json::array& values = array("items");
+    const std::span<query::SeriesKey> items = allocate<query::SeriesKey>(values.size());
+    for (std::size_t i = 0; i < items.size(); ++i) {
+        items[i] = to_series_key(values[i]);
+    }
+    return items;
+}
+
+std::string_view Fields::snapshot_file() const {
+    const std::string_view file = text("file");
+    if (file.find('/') != std::string_view::npos || file.find('\0') != std::string_view::npos) {
+        refuse("file", "must be the base name of a snapshot");
+    }
+    if (!file.ends_with(".tree")) {
+        refuse("file", "must end with .tree");
+    }
+    return file;
+}
+
+}  // namespace karma::net

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include <boost/json/memory_resource.hpp>
+#include <boost/json/object.hpp>
+
+#include "engine/mutation.h"
+#include "engine/request.h"
+
+namespace karma::net {
+
+/// The fields of a request object, taken by name and checked. Everything throws RequestError
+/// `validation_error` with a message that names the field. What is returned borrows from the object or from
+/// the arena.
+class Fields {
+public:
+    Fields(const boost::json::object& object, boost::json::memory_resource& arena)
+        : object_(object), arena_(arena) {}
+
+    bool has(std::string_view name) const noexcept { return object_.contains(name); }
+
+    /// The field `series`, or `tree`: a string that is not empty.
+    std::string_view series() const;
+
+    /// A string that is not empty.
+    std::string_view text(std::string_view name) const;
+
+    /// A string or an integer, given as text; nothing where the field is missing or null.
+    std::optional<std::string_view> text_or_number(std::string_view name) const;
+
+    std::uint64_t number(std::string_view name) const;
+    std::optional<std::uint64_t> optional_number(std::string_view name) const;
+    /// Nothing where the field is missing or null.
+    std::optional<std::uint64_t> nullable_number(std::string_view name) const;
+
+    /// 1 to `max`, or `otherwise` where the field is missing.
+    std::size_t limit(std::size_t otherwise, std::size_t max) const;
+
+    /// At least 1; 1 where the field is missing.
+    std::uint64_t value() const;
+
+    /// The field `bucket`, or `date`; `today` where both are missing.
+    Day bucket() const;
+
+    /// The day in the first field of the two that is there.
+    Day day(std::string_view name, std::string_view other_name) const;
+
+    DayRange range() const;
+    std::optional<DayRange> optional_range() const;
+
+    std::span<const std::uint64_t> keys() const;
+    /// `[[key, bucket, value], ...]`
+    std::span<const mutation::Item> items(std::uint64_t value_min) const;
+    /// `[{"series", "key"}, ...]`
+    std::span<const query::SeriesKey> series_keys() const;
+
+    /// Base name of a `.tree` file.
+    std::string_view snapshot_file() const;
+
+private:
+    const boost::json::value& required(std::string_view name) const;
+    const boost::json::array& array(std::string_view name) const;
+
+    template <typename T>
+    std::span<T> allocate(std::size_t count) const {
+        return {static_cast<T*>(arena_.allocate(count * sizeof(T) + 1, alignof(T))), count};
+    }
+
+    const boost::json::object& object_;
+    boost::json::memory_resource& arena_;
+};
+
+}  // namespace karma::net

@@ -1,0 +1,130 @@
+#include "net/io_thread.h"
+
+#include <algorithm>
+
+#include <boost/asio/post.hpp>
+
+#include "net/connection.h"
+
+namespace karma::net {
+
+using Clock = std::chrono::steady_clock;
+
+IoThread::IoThread(const ServerContext& server)
+    : server_(server),
+      work_(boost::asio::make_work_guard(context_)),
+      tick_timer_(context_),
+      decoder_(server.access),
+      writer_(server.options.response_bytes_max) {}
+
+IoThread::~IoThread() = default;
+
+void IoThread::start() {
+    schedule_tick();
+    thread_ = std::thread([this] { context_.run(); });
+}
+
+void IoThread::join() {
+    if (thread_.joinable()) {
+        thread_.join();
+    }
+}
+
+void IoThread::adopt(boost::asio::ip::tcp::socket socket) {
+    boost::asio::post(context_, [this, socket = std::move(socket)]() mutable {
+        if (shutting_down_) {
+            return;
+        }
+        const auto connection = std::make_shared<Connection>(std::move(socket), *this);
+        connections_.insert(connection);
+        connection->start();
+    });
+}
+
+void IoThread::wake() {
+    if (!wake_posted_.exchange(true, std::memory_order_acq_rel)) {
+        boost::asio::post(context_, [this] { on_wake(); });
+    }
+}
+
+void IoThread::on_wake() {
+    wake_posted_.store(false, std::memory_order_release);
+    const Lsn durable_lsn = server_.executor.durable_lsn();
+    const bool failed = server_.executor.has_failed();
+    // Those who come to wait again meanwhile are behind these.
+    for (std::size_t left = waiting_.size(); left > 0; --left) {
+        Waiting& first = waiting_.front();
+        if (first.lsn > durable_lsn && !failed) {
+            break;
+        }
+        const std::shared_ptr<Connection> connection = std::move(first.connection);
+        waiting_.pop_front();
+        connection->on_durable();
+    }
+}
+
+void IoThread::wait_durable(Lsn lsn, std::shared_ptr<Connection> connection) {
+    waiting_.push_back({lsn, std::move(connection)});
+    // What was published before this line was not for this one.
+    if (server_.executor.durable_lsn() >= lsn || server_.executor.has_failed()) {
+        wake();
+    }
+}
+
+void IoThread::remove(const std::shared_ptr<Connection>& connection) {
+    connections_.erase(connection);
+    end_if_idle();
+}
+
+void IoThread::schedule_tick() {
+    const ServerOptions& options = server_.options;
+    const auto shortest = std::min(options.read_timeout, options.write_timeout);
+    tick_timer_.expires_after(
+        std::clamp(shortest / 8, std::chrono::milliseconds(10), std::chrono::milliseconds(500)));
+    tick_timer_.async_wait([this](const boost::system::error_code& failure) {
+        if (!failure) {
+            tick();
+        }
+    });
+}
+
+void IoThread::tick() {
+    const Clock::time_point now = Clock::now();
+    const std::vector<std::shared_ptr<Connection>> all(connections_.begin(), connections_.end());
+    for (const std::shared_ptr<Connection>& connection : all) {
+        if (shutting_down_ && now >= shutdown_deadline_) {
+            connection->close();
+        } else {
+            connection->close_if_timed_out(now);
+        }
+    }
+    if (!shutting_down_ || !connections_.empty()) {
+        schedule_tick();
+    }
+}
+
+void IoThread::begin_shutdown() {
+    boost::asio::post(context_, [this] { shut_down(); });
+}
+
+void IoThread::shut_down() {
+    if (shutting_down_) {
+        return;
+    }
+    shutting_down_ = true;
+    shutdown_deadline_ = Clock::now() + server_.options.shutdown_timeout;
+    const std::vector<std::shared_ptr<Connection>> all(connections_.begin(), connections_.end());
+    for (const std::shared_ptr<Connection>& connection : all) {
+        connection->finish();
+    }
+    end_if_idle();
+}
+
+void IoThread::end_if_idle() {
+    if (shutting_down_ && connections_.empty()) {
+        tick_timer_.cancel();
+        work_.reset();
+    }
+}
+
+}  // namespace karma::net

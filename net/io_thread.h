@@ -1,0 +1,98 @@
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <thread>
+#include <unordered_set>
+#include <vector>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+#include "engine/executor.h"
+#include "net/access.h"
+#include "net/log.h"
+#include "net/reply_writer.h"
+#include "net/request_decoder.h"
+#include "net/server_options.h"
+
+namespace karma::net {
+
+class Connection;
+
+/// What the connections of a server share. All of it outlives them.
+struct ServerContext {
+    const ServerOptions& options;
+    Executor& executor;
+    const Access& access;
+    Log& log;
+    boost::asio::thread_pool& workers;  // runs the tasks that take long
+};
+
+/// A thread that serves some of the connections. Everything but `context`, `adopt`, `wake` and
+/// `begin_shutdown` belongs to that thread alone.
+class IoThread {
+public:
+    explicit IoThread(const ServerContext& server);
+    IoThread(const IoThread&) = delete;
+    IoThread& operator=(const IoThread&) = delete;
+    ~IoThread();
+
+    boost::asio::io_context& context() noexcept { return context_; }
+
+    void start();
+    /// Serves a new connection. From any thread.
+    void adopt(boost::asio::ip::tcp::socket socket);
+    /// Something became durable, or never will. From any thread.
+    void wake();
+    /// Finishes what was received, closes the connections and ends the thread. From any thread.
+    void begin_shutdown();
+    void join();
+
+    // For the connections of this thread.
+
+    const ServerContext& server() const noexcept { return server_; }
+    RequestDecoder& decoder() noexcept { return decoder_; }
+    const ReplyWriter& writer() const noexcept { return writer_; }
+    std::vector<Decoded>& decoded() noexcept { return decoded_; }
+    std::vector<Request>& requests() noexcept { return requests_; }
+    std::vector<Outcome>& outcomes() noexcept { return outcomes_; }
+
+    void remove(const std::shared_ptr<Connection>& connection);
+    /// Calls `connection->on_durable` once this LSN is durable or the log has failed.
+    void wait_durable(Lsn lsn, std::shared_ptr<Connection> connection);
+
+private:
+    struct Waiting {
+        Lsn lsn = 0;
+        std::shared_ptr<Connection> connection;
+    };
+
+    void schedule_tick();
+    void tick();
+    void on_wake();
+    void shut_down();
+    void end_if_idle();
+
+    const ServerContext server_;
+    boost::asio::io_context context_{1};
+    boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
+    boost::asio::steady_timer tick_timer_;
+    RequestDecoder decoder_;
+    ReplyWriter writer_;
+    std::vector<Decoded> decoded_;
+    std::vector<Request> requests_;
+    std::vector<Outcome> outcomes_;
+    std::unordered_set<std::shared_ptr<Connection>> connections_;
+    std::deque<Waiting> waiting_;
+    std::atomic<bool> wake_posted_{false};
+    bool shutting_down_ = false;
+    std::chrono::steady_clock::time_point shutdown_deadline_;
+    std::thread thread_;
+};
+
+}  // namespace karma::net

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <mutex>
+#include <string_view>
+
+#include <boost/json/object.hpp>
+
+namespace karma::net {
+
+/// The daemon's log: one JSON object a line, errors on standard error, the rest on standard output. Tokens
+/// never get here. Thread-safe.
+class Log {
+public:
+    /// Disabled, only errors are written.
+    explicit Log(bool enabled) : enabled_(enabled) {}
+
+    void info(std::string_view event, boost::json::object fields = {});
+    void warning(std::string_view event, boost::json::object fields = {});
+    void error(std::string_view event, boost::json::object fields = {});
+
+private:
+    void write(std::string_view level, std::string_view event, boost::json::object&& fields, bool to_stderr);
+
+    bool enabled_;
+    std::mutex mutex_;
+};
+
+}  // namespace karma::net

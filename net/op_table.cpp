@@ -1,0 +1,232 @@
+#include "net/op_table.h"
+
+#include <string>
+#include <unordered_map>
+
+namespace karma::net {
+namespace {
+
+using F = const Fields&;
+
+[[noreturn]] void refuse(const std::string& message) {
+    throw RequestError(ErrorCode::validation_error, message);
+}
+
+/// The op is part of the protocol and its fields are right, but this version cannot execute it.
+Decoded unavailable(std::string_view op) {
+    return Error{ErrorCode::unknown_command, "Op " + std::string(op) + " is not available in this version"};
+}
+
+Decoded increment(F f) {
+    return Mutation(mutation::Increment{f.series(), f.number("key"), f.bucket(), f.value()});
+}
+Decoded decrement(F f) {
+    return Mutation(mutation::Decrement{f.series(), f.number("key"), f.bucket(), f.value()});
+}
+Decoded batch_add(F f) { return Mutation(mutation::BatchAdd{f.series(), f.items(1)}); }
+Decoded batch_set(F f) { return Mutation(mutation::BatchSet{f.series(), f.items(0)}); }
+Decoded counter_reset(F f) { return Mutation(mutation::ResetCounter{f.series(), f.number("key")}); }
+Decoded tree_reset(F f) { return Mutation(mutation::ResetSeries{f.series()}); }
+Decoded batch_reset(F f) { return Mutation(mutation::BatchReset{f.series(), f.keys()}); }
+Decoded counter_delete_range(F f) {
+    return Mutation(mutation::DeleteCounterRange{f.series(), f.number("key"), f.range()});
+}
+Decoded tree_delete_range(F f) { return Mutation(mutation::DeleteSeriesRange{f.series(), f.range()}); }
+Decoded batch_delete_range(F f) {
+    return Mutation(mutation::BatchDeleteRange{f.series(), f.keys(), f.range()});
+}
+Decoded delete_before(F f) { return Mutation(mutation::DeleteBefore{f.series(), f.day("before", "date")}); }
+Decoded compact_series(F f) { return Mutation(mutation::CompactSeries{f.series()}); }
+Decoded compact_all(F /*f*/) { return Mutation(mutation::CompactAll{}); }
+Decoded tree_create(F f) { return Mutation(mutation::CreateSeries{f.series()}); }
+Decoded tree_drop(F f) { return Mutation(mutation::DropSeries{f.series()}); }
+
+Decoded recovery_checkpoint(F f) {
+    mutation::SaveCheckpoint checkpoint{f.text("source"), f.text_or_number("offset"),
+                                        f.text_or_number("event_id")};
+    if (!checkpoint.offset) {
+        checkpoint.offset = f.text_or_number("source_offset");
+    }
+    if (!checkpoint.offset && !checkpoint.event_id) {
+        refuse("Field offset or event_id is required");
+    }
+    return Mutation(checkpoint);
+}
+
+Decoded ping(F /*f*/) { return query::Ping{}; }
+Decoded health(F /*f*/) { return query::Health{}; }
+Decoded tree_list(F /*f*/) { return query::ListSeries{}; }
+Decoded tree_info(F f) { return query::SeriesInfo{f.series()}; }
+Decoded tree_keys(F f) {
+    return query::SeriesKeys{f.series(), f.limit(100, 10'000), f.nullable_number("cursor")};
+}
+Decoded tree_top(F f) { return query::SeriesTop{f.series(), f.limit(50, 1'000), f.optional_range()}; }
+Decoded tree_summary(F f) { return query::SeriesSummary{f.series(), f.optional_range()}; }
+Decoded tree_series(F f) { return query::SeriesPoints{f.series(), f.range()}; }
+Decoded sum(F f) { return query::Sum{f.series(), f.number("key"), f.optional_range()}; }
+Decoded points(F f) { return query::Points{f.series(), f.number("key"), f.range()}; }
+Decoded batch_sum(F f) { return query::BatchSum{f.series(), f.keys(), f.optional_range()}; }
+Decoded multi_sum(F f) { return query::MultiSum{f.series_keys(), f.optional_range()}; }
+Decoded recovery_status(F f) {
+    return query::Checkpoints{f.has("source") ? std::optional(f.text("source")) : std::nullopt};
+}
+Decoded replication_status(F /*f*/) { return query::ReplicationStatus{}; }
+Decoded snapshot_create(F f) { return control::SaveSnapshot{f.series()}; }
+Decoded snapshot_create_all(F /*f*/) { return control::SaveAllSnapshots{}; }
+
+// The rest of the protocol: fields are checked as they will be, execution is still to come.
+
+Decoded system_stats(F /*f*/) { return unavailable("system.stats"); }
+Decoded system_metrics(F /*f*/) { return unavailable("system.metrics"); }
+
+Decoded ingest_begin(F f) {
+    static_cast<void>(f.text("stream_id"));
+    const std::string_view mode = f.text("mode");
+    if (mode != "add" && mode != "set" && mode != "replace_series") {
+        refuse("Field mode must be add, set or replace_series");
+    }
+    return unavailable("ingest.begin");
+}
+
+Decoded ingest_chunk(F f) {
+    static_cast<void>(f.series());
+    static_cast<void>(f.text("stream_id"));
+    if (f.number("chunk_seq") == 0) {
+        refuse("Field chunk_seq must be greater than 0");
+    }
+    static_cast<void>(f.items(0));
+    return unavailable("ingest.chunk");
+}
+
+Decoded ingest_commit(F f) {
+    static_cast<void>(f.text("stream_id"));
+    return unavailable("ingest.commit");
+}
+
+Decoded ingest_abort(F f) {
+    static_cast<void>(f.text("stream_id"));
+    return unavailable("ingest.abort");
+}
+
+Decoded snapshot_list(F /*f*/) { return unavailable("snapshot.list"); }
+Decoded snapshot_info(F /*f*/) { return unavailable("snapshot.info"); }
+Decoded snapshot_verify(F /*f*/) { return unavailable("snapshot.verify"); }
+
+/// Snapshots are not given out as files yet, so there is none of any name.
+Decoded snapshot_file(F f) {
+    return Error{ErrorCode::not_found, "Snapshot \"" + std::string(f.snapshot_file()) + "\" not found"};
+}
+
+Decoded reconciliation_report(F f) {
+    const std::uint64_t checked = f.number("checked_points");
+    if (f.number("mismatch_count") > checked) {
+        refuse("Field mismatch_count must be less than or equal to checked_points");
+    }
+    static_cast<void>(f.optional_number("absolute_drift"));
+    static_cast<void>(f.optional_number("max_abs_delta"));
+    return unavailable("reconciliation.report");
+}
+
+Decoded replication_entries(F f) {
+    static_cast<void>(f.number("after_lsn"));
+    static_cast<void>(f.limit(1'000, 10'000));
+    return unavailable("replication.entries");
+}
+
+Decoded idempotency_prune(F f) {
+    if (!f.has("before")) {
+        refuse("Field before is required");
+    }
+    return unavailable("idempotency.prune");
+}
+
+Decoded idempotency_fetch(F /*f*/) { return unavailable("idempotency.snapshot_fetch_chunk"); }
+
+constexpr bool reads = false;
+constexpr bool writes = true;
+constexpr bool once = true;  // takes an idempotency key
+
+constexpr OpName op(std::string_view name, bool is_write, bool idempotent, Decoded (*decode)(F)) {
+    return {name, {name, is_write, idempotent, decode}};
+}
+
+constexpr OpName alias(std::string_view name, std::string_view of, bool is_write, bool idempotent,
+                       Decoded (*decode)(F)) {
+    return {name, {of, is_write, idempotent, decode}};
+}
+
+constexpr OpName ops[] = {
+    op("system.ping", reads, false, ping),
+    op("system.health", reads, false, health),
+    op("system.stats", reads, false, system_stats),
+    op("system.metrics", reads, false, system_metrics),
+    op("system.compact", writes, false, compact_all),
+    op("tree.create", writes, false, tree_create),
+    op("tree.drop", writes, false, tree_drop),
+    op("tree.list", reads, false, tree_list),
+    op("tree.info", reads, false, tree_info),
+    op("tree.keys", reads, false, tree_keys),
+    op("tree.top", reads, false, tree_top),
+    op("tree.summary", reads, false, tree_summary),
+    op("tree.series", reads, false, tree_series),
+    op("tree.reset", writes, once, tree_reset),
+    op("tree.delete_range", writes, once, tree_delete_range),
+    op("counter.increment", writes, once, increment),
+    alias("series.increment", "counter.increment", writes, once, increment),
+    op("counter.decrement", writes, once, decrement),
+    op("counter.sum", reads, false, sum),
+    alias("series.sum", "counter.sum", reads, false, sum),
+    op("counter.series", reads, false, points),
+    alias("series.points", "counter.series", reads, false, points),
+    op("counter.batch_sum", reads, false, batch_sum),
+    alias("series.batch_sum", "counter.batch_sum", reads, false, batch_sum),
+    op("counter.multi_sum", reads, false, multi_sum),
+    op("counter.reset", writes, once, counter_reset),
+    op("counter.batch_reset", writes, once, batch_reset),
+    op("counter.delete_range", writes, once, counter_delete_range),
+    op("counter.batch_delete_range", writes, once, batch_delete_range),
+    op("series.batch_add", writes, once, batch_add),
+    alias("counter.batch_increment", "series.batch_add", writes, once, batch_add),
+    op("series.batch_set", writes, once, batch_set),
+    op("series.delete_before", writes, false, delete_before),
+    alias("tree.delete_before", "series.delete_before", writes, false, delete_before),
+    op("series.compact", writes, false, compact_series),
+    alias("tree.compact", "series.compact", writes, false, compact_series),
+    op("ingest.begin", writes, false, ingest_begin),
+    op("ingest.chunk", writes, false, ingest_chunk),
+    op("ingest.commit", writes, false, ingest_commit),
+    op("ingest.abort", writes, false, ingest_abort),
+    op("snapshot.create", writes, false, snapshot_create),
+    op("snapshot.create_all", writes, false, snapshot_create_all),
+    op("snapshot.list", reads, false, snapshot_list),
+    op("snapshot.info", reads, false, snapshot_info),
+    op("snapshot.load", writes, false, snapshot_file),
+    op("snapshot.fetch", reads, false, snapshot_file),
+    op("snapshot.fetch_chunk", reads, false, snapshot_file),
+    op("snapshot.verify", reads, false, snapshot_verify),
+    op("recovery.checkpoint", writes, false, recovery_checkpoint),
+    op("recovery.status", reads, false, recovery_status),
+    op("reconciliation.report", writes, false, reconciliation_report),
+    op("replication.status", reads, false, replication_status),
+    op("replication.entries", reads, false, replication_entries),
+    op("idempotency.prune", writes, false, idempotency_prune),
+    op("idempotency.snapshot_fetch_chunk", reads, false, idempotency_fetch),
+};
+
+}  // namespace
+
+std::span<const OpName> all_ops() noexcept { return ops; }
+
+const Op* find_op(std::string_view name) noexcept {
+    static const std::unordered_map<std::string_view, const Op*> by_name = [] {
+        std::unordered_map<std::string_view, const Op*> map;
+        for (const OpName& entry : ops) {
+            map.emplace(entry.name, &entry.op);
+        }
+        return map;
+    }();
+    const auto found = by_name.find(name);
+    return found == by_name.end() ? nullptr : found->second;
+}
+
+}  // namespace karma::net

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "engine/reply.h"
+
+namespace karma::net {
+
+/// Writes replies as lines of protocol v2.
+class ReplyWriter {
+public:
+    /// A reply line longer than `response_bytes_max` (0: no limit) is replaced by `response_too_large`.
+    explicit ReplyWriter(std::size_t response_bytes_max) : response_bytes_max_(response_bytes_max) {}
+
+    /// Appends the line to `out`. What is written of the points of a whole series is bounded by the limit and
+    /// by the deadline, never held twice.
+    void write(const Reply& reply, const Deadline& deadline, std::string& out) const;
+
+    /// Appends the line of a refusal to `out`.
+    static void write_error(const Error& error, std::string& out);
+
+private:
+    std::size_t response_bytes_max_;
+};
+
+}  // namespace karma::net

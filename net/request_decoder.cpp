@@ -1,0 +1,76 @@
+#include "net/request_decoder.h"
+
+#include <string>
+
+#include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
+#include <boost/system/error_code.hpp>
+
+namespace karma::net {
+
+RequestDecoder::RequestDecoder(const Access& access)
+    : access_(access),
+      first_block_(std::make_unique<unsigned char[]>(first_block_bytes)),
+      arena_(first_block_.get(), first_block_bytes) {}
+
+Decoded RequestDecoder::decode(std::string_view line, bool accepts_writes) {
+    parser_.reset(&arena_);
+    boost::system::error_code failure;
+    parser_.write(line.data(), line.size(), failure);
+    if (failure) {
+        return Error{ErrorCode::invalid_json, "Not valid JSON: " + failure.message()};
+    }
+    // The value lies in the arena and needs no destructor; it must outlive this function.
+    const auto* const value = new (arena_.allocate(sizeof(boost::json::value), alignof(boost::json::value)))
+        boost::json::value(parser_.release());
+    if (!value->is_object()) {
+        return Error{ErrorCode::validation_error, "A request must be a JSON object"};
+    }
+    try {
+        return decode_object(value->get_object(), accepts_writes);
+    } catch (const RequestError& refused) {
+        return Error{refused.code(), refused.what()};
+    }
+}
+
+Decoded RequestDecoder::decode_object(const boost::json::object& object, bool accepts_writes) {
+    const boost::json::value* const version = object.if_contains("v");
+    if (version == nullptr || !version->is_int64() || version->get_int64() != 2) {
+        return Error{ErrorCode::unsupported_protocol,
+                     "Karma accepts only protocol v2 requests with field v=2"};
+    }
+    const boost::json::value* const name = object.if_contains("op");
+    if (name == nullptr || !name->is_string()) {
+        return Error{ErrorCode::validation_error, "Field op is required and must be a string"};
+    }
+    Access::Level level = Access::Level::all;
+    if (!access_.is_open()) {
+        const boost::json::value* const token = object.if_contains("token");
+        level =
+            token != nullptr && token->is_string() ? access_.level(token->get_string()) : Access::Level::none;
+    }
+    if (level == Access::Level::none) {
+        return Error{ErrorCode::unauthorized, "Unauthorized"};
+    }
+    const Op* const op = find_op(name->get_string());
+    if (op == nullptr) {
+        constexpr std::size_t shown_max = 100;
+        std::string shown(name->get_string().subview(0, std::min(name->get_string().size(), shown_max)));
+        return Error{ErrorCode::unknown_command, "Unknown op " + shown};
+    }
+    if (op->writes && level == Access::Level::read) {
+        return Error{ErrorCode::forbidden, "Read-only token cannot execute " + std::string(op->name)};
+    }
+    const Fields fields(object, arena_);
+    if (op->idempotent && fields.has("idempotency_key")) {
+        // Ignoring the key would count a repeat twice.
+        return Error{ErrorCode::validation_error, "Field idempotency_key is not supported by this version"};
+    }
+    Decoded decoded = op->decode(fields);
+    if (op->writes && !accepts_writes) {
+        return Error{ErrorCode::forbidden, "Slave role cannot execute " + std::string(op->name)};
+    }
+    return decoded;
+}
+
+}  // namespace karma::net

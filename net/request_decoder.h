@@ -1,0 +1,39 @@
+#pragma once
+
+#include <memory>
+#include <string_view>
+
+#include <boost/json/memory_resource.hpp>
+#include <boost/json/monotonic_resource.hpp>
+#include <boost/json/parser.hpp>
+
+#include "net/access.h"
+#include "net/op_table.h"
+
+namespace karma::net {
+
+/// Turns request lines into requests. One per thread. What the requests borrow lives until `release`.
+class RequestDecoder {
+public:
+    /// `access` outlives the decoder.
+    explicit RequestDecoder(const Access& access);
+
+    /// A request line without its newline. `accepts_writes` is false on a slave. Never throws for bad input:
+    /// the refusal is in what it returns.
+    Decoded decode(std::string_view line, bool accepts_writes);
+
+    /// Frees what earlier requests borrowed.
+    void release() noexcept { arena_.release(); }
+
+private:
+    Decoded decode_object(const boost::json::object& object, bool accepts_writes);
+
+    static constexpr std::size_t first_block_bytes = 256 * 1024;
+
+    const Access& access_;
+    std::unique_ptr<unsigned char[]> first_block_;
+    boost::json::monotonic_resource arena_;
+    boost::json::parser parser_;
+};
+
+}  // namespace karma::net

@@ -1,0 +1,121 @@
+#include "net/server.h"
+
+#include <algorithm>
+#include <stdexcept>
+#include <thread>
+
+#include <boost/asio/post.hpp>
+
+namespace karma::net {
+namespace {
+
+using boost::asio::ip::tcp;
+
+constexpr int listen_backlog = 4096;
+constexpr auto accept_pause = std::chrono::milliseconds(100);
+
+unsigned worker_count() { return std::max(1U, std::thread::hardware_concurrency() / 2); }
+
+}  // namespace
+
+Server::Server(const ServerOptions& options, Executor& executor, Log& log)
+    : options_(options),
+      executor_(executor),
+      log_(log),
+      access_(options.auth_token, options.read_auth_token),
+      workers_(worker_count()) {
+    const ServerContext context{options_, executor_, access_, log_, workers_};
+    for (unsigned i = 0; i < std::max(1U, options_.threads); ++i) {
+        threads_.push_back(std::make_unique<IoThread>(context));
+    }
+    listen();
+    listener_ = executor_.add_durable_listener([this] {
+        for (const auto& thread : threads_) {
+            thread->wake();
+        }
+    });
+}
+
+Server::~Server() {
+    stop();
+    join();
+    workers_.join();
+    executor_.remove_durable_listener(listener_);
+}
+
+void Server::listen() {
+    boost::asio::io_context& context = threads_.front()->context();
+    const std::string place = options_.address + ":" + std::to_string(options_.port);
+    boost::system::error_code failure;
+    const auto found =
+        tcp::resolver(context).resolve(options_.address, std::to_string(options_.port),
+                                       tcp::resolver::passive | tcp::resolver::numeric_service, failure);
+    if (failure || found.empty()) {
+        throw std::runtime_error("--bind: cannot resolve " + place + ": " + failure.message());
+    }
+    const tcp::endpoint endpoint = found.begin()->endpoint();
+    acceptor_ = std::make_unique<tcp::acceptor>(context);
+    accept_timer_ = std::make_unique<boost::asio::steady_timer>(context);
+    try {
+        acceptor_->open(endpoint.protocol());
+        acceptor_->set_option(tcp::acceptor::reuse_address(true));
+        acceptor_->bind(endpoint);
+        acceptor_->listen(listen_backlog);
+    } catch (const boost::system::system_error& error) {
+        throw std::runtime_error("cannot listen on " + place + ": " + error.code().message());
+    }
+    port_ = acceptor_->local_endpoint().port();
+}
+
+void Server::start() {
+    accept();
+    for (const auto& thread : threads_) {
+        thread->start();
+    }
+}
+
+void Server::accept() {
+    IoThread& thread = *threads_[next_thread_++ % threads_.size()];
+    acceptor_->async_accept(
+        thread.context(), [this, &thread](const boost::system::error_code& failure, tcp::socket socket) {
+            if (failure == boost::asio::error::operation_aborted || !acceptor_->is_open()) {
+                return;
+            }
+            if (failure) {
+                log_.warning("accept_failed", {{"message", failure.message()}});
+                pause_accepting();
+                return;
+            }
+            thread.adopt(std::move(socket));
+            accept();
+        });
+}
+
+/// Too many open files, mostly: trying again at once would only turn in a circle.
+void Server::pause_accepting() {
+    accept_timer_->expires_after(accept_pause);
+    accept_timer_->async_wait([this](const boost::system::error_code& failure) {
+        if (!failure && acceptor_->is_open()) {
+            accept();
+        }
+    });
+}
+
+void Server::stop() {
+    boost::asio::post(threads_.front()->context(), [this] {
+        boost::system::error_code ignored;
+        acceptor_->close(ignored);
+        accept_timer_->cancel();
+    });
+    for (const auto& thread : threads_) {
+        thread->begin_shutdown();
+    }
+}
+
+void Server::join() {
+    for (const auto& thread : threads_) {
+        thread->join();
+    }
+}
+
+}  // namespace karma::net

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+#include "engine/executor.h"
+#include "net/access.h"
+#include "net/io_thread.h"
+#include "net/log.h"
+#include "net/server_options.h"
+
+namespace karma::net {
+
+/// Serves a database over TCP. Thread-safe.
+class Server {
+public:
+    /// Binds and listens; `executor` and `log` outlive the server. Throws std::runtime_error that names the
+    /// address when it cannot.
+    Server(const ServerOptions& options, Executor& executor, Log& log);
+    Server(const Server&) = delete;
+    Server& operator=(const Server&) = delete;
+
+    /// Stops and waits for the end.
+    ~Server();
+
+    /// Begins to serve, on threads of its own.
+    void start();
+
+    /// The port that is listened on.
+    std::uint16_t port() const noexcept { return port_; }
+
+    /// Accepts no more, answers what was received within `shutdown_timeout` and closes all connections.
+    void stop();
+
+    /// Waits until `stop` is done.
+    void join();
+
+private:
+    void listen();
+    void accept();
+    void pause_accepting();
+
+    const ServerOptions options_;
+    Executor& executor_;
+    Log& log_;
+    Access access_;
+    boost::asio::thread_pool workers_;
+    std::vector<std::unique_ptr<IoThread>> threads_;
+    std::unique_ptr<boost::asio::ip::tcp::acceptor> acceptor_;  // on the first thread
+    std::unique_ptr<boost::asio::steady_timer> accept_timer_;
+    std::size_t next_thread_ = 0;
+    std::uint16_t port_ = 0;
+    int listener_ = 0;
+};
+
+}  // namespace karma::net

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace karma::net {
+
+struct ServerOptions {
+    std::string address = "0.0.0.0";  // IPv4, IPv6 or a host name
+    std::uint16_t port = 8080;        // 0: any free one
+    unsigned threads = 1;             // that serve connections
+    bool nodelay = true;
+    std::size_t request_bytes_max = 4096;
+    std::size_t response_bytes_max = 1'048'576;  // 0: no limit
+    std::chrono::milliseconds read_timeout{5000};
+    std::chrono::milliseconds write_timeout{5000};
+    std::chrono::milliseconds query_timeout{1000};  // 0: none
+    std::chrono::milliseconds shutdown_timeout{5000};
+    std::string auth_token;       // empty: none
+    std::string read_auth_token;  // empty: none
+};
+
+}  // namespace karma::net
