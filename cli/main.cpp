@@ -1,0 +1,34 @@
+#include <iostream>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "cli/call.h"
+#include "cli/command_line.h"
+#include "cli/import.h"
+#include "cli/serve.h"
+
+int main(int argc, char** argv) {
+    using namespace karma::cli;
+    const std::vector<std::string> all(argv + 1, argv + argc);
+    const std::span<const std::string> arguments(all);
+    const std::string first = all.empty() ? "" : all.front();
+    if (first == "--version" || first == "version") {
+        std::cout << "karma " KARMA_VERSION "\n";
+        return exit_success;
+    }
+    if (first.empty() || first.starts_with('-')) {
+        return serve_main(arguments);
+    }
+    if (first == "serve") {
+        return serve_main(arguments.subspan(1));
+    }
+    if (first == "call") {
+        return call_main(arguments.subspan(1));
+    }
+    if (first == "import") {
+        return import_main(arguments.subspan(1));
+    }
+    std::cerr << "karma: unknown subcommand \"" << first << "\" (karma --help lists them)\n";
+    return exit_usage;
+}

@@ -1,0 +1,158 @@
+#include "cli/serve.h"
+
+#include <csignal>
+#include <cstdlib>
+#include <iostream>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/address.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+#include "cli/command_line.h"
+#include "cli/serve_options.h"
+#include "net/log.h"
+#include "net/server.h"
+
+namespace karma::cli {
+namespace {
+
+/// Each connection is an open file: use what the system allows.
+void raise_open_files_limit() {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        ::setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+bool is_loopback(const std::string& address) {
+    boost::system::error_code failure;
+    const auto parsed = boost::asio::ip::make_address(address, failure);
+    return failure ? address == "localhost" : parsed.is_loopback();
+}
+
+void warn(const ServeOptions& options, net::Log& log) {
+    const bool open = options.server.auth_token.empty() && options.server.read_auth_token.empty();
+    if (open && !is_loopback(options.server.address)) {
+        log.warning("open_to_the_network",
+                    {{"bind", options.server.address},
+                     {"message",
+                      "everyone who reaches this address may read and write: set --auth-token, or --bind "
+                      "a loopback address"}});
+    }
+    if (!options.replication.source_host.empty()) {
+        log.warning(
+            "replication_not_available",
+            {{"message", "this version does not follow a master: --replication-source-host has no effect"}});
+    }
+}
+
+/// Waits for signals while the server runs.
+class Supervisor {
+public:
+    Supervisor(Database& database, net::Server& server, net::Log& log)
+        : database_(database), server_(server), log_(log), signals_(context_, SIGINT, SIGTERM, SIGUSR1) {}
+
+    /// Returns when the server has ended.
+    void run() {
+        wait();
+        context_.run();
+        snapshots_.join();
+    }
+
+private:
+    void wait() {
+        signals_.async_wait([this](const boost::system::error_code& failure, int signal) {
+            if (!failure) {
+                on_signal(signal);
+            }
+        });
+    }
+
+    void on_signal(int signal) {
+        if (signal == SIGUSR1) {
+            boost::asio::post(snapshots_, [this] { save_snapshot(); });
+            wait();
+            return;
+        }
+        if (stopping_) {
+            std::_Exit(128 + signal);  // asked twice: at once
+        }
+        stopping_ = true;
+        log_.info("stopping", {{"signal", signal == SIGINT ? "SIGINT" : "SIGTERM"}});
+        server_.stop();
+        wait();
+        // Joining blocks, and a second signal must still get through.
+        boost::asio::post(snapshots_, [this] {
+            server_.join();
+            context_.stop();
+        });
+    }
+
+    void save_snapshot() {
+        try {
+            database_.save_snapshot();
+            log_.info("snapshot_saved", {{"last_lsn", database_.last_lsn()}});
+        } catch (const std::exception& failure) {
+            log_.error("snapshot_failed", {{"message", failure.what()}});
+        }
+    }
+
+    Database& database_;
+    net::Server& server_;
+    net::Log& log_;
+    boost::asio::io_context context_;
+    boost::asio::signal_set signals_;
+    boost::asio::thread_pool snapshots_{1};
+    bool stopping_ = false;
+};
+
+int serve(const ServeOptions& options) {
+    net::Log log(options.log);
+    warn(options, log);
+    raise_open_files_limit();
+    const std::unique_ptr<Database> database = Database::open(options.database);
+    net::Server server(options.server, *database, log);
+    server.start();
+    log.info("listening", {{"version", KARMA_VERSION},
+                           {"address", options.server.address},
+                           {"port", server.port()},
+                           {"directory", options.database.directory.string()},
+                           {"role", options.database.read_only ? "slave" : "master"},
+                           {"restored", database->restore_summary()}});
+    Supervisor(*database, server, log).run();
+    if (database->has_failed()) {
+        log.error("stopped", {{"message", "the event log could not be written"}});
+        return exit_failure;
+    }
+    if (!options.database.wal && !options.database.read_only) {
+        database->save_snapshot();  // without a log this is all that survives
+    }
+    log.info("stopped", {{"last_lsn", database->last_lsn()}});
+    return exit_success;
+}
+
+}  // namespace
+
+int serve_main(std::span<const std::string> arguments) {
+    std::signal(SIGPIPE, SIG_IGN);
+    if (asks_for_help(arguments)) {
+        print_serve_help(std::cout);
+        return exit_success;
+    }
+    try {
+        return serve(read_serve_options(arguments, [](const char* name) { return std::getenv(name); }));
+    } catch (const UsageError& wrong) {
+        std::cerr << "karma: " << wrong.what() << "\n(karma --help lists the options)\n";
+        return exit_usage;
+    } catch (const std::exception& failure) {
+        std::cerr << "karma: " << failure.what() << "\n";
+        return exit_failure;
+    }
+}
+
+}  // namespace karma::cli

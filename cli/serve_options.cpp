@@ -1,0 +1,289 @@
+#include "cli/serve_options.h"
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <ostream>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <boost/program_options/options_description.hpp>
+#include <boost/program_options/positional_options.hpp>
+#include <boost/program_options/variables_map.hpp>
+
+#include "cli/command_line.h"
+
+namespace karma::cli {
+namespace {
+
+namespace po = boost::program_options;
+
+/// One setting: how it is called, what it does, and how its text gets into the options. `source` in `set` is
+/// what an error message calls it: the option or the variable.
+struct Setting {
+    const char* name;
+    char short_name;  // 0: none
+    const char* variable;
+    const char* group;
+    const char* argument;
+    std::string help;
+    std::function<void(ServeOptions&, const std::string& text, const std::string& source)> set;
+};
+
+[[noreturn]] void refuse(const std::string& source, const std::string& text, const std::string& expected) {
+    throw UsageError(source + " must be " + expected + ", not \"" + text + "\"");
+}
+
+template <typename Number>
+Number to_number(const std::string& text, const std::string& source, Number low, Number high) {
+    Number number{};
+    const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (failure != std::errc{} || end != text.data() + text.size() || number < low || number > high) {
+        refuse(source, text, "a whole number from " + std::to_string(low) + " to " + std::to_string(high));
+    }
+    return number;
+}
+
+std::chrono::milliseconds to_seconds(const std::string& text, const std::string& source) {
+    constexpr double seconds_max = 86'400;
+    double seconds = 0;
+    const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+    if (failure != std::errc{} || end != text.data() + text.size() || !(seconds >= 0.001) ||
+        seconds > seconds_max) {
+        refuse(source, text, "a number of seconds from 0.001 to 86400");
+    }
+    return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
+}
+
+bool to_bool(const std::string& text, const std::string& source) {
+    if (text == "true" || text == "1" || text == "yes" || text == "on") {
+        return true;
+    }
+    if (text == "false" || text == "0" || text == "no" || text == "off") {
+        return false;
+    }
+    refuse(source, text, "true or false");
+}
+
+bool is_slave(const std::string& text, const std::string& source) {
+    if (text != "master" && text != "slave") {
+        refuse(source, text, "master or slave");
+    }
+    return text == "slave";
+}
+
+StorageKind to_storage(const std::string& text, const std::string& source) {
+    if (text == "rocksdb") {
+        return StorageKind::rocksdb;
+    }
+    if (text != "memory") {
+        refuse(source, text, "rocksdb or memory");
+    }
+    return StorageKind::memory;
+}
+
+unsigned default_threads() { return std::max(1U, std::thread::hardware_concurrency() / 2); }
+
+constexpr std::uint64_t bytes_max = 1ULL << 40U;
+constexpr std::uint32_t u32_max = std::numeric_limits<std::uint32_t>::max();
+
+using Options = ServeOptions;
+using Text = const std::string&;
+
+std::vector<Setting> make_settings() {
+    const char* const general = "General";
+    const char* const durability = "Durability";
+    const char* const limits = "Limits and timeouts";
+    const char* const access = "Access";
+    const char* const replication =
+        "Replication (parsed and checked; this version does not follow a master yet)";
+    return {
+        {"bind", 'b', "KARMA_HOST", general, "ADDRESS", "address to listen on (0.0.0.0)",
+         [](Options& o, Text text, Text source) {
+             if (text.empty()) {
+                 refuse(source, text, "an address");
+             }
+             o.server.address = text;
+         }},
+        {"port", 'p', "KARMA_PORT", general, "PORT", "port to listen on, 0 for any free one (8080)",
+         [](Options& o, Text text, Text s) { o.server.port = to_number<std::uint16_t>(text, s, 0, 65535); }},
+        {"directory", 'd', "KARMA_DUMP_DIR", general, "DIR", "where the data lies (.)",
+         [](Options& o, Text text, Text source) {
+             if (text.empty()) {
+                 refuse(source, text, "a directory");
+             }
+             o.database.directory = text;
+         }},
+        {"storage", 0, "KARMA_STORAGE", general, "KIND",
+         "rocksdb: on disk; memory: gone when the daemon ends (rocksdb)",
+         [](Options& o, Text text, Text s) { o.database.storage = to_storage(text, s); }},
+        {"threads", 0, "KARMA_THREADS", general, "N",
+         "threads that serve connections (half the cores: " + std::to_string(default_threads()) + ")",
+         [](Options& o, Text text, Text s) { o.server.threads = to_number<unsigned>(text, s, 1, 256); }},
+        {"role", 0, "KARMA_ROLE", general, "ROLE", "master, or slave: answers queries only (master)",
+         [](Options& o, Text text, Text s) { o.database.read_only = is_slave(text, s); }},
+        {"restore", 'r', "KARMA_RESTORE", general, "BOOL",
+         "restore the state at start; false starts empty and puts an existing database aside, untouched "
+         "(true)",
+         [](Options& o, Text text, Text s) { o.database.restore = to_bool(text, s); }},
+        {"nodelay", 'n', "KARMA_TCP_NODELAY", general, "BOOL", "set TCP_NODELAY on connections (true)",
+         [](Options& o, Text text, Text s) { o.server.nodelay = to_bool(text, s); }},
+        {"log", 0, "KARMA_LOG", general, "BOOL",
+         "log one JSON object a line on standard output; warnings and errors always go to standard error "
+         "(true)",
+         [](Options& o, Text text, Text s) { o.log = to_bool(text, s); }},
+
+        {"wal", 'w', "KARMA_WAL", durability, "BOOL",
+         "write events to the log before they are acknowledged; without it only snapshots survive (true)",
+         [](Options& o, Text text, Text s) { o.database.wal = to_bool(text, s); }},
+        {"wal-fsync", 0, "KARMA_WAL_FSYNC", durability, "BOOL",
+         "sync the log before an acknowledgement; false hands it to the operating system only (true)",
+         [](Options& o, Text text, Text s) { o.database.wal_fsync = to_bool(text, s); }},
+        {"wal-segment-bytes", 0, "KARMA_WAL_SEGMENT_BYTES", durability, "BYTES",
+         "with RocksDB: when its write-ahead files pass this size, what they hold is written to table files "
+         "and new "
+         "ones are begun (67108864)",
+         [](Options& o, Text text, Text s) {
+             o.database.wal_segment_bytes = to_number<std::uint64_t>(text, s, 65'536, bytes_max);
+         }},
+        {"wal-batch-size", 0, "KARMA_WAL_BATCH_SIZE", durability, "N",
+         "events that are committed together at most (1024)",
+         [](Options& o, Text text, Text s) {
+             o.database.wal_batch_size = to_number<std::uint32_t>(text, s, 1, 1'000'000);
+         }},
+        {"wal-batch-wait-us", 0, "KARMA_WAL_BATCH_WAIT_MICROSECONDS", durability, "US",
+         "microseconds that a group which is not full waits for more events; 0 commits as soon as the commit "
+         "before is "
+         "done (0)",
+         [](Options& o, Text text, Text s) {
+             o.database.wal_batch_wait_us = to_number<std::uint32_t>(text, s, 0, 1'000'000);
+         }},
+        {"dump-retention-per-tree", 0, "KARMA_DUMP_RETENTION_PER_TREE", durability, "N",
+         "snapshots that are kept of each series (5)",
+         [](Options& o, Text text, Text s) {
+             o.database.snapshots_retained = to_number<unsigned>(text, s, 1, 1'000'000);
+         }},
+
+        {"max-request-bytes", 0, "KARMA_MAX_REQUEST_BYTES", limits, "BYTES",
+         "longest request line, without its newline (4096)",
+         [](Options& o, Text text, Text s) {
+             o.server.request_bytes_max = to_number<std::size_t>(text, s, 1, 1ULL << 30U);
+         }},
+        {"max-response-bytes", 0, "KARMA_MAX_RESPONSE_BYTES", limits, "BYTES",
+         "longest reply line, 0 for no limit (1048576)",
+         [](Options& o, Text text, Text s) {
+             o.server.response_bytes_max = to_number<std::size_t>(text, s, 0, bytes_max);
+         }},
+        {"read-timeout", 0, "KARMA_READ_TIMEOUT_SECONDS", limits, "SECONDS",
+         "a connection that sends nothing for so long is closed (5)",
+         [](Options& o, Text text, Text s) { o.server.read_timeout = to_seconds(text, s); }},
+        {"write-timeout", 0, "KARMA_WRITE_TIMEOUT_SECONDS", limits, "SECONDS",
+         "a connection that does not take its reply for so long is closed (5)",
+         [](Options& o, Text text, Text s) { o.server.write_timeout = to_seconds(text, s); }},
+        {"query-timeout-ms", 0, "KARMA_QUERY_TIMEOUT_MS", limits, "MS",
+         "longest time for a read of a whole series, 0 for no limit (1000)",
+         [](Options& o, Text text, Text s) {
+             o.server.query_timeout =
+                 std::chrono::milliseconds(to_number<std::uint32_t>(text, s, 0, u32_max));
+         }},
+        {"shutdown-timeout", 0, "KARMA_SHUTDOWN_TIMEOUT_SECONDS", limits, "SECONDS",
+         "time to finish what was received after SIGINT or SIGTERM (5)",
+         [](Options& o, Text text, Text s) { o.server.shutdown_timeout = to_seconds(text, s); }},
+        {"idempotency-max-records", 0, "KARMA_IDEMPOTENCY_MAX_RECORDS", limits, "N",
+         "idempotency records that are kept (1000000; this version refuses idempotency keys)",
+         [](Options& o, Text text, Text s) {
+             o.idempotency_max_records = to_number<std::uint64_t>(text, s, 1, u32_max);
+         }},
+        {"idempotency-max-age-seconds", 0, "KARMA_IDEMPOTENCY_MAX_AGE_SECONDS", limits, "SECONDS",
+         "how long they are kept, 0 for no limit by age (604800)",
+         [](Options& o, Text text, Text s) {
+             o.idempotency_max_age_seconds = to_number<std::uint64_t>(text, s, 0, u32_max);
+         }},
+
+        {"auth-token", 0, "KARMA_AUTH_TOKEN", access, "TOKEN", "token that allows everything (none)",
+         [](Options& o, Text text, Text) { o.server.auth_token = text; }},
+        {"read-auth-token", 0, "KARMA_READ_AUTH_TOKEN", access, "TOKEN", "token that allows to read (none)",
+         [](Options& o, Text text, Text) { o.server.read_auth_token = text; }},
+
+        {"replication-source-host", 0, "KARMA_REPLICATION_SOURCE_HOST", replication, "HOST",
+         "the master (none)", [](Options& o, Text text, Text) { o.replication.source_host = text; }},
+        {"replication-source-port", 0, "KARMA_REPLICATION_SOURCE_PORT", replication, "PORT",
+         "its port (8080)",
+         [](Options& o, Text text, Text s) {
+             o.replication.source_port = to_number<std::uint16_t>(text, s, 1, 65535);
+         }},
+        {"replication-token", 0, "KARMA_REPLICATION_TOKEN", replication, "TOKEN",
+         "token for the master (none)", [](Options& o, Text text, Text) { o.replication.token = text; }},
+        {"replication-poll-interval-ms", 0, "KARMA_REPLICATION_POLL_INTERVAL_MS", replication, "MS",
+         "how often to ask the master (1000)",
+         [](Options& o, Text text, Text s) {
+             o.replication.poll_interval_ms = to_number<std::uint32_t>(text, s, 1, u32_max);
+         }},
+        {"replication-batch-size", 0, "KARMA_REPLICATION_BATCH_SIZE", replication, "N",
+         "events to ask for at a time, 1 to 10000 (1000)",
+         [](Options& o, Text text, Text s) {
+             o.replication.batch_size = to_number<std::uint32_t>(text, s, 1, 10'000);
+         }},
+    };
+}
+
+const std::vector<Setting>& settings() {
+    static const std::vector<Setting> all = make_settings();
+    return all;
+}
+
+std::string option_names(const Setting& setting) {
+    const std::string name = setting.name;
+    return setting.short_name == 0 ? name : name + "," + setting.short_name;
+}
+
+}  // namespace
+
+ServeOptions read_serve_options(std::span<const std::string> arguments, const Environment& environment) {
+    po::options_description description;
+    for (const Setting& setting : settings()) {
+        description.add_options()(option_names(setting).c_str(), po::value<std::string>());
+    }
+    const po::variables_map given =
+        parse_arguments(arguments, description, po::positional_options_description());
+    ServeOptions options;
+    options.server.threads = default_threads();
+    for (const Setting& setting : settings()) {
+        if (given.count(setting.name) != 0) {
+            setting.set(options, given[setting.name].as<std::string>(), std::string("--") + setting.name);
+        } else if (const char* const text = environment(setting.variable); text != nullptr && *text != '\0') {
+            setting.set(options, text, setting.variable);
+        }
+    }
+    return options;
+}
+
+bool asks_for_help(std::span<const std::string> arguments) {
+    return std::ranges::any_of(arguments, [](const std::string& a) { return a == "--help" || a == "-h"; });
+}
+
+void print_serve_help(std::ostream& out) {
+    out << "usage: karma [serve] [options]          the daemon\n"
+           "       karma call OP NAME=VALUE...      one request to a running daemon; karma call --help\n"
+           "       karma import FILE --series S     a CSV file into a running daemon; karma import --help\n"
+           "       karma --version | --help\n"
+           "\n"
+           "An option that is not given is taken from its environment variable. Defaults are in "
+           "parentheses.\n";
+    const char* group = "";
+    for (const Setting& setting : settings()) {
+        if (std::string(group) != setting.group) {
+            group = setting.group;
+            out << "\n" << group << ":\n";
+        }
+        out << "  ";
+        if (setting.short_name != 0) {
+            out << '-' << setting.short_name << ", ";
+        }
+        out << "--" << setting.name << '=' << setting.argument << "   [" << setting.variable << "]\n      "
+            << setting.help << "\n";
+    }
+}
+
+}  // namespace karma::cli

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <iosfwd>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "net/server_options.h"
+#include "persist/database.h"
+
+namespace karma::cli {
+
+struct ReplicationOptions {
+    std::string source_host;  // empty: none
+    std::uint16_t source_port = 8080;
+    std::string token;  // empty: none
+    std::uint32_t poll_interval_ms = 1000;
+    std::uint32_t batch_size = 1000;
+};
+
+/// Everything that the daemon can be told.
+struct ServeOptions {
+    DatabaseOptions database;
+    net::ServerOptions server;
+    ReplicationOptions replication;
+    std::uint64_t idempotency_max_records = 1'000'000;
+    std::uint64_t idempotency_max_age_seconds = 604'800;
+    bool log = true;
+};
+
+/// Reads an environment variable; null where it is not set.
+using Environment = std::function<const char*(const char* name)>;
+
+/// The options of a command line, those not given from the environment, the rest by default. An empty
+/// variable counts as unset. Throws UsageError that names the option or the variable.
+ServeOptions read_serve_options(std::span<const std::string> arguments, const Environment& environment);
+
+/// Whether the arguments ask for help.
+bool asks_for_help(std::span<const std::string> arguments);
+
+/// The description of all options, in groups.
+void print_serve_help(std::ostream& out);
+
+}  // namespace karma::cli
