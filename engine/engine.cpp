@@ -150,6 +150,14 @@ void Engine::apply(const Event& event) {
     last_lsn_ = event.lsn;
 }
 
+std::uint64_t Engine::key_count() const noexcept {
+    std::uint64_t keys = 0;
+    for (const auto& entry : series_) {
+        keys += entry.second->totals().keys;
+    }
+    return keys;
+}
+
 StateView Engine::view() const {
     StateView view{last_lsn_, {}, checkpoints()};
     view.series.reserve(series_.size());

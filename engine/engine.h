@@ -59,6 +59,9 @@ public:
     std::uint64_t hash_seed() const noexcept { return hash_seed_; }
     std::size_t series_count() const noexcept { return series_.size(); }
 
+    /// Keys of all series.
+    std::uint64_t key_count() const noexcept;
+
     StateView view() const;
     /// Null where there is no such series.
     const Series* find_series(std::string_view name) const noexcept;

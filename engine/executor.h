@@ -21,6 +21,9 @@ public:
     /// when this returns, except that tasks keep nothing of it.
     virtual void execute(std::span<const Request> requests, std::span<Outcome> outcomes) = 0;
 
+    /// What the server counts into. Outlives the server.
+    virtual Stats& stats() noexcept = 0;
+
     /// False for a slave: it answers queries only.
     virtual bool accepts_writes() const noexcept = 0;
 

@@ -9,6 +9,7 @@
 
 #include "engine/error.h"
 #include "engine/scan.h"
+#include "engine/stats.h"
 
 /// What requests are answered with. Replies own what they hold.
 namespace karma::reply {
@@ -134,15 +135,26 @@ struct SnapshotSaved {
     std::string series;
 };
 
+/// Everything that is counted, as an object.
+struct StatsList {
+    std::vector<Metric> metrics;
+};
+
+/// The same as Prometheus text.
+struct MetricsText {
+    std::vector<Metric> metrics;
+};
+
 }  // namespace karma::reply
 
 namespace karma {
 
-using Reply = std::variant<Error, reply::Ok, reply::Pong, reply::Deleted, reply::Number, reply::Added,
-                           reply::WasSet, reply::BatchResetDone, reply::BatchDeleted, reply::SeriesNames,
-                           reply::Info, reply::Keys, reply::Top, reply::SummaryOf, reply::AllPoints,
-                           reply::PointList, reply::Sums, reply::NamedSums, reply::Checkpoint,
-                           reply::Checkpoints, reply::Health, reply::ReplicationStatus, reply::SnapshotSaved>;
+using Reply =
+    std::variant<Error, reply::Ok, reply::Pong, reply::Deleted, reply::Number, reply::Added, reply::WasSet,
+                 reply::BatchResetDone, reply::BatchDeleted, reply::SeriesNames, reply::Info, reply::Keys,
+                 reply::Top, reply::SummaryOf, reply::AllPoints, reply::PointList, reply::Sums,
+                 reply::NamedSums, reply::Checkpoint, reply::Checkpoints, reply::Health,
+                 reply::ReplicationStatus, reply::SnapshotSaved, reply::StatsList, reply::MetricsText>;
 
 /// The rest of a request that takes long: it runs without any lock, on any thread, once.
 class Task {

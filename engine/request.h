@@ -77,6 +77,8 @@ struct Checkpoints {
 };
 
 struct ReplicationStatus {};
+struct Stats {};
+struct Metrics {};
 
 }  // namespace karma::query
 
@@ -89,6 +91,14 @@ struct SaveSnapshot {
 
 struct SaveAllSnapshots {};
 
+/// What a comparison with another source of the truth has found: counted in the statistics.
+struct ReportReconciliation {
+    std::uint64_t checked_points = 0;
+    std::uint64_t mismatches = 0;
+    std::uint64_t absolute_drift = 0;
+    std::uint64_t max_abs_delta = 0;
+};
+
 }  // namespace karma::control
 
 namespace karma {
@@ -96,6 +106,7 @@ namespace karma {
 using Request = std::variant<Mutation, query::Ping, query::Health, query::ListSeries, query::SeriesInfo,
                              query::SeriesKeys, query::SeriesTop, query::SeriesSummary, query::SeriesPoints,
                              query::Sum, query::Points, query::BatchSum, query::MultiSum, query::Checkpoints,
-                             query::ReplicationStatus, control::SaveSnapshot, control::SaveAllSnapshots>;
+                             query::ReplicationStatus, query::Stats, query::Metrics, control::SaveSnapshot,
+                             control::SaveAllSnapshots, control::ReportReconciliation>;
 
 }  // namespace karma

@@ -49,6 +49,23 @@ Reply run(Task& task, const Deadline& deadline) {
     }
 }
 
+void count_reply(const std::optional<ErrorCode>& error, Stats& stats) noexcept {
+    if (error) {
+        Stats::add(stats.errors, 1);
+        if (*error == ErrorCode::query_timeout) {
+            Stats::add(stats.query_timeouts, 1);
+        }
+    }
+}
+
+void count_commands(std::uint32_t count, Clock::duration spent, Stats& stats) noexcept {
+    const auto ns =
+        static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count());
+    Stats::add(stats.commands, count);
+    Stats::add(stats.busy_ns, ns);
+    stats.last_command_ns.store(ns / count, std::memory_order_relaxed);
+}
+
 }  // namespace
 
 Connection::Connection(boost::asio::ip::tcp::socket socket, IoThread& thread)
@@ -173,6 +190,7 @@ bool Connection::take_line(std::string_view& line) {
 
 bool Connection::decode_lines() {
     std::vector<Decoded>& decoded = thread_.decoded();
+    batch_begin_ = Clock::now();
     decoded.clear();
     batch_request_bytes_ = 0;
     const bool accepts_writes = thread_.server().executor.accepts_writes();
@@ -256,12 +274,14 @@ void Connection::answer() {
             }
             outcome.result = run(**task, deadline);
         }
-        thread_.writer().write(std::get<Reply>(outcome.result), deadline, out_);
+        count_reply(thread_.writer().write(std::get<Reply>(outcome.result), deadline, out_),
+                    thread_.server().executor.stats());
         wait_lsn = std::max(wait_lsn, outcome.wait_lsn);
         ++replies;
     }
     produced_ += out_.size() - before;
     if (replies != 0) {
+        count_commands(replies, Clock::now() - batch_begin_, thread_.server().executor.stats());
         mark(wait_lsn, replies);
     }
 }
@@ -271,8 +291,11 @@ void Connection::run_task(std::unique_ptr<Task> task, Lsn wait_lsn) {
     boost::asio::post(
         thread_.server().workers, [self = shared_from_this(), task = std::move(task), wait_lsn] {
             const TimeLimit deadline(self->options_.query_timeout);
+            const Clock::time_point begin = Clock::now();
+            Stats& stats = self->thread_.server().executor.stats();
             std::string line;
-            self->thread_.writer().write(run(*task, deadline), deadline, line);
+            count_reply(self->thread_.writer().write(run(*task, deadline), deadline, line), stats);
+            count_commands(1, Clock::now() - begin, stats);
             boost::asio::post(self->socket_.get_executor(), [self, line = std::move(line), wait_lsn] {
                 self->on_task_done(line, wait_lsn);
             });
@@ -284,6 +307,7 @@ void Connection::on_task_done(const std::string& line, Lsn wait_lsn) {
     if (closed_) {
         return;
     }
+    batch_begin_ = Clock::now();
     out_ += line;
     produced_ += line.size();
     mark(wait_lsn, 1);

@@ -55,6 +55,7 @@ private:
     void on_task_done(const std::string& line, Lsn wait_lsn);
     /// Closes the stretch of replies written since the last mark.
     void mark(Lsn lsn, std::uint32_t replies);
+    void write_reply(const Reply& reply, const Deadline& deadline);
     void fail_waiting();
     void send();
     void wait_writable();
@@ -90,6 +91,7 @@ private:
     std::deque<Mark> marks_;
     std::size_t waiting_request_bytes_ = 0;
     std::size_t batch_request_bytes_ = 0;
+    std::chrono::steady_clock::time_point batch_begin_;
     bool waiting_writable_ = false;
 
     std::chrono::steady_clock::time_point last_received_;

@@ -70,14 +70,23 @@ Decoded multi_sum(F f) { return query::MultiSum{f.series_keys(), f.optional_rang
 Decoded recovery_status(F f) {
     return query::Checkpoints{f.has("source") ? std::optional(f.text("source")) : std::nullopt};
 }
+Decoded system_stats(F /*f*/) { return query::Stats{}; }
+Decoded system_metrics(F /*f*/) { return query::Metrics{}; }
 Decoded replication_status(F /*f*/) { return query::ReplicationStatus{}; }
 Decoded snapshot_create(F f) { return control::SaveSnapshot{f.series()}; }
 Decoded snapshot_create_all(F /*f*/) { return control::SaveAllSnapshots{}; }
 
-// The rest of the protocol: fields are checked as they will be, execution is still to come.
+Decoded reconciliation_report(F f) {
+    const control::ReportReconciliation report{f.number("checked_points"), f.number("mismatch_count"),
+                                               f.optional_number("absolute_drift").value_or(0),
+                                               f.optional_number("max_abs_delta").value_or(0)};
+    if (report.mismatches > report.checked_points) {
+        refuse("Field mismatch_count must be less than or equal to checked_points");
+    }
+    return report;
+}
 
-Decoded system_stats(F /*f*/) { return unavailable("system.stats"); }
-Decoded system_metrics(F /*f*/) { return unavailable("system.metrics"); }
+// The rest of the protocol: fields are checked as they will be, execution is still to come.
 
 Decoded ingest_begin(F f) {
     static_cast<void>(f.text("stream_id"));
@@ -115,16 +124,6 @@ Decoded snapshot_verify(F /*f*/) { return unavailable("snapshot.verify"); }
 /// Snapshots are not given out as files yet, so there is none of any name.
 Decoded snapshot_file(F f) {
     return Error{ErrorCode::not_found, "Snapshot \"" + std::string(f.snapshot_file()) + "\" not found"};
-}
-
-Decoded reconciliation_report(F f) {
-    const std::uint64_t checked = f.number("checked_points");
-    if (f.number("mismatch_count") > checked) {
-        refuse("Field mismatch_count must be less than or equal to checked_points");
-    }
-    static_cast<void>(f.optional_number("absolute_drift"));
-    static_cast<void>(f.optional_number("max_abs_delta"));
-    return unavailable("reconciliation.report");
 }
 
 Decoded replication_entries(F f) {

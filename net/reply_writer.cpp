@@ -7,6 +7,7 @@
 #include <boost/json/string.hpp>
 
 #include "engine/hash.h"
+#include "net/prometheus.h"
 
 namespace karma::net {
 namespace {
@@ -191,9 +192,28 @@ public:
             .number(std::uint64_t{r.recovery.checkpoints.size()})
             .raw("}");
     }
+    void operator()(const reply::StatsList& r) {
+        json_.raw("{");
+        std::string_view separator;
+        for (const Metric& metric : r.metrics) {
+            if (metric.stat != nullptr) {
+                json_.raw(separator).text(metric.stat).raw(":");
+                std::visit([this](const auto& value) { stat(value); }, metric.value);
+                separator = ",";
+            }
+        }
+        json_.raw("}");
+    }
+    void operator()(const reply::MetricsText& r) { json_.text(prometheus_text(r.metrics)); }
     void operator()(const reply::SnapshotSaved& r) { json_.text("Tree \"" + r.series + "\" saved"); }
 
 private:
+    void stat(std::nullptr_t) { json_.raw("null"); }
+    void stat(bool value) { json_.raw(value ? "true" : "false"); }
+    void stat(std::uint64_t value) { json_.number(value); }
+    void stat(double value) { json_.raw(std::to_string(value)); }
+    void stat(const std::string& value) { json_.text(value); }
+
     void number_or_null(const std::optional<std::uint64_t>& number) {
         if (number) {
             json_.number(*number);
@@ -236,10 +256,11 @@ void ReplyWriter::write_error(const Error& error, std::string& out) {
         .raw("\"}\r\n");
 }
 
-void ReplyWriter::write(const Reply& reply, const Deadline& deadline, std::string& out) const {
+std::optional<ErrorCode> ReplyWriter::write(const Reply& reply, const Deadline& deadline,
+                                            std::string& out) const {
     if (const auto* const error = std::get_if<Error>(&reply)) {
         write_error(*error, out);
-        return;
+        return error->code;
     }
     const std::size_t begin = out.size();
     const std::size_t line_max = response_bytes_max_ == 0 ? out.max_size() - begin : response_bytes_max_ + 2;
@@ -254,14 +275,16 @@ void ReplyWriter::write(const Reply& reply, const Deadline& deadline, std::strin
     } catch (const RequestError& refused) {
         out.resize(begin);
         write_error({refused.code(), refused.what()}, out);
-        return;
+        return refused.code();
     }
-    if (!fits) {
-        out.resize(begin);
-        write_error({ErrorCode::response_too_large,
-                     "Response exceeds " + std::to_string(response_bytes_max_) + " bytes"},
-                    out);
+    if (fits) {
+        return std::nullopt;
     }
+    out.resize(begin);
+    write_error(
+        {ErrorCode::response_too_large, "Response exceeds " + std::to_string(response_bytes_max_) + " bytes"},
+        out);
+    return ErrorCode::response_too_large;
 }
 
 }  // namespace karma::net

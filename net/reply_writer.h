@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 
 #include "engine/reply.h"
@@ -15,7 +16,9 @@ public:
 
     /// Appends the line to `out`. What is written of the points of a whole series is bounded by the limit and
     /// by the deadline, never held twice.
-    void write(const Reply& reply, const Deadline& deadline, std::string& out) const;
+    ///
+    /// Returns the code of the error that it wrote, or nothing for a success.
+    std::optional<ErrorCode> write(const Reply& reply, const Deadline& deadline, std::string& out) const;
 
     /// Appends the line of a refusal to `out`.
     static void write_error(const Error& error, std::string& out);

@@ -10,6 +10,7 @@
 #include "engine/querier.h"
 #include "persist/memory_storage.h"
 #include "persist/rocksdb_storage.h"
+#include "persist/statistics.h"
 
 namespace karma {
 namespace {
@@ -46,7 +47,8 @@ Error log_failed() {
 
 template <typename Body>
 constexpr bool is_control =
-    std::is_same_v<Body, control::SaveSnapshot> || std::is_same_v<Body, control::SaveAllSnapshots>;
+    std::is_same_v<Body, control::SaveSnapshot> || std::is_same_v<Body, control::SaveAllSnapshots> ||
+                            std::is_same_v<Body, control::ReportReconciliation>;
 
 }  // namespace
 
@@ -173,6 +175,10 @@ void Database::execute(std::span<const Request> requests, std::span<Outcome> out
     const Lsn before = engine_.last_lsn();
     for (std::size_t i = 0; i < requests.size(); ++i) {
         outcomes[i] = execute_one(requests[i], now);
+        const Reply* const reply = std::get_if<Reply>(&outcomes[i].result);
+        if (reply == nullptr || !std::holds_alternative<Error>(*reply)) {
+            count_request(requests[i], stats_);
+        }
     }
     if (committer_ && engine_.last_lsn() != before) {
         committer_->flush();
@@ -199,6 +205,13 @@ Outcome Database::execute_one(const Request& request, std::int64_t now) {
                 return {Reply(health()), 0};
             } else if constexpr (std::is_same_v<Body, query::ReplicationStatus>) {
                 return {Reply(replication_status()), engine_.last_lsn()};
+            } else if constexpr (std::is_same_v<Body, query::Stats>) {
+                return {Reply(reply::StatsList{metrics()}), engine_.last_lsn()};
+            } else if constexpr (std::is_same_v<Body, query::Metrics>) {
+                return {Reply(reply::MetricsText{metrics()}), engine_.last_lsn()};
+            } else if constexpr (std::is_same_v<Body, control::ReportReconciliation>) {
+                count_reconciliation(body, static_cast<std::uint64_t>(now / 1000), stats_);
+                return {Reply(reply::Ok{}), 0};
             } else if constexpr (std::is_same_v<Body, control::SaveSnapshot>) {
                 return save_snapshot_later(body.series);
             } else if constexpr (std::is_same_v<Body, control::SaveAllSnapshots>) {
@@ -231,6 +244,26 @@ reply::Health Database::health() const {
 reply::ReplicationStatus Database::replication_status() const {
     return {options_.read_only ? "slave" : "master", options_.wal,          engine_.last_lsn(),
             options_.wal ? storage_.log_bytes() : 0, snapshots_.last_lsn(), {engine_.checkpoints()}};
+}
+
+std::vector<Metric> Database::metrics() const {
+    DatabaseFigures figures;
+    figures.uptime_seconds = static_cast<double>(now_ms() - opened_ms_) / 1000.0;
+    figures.read_only = options_.read_only;
+    figures.wal_enabled = options_.wal;
+    figures.series = engine_.series_count();
+    figures.keys = engine_.key_count();
+    for (const SnapshotStore::Manifest& manifest : snapshots_.manifests()) {
+        figures.snapshots += manifest.series.size();
+    }
+    figures.wal_bytes = options_.wal ? storage_.log_bytes() : 0;
+    figures.wal_current_lsn = engine_.last_lsn();
+    for (const reply::Checkpoint& checkpoint : engine_.checkpoints()) {
+        ++figures.checkpoints;
+        figures.last_checkpoint_unix =
+            std::max(figures.last_checkpoint_unix, static_cast<std::uint64_t>(checkpoint.updated_at_unix));
+    }
+    return collect_metrics(figures, stats_);
 }
 
 Lsn Database::durable_lsn() const noexcept {

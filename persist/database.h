@@ -48,6 +48,7 @@ public:
     ~Database() override;
 
     void execute(std::span<const Request> requests, std::span<Outcome> outcomes) override;
+    Stats& stats() noexcept override { return stats_; }
     bool accepts_writes() const noexcept override { return !options_.read_only; }
     Lsn durable_lsn() const noexcept override;
     bool has_failed() const noexcept override;
@@ -85,6 +86,7 @@ private:
     Outcome save_snapshot_later(std::optional<std::string_view> series);
     reply::Health health() const;
     reply::ReplicationStatus replication_status() const;
+    std::vector<Metric> metrics() const;
     std::int64_t now_ms() const { return options_.clock_ms(); }
 
     friend class SnapshotTask;
@@ -97,6 +99,7 @@ private:
     Engine engine_;  // under the mutex
     SnapshotStore snapshots_;
     std::string restore_summary_;
+    Stats stats_;
     std::int64_t opened_ms_;
     std::unique_ptr<GroupCommitter> committer_;  // null without a WAL
 };

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace karma {
+
+/// What a process has done since it started. Each number is exact; together they are no consistent picture.
+/// Thread-safe.
+struct Stats {
+    using Count = std::atomic<std::uint64_t>;
+
+    Count commands{0};  // requests answered, refusals included
+    Count errors{0};
+    Count query_timeouts{0};
+    Count busy_ns{0};  // spent on commands in all
+    Count last_command_ns{0};
+    Count batch_reads{0};
+    Count batch_read_keys{0};
+    Count batch_writes{0};
+    Count batch_write_items{0};
+    Count retention_operations{0};
+    Count compactions{0};
+
+    Count reconciliation_runs{0};
+    Count reconciliation_checked_points{0};
+    Count reconciliation_mismatches{0};
+    Count reconciliation_absolute_drift{0};
+    Count reconciliation_last_run_unix{0};
+    Count reconciliation_last_checked_points{0};
+    Count reconciliation_last_mismatches{0};
+    Count reconciliation_last_absolute_drift{0};
+    Count reconciliation_last_max_abs_delta{0};
+
+    static void add(Count& count, std::uint64_t amount) noexcept {
+        count.fetch_add(amount, std::memory_order_relaxed);
+    }
+    static std::uint64_t get(const Count& count) noexcept { return count.load(std::memory_order_relaxed); }
+};
+
+/// One number of system.stats and system.metrics.
+struct Metric {
+    enum class Kind : std::uint8_t { gauge, counter };
+    using Value = std::variant<std::nullptr_t, bool, std::uint64_t, double, std::string>;
+
+    const char* stat = nullptr;    // its name in system.stats; null where it is not there
+    const char* metric = nullptr;  // its name in system.metrics; null where it is not there
+    Kind kind = Kind::gauge;
+    const char* help = "";
+    Value value;
+    const char* label = nullptr;  // in system.metrics the value is this label's, and the metric is 1
+};
+
+}  // namespace karma

@@ -1,0 +1,211 @@
+#include "persist/statistics.h"
+
+#include <fstream>
+#include <type_traits>
+#include <unistd.h>
+
+namespace karma {
+namespace {
+
+std::uint64_t get(const Stats::Count& count) noexcept { return Stats::get(count); }
+
+double ms(std::uint64_t ns) noexcept { return static_cast<double>(ns) / 1e6; }
+
+double average_ms(std::uint64_t ns, std::uint64_t count) noexcept {
+    return count == 0 ? 0.0 : ms(ns) / static_cast<double>(count);
+}
+
+/// Resident memory of this process, as the system counts it.
+std::uint64_t resident_bytes() {
+    std::ifstream statm("/proc/self/statm");
+    std::uint64_t total_pages = 0;
+    std::uint64_t resident_pages = 0;
+    statm >> total_pages >> resident_pages;
+    return resident_pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+/// Gathers metrics in the order in which they are shown.
+class MetricList {
+public:
+    void gauge(const char* stat, const char* metric, const char* help, Metric::Value value) {
+        metrics_.push_back({stat, metric, Metric::Kind::gauge, help, std::move(value), nullptr});
+    }
+    void counter(const char* stat, const char* metric, const char* help, std::uint64_t value) {
+        metrics_.push_back({stat, metric, Metric::Kind::counter, help, value, nullptr});
+    }
+    void role(bool read_only) {
+        metrics_.push_back({"role", "karma_role", Metric::Kind::gauge, "The role of the daemon.",
+                            std::string(read_only ? "slave" : "master"), "role"});
+    }
+    std::vector<Metric> take() { return std::move(metrics_); }
+
+private:
+    std::vector<Metric> metrics_;
+};
+
+constexpr std::uint64_t none = 0;
+
+}  // namespace
+
+std::vector<Metric> collect_metrics(const DatabaseFigures& f, const Stats& s) {
+    // Replication, ingest and idempotency are not in this version: nothing of theirs has ever happened.
+    MetricList list;
+    list.gauge("uptime_seconds", "karma_uptime_seconds", "Seconds since the daemon started.",
+               f.uptime_seconds);
+    list.gauge("trees", "karma_trees", "Series.", f.series);
+    list.gauge("keys", "karma_keys", "Keys of all series.", f.keys);
+    list.gauge("dump_count", "karma_dumps", "Snapshots of single series that are kept.", f.snapshots);
+    list.role(f.read_only);
+    list.gauge("wal_enabled", nullptr, "", f.wal_enabled);
+    list.gauge("wal_bytes", "karma_wal_bytes", "Bytes of the event log.", f.wal_bytes);
+    list.gauge("wal_current_lsn", "karma_wal_current_lsn", "LSN of the last event.", f.wal_current_lsn);
+    list.gauge("replication_replayed_lsn", "karma_replication_replayed_lsn",
+               "LSN of the last event taken from a master.", none);
+    list.gauge("replication_lag_entries", "karma_replication_lag_entries", "Events that the master is ahead.",
+               none);
+    list.counter("replication_entries_applied", "karma_replication_entries_applied_total",
+                 "Events applied from a master.", none);
+    list.gauge("replication_last_received_unix", "karma_replication_last_received_unix",
+               "When the last event came from a master.", none);
+    list.counter("replication_poll_attempt_count", "karma_replication_poll_attempts_total",
+                 "Polls of a master.", none);
+    list.counter("replication_poll_success_count", "karma_replication_poll_success_total",
+                 "Polls that were answered.", none);
+    list.counter("replication_poll_error_count", "karma_replication_poll_errors_total", "Polls that failed.",
+                 none);
+    list.gauge("replication_last_poll_attempt_unix", "karma_replication_last_poll_attempt_unix",
+               "When a master was last polled.", none);
+    list.gauge("replication_last_poll_success_unix", "karma_replication_last_poll_success_unix",
+               "When a poll was last answered.", none);
+    list.gauge("replication_last_poll_error_unix", "karma_replication_last_poll_error_unix",
+               "When a poll last failed.", none);
+    list.gauge("replication_last_poll_error", nullptr, "", nullptr);
+    list.counter("replication_bootstrap_attempt_count", "karma_replication_bootstrap_attempts_total",
+                 "Bootstraps from a master.", none);
+    list.counter("replication_bootstrap_success_count", "karma_replication_bootstrap_success_total",
+                 "Bootstraps that succeeded.", none);
+    list.counter("replication_bootstrap_error_count", "karma_replication_bootstrap_errors_total",
+                 "Bootstraps that failed.", none);
+    list.gauge("replication_last_bootstrap_attempt_unix", "karma_replication_last_bootstrap_attempt_unix",
+               "When a bootstrap was last begun.", none);
+    list.gauge("replication_last_bootstrap_success_unix", "karma_replication_last_bootstrap_success_unix",
+               "When a bootstrap last succeeded.", none);
+    list.gauge("replication_last_bootstrap_error_unix", "karma_replication_last_bootstrap_error_unix",
+               "When a bootstrap last failed.", none);
+    list.gauge("replication_last_bootstrap_error", nullptr, "", nullptr);
+    list.gauge("memory_bytes", "karma_memory_bytes", "Resident memory of the process.", resident_bytes());
+    list.counter("command_count", "karma_commands_total", "Requests answered.", get(s.commands));
+    list.counter("error_count", "karma_errors_total", "Requests refused or failed.", get(s.errors));
+    list.counter("query_timeout_count", "karma_query_timeouts_total", "Reads that took longer than allowed.",
+                 get(s.query_timeouts));
+    list.counter("batch_read_count", "karma_batch_reads_total", "Reads of many keys.", get(s.batch_reads));
+    list.counter("batch_read_key_count", "karma_batch_read_keys_total", "Keys read by them.",
+                 get(s.batch_read_keys));
+    list.counter("batch_write_count", "karma_batch_writes_total", "Writes of many items.",
+                 get(s.batch_writes));
+    list.counter("batch_write_item_count", "karma_batch_write_items_total", "Items written by them.",
+                 get(s.batch_write_items));
+    list.counter("retention_count", "karma_retention_operations_total", "Deletions of old buckets.",
+                 get(s.retention_operations));
+    list.counter("compact_count", "karma_compactions_total", "Compactions.", get(s.compactions));
+    list.counter("reconciliation_run_count", "karma_reconciliation_runs_total", "Reconciliations reported.",
+                 get(s.reconciliation_runs));
+    list.counter("reconciliation_checked_points", "karma_reconciliation_checked_points_total",
+                 "Points compared by them.", get(s.reconciliation_checked_points));
+    list.counter("reconciliation_mismatch_count", "karma_reconciliation_mismatches_total",
+                 "Points that differed.", get(s.reconciliation_mismatches));
+    list.counter("reconciliation_absolute_drift", "karma_reconciliation_absolute_drift_total",
+                 "Sum of the differences.", get(s.reconciliation_absolute_drift));
+    list.gauge("reconciliation_last_run_unix", "karma_reconciliation_last_run_unix",
+               "When a reconciliation was last reported.", get(s.reconciliation_last_run_unix));
+    list.gauge("reconciliation_last_checked_points", "karma_reconciliation_last_checked_points",
+               "Points compared by the last one.", get(s.reconciliation_last_checked_points));
+    list.gauge("reconciliation_last_mismatch_count", "karma_reconciliation_last_mismatches",
+               "Points that differed in the last one.", get(s.reconciliation_last_mismatches));
+    list.gauge("reconciliation_last_absolute_drift", "karma_reconciliation_last_absolute_drift",
+               "Sum of the differences of the last one.", get(s.reconciliation_last_absolute_drift));
+    list.gauge("reconciliation_last_max_abs_delta", "karma_reconciliation_last_max_abs_delta",
+               "Largest difference of the last one.", get(s.reconciliation_last_max_abs_delta));
+    list.gauge("recovery_checkpoint_count", "karma_recovery_checkpoints",
+               "Sources with a recovery checkpoint.", f.checkpoints);
+    list.gauge("recovery_last_checkpoint_unix", "karma_recovery_last_checkpoint_unix",
+               "When a checkpoint was last saved.", f.last_checkpoint_unix);
+    list.gauge("latency_ms_last", "karma_command_latency_ms", "Time spent on the last command.",
+               ms(get(s.last_command_ns)));
+    list.gauge("latency_ms_avg", "karma_command_latency_ms_average", "Time spent on a command, on average.",
+               average_ms(get(s.busy_ns), get(s.commands)));
+    list.gauge("ingest_active_streams", "karma_ingest_active_streams", "Open ingest streams.", none);
+    list.counter("ingest_chunks_applied", "karma_ingest_chunks_applied_total", "Ingest chunks applied.",
+                 none);
+    list.counter("ingest_chunks_skipped", "karma_ingest_chunks_skipped_total",
+                 "Ingest chunks that were repeats.", none);
+    list.counter("ingest_chunks_rejected", "karma_ingest_chunks_rejected_total", "Ingest chunks refused.",
+                 none);
+    list.counter("ingest_items_applied", "karma_ingest_items_applied_total", "Items of the chunks applied.",
+                 none);
+    list.gauge("ingest_latency_ms_last", "karma_ingest_chunk_latency_ms",
+               "Time spent on the last ingest chunk.", 0.0);
+    list.gauge("ingest_latency_ms_avg", "karma_ingest_chunk_latency_ms_average",
+               "Time spent on an ingest chunk, on average.", 0.0);
+    list.gauge("idempotency_record_count", "karma_idempotency_records", "Idempotency records.", none);
+    list.counter("idempotency_hits", "karma_idempotency_hits_total", "Requests that were repeats.", none);
+    list.counter("idempotency_conflicts", "karma_idempotency_conflicts_total",
+                 "Idempotency keys used for different requests.", none);
+    list.counter("idempotency_pruned", "karma_idempotency_pruned_total", "Idempotency records removed.",
+                 none);
+    list.counter("idempotency_write_count", "karma_idempotency_writes_total", "Idempotency records written.",
+                 none);
+    list.gauge("idempotency_write_latency_ms_last", "karma_idempotency_write_latency_ms",
+               "Time of the last idempotent write.", 0.0);
+    list.gauge("idempotency_write_latency_ms_avg", "karma_idempotency_write_latency_ms_average",
+               "Time of an idempotent write, on average.", 0.0);
+    list.gauge("idempotency_committed_stream_count", "karma_idempotency_committed_streams",
+               "Committed ingest streams that are remembered.", none);
+    return list.take();
+}
+
+void count_request(const Request& request, Stats& stats) noexcept {
+    const auto batch_read = [&](std::size_t keys) {
+        Stats::add(stats.batch_reads, 1);
+        Stats::add(stats.batch_read_keys, keys);
+    };
+    const auto batch_write = [&](std::size_t items) {
+        Stats::add(stats.batch_writes, 1);
+        Stats::add(stats.batch_write_items, items);
+    };
+    const auto count_mutation = [&](const auto& m) {
+        using Body = std::decay_t<decltype(m)>;
+        if constexpr (requires { m.items; }) {
+            batch_write(m.items.size());
+        } else if constexpr (requires { m.keys; }) {
+            batch_write(m.keys.size());
+        } else if constexpr (std::is_same_v<Body, mutation::DeleteBefore>) {
+            Stats::add(stats.retention_operations, 1);
+        } else if constexpr (std::is_same_v<Body, mutation::CompactSeries> ||
+                             std::is_same_v<Body, mutation::CompactAll>) {
+            Stats::add(stats.compactions, 1);
+        }
+    };
+    if (const auto* const mutation = std::get_if<Mutation>(&request)) {
+        std::visit(count_mutation, *mutation);
+    } else if (const auto* const sums = std::get_if<query::BatchSum>(&request)) {
+        batch_read(sums->keys.size());
+    } else if (const auto* const named = std::get_if<query::MultiSum>(&request)) {
+        batch_read(named->items.size());
+    }
+}
+
+void count_reconciliation(const control::ReportReconciliation& report, std::uint64_t now_unix,
+                          Stats& stats) noexcept {
+    Stats::add(stats.reconciliation_runs, 1);
+    Stats::add(stats.reconciliation_checked_points, report.checked_points);
+    Stats::add(stats.reconciliation_mismatches, report.mismatches);
+    Stats::add(stats.reconciliation_absolute_drift, report.absolute_drift);
+    stats.reconciliation_last_run_unix = now_unix;
+    stats.reconciliation_last_checked_points = report.checked_points;
+    stats.reconciliation_last_mismatches = report.mismatches;
+    stats.reconciliation_last_absolute_drift = report.absolute_drift;
+    stats.reconciliation_last_max_abs_delta = report.max_abs_delta;
+}
+
+}  // namespace karma

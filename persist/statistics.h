@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/number.h"
+#include "engine/request.h"
+#include "engine/stats.h"
+
+namespace karma {
+
+/// The state of a database at the moment that its statistics are asked for.
+struct DatabaseFigures {
+    double uptime_seconds = 0;
+    bool read_only = false;
+    bool wal_enabled = true;
+    std::uint64_t series = 0;
+    std::uint64_t keys = 0;
+    std::uint64_t snapshots = 0;  // of single series
+    std::uint64_t wal_bytes = 0;
+    Lsn wal_current_lsn = 0;
+    std::uint64_t checkpoints = 0;
+    std::uint64_t last_checkpoint_unix = 0;
+};
+
+/// Everything that system.stats and system.metrics show, in the order in which they show it.
+std::vector<Metric> collect_metrics(const DatabaseFigures& figures, const Stats& stats);
+
+/// Counts an accepted request.
+void count_request(const Request& request, Stats& stats) noexcept;
+
+/// Counts what a reconciliation has found, at the time `now_unix`.
+void count_reconciliation(const control::ReportReconciliation& report, std::uint64_t now_unix,
+                          Stats& stats) noexcept;
+
+}  // namespace karma
