@@ -31,6 +31,14 @@ void merge(std::vector<Point>& points, Point change) {
     }
 }
 
+std::uint64_t changed_value(std::uint64_t old, Page::Change change, std::uint64_t value) noexcept {
+    switch (change) {
+        case Page::Change::add: return old + value;
+        case Page::Change::subtract: return old > value ? old - value : 0;
+        default: return value;
+    }
+}
+
 }  // namespace
 
 Page* Page::allocate(const Header& header) {
@@ -153,25 +161,28 @@ void Page::touch(PageRef& page, std::uint64_t key, std::uint64_t hash, SeriesTot
     }
 }
 
-void Page::set(PageRef& page, std::uint64_t key, std::uint64_t hash, Day day, std::uint64_t value,
-               SeriesTotals& totals) {
+void Page::change(PageRef& page, std::uint64_t key, std::uint64_t hash, Day day, Change change,
+                  std::uint64_t value, SeriesTotals& totals) {
     const std::uint32_t index = page->find_slot(key, hash);
-    std::uint64_t old = 0;
     if (index == page->header_.slots) {
-        const Point point{day, value};
-        insert_key(page, key, hash, std::span(&point, value == 0 ? 0 : 1), totals);
-    } else {
-        make_writable(page);
-        std::byte* const record = page->heap() + position(page->slots()[index]);
-        const std::size_t size_before = Counter(record).size();
-        if (counter_try_set(record, day, value, old)) {
-            page->header_.garbage += static_cast<std::uint32_t>(size_before - Counter(record).size());
-        } else {
-            rewrite_key(page, key, hash, Point{day, value});
-        }
+        const Point point{day, change == Change::subtract ? 0 : value};
+        insert_key(page, key, hash, std::span(&point, point.value == 0 ? 0 : 1), totals);
+        totals.buckets += point.value != 0 ? 1U : 0U;
+        totals.total += point.value;
+        return;
     }
-    totals.buckets += static_cast<std::uint64_t>(value != 0 ? 1 : 0) - (old != 0 ? 1U : 0U);
-    totals.total += value;
+    make_writable(page);
+    std::byte* const record = page->heap() + position(page->slots()[index]);
+    const std::size_t size_before = Counter(record).size();
+    std::uint64_t old = Counter(record).value(day);
+    const std::uint64_t changed = changed_value(old, change, value);
+    if (counter_try_set(record, day, changed, old)) {
+        page->header_.garbage += static_cast<std::uint32_t>(size_before - Counter(record).size());
+    } else {
+        rewrite_key(page, key, hash, Point{day, changed});
+    }
+    totals.buckets += static_cast<std::uint64_t>(changed != 0 ? 1 : 0) - (old != 0 ? 1U : 0U);
+    totals.total += changed;
     totals.total -= old;
 }
 

@@ -75,9 +75,15 @@ public:
         }
     }
 
-    /// Sets the bucket of a key, value 0 removing it; creates the key.
-    static void set(PageRef& page, std::uint64_t key, std::uint64_t hash, Day day, std::uint64_t value,
-                    SeriesTotals& totals);
+    enum class Change : std::uint8_t {
+        add,       // neither the bucket nor the key's total may pass 2^64-1
+        subtract,  // stops at 0
+        set,
+    };
+
+    /// Changes the bucket of a key by `value`; a bucket that comes to 0 is gone. Creates the key.
+    static void change(PageRef& page, std::uint64_t key, std::uint64_t hash, Day day, Change change,
+                       std::uint64_t value, SeriesTotals& totals);
 
     /// Creates the key when it is not there.
     static void touch(PageRef& page, std::uint64_t key, std::uint64_t hash, SeriesTotals& totals);

@@ -63,11 +63,12 @@ Directory& Series::writable_directory() {
     return *directory_;
 }
 
-void Series::set_hashed(std::uint64_t key, std::uint64_t key_hash, Day day, std::uint64_t value) {
+void Series::change(std::uint64_t key, Day day, Page::Change change, std::uint64_t value) {
+    const std::uint64_t key_hash = hash(key);
     Directory& directory = writable_directory();
     const std::uint32_t number = directory.page_of(key_hash);
     PageRef& page = directory.pages[number];
-    Page::set(page, key, key_hash, day, value, totals_);
+    Page::change(page, key, key_hash, day, change, value, totals_);
     if (page->wants_split() && may_split(directory, *page)) {
         split_page(number);
     }
@@ -94,17 +95,16 @@ void Series::split_page(std::uint32_t page_number) {
 }
 
 void Series::add(std::uint64_t key, Day day, std::uint64_t value) {
-    const std::uint64_t key_hash = hash(key);
-    const std::byte* const record = directory_->pages[directory_->page_of(key_hash)]->find(key, key_hash);
-    set_hashed(key, key_hash, day, (record == nullptr ? 0 : Counter(record).value(day)) + value);
+    change(key, day, Page::Change::add, value);
 }
 
 void Series::subtract(std::uint64_t key, Day day, std::uint64_t value) {
-    const std::uint64_t old = this->value(key, day);
-    set_hashed(key, hash(key), day, old > value ? old - value : 0);
+    change(key, day, Page::Change::subtract, value);
 }
 
-void Series::set(std::uint64_t key, Day day, std::uint64_t value) { set_hashed(key, hash(key), day, value); }
+void Series::set(std::uint64_t key, Day day, std::uint64_t value) {
+    change(key, day, Page::Change::set, value);
+}
 
 bool Series::erase(std::uint64_t key, DayRange range) {
     if (sum(key, range) == 0) {

@@ -109,7 +109,7 @@ public:
 private:
     std::uint64_t hash(std::uint64_t key) const noexcept { return hash_key(key, hash_seed_); }
     Directory& writable_directory();
-    void set_hashed(std::uint64_t key, std::uint64_t hash, Day day, std::uint64_t value);
+    void change(std::uint64_t key, Day day, Page::Change change, std::uint64_t value);
     void split_page(std::uint32_t page_number);
 
     std::string name_;

@@ -1,10 +1,13 @@
 #include "net/request_decoder.h"
 
+#include <algorithm>
 #include <string>
 
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 #include <boost/system/error_code.hpp>
+
+#include "net/fast_decoder.h"
 
 namespace karma::net {
 
@@ -14,6 +17,13 @@ RequestDecoder::RequestDecoder(const Access& access)
       arena_(first_block_.get(), first_block_bytes) {}
 
 Decoded RequestDecoder::decode(std::string_view line, bool accepts_writes) {
+    if (std::optional<Request> request = decode_fast(line, access_, accepts_writes, arena_)) {
+        return std::move(*request);
+    }
+    return decode_general(line, accepts_writes);
+}
+
+Decoded RequestDecoder::decode_general(std::string_view line, bool accepts_writes) {
     parser_.reset(&arena_);
     boost::system::error_code failure;
     parser_.write(line.data(), line.size(), failure);

@@ -18,9 +18,12 @@ public:
     /// `access` outlives the decoder.
     explicit RequestDecoder(const Access& access);
 
-    /// A request line without its newline. `accepts_writes` is false on a slave. Never throws for bad input:
-    /// the refusal is in what it returns.
+    /// A request line without its newline, which the request may borrow from. `accepts_writes` is false on a
+    /// slave. Never throws for bad input: the refusal is in what it returns.
     Decoded decode(std::string_view line, bool accepts_writes);
+
+    /// The same by the general path alone: what `decode` must agree with.
+    Decoded decode_general(std::string_view line, bool accepts_writes);
 
     /// Frees what earlier requests borrowed.
     void release() noexcept { arena_.release(); }

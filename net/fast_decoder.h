@@ -1,0 +1,22 @@
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include <boost/json/memory_resource.hpp>
+
+#include "engine/request.h"
+#include "net/access.h"
+
+namespace karma::net {
+
+/// Reads the common requests in one pass, without building a document: flat objects with the usual fields in
+/// any order, plain numbers, strings without escapes or characters beyond ASCII.
+///
+/// It accepts only what the general path accepts, with the same result, and never refuses anything: whatever
+/// is unusual or wrong gives nothing, and the general path decides. Texts of the request point into the line,
+/// arrays into the arena.
+std::optional<Request> decode_fast(std::string_view line, const Access& access, bool accepts_writes,
+                                   boost::json::memory_resource& arena);
+
+}  // namespace karma::net
