@@ -247,6 +247,7 @@ void Connection::execute() {
     outcomes.resize(requests.size());
     if (!requests.empty()) {
         thread_.server().executor.execute(requests, outcomes);
+        thread_.note_executed();
     }
     std::size_t next = 0;
     for (Decoded& one : decoded) {

@@ -21,7 +21,25 @@ IoThread::~IoThread() = default;
 
 void IoThread::start() {
     schedule_tick();
-    thread_ = std::thread([this] { context_.run(); });
+    thread_ = std::thread([this] { run(); });
+}
+
+void IoThread::run() {
+    constexpr unsigned handlers_max = 512;  // of a turn: others may wait for its end
+    while (context_.run_one() != 0) {
+        for (unsigned i = 1; i < handlers_max && context_.poll_one() != 0; ++i) {}
+        end_turn();
+    }
+}
+
+void IoThread::end_turn() {
+    if (!executed_) {
+        return;
+    }
+    executed_ = false;
+    if (!waiting_.empty() && server_.executor.commit(waiting_.size())) {
+        release_durable();
+    }
 }
 
 void IoThread::join() {
@@ -49,6 +67,10 @@ void IoThread::wake() {
 
 void IoThread::on_wake() {
     wake_posted_.store(false, std::memory_order_release);
+    release_durable();
+}
+
+void IoThread::release_durable() {
     const Lsn durable_lsn = server_.executor.durable_lsn();
     const bool failed = server_.executor.has_failed();
     // Those who come to wait again meanwhile are behind these.

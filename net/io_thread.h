@@ -65,6 +65,8 @@ public:
     void remove(const std::shared_ptr<Connection>& connection);
     /// Calls `connection->on_durable` once this LSN is durable or the log has failed.
     void wait_durable(Lsn lsn, std::shared_ptr<Connection> connection);
+    /// Something was executed in this turn.
+    void note_executed() noexcept { executed_ = true; }
 
 private:
     struct Waiting {
@@ -75,6 +77,10 @@ private:
     void schedule_tick();
     void tick();
     void on_wake();
+    void release_durable();
+    /// One turn after the other: all that is ready, then one commit for all of it.
+    void run();
+    void end_turn();
     void shut_down();
     void end_if_idle();
 
@@ -90,6 +96,7 @@ private:
     std::unordered_set<std::shared_ptr<Connection>> connections_;
     std::deque<Waiting> waiting_;
     std::atomic<bool> wake_posted_{false};
+    bool executed_ = false;
     bool shutting_down_ = false;
     std::chrono::steady_clock::time_point shutdown_deadline_;
     std::thread thread_;

@@ -48,7 +48,7 @@ Error log_failed() {
 template <typename Body>
 constexpr bool is_control =
     std::is_same_v<Body, control::SaveSnapshot> || std::is_same_v<Body, control::SaveAllSnapshots> ||
-                            std::is_same_v<Body, control::ReportReconciliation>;
+    std::is_same_v<Body, control::ReportReconciliation>;
 
 }  // namespace
 
@@ -172,7 +172,6 @@ void Database::accept(const Event& event) {
 void Database::execute(std::span<const Request> requests, std::span<Outcome> outcomes) {
     const std::int64_t now = now_ms();
     const std::lock_guard lock(mutex_);
-    const Lsn before = engine_.last_lsn();
     for (std::size_t i = 0; i < requests.size(); ++i) {
         outcomes[i] = execute_one(requests[i], now);
         const Reply* const reply = std::get_if<Reply>(&outcomes[i].result);
@@ -180,9 +179,18 @@ void Database::execute(std::span<const Request> requests, std::span<Outcome> out
             count_request(requests[i], stats_);
         }
     }
-    if (committer_ && engine_.last_lsn() != before) {
-        committer_->flush();
+}
+
+bool Database::commit(std::size_t waiting) {
+    if (!committer_) {
+        return false;
     }
+    if (committer_->prefers_commit_here(waiting)) {
+        return committer_->commit_here();
+    }
+    const std::lock_guard lock(mutex_);
+    committer_->flush();
+    return false;
 }
 
 Outcome Database::execute_one(const Request& request, std::int64_t now) {
@@ -285,6 +293,7 @@ void Database::remove_durable_listener(int number) {
 Reply Database::call(const Request& request) {
     Outcome outcome;
     execute(std::span(&request, 1), std::span(&outcome, 1));
+    commit(1);
     if (auto* const task = std::get_if<std::unique_ptr<Task>>(&outcome.result)) {
         try {
             outcome.result = (*task)->run(NoDeadline());

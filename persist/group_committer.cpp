@@ -40,10 +40,9 @@ void GroupCommitter::flush() {
     }
 }
 
-bool GroupCommitter::next_group(EventGroupBuilder& group) {
+bool GroupCommitter::wait_for_work() {
     std::unique_lock lock(mutex_);
-    const auto has_work = [this] { return stopping_ || !full_.empty() || !open_.empty(); };
-    while (!has_work()) {
+    while (!stopping_ && full_.empty() && open_.empty()) {
         sleeping_ = true;
         work_.wait(lock);
     }
@@ -52,40 +51,77 @@ bool GroupCommitter::next_group(EventGroupBuilder& group) {
         work_.wait_for(lock, std::chrono::microseconds(options_.group_wait_us),
                        [this] { return stopping_ || !full_.empty(); });
     }
-    if (!full_.empty()) {
-        spare_.push_back(std::exchange(group, std::move(full_.front())));
-        full_.pop_front();
-        return true;
-    }
-    if (open_.empty()) {
-        return false;
-    }
-    std::swap(group, open_);  // the one that was committed last is empty and gathers next
-    return true;
+    return !full_.empty() || !open_.empty();
 }
 
 void GroupCommitter::run() {
-    EventGroupBuilder group;
-    while (next_group(group)) {
-        commit(group);
+    while (wait_for_work()) {
+        const std::lock_guard committing(commit_mutex_);
+        commit_next();
     }
 }
 
-void GroupCommitter::commit(EventGroupBuilder& group) {
-    const EventGroup entry{group.first_lsn(), group.count(), {}};
-    group.finish(bytes_);
+bool GroupCommitter::prefers_commit_here(std::size_t waiting) const noexcept {
+    constexpr std::size_t waiting_min = 8;
+    constexpr std::int64_t commit_us_max = 500;
+    return waiting >= waiting_min && options_.group_wait_us == 0 &&
+           commit_us_.load(std::memory_order_relaxed) <= commit_us_max;
+}
+
+bool GroupCommitter::commit_here() {
+    bool committed = false;
+    {
+        const std::unique_lock committing(commit_mutex_, std::try_to_lock);
+        committed = committing.owns_lock() && commit_next();
+    }
+    // Either the other one has begun without these, or more came meanwhile.
+    const std::lock_guard lock(mutex_);
+    if (!full_.empty() || !open_.empty()) {
+        flush();
+    }
+    return committed;
+}
+
+bool GroupCommitter::take_group() {
+    const std::lock_guard lock(mutex_);
+    if (!full_.empty()) {
+        spare_.push_back(std::exchange(group_, std::move(full_.front())));
+        full_.pop_front();
+        return true;
+    }
+    std::swap(group_, open_);  // the one that was committed last is empty and gathers next
+    return !group_.empty();
+}
+
+bool GroupCommitter::commit_next() {
+    if (!take_group()) {
+        return false;
+    }
+    write_group();
+    publish();
+    return true;
+}
+
+void GroupCommitter::write_group() {
+    const Lsn first_lsn = group_.first_lsn();
+    const std::uint32_t count = group_.count();
+    group_.finish(bytes_);
     if (has_failed()) {
         return;
     }
+    using Clock = std::chrono::steady_clock;
+    const Clock::time_point begin = Clock::now();
     try {
-        storage_.append({entry.first_lsn, entry.count, bytes_}, {}, options_.sync);
-        durable_lsn_.store(entry.first_lsn + entry.count - 1, std::memory_order_release);
+        storage_.append({first_lsn, count, bytes_}, {}, options_.sync);
+        durable_lsn_.store(first_lsn + count - 1, std::memory_order_release);
     } catch (const std::exception& failure) {
         const std::lock_guard lock(publish_mutex_);
         failure_ = failure.what();
         failed_.store(true, std::memory_order_release);
     }
-    publish();
+    const auto took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begin).count();
+    const std::int64_t before = commit_us_.load(std::memory_order_relaxed);
+    commit_us_.store(before == 1'000'000 ? took : (before * 7 + took) / 8, std::memory_order_relaxed);
 }
 
 void GroupCommitter::publish() {

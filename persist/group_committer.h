@@ -40,6 +40,15 @@ public:
     /// To be called after events were added, once, with the mutex held: wakes the thread where it sleeps.
     void flush();
 
+    /// Commits what has been added from the calling thread, unless another one is at it: it will go on with
+    /// these then. Without the mutex held. False when nothing was committed here.
+    bool commit_here();
+
+    /// Whether `commit_here` is likely to be quicker than `flush` when so many clients wait: a hand-over
+    /// costs two changes of threads, and a quick sync is not worth them, but a slow one would hold up
+    /// everything else.
+    bool prefers_commit_here(std::size_t waiting) const noexcept;
+
     /// The last event that is committed.
     Lsn durable_lsn() const noexcept { return durable_lsn_.load(std::memory_order_acquire); }
 
@@ -56,9 +65,12 @@ public:
 
 private:
     void run();
-    /// The next group to commit; waits for one. Null when the committer ends and nothing is left.
-    bool next_group(EventGroupBuilder& group);
-    void commit(EventGroupBuilder& group);
+    /// Waits for events. False when the committer ends and nothing is left.
+    bool wait_for_work();
+    /// Commits the next group, when there is one. With commit_mutex_ held.
+    bool commit_next();
+    bool take_group();
+    void write_group();
     void publish();
 
     Storage& storage_;
@@ -72,7 +84,11 @@ private:
     bool stopping_ = false;
     std::atomic<Lsn> durable_lsn_;
     std::atomic<bool> failed_{false};
-    std::string bytes_;  // of the group being committed
+
+    std::mutex commit_mutex_;  // of who commits; taken before mutex_
+    EventGroupBuilder group_;  // being committed; under commit_mutex_, as is the next one
+    std::string bytes_;        // of the group
+    std::atomic<std::int64_t> commit_us_{1'000'000};  // how long commits took lately, until known: long
 
     mutable std::mutex publish_mutex_;
     std::condition_variable published_;
