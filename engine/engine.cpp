@@ -114,9 +114,9 @@ Series* Engine::find_mutable(std::string_view name) noexcept {
     return found == series_.end() ? nullptr : found->second.get();
 }
 
-Lsn Engine::wait_lsn(std::string_view name) const noexcept {
-    const Series* const series = find_series(name);
-    return series == nullptr ? catalog_lsn_ : series->last_lsn();
+Lsn Engine::wait_lsn(std::string_view series) const noexcept {
+    const Series* const found = find_series(series);
+    return found == nullptr ? catalog_lsn_ : found->last_lsn();
 }
 
 Outcome Engine::execute(const Request& request, std::int64_t now_ms) {

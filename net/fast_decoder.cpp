@@ -263,8 +263,8 @@ private:
     const char* at_;
     const char* end_;
     boost::json::memory_resource& arena_;
-    std::uint64_t last_yyyymmdd_ = 0;
-    Day last_day_ = 0;
+    std::uint64_t last_yyyymmdd_ = 1'01'01;
+    Day last_day_ = 0;  // which is that day
 };
 
 using F = CommonFields;

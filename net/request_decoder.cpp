@@ -18,7 +18,7 @@ RequestDecoder::RequestDecoder(const Access& access)
 
 Decoded RequestDecoder::decode(std::string_view line, bool accepts_writes) {
     if (std::optional<Request> request = decode_fast(line, access_, accepts_writes, arena_)) {
-        return std::move(*request);
+        return *request;
     }
     return decode_general(line, accepts_writes);
 }

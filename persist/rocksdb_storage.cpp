@@ -16,7 +16,7 @@ constexpr const char* format_key = "format_version";
 
 /// Key of a group: its first LSN, big-endian, so that keys sort as LSNs do.
 std::array<char, 8> lsn_key(Lsn lsn) noexcept {
-    std::array<char, 8> key;
+    std::array<char, 8> key{};
     for (std::size_t i = 0; i < key.size(); ++i) {
         key[i] = static_cast<char>(lsn >> (8 * (7 - i)));
     }
@@ -39,7 +39,7 @@ rocksdb::Slice slice(const std::array<char, 8>& key) noexcept { return {key.data
 
 /// A stored group: the number of its events, so that no one has to decode them to count, and its bytes.
 std::array<char, 4> encode_count(std::uint32_t count) noexcept {
-    std::array<char, 4> bytes;
+    std::array<char, 4> bytes{};
     std::memcpy(bytes.data(), &count, bytes.size());
     return bytes;
 }
@@ -208,9 +208,9 @@ void RocksdbStorage::append(const EventGroup& group, std::span<const RecordChang
     batch_.Put(events_, rocksdb::SliceParts(key_parts.data(), 1), rocksdb::SliceParts(value_parts.data(), 2));
     for (const RecordChange& change : records) {
         if (change.value) {
-            batch_.Put(table(change.table), change.key, *change.value);
+            batch_.Put(family(change.table), change.key, *change.value);
         } else {
-            batch_.Delete(table(change.table), change.key);
+            batch_.Delete(family(change.table), change.key);
         }
     }
     commit(batch_, sync, "cannot append to the event log of");
@@ -261,17 +261,17 @@ void RocksdbStorage::write(std::span<const RecordChange> records, bool sync) {
     rocksdb::WriteBatch batch;
     for (const RecordChange& change : records) {
         if (change.value) {
-            batch.Put(table(change.table), change.key, *change.value);
+            batch.Put(family(change.table), change.key, *change.value);
         } else {
-            batch.Delete(table(change.table), change.key);
+            batch.Delete(family(change.table), change.key);
         }
     }
     commit(batch, sync, "cannot write to");
 }
 
-std::optional<std::string> RocksdbStorage::read(Table from, std::string_view key) const {
+std::optional<std::string> RocksdbStorage::read(Table table, std::string_view key) const {
     std::string value;
-    const rocksdb::Status status = db_->Get(rocksdb::ReadOptions(), table(from), slice(key), &value);
+    const rocksdb::Status status = db_->Get(rocksdb::ReadOptions(), family(table), slice(key), &value);
     if (status.IsNotFound()) {
         return std::nullopt;
     }
@@ -281,9 +281,9 @@ std::optional<std::string> RocksdbStorage::read(Table from, std::string_view key
     return value;
 }
 
-void RocksdbStorage::scan(Table from, std::string_view prefix,
+void RocksdbStorage::scan(Table table, std::string_view prefix,
                           const std::function<bool(std::string_view, std::string_view)>& visit) const {
-    const std::unique_ptr<rocksdb::Iterator> at(db_->NewIterator(rocksdb::ReadOptions(), table(from)));
+    const std::unique_ptr<rocksdb::Iterator> at(db_->NewIterator(rocksdb::ReadOptions(), family(table)));
     for (at->Seek(slice(prefix)); at->Valid() && at->key().starts_with(slice(prefix)); at->Next()) {
         if (!visit(at->key().ToStringView(), at->value().ToStringView())) {
             return;
@@ -294,13 +294,13 @@ void RocksdbStorage::scan(Table from, std::string_view prefix,
     }
 }
 
-void RocksdbStorage::erase_prefix(Table from, std::string_view prefix) {
+void RocksdbStorage::erase_prefix(Table table, std::string_view prefix) {
     rocksdb::WriteBatch batch;
     if (const std::string end = prefix_end(prefix); !end.empty()) {
-        batch.DeleteRange(table(from), slice(prefix), end);
+        batch.DeleteRange(family(table), slice(prefix), end);
     } else {
-        scan(from, prefix, [&](std::string_view key, std::string_view) {
-            batch.Delete(table(from), slice(key));
+        scan(table, prefix, [&](std::string_view key, std::string_view) {
+            batch.Delete(family(table), slice(key));
             return true;
         });
     }

@@ -46,7 +46,7 @@ private:
     void open(const Options& options);
     void check_format();
     Lsn find_next_lsn() const;
-    rocksdb::ColumnFamilyHandle* table(Table table) const {
+    rocksdb::ColumnFamilyHandle* family(Table table) const {
         return tables_.at(static_cast<std::size_t>(table));
     }
     void commit(rocksdb::WriteBatch& batch, bool sync, const char* what);

@@ -1,6 +1,7 @@
 #include "persist/snapshot_store.h"
 
 #include <cstring>
+#include <ranges>
 #include <set>
 #include <zlib.h>
 
@@ -195,17 +196,22 @@ void SnapshotStore::prune(unsigned retained) {
     std::vector<std::uint64_t> dropped;
     {
         const std::lock_guard lock(mutex_);
+        // Snapshots seen of each series, from the newest on. A series that is neither in the newest full
+        // snapshot nor in a later one has been dropped: nothing of it is kept.
         std::map<std::string, unsigned, std::less<>> seen;
         bool has_full = false;
-        for (auto at = manifests_.rbegin(); at != manifests_.rend(); ++at) {
-            const Manifest& manifest = at->second;
+        for (const auto& [id, manifest] : std::ranges::reverse_view(manifests_)) {
+            const bool is_recent = !has_full;
             bool needed = manifest.full && !has_full;  // what a restart begins with
             has_full = has_full || manifest.full;
             for (const SeriesEntry& entry : manifest.series) {
-                needed = ++seen[entry.name] <= std::max(retained, 1U) || needed;
+                const auto known = is_recent ? seen.try_emplace(entry.name).first : seen.find(entry.name);
+                if (known != seen.end() && ++known->second <= std::max(retained, 1U)) {
+                    needed = true;
+                }
             }
             if (!needed) {
-                dropped.push_back(manifest.id);
+                dropped.push_back(id);
             }
         }
     }
@@ -244,8 +250,8 @@ Series SnapshotStore::load(const Manifest& manifest, std::size_t number) const {
 Lsn SnapshotStore::restore(Engine& engine) const {
     const std::lock_guard lock(mutex_);
     std::set<std::string, std::less<>> restored;
-    for (auto at = manifests_.rbegin(); at != manifests_.rend(); ++at) {
-        const Manifest& manifest = at->second;
+    for (const auto& entry : std::ranges::reverse_view(manifests_)) {
+        const Manifest& manifest = entry.second;
         for (std::size_t number = 0; number < manifest.series.size(); ++number) {
             if (restored.insert(manifest.series[number].name).second) {
                 engine.restore_series(load(manifest, number));
@@ -264,8 +270,8 @@ Lsn SnapshotStore::restore(Engine& engine) const {
 std::vector<SnapshotStore::Manifest> SnapshotStore::manifests() const {
     const std::lock_guard lock(mutex_);
     std::vector<Manifest> all;
-    for (auto at = manifests_.rbegin(); at != manifests_.rend(); ++at) {
-        all.push_back(at->second);
+    for (const auto& entry : std::ranges::reverse_view(manifests_)) {
+        all.push_back(entry.second);
     }
     return all;
 }
