@@ -1,7 +1,6 @@
 #include "persist/snapshot_store.h"
 
 #include <cstring>
-#include <ranges>
 #include <set>
 #include <zlib.h>
 
@@ -160,7 +159,7 @@ void SnapshotStore::save(Manifest manifest, const std::vector<SeriesView>& views
     const std::lock_guard saving(saving_);
     {
         const std::lock_guard lock(mutex_);
-        manifest.id = manifests_.empty() ? 1 : manifests_.rbegin()->first + 1;
+        manifest.id = manifests_.empty() ? 1 : manifests_.begin()->first + 1;
     }
     storage_.erase_prefix(Table::snapshots, pages_prefix(manifest.id));  // of one that a crash cut short
     std::vector<RecordChange> batch;
@@ -200,7 +199,7 @@ void SnapshotStore::prune(unsigned retained) {
         // snapshot nor in a later one has been dropped: nothing of it is kept.
         std::map<std::string, unsigned, std::less<>> seen;
         bool has_full = false;
-        for (const auto& [id, manifest] : std::ranges::reverse_view(manifests_)) {
+        for (const auto& [id, manifest] : manifests_) {
             const bool is_recent = !has_full;
             bool needed = manifest.full && !has_full;  // what a restart begins with
             has_full = has_full || manifest.full;
@@ -250,7 +249,7 @@ Series SnapshotStore::load(const Manifest& manifest, std::size_t number) const {
 Lsn SnapshotStore::restore(Engine& engine) const {
     const std::lock_guard lock(mutex_);
     std::set<std::string, std::less<>> restored;
-    for (const auto& entry : std::ranges::reverse_view(manifests_)) {
+    for (const auto& entry : manifests_) {
         const Manifest& manifest = entry.second;
         for (std::size_t number = 0; number < manifest.series.size(); ++number) {
             if (restored.insert(manifest.series[number].name).second) {
@@ -270,7 +269,7 @@ Lsn SnapshotStore::restore(Engine& engine) const {
 std::vector<SnapshotStore::Manifest> SnapshotStore::manifests() const {
     const std::lock_guard lock(mutex_);
     std::vector<Manifest> all;
-    for (const auto& entry : std::ranges::reverse_view(manifests_)) {
+    for (const auto& entry : manifests_) {
         all.push_back(entry.second);
     }
     return all;
@@ -278,7 +277,7 @@ std::vector<SnapshotStore::Manifest> SnapshotStore::manifests() const {
 
 Lsn SnapshotStore::last_lsn() const {
     const std::lock_guard lock(mutex_);
-    return manifests_.empty() ? 0 : manifests_.rbegin()->second.lsn;
+    return manifests_.empty() ? 0 : manifests_.begin()->second.lsn;
 }
 
 }  // namespace karma

@@ -57,7 +57,7 @@ private:
     Storage& storage_;
     std::mutex saving_;  // one snapshot at a time
     mutable std::mutex mutex_;
-    std::map<std::uint64_t, Manifest> manifests_;  // by id; under mutex_
+    std::map<std::uint64_t, Manifest, std::greater<>> manifests_;  // by id, newest first; under mutex_
 };
 
 }  // namespace karma

@@ -1,0 +1,218 @@
+#include <algorithm>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "engine/event_codec.h"
+#include "net/fast_decoder.h"
+#include "net/request_decoder.h"
+#include "tests/support/settings.h"
+
+// The fast decoder must never disagree with the general one: it gives the same request, or nothing.
+
+namespace {
+
+using karma::Mutation;
+using karma::Request;
+using karma::net::Access;
+using karma::net::Decoded;
+using karma::net::RequestDecoder;
+
+std::string range_text(const std::optional<karma::DayRange>& range) {
+    return range ? std::to_string(range->from) + ".." + std::to_string(range->to) : "all";
+}
+
+/// A text that two requests share exactly when they ask for the same.
+struct Describe {
+    std::string operator()(const Mutation& m) const {
+        karma::EventGroupBuilder builder;
+        builder.add({1, 0, m});
+        std::string bytes;
+        builder.finish(bytes);
+        return "mutation " + std::to_string(m.index()) + bytes;
+    }
+    std::string operator()(const karma::query::Sum& q) const {
+        return "sum " + std::string(q.series) + " " + std::to_string(q.key) + " " + range_text(q.range);
+    }
+    std::string operator()(const karma::query::Points& q) const {
+        return "points " + std::string(q.series) + " " + std::to_string(q.key) + " " + range_text(q.range);
+    }
+    std::string operator()(const karma::query::BatchSum& q) const {
+        std::string text = "batch_sum " + std::string(q.series) + " " + range_text(q.range);
+        for (const std::uint64_t key : q.keys) {
+            text += " " + std::to_string(key);
+        }
+        return text;
+    }
+    template <typename Other>
+    std::string operator()(const Other&) const {
+        return "a request that the fast decoder does not make";
+    }
+};
+
+std::string describe(const Decoded& decoded) {
+    if (const auto* const error = std::get_if<karma::Error>(&decoded)) {
+        return "error " + std::string(karma::error_code_name(error->code));
+    }
+    return std::visit(Describe{}, std::get<Request>(decoded));
+}
+
+/// Makes request lines: mostly right, with everything that may be said in another way, and then damaged.
+class LineMaker {
+public:
+    explicit LineMaker(std::mt19937_64& engine) : engine_(engine) {}
+
+    std::string make() {
+        std::vector<std::string> fields = {R"("v":)" +
+                                           any_of({"2", "2", "2", "2", "2", "2.0", "02", "3", "\"2\""})};
+        fields.push_back(R"("op":")" +
+                         any_of({"counter.increment", "counter.decrement", "counter.sum", "counter.series",
+                                 "series.batch_add", "series.batch_set", "counter.batch_sum",
+                                 "series.increment", "system.ping", "counter.nope"}) +
+                         "\"");
+        for (const char* const name : {"series", "key", "bucket", "value", "range", "keys", "items"}) {
+            if (!one_in(5)) {
+                fields.push_back("\"" + renamed(name) + "\":" + value_of(name));
+            }
+        }
+        if (one_in(6)) {
+            fields.push_back(
+                any_of({"\"token\":\"secret\"", "\"token\":\"read\"", "\"token\":5",
+                        "\"extra\":{\"a\":[1,null,\"x\"]}", "\"idempotency_key\":\"k\"", "\"key\":7"}));
+        }
+        std::shuffle(fields.begin(), fields.end(), engine_);
+        std::string line = space() + "{";
+        for (std::size_t i = 0; i < fields.size(); ++i) {
+            line += (i == 0 ? "" : ",") + space() + fields[i] + space();
+        }
+        line += "}" + space();
+        return one_in(3) ? damaged(line) : line;
+    }
+
+private:
+    std::uint64_t below(std::uint64_t count) { return karma::test::random_between(engine_, 0, count - 1); }
+    bool one_in(std::uint64_t count) { return below(count) == 0; }
+
+    std::string any_of(const std::vector<std::string>& choices) { return choices[below(choices.size())]; }
+
+    std::string space() { return one_in(8) ? any_of({" ", "\t", "  ", "\r"}) : ""; }
+
+    std::string renamed(const std::string& name) {
+        if (name == "series" && one_in(4)) {
+            return "tree";
+        }
+        return name == "bucket" && one_in(4) ? "date" : name;
+    }
+
+    std::string number() {
+        return any_of({"0", "1", "42", std::to_string(below(1'000'000)), "9223372036854775807",
+                       "9223372036854775808", "18446744073709551615", "18446744073709551616", "-1", "1.5",
+                       "1e3", "007", "-0", "null", "\"5\"", "9999999999999999999", "1234567890123456789"});
+    }
+
+    std::string plain_number() { return one_in(6) ? number() : std::to_string(below(100'000)); }
+
+    std::string day() {
+        return any_of({"20260505", "20260505", "20260506", "\"2026-05-05\"", "\"20260507\"", "20260230", "0",
+                       "10101", "99991231", "100000101", "\"\"", "null", "20240229", "20230229", "[]"});
+    }
+
+    std::string list(const std::function<std::string()>& element) {
+        std::string text = "[";
+        for (std::uint64_t left = below(5); left > 0; --left) {
+            text += space() + element() + space() + (left == 1 ? "" : ",");
+        }
+        return text + "]";
+    }
+
+    std::string value_of(const std::string& name) {
+        if (name == "series") {
+            return any_of({"\"links\"", "\"links\"", "\"a b\"", "\"\"", "\"q\\\"uote\"", "\"\\u0441\"",
+                           "\"\xd1\x81\"", "\"\xff\"", "5", "null", "\"\x7f\""});
+        }
+        if (name == "bucket") {
+            return day();
+        }
+        if (name == "range") {
+            return any_of({R"({"from":20260501,"to":20260531})", R"({"to":20260531, "from":20260501})",
+                           R"({"from":20260531,"to":20260501})", R"({"from":20260501})", "[]", "null",
+                           R"({"from":20260501,"to":20260531,"more":1})",
+                           R"({"from":"20260501","to":20260531})",
+                           R"({"from":20260501,"to":20260531,"to":20260502})"});
+        }
+        if (name == "keys") {
+            return one_in(8) ? "null" : list([this] { return plain_number(); });
+        }
+        if (name == "items") {
+            return one_in(8) ? "{}" : list([this] {
+                return one_in(12) ? "[1,2]" : "[" + plain_number() + "," + day() + "," + plain_number() + "]";
+            });
+        }
+        return plain_number();
+    }
+
+    std::string damaged(std::string line) {
+        const std::size_t at = below(line.size());
+        switch (below(4)) {
+            case 0: line.resize(at); break;
+            case 1: line.erase(at, 1); break;
+            case 2: line[at] = static_cast<char>(below(256)); break;
+            default: line.insert(at, any_of({"{", "}", "\"", ",", ":", "0", "\\", "[", "]", "x"})); break;
+        }
+        return line;
+    }
+
+    std::mt19937_64& engine_;
+};
+
+void compare(std::size_t lines, const Access& access, bool accepts_writes) {
+    std::mt19937_64 engine = karma::test::random_engine("fast decoder");
+    LineMaker maker(engine);
+    RequestDecoder decoder(access);
+    std::size_t fast = 0;
+    for (std::size_t i = 0; i < lines; ++i) {
+        const std::string line = maker.make();
+        const std::string general = describe(decoder.decode_general(line, accepts_writes));
+        const std::string quick = describe(decoder.decode(line, accepts_writes));
+        CAPTURE(line);
+        REQUIRE(quick == general);
+        fast += general.starts_with("error") ? 0U : 1U;
+        decoder.release();
+    }
+    CHECK(fast > lines / 500);  // else the lines would prove little
+}
+
+}  // namespace
+
+TEST_CASE("fast decoder: agrees with the general one on random and damaged lines") {
+    compare(karma::test::scaled(100'000), Access("", ""), true);
+}
+
+TEST_CASE("fast decoder: agrees with the general one about tokens and roles") {
+    compare(karma::test::scaled(30'000), Access("secret", "read"), true);
+    compare(karma::test::scaled(30'000), Access("", ""), false);
+}
+
+TEST_CASE("fast decoder: reads the common requests") {
+    const Access access("", "");
+    boost::json::monotonic_resource arena;
+    for (
+        const char* const line :
+        {R"({"v":2,"op":"counter.increment","series":"links","key":42})",
+         R"({"op":"counter.increment","value":7,"bucket":"2026-05-05","key":42,"tree":"links","v":2})",
+         R"({"v":2,"op":"counter.sum","series":"links","key":42,"range":{"from":20260501,"to":20260531}})",
+         R"({"v":2,"op":"counter.batch_sum","series":"links","keys":[1,2,3]})",
+         R"( { "v" : 2 , "op" : "series.batch_add" , "series" : "links" , "items" : [ [ 1 , 20260505 , 3 ] ] } )"}) {
+        CAPTURE(line);
+        CHECK(karma::net::decode_fast(line, access, true, arena).has_value());
+    }
+}
+
+TEST_CASE("fast decoder: a bucket of 0 is no day") {
+    const Access access("", "");
+    RequestDecoder decoder(access);
+    CHECK(describe(decoder.decode(R"({"v":2,"op":"counter.increment","series":"a","key":1,"bucket":0})",
+                                  true)) == "error validation_error");
+}
