@@ -322,9 +322,19 @@ private:
 /// Strings and binaries stay where they are instead of being copied.
 bool borrow(msgpack::type::object_type, std::size_t, void*) { return true; }
 
+/// The one MessagePack value that these bytes are. Its texts lie in the bytes.
+msgpack::object_handle unpack_all(std::string_view bytes) {
+    std::size_t end = 0;
+    msgpack::object_handle handle = msgpack::unpack(bytes.data(), bytes.size(), end, borrow);
+    if (end != bytes.size()) {
+        malformed(std::to_string(bytes.size() - end) + " bytes too many");
+    }
+    return handle;
+}
+
 /// The payload of a group, its checksum proven.
 std::string_view checked_payload(std::string_view value) {
-    const msgpack::object_handle handle = msgpack::unpack(value.data(), value.size(), borrow);
+    const msgpack::object_handle handle = unpack_all(value);
     Fields envelope(handle.get());
     const std::uint64_t version = envelope.number();
     if (version != group_version) {
@@ -346,7 +356,7 @@ std::string_view checked_payload(std::string_view value) {
 
 void read_payload(std::string_view payload, EventGroupInfo& info,
                   const std::function<void(const Event&)>& visit) {
-    const msgpack::object_handle handle = msgpack::unpack(payload.data(), payload.size(), borrow);
+    const msgpack::object_handle handle = unpack_all(payload);
     Fields head(handle.get());
     info.first_lsn = head.number();
     const std::int64_t base_time_ms = head.signed_number();

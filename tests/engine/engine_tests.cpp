@@ -1,0 +1,411 @@
+#include <limits>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "engine/engine.h"
+#include "engine/event_codec.h"
+#include "tests/engine/model.h"
+#include "tests/support/settings.h"
+
+using namespace karma;
+using karma::test::Model;
+using karma::test::random_between;
+
+namespace {
+
+constexpr std::uint64_t largest = std::numeric_limits<std::uint64_t>::max();
+constexpr std::int64_t now_ms = 1'795'208'099'000;  // 2026-11-20
+
+/// Keeps the events as the log would.
+class Recorder final : public EventSink {
+public:
+    void accept(const Event& event) override {
+        builder_.add(event);
+        if (builder_.count() == 100) {
+            close();
+        }
+    }
+    void close() {
+        if (!builder_.empty()) {
+            groups_.emplace_back();
+            builder_.finish(groups_.back());
+        }
+    }
+    void replay(Engine& engine) {
+        close();
+        for (const std::string& group : groups_) {
+            read_event_group(group, [&](const Event& event) { engine.apply(event); });
+        }
+    }
+
+private:
+    EventGroupBuilder builder_;
+    std::vector<std::string> groups_;
+};
+
+Reply answer(Engine& engine, const Request& request) {
+    Outcome outcome = engine.execute(request, now_ms);
+    if (auto* const task = std::get_if<std::unique_ptr<Task>>(&outcome.result)) {
+        return (*task)->run(NoDeadline());
+    }
+    return std::move(std::get<Reply>(outcome.result));
+}
+
+Reply answer(Engine& engine, const Mutation& mutation) { return answer(engine, Request(mutation)); }
+
+template <typename T>
+T expect(Reply reply) {
+    REQUIRE(std::holds_alternative<T>(reply));
+    return std::get<T>(std::move(reply));
+}
+
+std::uint64_t sum(Engine& engine, std::string_view series, std::uint64_t key) {
+    return expect<reply::Number>(answer(engine, query::Sum{series, key, std::nullopt})).value;
+}
+
+void check_refused(Engine& engine, const Mutation& mutation, ErrorCode code) {
+    const Lsn lsn = engine.last_lsn();
+    const Digest digest = engine.view().digest(NoDeadline());
+    CHECK(expect<Error>(answer(engine, mutation)).code == code);
+    CHECK(engine.last_lsn() == lsn);
+    CHECK(engine.view().digest(NoDeadline()) == digest);
+}
+
+/// Draws mutations and carries them out on an engine and a model.
+class Walk {
+public:
+    Walk(Engine& engine, std::string_view purpose) : engine_(engine), random_(test::random_engine(purpose)) {}
+
+    void step() {
+        name_ = "s" + std::to_string(draw(0, 2));
+        switch (draw(0, 29)) {
+            case 0: drop(); break;
+            case 1: reset(); break;
+            case 2: batch_reset(); break;
+            case 3: delete_range(); break;
+            case 4: batch_delete_range(); break;
+            case 5: delete_before(); break;
+            case 6: compact(); break;
+            case 7:
+            case 8:
+            case 9: batch(false); break;
+            case 10:
+            case 11: batch(true); break;
+            case 12:
+            case 13: decrement(); break;
+            default: increment(); break;
+        }
+    }
+
+    void check() const {
+        const StateView view = engine_.view();
+        REQUIRE(view.series.size() == model_.series.size());
+        for (const SeriesView& series : view.series) {
+            REQUIRE(test::contents(series) == model_.series.at(series.name()));
+            REQUIRE(series.totals() == test::totals(model_.series.at(series.name())));
+        }
+    }
+
+private:
+    std::uint64_t draw(std::uint64_t low, std::uint64_t high) { return random_between(random_, low, high); }
+    std::uint64_t key() { return draw(0, 60); }
+    Day day() { return static_cast<Day>(739'000 + draw(0, 40)); }
+    DayRange range() {
+        const Day from = day();
+        return {from, from + static_cast<Day>(draw(0, 20))};
+    }
+    bool exists() const { return model_.series.contains(name_); }
+    Model::Keys& keys() { return model_.series[name_]; }
+
+    void increment() {
+        const mutation::Increment m{name_, key(), day(), draw(1, 1'000)};
+        CHECK(expect<reply::Number>(answer(engine_, Mutation(m))).value == m.value);
+        keys()[m.key][m.day] += m.value;
+    }
+
+    void decrement() {
+        const mutation::Decrement m{name_, key(), day(), draw(1, 1'000)};
+        CHECK(expect<reply::Number>(answer(engine_, Mutation(m))).value == m.value);
+        Model::Buckets& buckets = keys()[m.key];
+        const std::uint64_t old = buckets.contains(m.day) ? buckets[m.day] : 0;
+        buckets.erase(m.day);
+        if (old > m.value) {
+            buckets[m.day] = old - m.value;
+        }
+    }
+
+    void batch(bool set) {
+        std::vector<mutation::Item> items;
+        Uint128 total = 0;
+        for (std::uint64_t left = draw(0, 20); left > 0; --left) {
+            items.push_back({key(), day(), draw(set ? 0 : 1, 300)});
+            total += items.back().value;
+        }
+        if (set) {
+            CHECK(
+                expect<reply::WasSet>(answer(engine_, Mutation(mutation::BatchSet{name_, items}))).applied ==
+                items.size());
+            for (const mutation::Item& item : items) {
+                Model::Buckets& buckets = keys()[item.key];
+                buckets.erase(item.day);
+                if (item.value != 0) {
+                    buckets[item.day] = item.value;
+                }
+            }
+        } else {
+            const auto added =
+                expect<reply::Added>(answer(engine_, Mutation(mutation::BatchAdd{name_, items})));
+            CHECK(added.applied == items.size());
+            CHECK(added.total == total);
+            Model::Keys& all = keys();
+            for (const mutation::Item& item : items) {
+                all[item.key][item.day] += item.value;
+            }
+        }
+    }
+
+    void drop() {
+        const Reply reply = answer(engine_, Mutation(mutation::DropSeries{name_}));
+        CHECK(std::holds_alternative<Error>(reply) == !exists());
+        model_.series.erase(name_);
+    }
+
+    void reset() {
+        if (draw(0, 3) == 0) {
+            answer(engine_, Mutation(mutation::ResetSeries{name_}));
+            for (auto& entry : keys()) {
+                entry.second.clear();
+            }
+        } else {
+            const std::uint64_t k = key();
+            answer(engine_, Mutation(mutation::ResetCounter{name_, k}));
+            if (const auto found = keys().find(k); found != keys().end()) {
+                found->second.clear();
+            }
+        }
+    }
+
+    std::vector<std::uint64_t> some_keys() {
+        std::vector<std::uint64_t> some;
+        for (std::uint64_t left = draw(1, 8); left > 0; --left) {
+            some.push_back(key());
+        }
+        return some;
+    }
+
+    void batch_reset() {
+        const std::vector<std::uint64_t> some = some_keys();
+        const Reply reply = answer(engine_, Mutation(mutation::BatchReset{name_, some}));
+        if (!exists()) {
+            CHECK(expect<Error>(reply).code == ErrorCode::not_found);
+            return;
+        }
+        reply::BatchResetDone expected;
+        for (const std::uint64_t k : some) {
+            const auto found = keys().find(k);
+            const bool any = found != keys().end() && !found->second.empty();
+            ++(any ? expected.reset : expected.missing);
+            if (any) {
+                found->second.clear();
+            }
+        }
+        CHECK(expect<reply::BatchResetDone>(reply).reset == expected.reset);
+        CHECK(expect<reply::BatchResetDone>(reply).missing == expected.missing);
+    }
+
+    void delete_range() {
+        const DayRange r = range();
+        if (draw(0, 3) == 0) {
+            answer(engine_, Mutation(mutation::DeleteSeriesRange{name_, r}));
+            for (auto& entry : keys()) {
+                Model::erase(entry.second, r);
+            }
+        } else {
+            const std::uint64_t k = key();
+            answer(engine_, Mutation(mutation::DeleteCounterRange{name_, k, r}));
+            if (const auto found = keys().find(k); found != keys().end()) {
+                Model::erase(found->second, r);
+            }
+        }
+    }
+
+    void batch_delete_range() {
+        const std::vector<std::uint64_t> some = some_keys();
+        const DayRange r = range();
+        const Reply reply = answer(engine_, Mutation(mutation::BatchDeleteRange{name_, some, r}));
+        if (!exists()) {
+            CHECK(expect<Error>(reply).code == ErrorCode::not_found);
+            return;
+        }
+        std::uint64_t deleted = 0;
+        for (const std::uint64_t k : some) {
+            if (const auto found = keys().find(k);
+                found != keys().end() && Model::erase(found->second, r) != 0) {
+                ++deleted;
+            }
+        }
+        CHECK(expect<reply::BatchDeleted>(reply).deleted == deleted);
+    }
+
+    void delete_before() {
+        const Day before = day();
+        const Reply reply = answer(engine_, Mutation(mutation::DeleteBefore{name_, before}));
+        CHECK(std::holds_alternative<Error>(reply) == !exists());
+        if (exists()) {
+            for (auto& entry : keys()) {
+                Model::erase(entry.second, {0, before - 1});
+            }
+            drop_empty(keys());
+        }
+    }
+
+    void compact() {
+        if (draw(0, 2) == 0) {
+            answer(engine_, Mutation(mutation::CompactAll{}));
+            for (auto& entry : model_.series) {
+                drop_empty(entry.second);
+            }
+        } else if (!std::holds_alternative<Error>(
+                       answer(engine_, Mutation(mutation::CompactSeries{name_})))) {
+            drop_empty(keys());
+        }
+    }
+
+    static void drop_empty(Model::Keys& keys) {
+        std::erase_if(keys, [](const auto& entry) { return entry.second.empty(); });
+    }
+
+    Engine& engine_;
+    std::mt19937_64 random_;
+    Model model_;
+    std::string name_;
+};
+
+}  // namespace
+
+TEST_CASE("engine: agrees with the model, and its events make the same state again") {
+    Recorder log;
+    Engine engine(1, log);
+    Walk walk(engine, "engine");
+    for (std::size_t i = 0; i < test::scaled(20'000); ++i) {
+        walk.step();
+        if (i % 2'000 == 0) {
+            walk.check();
+        }
+    }
+    walk.check();
+    Recorder unused;
+    Engine again(987'654, unused);
+    log.replay(again);
+    CHECK(again.last_lsn() == engine.last_lsn());
+    CHECK(again.view().digest(NoDeadline()) == engine.view().digest(NoDeadline()));
+}
+
+TEST_CASE("engine: a sum past 2^64-1 is refused and leaves nothing behind") {
+    Recorder log;
+    Engine engine(1, log);
+    answer(engine, Mutation(mutation::Increment{"s", 1, 100, largest - 10}));
+    check_refused(engine, mutation::Increment{"s", 1, 100, 11}, ErrorCode::validation_error);
+    check_refused(engine, mutation::Increment{"s", 1, 101, 11}, ErrorCode::validation_error);
+    const std::vector<mutation::Item> over = {{2, 100, 5}, {1, 101, 6}, {1, 102, 5}};
+    check_refused(engine, mutation::BatchAdd{"s", over}, ErrorCode::validation_error);
+    const std::vector<mutation::Item> set_over = {{1, 101, 11}};
+    check_refused(engine, mutation::BatchSet{"s", set_over}, ErrorCode::validation_error);
+    const std::vector<mutation::Item> new_over = {{7, 1, largest}, {7, 2, 1}};
+    check_refused(engine, mutation::BatchAdd{"new", new_over}, ErrorCode::validation_error);
+    check_refused(engine, mutation::BatchSet{"new", new_over}, ErrorCode::validation_error);
+
+    const std::vector<mutation::Item> exactly = {{2, 100, 5}, {1, 101, 5}, {1, 102, 5}};
+    CHECK(expect<reply::Added>(answer(engine, Mutation(mutation::BatchAdd{"s", exactly}))).total == 15);
+    CHECK(sum(engine, "s", 1) == largest);
+    CHECK(expect<reply::Number>(answer(engine, Mutation(mutation::Increment{"s", 3, 100, largest}))).value ==
+          largest);
+    CHECK(expect<reply::Info>(answer(engine, query::SeriesInfo{"s"})).totals.total ==
+          Uint128{largest} * 2 + 5);
+}
+
+TEST_CASE("engine: batch_set counts what is there in the end, not what was on the way") {
+    Recorder log;
+    Engine engine(1, log);
+    answer(engine, Mutation(mutation::Increment{"s", 1, 100, largest}));
+    const std::vector<mutation::Item> swapped = {{1, 101, 1}, {1, 102, largest - 1}, {1, 100, 0}};
+    CHECK(std::holds_alternative<reply::WasSet>(answer(engine, Mutation(mutation::BatchSet{"s", swapped}))));
+    CHECK(sum(engine, "s", 1) == largest);
+    const std::vector<mutation::Item> last_wins = {
+        {1, 102, largest}, {1, 101, largest}, {1, 101, 0}, {1, 102, 3}};
+    CHECK(
+        std::holds_alternative<reply::WasSet>(answer(engine, Mutation(mutation::BatchSet{"s", last_wins}))));
+    CHECK(sum(engine, "s", 1) == 3);
+}
+
+TEST_CASE("engine: what needs a series refuses without one, what does not creates it") {
+    Recorder log;
+    Engine engine(1, log);
+    check_refused(engine, mutation::DropSeries{"s"}, ErrorCode::not_found);
+    check_refused(engine, mutation::BatchReset{"s", {}}, ErrorCode::not_found);
+    check_refused(engine, mutation::BatchDeleteRange{"s", {}, {}}, ErrorCode::not_found);
+    check_refused(engine, mutation::DeleteBefore{"s", 1}, ErrorCode::not_found);
+    check_refused(engine, mutation::CompactSeries{"s"}, ErrorCode::not_found);
+    answer(engine, Mutation(mutation::BatchSet{"empty", {}}));
+    CHECK(engine.series_count() == 0);
+    answer(engine, Mutation(mutation::BatchAdd{"a", {}}));
+    answer(engine, Mutation(mutation::ResetCounter{"b", 1}));
+    answer(engine, Mutation(mutation::ResetSeries{"c"}));
+    answer(engine, Mutation(mutation::DeleteCounterRange{"d", 1, {}}));
+    CHECK(expect<reply::SeriesNames>(answer(engine, query::ListSeries{})).names ==
+          std::vector<std::string>{"a", "b", "c", "d"});
+    CHECK(engine.key_count() == 0);
+}
+
+TEST_CASE("engine: an event has its day, from the clock that was handed in") {
+    Recorder log;
+    Engine engine(1, log);
+    answer(engine, Mutation(mutation::Increment{"s", 1, today, 4}));
+    const Day expected = day_from_unix_ms(now_ms);
+    CHECK(engine.find_series("s")->value(1, expected) == 4);
+    Recorder unused;
+    Engine later(1, unused);
+    log.replay(later);  // on whatever day
+    CHECK(later.find_series("s")->value(1, expected) == 4);
+}
+
+TEST_CASE("engine: a reply waits for the event that it shows, and for no other") {
+    Recorder log;
+    Engine engine(1, log);
+    const auto wait = [&](const Request& request) { return engine.execute(request, now_ms).wait_lsn; };
+    CHECK(wait(query::Sum{"a", 1, std::nullopt}) == 0);
+    CHECK(wait(Mutation(mutation::Increment{"a", 1, 5, 1})) == 1);
+    CHECK(wait(Mutation(mutation::Increment{"b", 1, 5, 1})) == 2);
+    CHECK(wait(query::Sum{"a", 1, std::nullopt}) == 1);
+    CHECK(wait(query::SeriesTop{"b", 1, std::nullopt}) == 2);
+    CHECK(wait(query::ListSeries{}) == 2);
+    CHECK(wait(Mutation(mutation::Increment{"a", 1, 5, 1})) == 3);
+    CHECK(wait(query::ListSeries{}) == 2);
+    CHECK(wait(Mutation(mutation::DropSeries{"b"})) == 4);
+    CHECK(wait(query::Sum{"b", 1, std::nullopt}) == 4);
+    CHECK(wait(Mutation(mutation::DropSeries{"b"})) == 4);                // refused: it shows that b is gone
+    CHECK(wait(Mutation(mutation::Increment{"a", 1, 5, largest})) == 3);  // refused: it shows what a holds
+}
+
+TEST_CASE("engine: recovery checkpoints are kept by source, up to a limit") {
+    Recorder log;
+    Engine engine(1, log);
+    answer(engine, Mutation(mutation::SaveCheckpoint{"queue", "77", std::nullopt}));
+    answer(engine, Mutation(mutation::SaveCheckpoint{"aaa", std::nullopt, "5"}));
+    answer(engine, Mutation(mutation::SaveCheckpoint{"queue", "78", std::nullopt}));
+    const auto all = expect<reply::Checkpoints>(answer(engine, query::Checkpoints{})).checkpoints;
+    REQUIRE(all.size() == 2);
+    CHECK(all[0].source == "aaa");
+    CHECK(all[1].offset == "78");
+    CHECK(all[1].updated_at_unix == now_ms / 1000);
+    for (std::size_t i = 0; i + 2 < Engine::checkpoints_max; ++i) {
+        const std::string source = "s" + std::to_string(i);
+        answer(engine, Mutation(mutation::SaveCheckpoint{source, "1", std::nullopt}));
+    }
+    check_refused(engine, mutation::SaveCheckpoint{"one more", "1", std::nullopt},
+                  ErrorCode::validation_error);
+    CHECK(std::holds_alternative<reply::Checkpoint>(
+        answer(engine, Mutation(mutation::SaveCheckpoint{"queue", "79", std::nullopt}))));
+}

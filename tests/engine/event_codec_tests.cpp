@@ -1,0 +1,137 @@
+#include <limits>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "engine/error.h"
+#include "engine/event_codec.h"
+#include "tests/support/settings.h"
+
+using namespace karma;
+
+namespace {
+
+constexpr std::uint64_t largest = std::numeric_limits<std::uint64_t>::max();
+
+/// One event of each kind, at the extremes. What they borrow is static.
+std::vector<Event> one_of_each() {
+    using namespace mutation;
+    static const std::vector<Item> items = {{0, 0, 0}, {largest, max_day, largest}, {7, 739'000, 5}};
+    static const std::vector<std::uint64_t> keys = {0, 1, largest};
+    const std::vector<Mutation> bodies = {
+        CreateSeries{"a"},
+        DropSeries{"\xd1\x81\xd0\xb5\xd1\x80\xd0\xb8\xd1\x8f"},
+        Increment{"a", largest, max_day, largest},
+        Increment{"b", 0, 0, 1},
+        Decrement{"a", 42, 739'375, 128},
+        BatchAdd{"a", items},
+        BatchAdd{"a", {}},
+        BatchSet{"b", items},
+        ResetCounter{"a", 3},
+        ResetSeries{"a"},
+        BatchReset{"a", keys},
+        BatchReset{"a", {}},
+        DeleteCounterRange{"a", largest, {0, max_day}},
+        DeleteSeriesRange{"q\"\n", {5, 6}},
+        BatchDeleteRange{"a", keys, {1, 2}},
+        DeleteBefore{"a", 739'000},
+        CompactSeries{"a"},
+        CompactAll{},
+        SaveCheckpoint{"source", "offset", "id"},
+        SaveCheckpoint{"source", std::nullopt, ""},
+    };
+    std::vector<Event> events;
+    for (const Mutation& body : bodies) {
+        events.push_back(
+            {events.size() + 100, 1'795'208'099'000 - static_cast<std::int64_t>(events.size()) * 3, body});
+    }
+    return events;
+}
+
+std::string encode(const std::vector<Event>& events) {
+    EventGroupBuilder builder;
+    for (const Event& event : events) {
+        builder.add(event);
+    }
+    std::string bytes;
+    builder.finish(bytes);
+    return bytes;
+}
+
+/// Each event of a group encoded by itself: equal texts are equal events.
+std::vector<std::string> decode(std::string_view bytes) {
+    std::vector<std::string> events;
+    read_event_group(bytes, [&](const Event& event) { events.push_back(encode({event})); });
+    return events;
+}
+
+}  // namespace
+
+TEST_CASE("event codec: every kind of event comes back as it was") {
+    const std::vector<Event> events = one_of_each();
+    std::vector<std::string> expected;
+    for (const Event& event : events) {
+        expected.push_back(encode({event}));
+    }
+    CHECK(decode(encode(events)) == expected);
+    for (const std::string& single : expected) {
+        CHECK(decode(single) == std::vector<std::string>{single});
+    }
+    const EventGroupInfo info = read_event_group(encode(events), [](const Event&) {});
+    CHECK(info.first_lsn == 100);
+    CHECK(info.last_lsn() == 99 + events.size());
+}
+
+TEST_CASE("event codec: fields are what was written") {
+    const std::string bytes = encode({{7, 1'000, mutation::Increment{"links", 42, 739'375, 9}},
+                                      {8, 1'250, mutation::Decrement{"other", 1, 739'000, 2}}});
+    std::vector<Event> seen;
+    read_event_group(bytes, [&](const Event& event) {
+        seen.push_back(event);
+        std::visit(
+            [&](const auto& m) {
+                if constexpr (requires { m.value; }) {
+                    CHECK(m.series == (event.lsn == 7 ? "links" : "other"));
+                    CHECK(m.key == (event.lsn == 7 ? 42 : 1));
+                    CHECK(m.day == (event.lsn == 7 ? 739'375 : 739'000));
+                    CHECK(m.value == (event.lsn == 7 ? 9 : 2));
+                }
+            },
+            event.body);
+    });
+    REQUIRE(seen.size() == 2);
+    CHECK(seen[0].time_ms == 1'000);
+    CHECK(seen[1].time_ms == 1'250);
+    CHECK(std::holds_alternative<mutation::Increment>(seen[0].body));
+    CHECK(std::holds_alternative<mutation::Decrement>(seen[1].body));
+}
+
+TEST_CASE("event codec: any damage is seen and says so") {
+    const std::string good = encode(one_of_each());
+    for (std::size_t at = 0; at < good.size(); ++at) {
+        CHECK_THROWS_AS(decode(std::string_view(good).substr(0, at)), CorruptionError);
+        for (unsigned bit = 0; bit < 8; ++bit) {
+            std::string bad = good;
+            bad[at] = static_cast<char>(bad[at] ^ static_cast<char>(1U << bit));
+            CHECK_THROWS_AS(decode(bad), CorruptionError);
+        }
+    }
+    CHECK_THROWS_AS(decode(good + "x"), CorruptionError);
+}
+
+TEST_CASE("event codec: a builder can be used again, and groups are small") {
+    EventGroupBuilder builder;
+    std::string first;
+    std::string second;
+    for (std::string* const out : {&first, &second}) {
+        for (Lsn lsn = 1; lsn <= 1'000; ++lsn) {
+            builder.add({lsn, 1'795'208'099'000, mutation::Increment{"links", lsn * 97, 739'375, 1}});
+        }
+        CHECK(builder.count() == 1'000);
+        builder.finish(*out);
+        CHECK(builder.empty());
+    }
+    CHECK(first == second);
+    CHECK(first.size() < 1'000 * 20);
+}
