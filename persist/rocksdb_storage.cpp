@@ -126,8 +126,9 @@ void RocksdbStorage::open(const Options& options) {
         {"streams", plain},
     };
     rocksdb::DB* db = nullptr;
+    std::vector<rocksdb::ColumnFamilyHandle*> handles;
     const rocksdb::Status status =
-        rocksdb::DB::Open(database_options(options), path_, families, &handles_, &db);
+        rocksdb::DB::Open(database_options(options), path_, families, &handles, &db);
     if (!status.ok()) {
         if (status.ToString().find("Column families not opened") != std::string::npos ||
             status.ToString().find("Column family not found") != std::string::npos) {
@@ -138,15 +139,14 @@ void RocksdbStorage::open(const Options& options) {
         fail("cannot open database " + path_, status);
     }
     db_.reset(db);
-    tables_ = {handles_[0], handles_[2], handles_[3], handles_[4]};
-    events_ = handles_[1];
+    for (rocksdb::ColumnFamilyHandle* const handle : handles) {
+        handles_.emplace_back(handle);
+    }
+    tables_ = {handles[0], handles[2], handles[3], handles[4]};
+    events_ = handles[1];
 }
 
-RocksdbStorage::~RocksdbStorage() {
-    for (rocksdb::ColumnFamilyHandle* const handle : handles_) {
-        db_->DestroyColumnFamilyHandle(handle);
-    }
-}
+RocksdbStorage::~RocksdbStorage() = default;
 
 void RocksdbStorage::check_format() {
     const std::optional<std::string> stored = read(Table::meta, format_key);

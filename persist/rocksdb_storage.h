@@ -55,7 +55,7 @@ private:
     std::unique_ptr<rocksdb::DB> db_;
     rocksdb::ColumnFamilyHandle* events_ = nullptr;
     std::array<rocksdb::ColumnFamilyHandle*, table_count> tables_{};
-    std::vector<rocksdb::ColumnFamilyHandle*> handles_;
+    std::vector<std::unique_ptr<rocksdb::ColumnFamilyHandle>> handles_;  // go before the database does
     std::atomic<Lsn> next_lsn_{1};
     std::atomic<bool> failed_{false};
     rocksdb::WriteBatch batch_;  // of append; kept so that its memory is

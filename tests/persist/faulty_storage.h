@@ -1,0 +1,64 @@
+#pragma once
+
+#include <atomic>
+#include <limits>
+
+#include "engine/storage.h"
+
+namespace karma::test {
+
+/// A storage in front of another one that fails when it is told to, as a full or broken disk does.
+class FaultyStorage final : public Storage {
+public:
+    explicit FaultyStorage(Storage& under) : under_(under) {}
+
+    /// The next `appends` appends and `writes` writes succeed, those after them fail.
+    void fail_after(std::uint64_t appends, std::uint64_t writes) {
+        appends_left_ = appends;
+        writes_left_ = writes;
+    }
+
+    void append(const EventGroup& group, std::span<const RecordChange> records, bool sync) override {
+        use(appends_left_);
+        under_.append(group, records, sync);
+    }
+    Lsn next_lsn() const override { return under_.next_lsn(); }
+    void skip_to(Lsn lsn) override { under_.skip_to(lsn); }
+    void read_log(Lsn from, const std::function<bool(const EventGroup&)>& visit) const override {
+        under_.read_log(from, visit);
+    }
+    std::uint64_t log_bytes() const override { return under_.log_bytes(); }
+    void write(std::span<const RecordChange> records, bool sync) override {
+        use(writes_left_);
+        under_.write(records, sync);
+    }
+    std::optional<std::string> read(Table table, std::string_view key) const override {
+        return under_.read(table, key);
+    }
+    void scan(Table table, std::string_view prefix,
+              const std::function<bool(std::string_view, std::string_view)>& visit) const override {
+        under_.scan(table, prefix, visit);
+    }
+    void erase_prefix(Table table, std::string_view prefix) override {
+        use(writes_left_);
+        under_.erase_prefix(table, prefix);
+    }
+
+private:
+    static constexpr std::uint64_t always = std::numeric_limits<std::uint64_t>::max();
+
+    static void use(std::atomic<std::uint64_t>& left) {
+        if (left == 0) {
+            throw StorageError("no space left on device (made up by the test)");
+        }
+        if (left != always) {
+            --left;
+        }
+    }
+
+    Storage& under_;
+    std::atomic<std::uint64_t> appends_left_{always};
+    std::atomic<std::uint64_t> writes_left_{always};
+};
+
+}  // namespace karma::test

@@ -1,0 +1,199 @@
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+#include <rocksdb/db.h>
+
+#include "engine/error.h"
+#include "engine/event_codec.h"
+#include "persist/data_directory.h"
+#include "persist/memory_storage.h"
+#include "persist/rocksdb_storage.h"
+#include "tests/support/temp_dir.h"
+
+using namespace karma;
+
+namespace {
+
+RecordChange put(Table table, std::string key, std::string value) {
+    return {table, std::move(key), std::move(value)};
+}
+
+void append(Storage& storage, Lsn first, std::uint32_t count, const std::string& bytes,
+            const std::vector<RecordChange>& records = {}) {
+    storage.append({first, count, bytes}, records, true);
+}
+
+std::string log_from(const Storage& storage, Lsn from) {
+    std::string seen;
+    storage.read_log(from, [&](const EventGroup& group) {
+        seen += std::to_string(group.first_lsn) + "+" + std::to_string(group.count) + ":" +
+                std::string(group.bytes) + " ";
+        return true;
+    });
+    return seen;
+}
+
+std::string keys_of(const Storage& storage, Table table, std::string_view prefix) {
+    std::string seen;
+    storage.scan(table, prefix, [&](std::string_view key, std::string_view value) {
+        seen += std::string(key) + "=" + std::string(value) + " ";
+        return true;
+    });
+    return seen;
+}
+
+/// Each backend must pass what follows; `reopen` gives the same data again where it lasts.
+struct Backend {
+    const char* name;
+    bool lasts;
+};
+
+class Fixture {
+public:
+    explicit Fixture(const Backend& backend) : backend_(backend) { reopen(); }
+
+    Storage& storage() { return *storage_; }
+    void reopen() {
+        if (backend_.lasts) {
+            storage_.reset();
+            storage_ = std::make_unique<RocksdbStorage>(
+                RocksdbStorage::Options{directory_ / "db", 1 << 20, nullptr});
+        } else if (!storage_) {
+            storage_ = std::make_unique<MemoryStorage>();
+        }
+    }
+
+private:
+    Backend backend_;
+    test::TempDir directory_;
+    std::unique_ptr<Storage> storage_;
+};
+
+constexpr Backend backends[] = {{"memory", false}, {"rocksdb", true}};
+
+}  // namespace
+
+TEST_CASE("storage: the log keeps groups in order, and is read from any event on") {
+    for (const Backend& backend : backends) {
+        CAPTURE(backend.name);
+        Fixture fixture(backend);
+        CHECK(fixture.storage().next_lsn() == 1);
+        CHECK(log_from(fixture.storage(), 1).empty());
+        append(fixture.storage(), 1, 3, "abc");
+        append(fixture.storage(), 4, 1, std::string("d\0e", 3));
+        append(fixture.storage(), 5, 300, "f");
+        fixture.reopen();
+        CHECK(fixture.storage().next_lsn() == 305);
+        CHECK(log_from(fixture.storage(), 1) == std::string("1+3:abc 4+1:d\0e 5+300:f ", 24));
+        CHECK(log_from(fixture.storage(), 3) == std::string("1+3:abc 4+1:d\0e 5+300:f ", 24));
+        CHECK(log_from(fixture.storage(), 5) == "5+300:f ");
+        CHECK(log_from(fixture.storage(), 304) == "5+300:f ");
+        CHECK(log_from(fixture.storage(), 305).empty());
+        CHECK(fixture.storage().log_bytes() > 0);
+        append(fixture.storage(), 305, 1, "g");
+        CHECK(log_from(fixture.storage(), 305) == "305+1:g ");
+    }
+}
+
+TEST_CASE("storage: a group at another position than the next is refused, records and all") {
+    for (const Backend& backend : backends) {
+        CAPTURE(backend.name);
+        Fixture fixture(backend);
+        append(fixture.storage(), 1, 2, "a");
+        for (const Lsn wrong : {Lsn{1}, Lsn{2}, Lsn{4}}) {
+            CHECK_THROWS_AS(append(fixture.storage(), wrong, 1, "x", {put(Table::streams, "k", "v")}),
+                            StorageError);
+        }
+        CHECK(log_from(fixture.storage(), 1) == "1+2:a ");
+        CHECK_FALSE(fixture.storage().read(Table::streams, "k").has_value());
+        fixture.storage().skip_to(10);
+        CHECK(fixture.storage().next_lsn() == 10);
+        fixture.storage().skip_to(3);
+        CHECK(fixture.storage().next_lsn() == 10);
+        append(fixture.storage(), 10, 1, "b");
+        fixture.reopen();
+        CHECK(fixture.storage().next_lsn() == 11);
+        CHECK(log_from(fixture.storage(), 3) == "10+1:b ");
+    }
+}
+
+TEST_CASE("storage: records come with their group, and are found by prefix") {
+    for (const Backend& backend : backends) {
+        CAPTURE(backend.name);
+        Fixture fixture(backend);
+        append(fixture.storage(), 1, 1, "a",
+               {put(Table::idempotency, "k1", "v1"), put(Table::streams, "k1", "other")});
+        append(fixture.storage(), 2, 1, "b",
+               {put(Table::idempotency, "k2", "v2"), {Table::idempotency, "k1", std::nullopt}});
+        const std::vector<RecordChange> more = {
+            put(Table::snapshots, "a", "1"),    put(Table::snapshots, "b1", "2"),
+            put(Table::snapshots, "b2", "3"),   put(Table::snapshots, "c", "4"),
+            put(Table::snapshots, "\xff", "5"), put(Table::snapshots, "\xff\xff", "6")};
+        fixture.storage().write(more, true);
+        fixture.reopen();
+        Storage& storage = fixture.storage();
+        CHECK_FALSE(storage.read(Table::idempotency, "k1").has_value());
+        CHECK(storage.read(Table::idempotency, "k2") == "v2");
+        CHECK(storage.read(Table::streams, "k1") == "other");
+        CHECK(keys_of(storage, Table::snapshots, "b") == "b1=2 b2=3 ");
+        CHECK(keys_of(storage, Table::snapshots, "\xff") == "\xff=5 \xff\xff=6 ");
+        storage.erase_prefix(Table::snapshots, "b");
+        storage.erase_prefix(Table::snapshots, "\xff");
+        CHECK(keys_of(storage, Table::snapshots, "") == "a=1 c=4 ");
+    }
+}
+
+TEST_CASE("storage: a database of a newer version is refused with what to do") {
+    const test::TempDir directory;
+    const RocksdbStorage::Options options{directory / "db", 1 << 20, nullptr};
+    {
+        RocksdbStorage storage(options);
+        const RecordChange newer = put(Table::meta, "format_version", "2");
+        storage.write(std::span(&newer, 1), true);
+    }
+    CHECK_THROWS_WITH_AS(RocksdbStorage{options}, doctest::Contains("newer version of Karma"), StorageError);
+    {
+        rocksdb::DB* db = nullptr;
+        std::vector<rocksdb::ColumnFamilyHandle*> handles;
+        std::vector<rocksdb::ColumnFamilyDescriptor> families;
+        for (const char* const name : {"default", "events", "snapshots", "idempotency", "streams"}) {
+            families.emplace_back(name, rocksdb::ColumnFamilyOptions());
+        }
+        REQUIRE(rocksdb::DB::Open(rocksdb::DBOptions(), (directory / "db").string(), families, &handles, &db)
+                    .ok());
+        rocksdb::ColumnFamilyHandle* added = nullptr;
+        REQUIRE(db->CreateColumnFamily(rocksdb::ColumnFamilyOptions(), "from_the_future", &added).ok());
+        handles.push_back(added);
+        for (rocksdb::ColumnFamilyHandle* const handle : handles) {
+            db->DestroyColumnFamilyHandle(handle);
+        }
+        delete db;
+    }
+    CHECK_THROWS_WITH_AS(RocksdbStorage{options}, doctest::Contains("newer version of Karma"), StorageError);
+}
+
+TEST_CASE("data directory: one daemon at a time, and never on files of Karma 1.0") {
+    const test::TempDir directory;
+    {
+        const DataDirectory first(directory / "data");
+        CHECK_THROWS_WITH_AS(DataDirectory(directory / "data"),
+                             doctest::Contains(("pid " + std::to_string(::getpid())).c_str()), StorageError);
+    }
+    const DataDirectory again(directory / "data");
+    test::write_file(directory / "file", "x");
+    CHECK_THROWS_WITH_AS(DataDirectory(directory / "file"), doctest::Contains("not a directory"),
+                         StorageError);
+    for (const char* const name : {"1700000000_links.tree", "1700000000_links.tree.meta.json", "karma.wal",
+                                   "karma.wal.00000000000000000001.segment", "karma.idempotency.json",
+                                   "recovery.json", "karma.wal.lsn", "karma.replication.lsn"}) {
+        CAPTURE(name);
+        const test::TempDir old;
+        test::write_file(old / name, "x");
+        CHECK_THROWS_WITH_AS(DataDirectory{old.path()}, doctest::Contains("Karma 1.0"), StorageError);
+        CHECK(test::read_file(old / name) == "x");
+        std::filesystem::create_directory(old / "karma.db");
+        CHECK_NOTHROW(DataDirectory{old.path()});  // a database of this version beside them is what counts
+    }
+}
