@@ -1,0 +1,111 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+
+#include "engine/executor.h"
+
+namespace karma::test {
+
+/// A database whose disk and slow scans the test moves by hand. Every increment is an event; a sum answers
+/// the number of events so far; tree.top takes until `release_tasks`.
+class FakeExecutor final : public Executor {
+public:
+    void execute(std::span<const Request> requests, std::span<Outcome> outcomes) override {
+        const std::lock_guard lock(mutex_);
+        for (std::size_t i = 0; i < requests.size(); ++i) {
+            outcomes[i] = answer(requests[i]);
+        }
+    }
+
+    Stats& stats() noexcept override { return stats_; }
+    bool accepts_writes() const noexcept override { return true; }
+    Lsn durable_lsn() const noexcept override { return durable_lsn_; }
+    bool has_failed() const noexcept override { return failed_; }
+
+    int add_durable_listener(std::function<void()> listener) override {
+        const std::lock_guard lock(listeners_mutex_);
+        listeners_.emplace(++last_listener_, std::move(listener));
+        return last_listener_;
+    }
+    void remove_durable_listener(int number) override {
+        const std::lock_guard lock(listeners_mutex_);
+        listeners_.erase(number);
+    }
+
+    void make_durable(Lsn lsn) {
+        durable_lsn_ = lsn;
+        notify();
+    }
+    void fail() {
+        failed_ = true;
+        notify();
+    }
+    void release_tasks() {
+        const std::lock_guard lock(mutex_);
+        released_ = true;
+        changed_.notify_all();
+    }
+
+    /// Waits until so many events were accepted.
+    bool wait_for_events(Lsn count, std::chrono::milliseconds patience) {
+        std::unique_lock lock(mutex_);
+        return changed_.wait_for(lock, patience, [&] { return last_lsn_ >= count; });
+    }
+    Lsn events() {
+        const std::lock_guard lock(mutex_);
+        return last_lsn_;
+    }
+
+private:
+    class SlowTask final : public Task {
+    public:
+        explicit SlowTask(FakeExecutor& executor) : executor_(executor) {}
+        std::size_t cost_bytes() const override { return std::size_t{1} << 40U; }
+        Reply run(const Deadline& /*deadline*/) override {
+            std::unique_lock lock(executor_.mutex_);
+            executor_.changed_.wait(lock, [&] { return executor_.released_; });
+            return reply::Top{"slow", 1, {}};
+        }
+
+    private:
+        FakeExecutor& executor_;
+    };
+
+    Outcome answer(const Request& request) {
+        if (std::holds_alternative<Mutation>(request)) {
+            ++last_lsn_;
+            changed_.notify_all();
+            return {Reply(reply::Number{last_lsn_}), last_lsn_};
+        }
+        if (std::holds_alternative<query::Sum>(request)) {
+            return {Reply(reply::Number{last_lsn_}), last_lsn_};
+        }
+        if (std::holds_alternative<query::SeriesTop>(request)) {
+            return {std::unique_ptr<Task>(std::make_unique<SlowTask>(*this)), 0};
+        }
+        return {Reply(reply::Pong{}), 0};
+    }
+
+    void notify() {
+        const std::lock_guard lock(listeners_mutex_);
+        for (const auto& entry : listeners_) {
+            entry.second();
+        }
+    }
+
+    Stats stats_;
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    Lsn last_lsn_ = 0;
+    bool released_ = false;
+    std::atomic<Lsn> durable_lsn_{0};
+    std::atomic<bool> failed_{false};
+    std::mutex listeners_mutex_;
+    std::map<int, std::function<void()>> listeners_;
+    int last_listener_ = 0;
+};
+
+}  // namespace karma::test

@@ -1,0 +1,220 @@
+#include <set>
+#include <string>
+
+#include <doctest/doctest.h>
+
+#include "net/prometheus.h"
+#include "net/reply_writer.h"
+#include "net/request_decoder.h"
+#include "tests/support/json.h"
+
+using namespace karma;
+using karma::net::Access;
+using karma::net::Decoded;
+using karma::net::ReplyWriter;
+using karma::net::RequestDecoder;
+
+namespace {
+
+std::string code_of(const Decoded& decoded) {
+    const auto* const error = std::get_if<Error>(&decoded);
+    return error == nullptr ? "" : std::string(error_code_name(error->code));
+}
+
+std::string code(const std::string& line, const Access& access = Access("", ""), bool writes = true) {
+    RequestDecoder decoder(access);
+    return code_of(decoder.decode(line, writes));
+}
+
+std::string written(const Reply& reply, std::size_t limit = 0) {
+    std::string line;
+    ReplyWriter(limit).write(reply, NoDeadline(), line);
+    REQUIRE(line.ends_with("\r\n"));
+    return line.substr(0, line.size() - 2);
+}
+
+std::string response(const Reply& reply) {
+    const test::json::value parsed = test::parse_json(written(reply));
+    CHECK(parsed.as_object().at("protocol_version") == 2);
+    CHECK(parsed.as_object().at("success").as_bool());
+    CHECK(parsed.as_object().at("error_code").is_null());
+    const std::string line = written(reply);
+    const std::size_t begin = line.find("\"response\":") + 11;
+    return line.substr(begin, line.rfind(",\"error_code\"") - begin);
+}
+
+/// A request that has every field that any op needs.
+std::string full_request(std::string_view op) {
+    return R"({"v":2,"series":"a","key":1,"value":2,"bucket":20260505,"before":20260505,"keys":[1],"range":)"
+           R"({"from":20260501,"to":20260531},"stream_id":"s","mode":"add","chunk_seq":1,"file":"1_a.tree","source":"q",)"
+           R"("offset":0,"after_lsn":0,"checked_points":1,"mismatch_count":0,"items":)" +
+           std::string(op == "counter.multi_sum" ? R"([{"series":"a","key":1}])" : "[[1,20260505,1]]") +
+           R"(,"op":")" + std::string(op) + "\"}";
+}
+
+}  // namespace
+
+TEST_CASE("protocol: every op of the table is understood, by its name and its aliases") {
+    std::set<std::string_view> names;
+    for (const net::OpName& entry : net::all_ops()) {
+        CAPTURE(entry.name);
+        CHECK(names.insert(entry.name).second);
+        CHECK(net::find_op(entry.name) != nullptr);
+        const std::string got = code(full_request(entry.name));
+        CHECK((got.empty() || got == "unknown_command" || got == "not_found"));
+        CHECK(code(full_request(entry.name), Access("", ""), false) == (entry.op.writes ? "forbidden" : got));
+    }
+    CHECK(net::find_op("counter.nope") == nullptr);
+}
+
+TEST_CASE("protocol: the order of checks") {
+    const Access access("secret", "read");
+    CHECK(code("{\"v\":1", access) == "invalid_json");
+    CHECK(code("[]", access) == "validation_error");
+    CHECK(code(R"({"op":5})", access) == "unsupported_protocol");
+    CHECK(code(R"({"v":2,"op":5})", access) == "validation_error");
+    CHECK(code(R"({"v":2,"op":"nope"})", access) == "unauthorized");
+    CHECK(code(R"({"v":2,"op":"nope","token":"secret"})", access) == "unknown_command");
+    CHECK(code(R"({"v":2,"op":"counter.increment","token":"read"})", access) == "forbidden");
+    CHECK(code(R"({"v":2,"op":"counter.increment","token":"secret"})", access) == "validation_error");
+    CHECK(code(R"({"v":2,"op":"counter.increment","token":"secret"})", access, false) == "validation_error");
+    CHECK(code(R"({"v":2,"op":"counter.increment","token":"secret","series":"a","key":1})", access, false) ==
+          "forbidden");
+    CHECK(code(R"({"v":2,"op":"system.ping","token":"read"})", access, false).empty());
+    CHECK(code(R"({"v":2,"op":"system.ping","token":"secret "})", access) == "unauthorized");
+    CHECK(code(R"({"v":2,"op":"system.ping","token":""})", Access("secret", "")) == "unauthorized");
+}
+
+TEST_CASE("protocol: a token is in no message") {
+    const Access access("secret-token", "read-token");
+    RequestDecoder decoder(access);
+    for (const char* const line :
+         {R"({"v":2,"op":"counter.increment","token":"secret-token"})",
+          R"({"v":2,"op":"nope","token":"secret-token"})",
+          R"({"v":2,"op":"system.ping","token":"wrong-secret-token"})",
+          R"({"v":2,"op":"counter.increment","series":"a","key":-1,"token":"secret-token"})"}) {
+        const Decoded decoded = decoder.decode(line, true);
+        REQUIRE(std::holds_alternative<Error>(decoded));
+        CHECK(std::get<Error>(decoded).message.find("token") == std::string::npos);
+    }
+}
+
+TEST_CASE("protocol: numbers are exact or refused") {
+    const auto key = [](const std::string& number) {
+        return code(R"({"v":2,"op":"counter.sum","series":"a","key":)" + number + "}");
+    };
+    CHECK(key("18446744073709551615").empty());
+    CHECK(key("9223372036854775808").empty());
+    for (const char* const bad :
+         {"18446744073709551616", "1e3", "1.0", "-1", "true", "\"1\"", "null", "[1]", "{}"}) {
+        CAPTURE(bad);
+        CHECK(key(bad) == "validation_error");
+    }
+    for (const char* const bad : {"01", "+1", "1.", ".5", "0x1", "NaN", "1 2"}) {
+        CAPTURE(bad);
+        CHECK(key(bad) == "invalid_json");
+    }
+    CHECK(code(R"({"v":2.0,"op":"system.ping"})") == "unsupported_protocol");
+}
+
+TEST_CASE("protocol: hostile JSON is refused without harm") {
+    CHECK(code(std::string(3'000, '[')) == "invalid_json");
+    CHECK(code("{\"v\":2,\"op\":\"system.ping\",\"a\":" + std::string(2'000, '[') + std::string(2'000, ']') +
+               "}") == "invalid_json");
+    CHECK(code("{\"v\":2,\"op\":\"system.ping\",\"a\":\"\xff\"}") == "invalid_json");
+    CHECK(code(std::string("{\"v\":2,\"op\":\"a\0b\"}", 19)) == "invalid_json");
+    CHECK(code(R"({"v":2,"op":"a\u0000b"})") == "unknown_command");
+    CHECK(code(R"({"v":2,"op":"system.ping","op":"nope"})") == "unknown_command");  // the last one counts
+    CHECK(code(R"({"v":2,"op":"snapshot.fetch","file":"a\u0000.tree"})") == "validation_error");
+}
+
+TEST_CASE("protocol: an idempotency key that cannot be honoured is not ignored") {
+    CHECK(code(R"({"v":2,"op":"counter.increment","series":"a","key":1,"idempotency_key":"k"})") ==
+          "validation_error");
+    CHECK(code(R"({"v":2,"op":"counter.sum","series":"a","key":1,"idempotency_key":"k"})").empty());
+}
+
+TEST_CASE("protocol: what a request borrows lasts until it is released") {
+    const Access access("", "");
+    RequestDecoder decoder(access);
+    std::vector<std::string> lines;
+    std::vector<Request> requests;
+    for (int i = 0; i < 3'000; ++i) {
+        // An escape, so that the text cannot lie in the line; lines of many sizes.
+        lines.push_back(R"({"v":2,"op":"counter.batch_sum","series":"\u0073)" +
+                        std::string(static_cast<std::size_t>(i % 700), 'x') + std::to_string(i) +
+                        R"(","keys":[)" + std::to_string(i) + ",2]}");
+        Decoded decoded = decoder.decode(lines.back(), true);
+        REQUIRE(std::holds_alternative<Request>(decoded));
+        requests.push_back(std::get<Request>(decoded));
+    }
+    for (int i = 0; i < 3'000; ++i) {
+        const auto& sums = std::get<query::BatchSum>(requests[static_cast<std::size_t>(i)]);
+        REQUIRE(sums.series.starts_with('s'));
+        REQUIRE(sums.series.ends_with(std::to_string(i)));
+        REQUIRE(sums.keys[0] == static_cast<std::uint64_t>(i));
+    }
+    decoder.release();
+}
+
+TEST_CASE("replies: the shapes of the protocol") {
+    CHECK(response(reply::Ok{}) == "\"OK\"");
+    CHECK(response(reply::Pong{}) == "\"pong\"");
+    CHECK(response(reply::Deleted{}) == "true");
+    CHECK(response(reply::Number{18446744073709551615U}) == "18446744073709551615");
+    CHECK(response(reply::Added{2, (Uint128{1} << 64U) * 3}) ==
+          R"({"applied":2,"total":55340232221128654848})");
+    CHECK(response(reply::WasSet{3}) == R"({"applied":3})");
+    CHECK(response(reply::BatchResetDone{1, 2}) == R"({"reset":1,"missing":2})");
+    CHECK(response(reply::BatchDeleted{1, 2}) == R"({"deleted":1,"missing":2})");
+    CHECK(response(reply::SeriesNames{{"a", "q\"\n", "серия"}}) == R"(["a","q\"\n","серия"])");
+    CHECK(response(reply::Info{"a", {1, 2, 3}, 4}) ==
+          R"({"tree":"a","key_count":1,"bucket_count":2,"total":3,"branches":4})");
+    CHECK(response(reply::Keys{"a", 2, std::nullopt, {{{1, 5}}, 1}}) ==
+          R"({"tree":"a","limit":2,"cursor":null,"next_cursor":1,"keys":[{"key":1,"total":5}]})");
+    CHECK(response(reply::Top{"a", 2, {{1, 5}, {2, 4}}}) ==
+          R"({"tree":"a","limit":2,"items":[{"key":1,"value":5},{"key":2,"value":4}]})");
+    const Day day = day_from_yyyymmdd(20260505).value();
+    CHECK(
+        response(reply::SummaryOf{"a", DayRange{day, day}, {1, 2, 3}}) ==
+        R"({"tree":"a","range_from":20260505,"range_to":20260505,"total":1,"active_keys":2,"bucket_count":3})");
+    CHECK(response(reply::PointList{{{day, 5}, {day + 1, 6}}}) == R"({"20260505":5,"20260506":6})");
+    CHECK(response(reply::PointList{}) == "{}");
+    CHECK(response(reply::Sums{{{1, 5}}}) == R"([{"key":1,"value":5}])");
+    CHECK(response(reply::NamedSums{{{"a", 1, 5}}}) == R"([{"series":"a","key":1,"value":5}])");
+    CHECK(response(reply::SnapshotSaved{"a"}) == "\"Tree \\\"a\\\" saved\"");
+    Series series("a", 1);
+    series.add(9, day, 3);
+    series.add(4, day, 0);
+    CHECK(response(reply::AllPoints{series.view(), DayRange{}, {4, 9}}) == R"({"4":{},"9":{"20260505":3}})");
+}
+
+TEST_CASE("replies: the limit holds to the byte") {
+    const reply::SeriesNames names{{std::string(100, 'x')}};
+    const std::size_t size = written(names).size();
+    CHECK(written(names, size).find("xxx") != std::string::npos);
+    const test::json::value refused = test::parse_json(written(names, size - 1));
+    CHECK(refused.as_object().at("error_code") == "response_too_large");
+    std::string line;
+    CHECK(ReplyWriter(size - 1).write(names, NoDeadline(), line) == ErrorCode::response_too_large);
+}
+
+TEST_CASE("replies: a message with anything in it is still JSON") {
+    const test::json::value parsed =
+        test::parse_json(written(Error{ErrorCode::not_found, "Tree \"q\"\n\x01\\\" not found"}));
+    CHECK_FALSE(parsed.as_object().at("success").as_bool());
+    CHECK(parsed.as_object().at("error_code") == "not_found");
+}
+
+TEST_CASE("metrics: text that a Prometheus parser takes") {
+    const std::string text = net::prometheus_text({
+        {"a", "karma_a", Metric::Kind::counter, "Help.", std::uint64_t{18446744073709551615U}, nullptr},
+        {"b", "karma_b", Metric::Kind::gauge, "Help.", 1.5, nullptr},
+        {"hidden", nullptr, Metric::Kind::gauge, "", nullptr, nullptr},
+        {"role", "karma_role", Metric::Kind::gauge, "Role.", std::string("master"), "role"},
+    });
+    CHECK(text ==
+          "# HELP karma_a Help.\n# TYPE karma_a counter\nkarma_a 18446744073709551615\n"
+          "# HELP karma_b Help.\n# TYPE karma_b gauge\nkarma_b 1.500000\n"
+          "# HELP karma_role Role.\n# TYPE karma_role gauge\nkarma_role{role=\"master\"} 1\n");
+}

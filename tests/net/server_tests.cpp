@@ -1,0 +1,282 @@
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <boost/json/serialize.hpp>
+#include <doctest/doctest.h>
+
+#include "net/server.h"
+#include "tests/net/fake_executor.h"
+#include "tests/support/client.h"
+
+using namespace karma;
+using karma::test::Client;
+
+namespace {
+
+constexpr const char* increment =
+    R"({"v":2,"op":"counter.increment","series":"a","key":1,"bucket":20260505})";
+constexpr const char* sum = R"({"v":2,"op":"counter.sum","series":"a","key":1})";
+constexpr const char* ping = R"({"v":2,"op":"system.ping"})";
+constexpr const char* top = R"({"v":2,"op":"tree.top","series":"a"})";
+
+/// A server on a free port, with a database that the test moves by hand.
+struct Running {
+    explicit Running(net::ServerOptions changed = {}, unsigned threads = 1) : options(std::move(changed)) {
+        options.address = "127.0.0.1";
+        options.port = 0;
+        options.threads = threads;
+        server = std::make_unique<net::Server>(options, executor, log);
+        server->start();
+    }
+
+    Client connect() const { return Client(server->port()); }
+
+    net::ServerOptions options;
+    test::FakeExecutor executor;
+    net::Log log{false};
+    std::unique_ptr<net::Server> server;
+};
+
+net::ServerOptions patient() {
+    net::ServerOptions options;
+    options.read_timeout = std::chrono::minutes(5);
+    options.write_timeout = std::chrono::minutes(5);
+    return options;
+}
+
+std::string lines(const char* line, int count) {
+    std::string all;
+    for (int i = 0; i < count; ++i) {
+        all += line;
+        all += '\n';
+    }
+    return all;
+}
+
+std::string response_of(Client& client) {
+    return boost::json::serialize(client.receive().as_object()["response"]);
+}
+
+std::string error_of(Client& client) {
+    const test::json::value reply = client.receive();
+    const test::json::value& code = reply.as_object().at("error_code");
+    return code.is_null() ? "" : std::string(code.as_string());
+}
+
+bool arrives_within(Client& client, std::chrono::milliseconds wait) {
+    try {
+        client.receive_line();
+        return true;
+    } catch (const test::ClientTimeout&) {
+        static_cast<void>(wait);
+        return false;
+    }
+}
+
+}  // namespace
+
+TEST_CASE("server: a reply leaves when what it shows is durable, not before") {
+    const Running running(patient());
+    Client client(running.server->port(), std::chrono::milliseconds(200));
+    auto& executor = const_cast<Running&>(running).executor;
+    client.send(lines(ping, 1));
+    CHECK(response_of(client) == "\"pong\"");
+    client.send(lines(increment, 2) + lines(sum, 1));
+    REQUIRE(executor.wait_for_events(2, test::patience()));
+    CHECK_FALSE(arrives_within(client, std::chrono::milliseconds(200)));
+    Client other = running.connect();
+    other.send(lines(ping, 1));
+    CHECK(response_of(other) == "\"pong\"");  // nothing of his waits
+    executor.make_durable(2);
+    Client patient_client = running.connect();
+    patient_client.send(lines(sum, 1));
+    CHECK(response_of(patient_client) == "2");
+    CHECK(response_of(client) == "1");
+    CHECK(response_of(client) == "2");
+    CHECK(response_of(client) == "2");
+}
+
+TEST_CASE("server: when the log fails, whatever waited becomes an error, one for each request") {
+    Running running(patient());
+    Client client = running.connect();
+    client.send(lines(increment, 1));
+    REQUIRE(running.executor.wait_for_events(1, test::patience()));
+    running.executor.make_durable(1);
+    CHECK(response_of(client) == "1");
+    client.send(lines(increment, 3));
+    REQUIRE(running.executor.wait_for_events(4, test::patience()));
+    client.send(lines(ping, 2));
+    running.executor.fail();
+    for (int i = 0; i < 3; ++i) {
+        CHECK(error_of(client) == "internal_error");
+    }
+    for (int i = 0; i < 2; ++i) {
+        const std::string code = error_of(client);
+        CHECK((code.empty() || code == "internal_error"));
+    }
+    client.send(lines(ping, 1));
+    CHECK(response_of(client) == "\"pong\"");
+}
+
+TEST_CASE("server: a slow scan holds up its own connection only, and keeps the order there") {
+    Running running(patient());
+    running.executor.make_durable(1'000);
+    Client slow = running.connect();
+    slow.send(lines(ping, 1) + lines(top, 1) + lines(ping, 1) + lines(sum, 1));
+    CHECK(response_of(slow) == "\"pong\"");
+    Client other = running.connect();
+    for (int i = 0; i < 20; ++i) {
+        other.send(lines(sum, 1));
+        CHECK(response_of(other) == "0");
+    }
+    slow.send(lines(ping, 1));
+    running.executor.release_tasks();
+    CHECK(response_of(slow).find("slow") != std::string::npos);
+    CHECK(response_of(slow) == "\"pong\"");
+    CHECK(response_of(slow) == "0");
+    CHECK(response_of(slow) == "\"pong\"");
+}
+
+TEST_CASE("server: reads no further from a client whose requests wait for the disk") {
+    net::ServerOptions options = patient();
+    options.request_bytes_max = 4096;
+    Running running(options);
+    Client client = running.connect();
+    const std::string request = std::string(increment) + std::string(4000, ' ') + "\n";
+    constexpr std::size_t bytes_max = 64 << 20;
+    std::size_t sent = 0;
+    std::string rest;
+    while (sent < bytes_max && client.wait_writable(std::chrono::milliseconds(500))) {
+        rest = rest.empty() ? request : rest;
+        const std::size_t size = client.send_some(rest);
+        rest.erase(0, size);
+        sent += size;
+    }
+    CHECK(sent < bytes_max);  // the rest fills the buffers of the system
+    const Lsn executed = running.executor.events();
+    CHECK(executed >= 100);
+    CHECK(executed * request.size() < std::size_t{4} << 20);
+    Client other = running.connect();
+    other.send(lines(ping, 1));
+    CHECK(response_of(other) == "\"pong\"");
+    running.executor.make_durable(1'000'000);
+    for (Lsn i = 1; i <= executed; ++i) {
+        REQUIRE(response_of(client) == std::to_string(i));
+    }
+}
+
+TEST_CASE("server: a longer request than allowed is answered, then the connection closed") {
+    net::ServerOptions options = patient();
+    options.request_bytes_max = 100;
+    Running running(options);
+    Client exact = running.connect();
+    exact.send(std::string(ping) + std::string(100 - std::string(ping).size(), ' ') + "\n");
+    CHECK(response_of(exact) == "\"pong\"");
+    exact.send(std::string(101, 'x') + "\n" + lines(ping, 1));
+    CHECK(error_of(exact) == "request_too_large");
+    CHECK(exact.closed_by_server());
+    Client endless = running.connect();
+    endless.send(lines(ping, 1) + std::string(150, 'x'));  // no newline
+    CHECK(response_of(endless) == "\"pong\"");
+    CHECK(error_of(endless) == "request_too_large");
+}
+
+TEST_CASE("server: a last line without newline is a request, when its sender has ended") {
+    Running running(patient());
+    Client client = running.connect();
+    client.send(lines(ping, 1) + ping + "\r\n" + ping);
+    client.finish_sending();
+    for (int i = 0; i < 3; ++i) {
+        CHECK(response_of(client) == "\"pong\"");
+    }
+    CHECK(client.closed_by_server());
+}
+
+TEST_CASE("server: silent connections are closed, and those that do not take their replies") {
+    net::ServerOptions options;
+    options.read_timeout = std::chrono::milliseconds(200);
+    options.write_timeout = std::chrono::milliseconds(200);
+    Running running(options);
+    Client silent = running.connect();
+    CHECK(silent.closed_by_server());
+    running.executor.make_durable(1'000'000'000);
+    Client deaf = running.connect();
+    try {
+        for (;;) {
+            deaf.send(lines(ping, 1'000));
+        }
+    } catch (const test::ConnectionClosed&) {
+        CHECK(true);
+    }
+}
+
+TEST_CASE("server: a connection that waits for the disk is not silent") {
+    net::ServerOptions options;
+    options.read_timeout = std::chrono::milliseconds(100);
+    Running running(options);
+    Client client = running.connect();
+    client.send(lines(increment, 1));
+    REQUIRE(running.executor.wait_for_events(1, test::patience()));
+    std::this_thread::sleep_for(std::chrono::milliseconds(600));
+    running.executor.make_durable(1);
+    CHECK(response_of(client) == "1");
+}
+
+TEST_CASE("server: stopping answers what was received and closes") {
+    for (const unsigned threads : {1U, 3U}) {
+        Running running(patient(), threads);
+        std::vector<Client> clients;
+        for (int i = 0; i < 30; ++i) {
+            clients.push_back(running.connect());
+            clients.back().send(lines(increment, 10));
+        }
+        REQUIRE(running.executor.wait_for_events(300, test::patience()));
+        running.server->stop();
+        running.executor.make_durable(300);
+        running.server->join();
+        for (Client& client : clients) {
+            for (int i = 0; i < 10; ++i) {
+                CHECK(error_of(client).empty());
+            }
+            CHECK(client.closed_by_server());
+        }
+        CHECK_THROWS(running.connect().receive_line());
+    }
+}
+
+TEST_CASE("server: many connections on several threads, pipelined") {
+    Running running(patient(), 3);
+    running.executor.make_durable(1'000'000'000);
+    std::vector<Client> clients;
+    for (int i = 0; i < 200; ++i) {
+        clients.push_back(running.connect());
+    }
+    for (int round = 0; round < 3; ++round) {
+        for (Client& client : clients) {
+            client.send(lines(ping, 20) + lines("nonsense", 1) + lines(sum, 1));
+        }
+        for (Client& client : clients) {
+            for (int i = 0; i < 20; ++i) {
+                REQUIRE(response_of(client) == "\"pong\"");
+            }
+            CHECK(error_of(client) == "invalid_json");
+            CHECK(response_of(client) == "0");
+        }
+    }
+    CHECK(Stats::get(running.executor.stats().commands) == 3 * 200 * 22);
+    CHECK(Stats::get(running.executor.stats().errors) == 3 * 200);
+}
+
+TEST_CASE("server: an address that cannot be used is named") {
+    Running running;
+    net::ServerOptions options;
+    options.address = "127.0.0.1";
+    options.port = running.server->port();
+    test::FakeExecutor executor;
+    net::Log log(false);
+    CHECK_THROWS_WITH(net::Server(options, executor, log),
+                      doctest::Contains(("127.0.0.1:" + std::to_string(options.port)).c_str()));
+    options.address = "no such host.invalid";
+    CHECK_THROWS_WITH(net::Server(options, executor, log), doctest::Contains("--bind"));
+}
