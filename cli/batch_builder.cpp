@@ -1,0 +1,76 @@
+#include "cli/batch_builder.h"
+
+#include <array>
+#include <charconv>
+
+#include <boost/json/serialize.hpp>
+#include <boost/json/string.hpp>
+
+#include "cli/command_line.h"
+
+namespace karma::cli {
+
+namespace {
+
+constexpr std::string_view tail = "]}";
+constexpr std::string_view longest_item = ",[18446744073709551615,99991231,18446744073709551615]";
+
+std::string json_string(std::string_view text) { return boost::json::serialize(boost::json::string(text)); }
+
+constexpr std::size_t most_digits = 20;
+
+char* write_number(char* at, std::uint64_t number) { return std::to_chars(at, at + most_digits, number).ptr; }
+
+}  // namespace
+
+BatchBuilder::BatchBuilder(BatchMode mode, std::string_view series, std::string_view token,
+                           const BatchLimits& limits)
+    : limits_(limits) {
+    text_ = R"({"v":2,"op":"series.batch_)";
+    text_ += mode == BatchMode::add ? "add\"," : "set\",";
+    if (!token.empty()) text_ += "\"token\":" + json_string(token) + ',';
+    text_ += "\"series\":" + json_string(series) + ",\"items\":[";
+    head_bytes_ = text_.size();
+    const std::size_t needed = head_bytes_ + longest_item.size() - 1 + tail.size();
+    if (limits_.request_bytes < needed) {
+        throw UsageError("--request-bytes " + std::to_string(limits_.request_bytes) +
+                         " is too small: a request with one row of this series takes up to " +
+                         std::to_string(needed) + " bytes");
+    }
+}
+
+bool BatchBuilder::add(const CsvRow& row) {
+    if (batch_.rows == limits_.items) return false;
+    constexpr std::size_t most_bytes = 3 * most_digits + 5;
+    std::array<char, most_bytes> item;  // NOLINT(cppcoreguidelines-pro-type-member-init): written below
+    char* at = item.data();
+    if (batch_.rows != 0) *at++ = ',';
+    *at++ = '[';
+    at = write_number(at, row.key);
+    *at++ = ',';
+    at = write_number(at, row.bucket);
+    *at++ = ',';
+    at = write_number(at, row.value);
+    *at++ = ']';
+    const auto bytes = static_cast<std::size_t>(at - item.data());
+    if (text_.size() + bytes + tail.size() > limits_.request_bytes) return false;
+
+    text_.append(item.data(), bytes);
+    if (batch_.rows == 0) batch_.first_line = row.line;
+    ++batch_.rows;
+    batch_.last_line = row.line;
+    batch_.total += row.value;
+    return true;
+}
+
+std::string_view BatchBuilder::request() {
+    if (!text_.ends_with('}')) text_ += tail;
+    return text_;
+}
+
+void BatchBuilder::clear() {
+    text_.resize(head_bytes_);
+    batch_ = Batch{};
+}
+
+}  // namespace karma::cli

@@ -1,0 +1,157 @@
+#include "cli/call.h"
+
+#include <iostream>
+#include <iterator>
+#include <vector>
+
+#include <boost/json/parse.hpp>
+#include <boost/json/value.hpp>
+#include <boost/program_options/value_semantic.hpp>
+
+#include "cli/call_request.h"
+#include "cli/client_connection.h"
+#include "cli/client_options.h"
+#include "cli/command_line.h"
+#include "cli/json_text.h"
+#include "cli/text.h"
+
+namespace karma::cli {
+
+namespace json = boost::json;
+namespace po = boost::program_options;
+
+namespace {
+
+constexpr const char* usage =
+    "Usage: karma call [options] OP [name=value]...\n"
+    "       karma call [options] JSON\n"
+    "       karma call [options] -            (reads the JSON from standard input)\n"
+    "\n"
+    "Sends one request to a running daemon and prints its response.\n"
+    "\n"
+    "  karma call system.ping\n"
+    "  karma call counter.sum series=links key=42 range.from=20260101 range.to=20260131\n"
+    "  karma call counter.batch_sum series=links 'keys=[1,2]'\n"
+    "  karma call '{\"v\":2,\"op\":\"tree.list\"}'\n"
+    "\n"
+    "A value that is JSON is sent as such, any other as a string. Names of series and the\n"
+    "like are always strings. A dotted name makes nested objects. Put -- before a value\n"
+    "that begins with a dash.\n"
+    "\n";
+
+constexpr const char* exit_statuses =
+    "\n"
+    "Exit status: 0 success, 1 the daemon refused the request (standard error has\n"
+    "\"error_code: message\"), 2 wrong usage, 3 no connection or no reply.\n";
+
+struct Call {
+    ClientOptions client;
+    std::string request;
+    bool pretty = false;
+    bool raw = false;
+};
+
+po::options_description visible_options() {
+    po::options_description output("Output");
+    output.add_options()                                                    //
+        ("pretty", po::bool_switch(), "indent a response that is JSON")     //
+        ("raw", po::bool_switch(), "print the whole reply as it was sent")  //
+        ("help", po::bool_switch(), "print this help");
+    po::options_description all;
+    all.add(client_options_description()).add(output);
+    return all;
+}
+
+Call read_call(const po::variables_map& values, std::istream& in) {
+    Call call;
+    call.client = read_client_options(values);
+    call.pretty = values["pretty"].as<bool>();
+    call.raw = values["raw"].as<bool>();
+    if (call.raw && call.pretty) throw UsageError("--raw and --pretty exclude each other");
+    if (values.count("request") == 0) throw UsageError("what to call is missing: an op, JSON, or -");
+
+    const auto& words = values["request"].as<std::vector<std::string>>();
+    const bool from_input = words.front() == "-";
+    if (!from_input && !looks_like_json(words.front())) {
+        if (words.front().empty()) throw UsageError("the op is empty");
+        if (words.front().find('=') != std::string::npos) {
+            throw UsageError(quoted(words.front()) + ": the op comes first, then name=value");
+        }
+        call.request = request_from_fields(words.front(), std::span<const std::string>(words).subspan(1),
+                                           call.client.token);
+        return call;
+    }
+    if (words.size() > 1) throw UsageError(quoted(words[1]) + ": nothing may follow a request given as JSON");
+    const std::string text =
+        from_input ? std::string(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>())
+                   : words.front();
+    call.request = request_from_json(text, call.client.token);
+    return call;
+}
+
+void print_line(std::ostream& out, std::string_view text) {
+    out << text;
+    if (!text.ends_with('\n')) out << '\n';
+    out.flush();
+}
+
+int print_reply(const Call& call, std::string_view line, std::ostream& out, std::ostream& err) {
+    boost::system::error_code failure;
+    const json::value reply = json::parse(line, failure);
+    const json::object* const object = failure ? nullptr : reply.if_object();
+    const json::value* const success = object == nullptr ? nullptr : object->if_contains("success");
+    const auto response_text = object == nullptr ? std::nullopt : member_text(line, "response");
+    if (success == nullptr || !success->is_bool() || !response_text) {
+        err << "karma call: " << call.client.host << ':' << call.client.port
+            << " answers something that is no reply of Karma: " << quoted(line, 200) << '\n';
+        return exit_no_reply;
+    }
+    const int status = success->as_bool() ? exit_success : exit_failure;
+    if (call.raw) {
+        print_line(out, line);
+        return status;
+    }
+    const json::value& response = object->at("response");
+    const std::string text = response.is_string() ? std::string(response.as_string())
+                             : call.pretty        ? indented(*response_text)
+                                                  : compact(*response_text);
+    if (status == exit_success) {
+        print_line(out, text);
+    } else {
+        const json::value* const code = object->if_contains("error_code");
+        print_line(err, (code != nullptr && code->is_string() ? std::string(code->as_string()) : "unknown") +
+                            ": " + text);
+    }
+    return status;
+}
+
+}  // namespace
+
+int run_call(std::span<const std::string> args, std::istream& in, std::ostream& out, std::ostream& err) {
+    try {
+        const po::options_description visible = visible_options();
+        po::options_description all;
+        all.add(visible).add_options()("request", po::value<std::vector<std::string>>());
+        po::positional_options_description positions;
+        positions.add("request", -1);
+        const po::variables_map values = parse_arguments(args, all, positions);
+        if (values["help"].as<bool>()) {
+            out << usage << visible << exit_statuses;
+            return exit_success;
+        }
+        const Call call = read_call(values, in);
+        ClientConnection connection(call.client.host, call.client.port, call.client.timeout);
+        connection.queue_line(call.request);
+        return print_reply(call, connection.read_line(), out, err);
+    } catch (const UsageError& error) {
+        err << "karma call: " << error.what() << "\nTry 'karma call --help'.\n";
+        return exit_usage;
+    } catch (const ConnectionError& error) {
+        err << "karma call: " << error.what() << '\n';
+        return exit_no_reply;
+    }
+}
+
+int call_main(std::span<const std::string> args) { return run_call(args, std::cin, std::cout, std::cerr); }
+
+}  // namespace karma::cli

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+
+namespace karma::cli {
+
+/// No connection, or none any more. The text names the daemon's address.
+class ConnectionError : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
+
+/// A blocking connection that sends and receives lines. Lines are gathered until flush() or read_line(), so
+/// that many small requests leave in one write. While it writes it also takes in what arrives, so that a
+/// daemon that stops reading from a client that does not read cannot block both. Used by one thread.
+class ClientConnection {
+public:
+    /// Connects within `timeout`. Later, `timeout` without a byte sent or received counts as a lost
+    /// connection. Throws ConnectionError.
+    ClientConnection(const std::string& host, std::uint16_t port, std::chrono::milliseconds timeout);
+
+    /// Puts a line into the output buffer. `line` holds no newline.
+    void queue_line(std::string_view line);
+
+    /// Bytes that flush() would send.
+    std::size_t queued_bytes() const { return output_.size(); }
+
+    /// Sends what is queued. Does not throw: a connection that breaks may still have delivered replies
+    /// before, so that read_line() hands those out first and reports the failure after them.
+    void flush();
+
+    /// True once the connection has broken; nothing is sent any more then.
+    bool failed() const { return failure_.has_value(); }
+
+    /// The next line without its end (LF or CR LF), after a flush(). The view is good until the next call of
+    /// any function that is not const. Throws ConnectionError.
+    std::string_view read_line();
+
+    /// The next line, if it has been received as a whole already. As read_line() otherwise.
+    std::optional<std::string_view> buffered_line();
+
+private:
+    void connect(const std::string& host, std::uint16_t port);
+    void send_some();
+    void receive_some();
+    /// Waits until the socket is ready for one of `events` (POLLIN, POLLOUT) and returns those it is ready
+    /// for; 0 when the timeout has passed.
+    short wait(short events);
+    /// Keeps the first reason only.
+    void fail(const std::string& why);
+
+    boost::asio::io_context io_;
+    boost::asio::ip::tcp::socket socket_{io_};
+    std::string address_;
+    std::chrono::milliseconds timeout_;
+    std::optional<std::string> failure_;
+
+    std::string output_;
+    std::size_t output_sent_ = 0;
+    std::string input_;
+    std::size_t input_start_ = 0;    // of what is not handed out yet
+    std::size_t input_scanned_ = 0;  // no newline from input_start_ up to here
+    std::vector<char> chunk_;
+};
+
+}  // namespace karma::cli

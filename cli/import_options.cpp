@@ -1,0 +1,116 @@
+#include "cli/import_options.h"
+
+#include <limits>
+#include <ostream>
+#include <vector>
+
+#include <boost/program_options/value_semantic.hpp>
+
+#include "cli/command_line.h"
+#include "cli/text.h"
+
+namespace karma::cli {
+
+namespace po = boost::program_options;
+
+namespace {
+
+constexpr const char* usage =
+    "Usage: karma import [options] FILE --series SERIES\n"
+    "       karma import [options] - --series SERIES        (reads standard input)\n"
+    "\n"
+    "Sends the rows of a CSV file, plain or gzip, to a running daemon. A row is key,bucket,value:\n"
+    "\n"
+    "  42,20260505,3\n"
+    "  42,2026-05-06,1\n"
+    "\n"
+    "A first line that begins with no number names the columns, in any order: key, bucket (or\n"
+    "date), value. Without a value column every value is 1.\n"
+    "\n";
+
+constexpr const char* behind =
+    "\n"
+    "The last line on standard output is always: acknowledged rows=N batches=M last_line=L\n"
+    "The daemon has confirmed the first N rows sent, up to line L; --from-line L+1 goes on there.\n"
+    "\n"
+    "Exit status: 0 done, 1 stopped on the way (a bad row, an error, an interrupt), 2 wrong\n"
+    "usage, 3 no connection.\n";
+
+po::options_description visible_options() {
+    const auto text = [](const char* value, const char* name) {
+        return po::value<std::string>()->default_value(value)->value_name(name);
+    };
+    po::options_description rows("Rows");
+    rows.add_options()                                                                                   //
+        ("series", po::value<std::string>()->value_name("SERIES"), "the series that takes the rows")     //
+        ("mode", text("add", "add|set"), "add the values to what is there, or set the buckets to them")  //
+        ("skip-bad", po::bool_switch(), "count bad rows and go on, instead of stopping at the first")    //
+        ("from-line", text("1", "N"), "send nothing of the lines before this one");
+    po::options_description sending("Sending");
+    sending.add_options()  //
+        ("request-bytes", text("4096", "N"),
+         "longest request; must not exceed the daemon's --max-request-bytes")  //
+        ("batch-items", text("1000", "N"), "most rows in a request")           //
+        ("in-flight", text("64", "N"), "most requests sent and not answered yet");
+    po::options_description output("Output");
+    output.add_options()                                                                                //
+        ("progress", text("auto", "WHEN"), "auto (on a terminal), always or never, on standard error")  //
+        ("quiet", po::bool_switch(), "no progress and no summary, only the last line")                  //
+        ("help", po::bool_switch(), "print this help");
+    po::options_description all;
+    all.add(rows).add(sending).add(client_options_description()).add(output);
+    return all;
+}
+
+BatchMode read_mode(const std::string& text) {
+    if (text == "add") return BatchMode::add;
+    if (text == "set") return BatchMode::set;
+    throw UsageError("--mode: " + quoted(text) + " is neither add nor set");
+}
+
+ProgressMode read_progress(const std::string& text) {
+    if (text == "auto") return ProgressMode::automatic;
+    if (text == "always") return ProgressMode::always;
+    if (text == "never") return ProgressMode::never;
+    throw UsageError("--progress: " + quoted(text) + " is none of auto, always and never");
+}
+
+}  // namespace
+
+std::optional<ImportOptions> read_import_options(std::span<const std::string> args, std::ostream& out) {
+    const po::options_description visible = visible_options();
+    po::options_description all;
+    all.add(visible).add_options()("file", po::value<std::vector<std::string>>());
+    po::positional_options_description positions;
+    positions.add("file", -1);
+    const po::variables_map values = parse_arguments(args, all, positions);
+    if (values["help"].as<bool>()) {
+        out << usage << visible << behind;
+        return std::nullopt;
+    }
+
+    constexpr std::uint64_t most_bytes = 1U << 30U;
+    constexpr std::uint64_t most_items = 10'000'000;
+    constexpr std::uint64_t most_in_flight = 100'000;
+    ImportOptions options;
+    options.client = read_client_options(values);
+    if (values.count("file") == 0) throw UsageError("FILE is missing (- for standard input)");
+    const auto& files = values["file"].as<std::vector<std::string>>();
+    if (files.size() > 1) throw UsageError(quoted(files[1]) + ": only one FILE can be imported at a time");
+    options.file = files.front();
+    if (options.file.empty()) throw UsageError("FILE is empty");
+    if (values.count("series") == 0) throw UsageError("--series is missing");
+    options.series = values["series"].as<std::string>();
+    if (options.series.empty()) throw UsageError("--series is empty");
+    options.mode = read_mode(values["mode"].as<std::string>());
+    options.limits.items = number_option(values, "batch-items", 1, most_items);
+    options.limits.request_bytes = number_option(values, "request-bytes", 1, most_bytes);
+    options.in_flight = number_option(values, "in-flight", 1, most_in_flight);
+    options.first_line = number_option(values, "from-line", 1, std::numeric_limits<std::uint64_t>::max());
+    options.skip_bad = values["skip-bad"].as<bool>();
+    options.progress = read_progress(values["progress"].as<std::string>());
+    options.quiet = values["quiet"].as<bool>();
+    return options;
+}
+
+}  // namespace karma::cli

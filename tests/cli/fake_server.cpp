@@ -1,0 +1,191 @@
+#include "tests/cli/fake_server.h"
+
+#include <algorithm>
+#include <arpa/inet.h>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <deque>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdexcept>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <system_error>
+#include <unistd.h>
+#include <utility>
+
+#include <boost/json/serialize.hpp>
+
+#include "tests/support/json.h"
+#include "tests/support/settings.h"
+
+namespace karma::test {
+
+namespace {
+
+void require(bool good, const char* what) {
+    if (!good) throw std::system_error(errno, std::generic_category(), what);
+}
+
+bool send_all(int socket, std::string_view bytes) {
+    while (!bytes.empty()) {
+        const ssize_t sent = ::send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+        if (sent <= 0) return false;
+        bytes.remove_prefix(static_cast<std::size_t>(sent));
+    }
+    return true;
+}
+
+// A socket that is closed with requests unread forgets what it has not sent yet, so this waits until the
+// other side has everything.
+void wait_until_delivered(int socket) {
+    const auto deadline = std::chrono::steady_clock::now() + patience();
+    int waiting_bytes = 0;
+    while (::ioctl(socket, SIOCOUTQ, &waiting_bytes) == 0 && waiting_bytes > 0) {
+        if (std::chrono::steady_clock::now() > deadline)
+            throw std::runtime_error("the client does not take its answer");
+        std::this_thread::sleep_for(std::chrono::microseconds(100));
+    }
+}
+
+}  // namespace
+
+FakeServer::FakeServer(Answer answer, std::size_t hold)
+    : answer_(std::move(answer)), hold_(hold), listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    require(listener_.valid(), "socket");
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    require(::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), size) == 0, "bind");
+    require(::listen(listener_.get(), 8) == 0, "listen");
+    require(::getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0, "getsockname");
+    port_ = ntohs(address.sin_port);
+    std::array<int, 2> ends{};
+    require(::pipe(ends.data()) == 0, "pipe");
+    stop_read_ = FileDescriptor(ends[0]);
+    stop_write_ = FileDescriptor(ends[1]);
+    thread_ = std::thread([this] { run(); });
+}
+
+FakeServer::~FakeServer() {
+    stop_write_.reset();
+    thread_.join();
+}
+
+std::vector<std::string> FakeServer::requests() const {
+    const std::lock_guard lock(mutex_);
+    return requests_;
+}
+
+bool FakeServer::wait_for_requests(std::size_t count) const {
+    const auto deadline = std::chrono::steady_clock::now() + patience();
+    while (requests().size() < count) {
+        if (std::chrono::steady_clock::now() > deadline) return false;
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    return true;
+}
+
+bool FakeServer::wait_readable(const FileDescriptor& descriptor, int timeout_ms) const {
+    std::array<pollfd, 2> waiting{pollfd{descriptor.get(), POLLIN, 0}, pollfd{stop_read_.get(), POLLIN, 0}};
+    const int ready = ::poll(waiting.data(), waiting.size(), timeout_ms);
+    return ready > 0 && waiting[1].revents == 0;
+}
+
+void FakeServer::run() {
+    while (wait_readable(listener_, -1)) {
+        const FileDescriptor connection(::accept(listener_.get(), nullptr, nullptr));
+        if (!connection.valid()) return;
+        const int on = 1;
+        require(::setsockopt(connection.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0, "setsockopt");
+        ++connections_;
+        serve(connection);
+    }
+}
+
+void FakeServer::serve(const FileDescriptor& connection) {
+    std::string input;
+    std::deque<std::pair<std::size_t, std::string>> unanswered;
+    std::size_t received = 0;
+    bool holding = true;
+    bool ended = false;
+    while (!ended) {
+        // Once enough requests have come, a moment shows whether more do than should.
+        const bool may_release = holding && received >= hold_;
+        constexpr int moment_ms = 50;
+        if (wait_readable(connection, may_release && hold_ > 1 ? moment_ms : -1)) {
+            std::array<char, 65'536> chunk{};
+            const ssize_t count = ::recv(connection.get(), chunk.data(), chunk.size(), 0);
+            ended = count <= 0;
+            if (!ended) input.append(chunk.data(), static_cast<std::size_t>(count));
+        } else if (!may_release) {
+            return;
+        }
+        for (std::size_t end = input.find('\n'); end != std::string::npos; end = input.find('\n')) {
+            const std::lock_guard lock(mutex_);
+            unanswered.emplace_back(requests_.size(), input.substr(0, end));
+            requests_.push_back(unanswered.back().second);
+            input.erase(0, end + 1);
+            ++received;
+        }
+        most_unanswered_ = std::max(most_unanswered_.load(), unanswered.size());
+        if (holding && received < hold_ && !ended) continue;
+        holding = false;
+        for (; !unanswered.empty(); unanswered.pop_front()) {
+            const FakeAnswer answer = answer_(unanswered.front().first, unanswered.front().second);
+            if (!send_all(connection.get(), answer.bytes)) return;
+            if (answer.close) {
+                wait_until_delivered(connection.get());
+                return;
+            }
+        }
+    }
+}
+
+std::string success_reply(std::string_view response_json) {
+    return R"({"protocol_version":2,"success":true,"response":)" + std::string(response_json) +
+           ",\"error_code\":null}\r\n";
+}
+
+std::string error_reply(std::string_view code, std::string_view message) {
+    return R"({"protocol_version":2,"success":false,"response":)" + json::serialize(json::string(message)) +
+           ",\"error_code\":\"" + std::string(code) + "\"}\r\n";
+}
+
+FakeAnswer accept_batch(const std::string& line) {
+    const json::value request = parse_json(line);
+    const std::vector<Item> items = items_of(line);
+    if (member(request, "op") == json::value("series.batch_set")) {
+        return {success_reply("{\"applied\":" + std::to_string(items.size()) + "}")};
+    }
+    std::uint64_t total = 0;
+    for (const Item& item : items) total += item.value;
+    return {success_reply("{\"applied\":" + std::to_string(items.size()) +
+                          ",\"total\":" + std::to_string(total) + "}")};
+}
+
+std::vector<Item> items_of(const std::string& request) {
+    const json::value value = parse_json(request);
+    std::vector<Item> items;
+    for (const json::value& item : member(value, "items").as_array()) {
+        const json::array& parts = item.as_array();
+        if (parts.size() != 3) throw std::runtime_error("an item without three parts in " + request);
+        items.push_back({as_number(parts[0]), as_number(parts[1]), as_number(parts[2])});
+    }
+    return items;
+}
+
+std::vector<Item> items_of(const std::vector<std::string>& requests) {
+    std::vector<Item> all;
+    for (const std::string& request : requests) {
+        const std::vector<Item> items = items_of(request);
+        all.insert(all.end(), items.begin(), items.end());
+    }
+    return all;
+}
+
+}  // namespace karma::test

@@ -1,0 +1,286 @@
+// `karma import` with a server that accepts everything: what arrives, in which order, and what the user
+// reads.
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "tests/cli/environment.h"
+#include "tests/cli/fake_server.h"
+#include "tests/cli/gzip.h"
+#include "tests/cli/import_run.h"
+#include "tests/support/json.h"
+#include "tests/support/settings.h"
+#include "tests/support/temp_dir.h"
+
+namespace karma::test {
+
+namespace {
+
+FakeAnswer accept(std::size_t /*index*/, const std::string& line) { return accept_batch(line); }
+
+// Rows with a line each, and what should arrive.
+struct Rows {
+    std::string csv;
+    std::vector<Item> items;
+
+    Rows(const std::string& purpose, std::size_t count) {
+        auto random = random_engine(purpose);
+        for (std::size_t row = 0; row < count; ++row) {
+            items.push_back({random() >> random_between(random, 0, 63),
+                             20260101 + random_between(random, 0, 27), random_between(random, 1, 100'000)});
+            csv += std::to_string(items.back().key) + ',' + std::to_string(items.back().bucket) + ',' +
+                   std::to_string(items.back().value) + '\n';
+        }
+    }
+
+    std::uint64_t total() const {
+        std::uint64_t sum = 0;
+        for (const Item& item : items) sum += item.value;
+        return sum;
+    }
+};
+
+class CsvFile {
+public:
+    explicit CsvFile(const std::string& content) { write_file(path(), content); }
+    std::string path() const { return (directory_ / "rows.csv").string(); }
+
+private:
+    TempDir directory_;
+};
+
+}  // namespace
+
+TEST_CASE("import: all rows arrive in order, and the summary says so") {
+    const Rows rows("import order", 5'000);
+    const CsvFile file("key,bucket,value\n" + rows.csv);
+    const FakeServer server(accept);
+    const ImportOutcome outcome = import({file.path(), "--series", "touches", server.port_option()});
+    INFO(outcome.err);
+    CHECK(outcome.status == 0);
+    CHECK(outcome.err.empty());
+    const std::vector<std::string> requests = server.requests();
+    CHECK(items_of(requests) == rows.items);
+    for (const std::string& request : requests) {
+        CHECK(request.size() <= 4'096);
+        CHECK(request.starts_with(R"({"v":2,"op":"series.batch_add","series":"touches","items":[[)"));
+    }
+    // No request but the last has room for another row.
+    for (std::size_t at = 0; at + 1 < requests.size(); ++at) CHECK(requests[at].size() > 4'096 - 52);
+    CHECK(server.connections() == 1);
+    CHECK(outcome.summary("rows read") == "5000");
+    CHECK(outcome.summary("rows applied") == "5000");
+    CHECK(outcome.summary("rows skipped") == "0");
+    CHECK(outcome.summary("total value") == std::to_string(rows.total()));
+    CHECK(outcome.summary("batches") == std::to_string(requests.size()));
+    CHECK(!outcome.summary("seconds").empty());
+    CHECK(!outcome.summary("rows/s").empty());
+    CHECK(outcome.last_line() ==
+          "acknowledged rows=5000 batches=" + std::to_string(requests.size()) + " last_line=5001");
+}
+
+TEST_CASE("import: limits of a request") {
+    const Rows rows("import limits", 1'000);
+    const CsvFile file(rows.csv);
+    const FakeServer server(accept);
+    const auto run = [&](const std::vector<std::string>& more) {
+        std::vector<std::string> arguments{file.path(), "--series=s", server.port_option()};
+        arguments.insert(arguments.end(), more.begin(), more.end());
+        const std::size_t before = server.requests().size();
+        CHECK(import(arguments).status == 0);
+        const std::vector<std::string> all = server.requests();
+        std::vector<std::string> requests(all.begin() + static_cast<std::ptrdiff_t>(before), all.end());
+        CHECK(items_of(requests) == rows.items);
+        return requests;
+    };
+    const auto by_items = run({"--batch-items=7"});
+    CHECK(by_items.size() == 143);
+    CHECK(items_of(by_items.back()).size() == 1'000 % 7);
+    for (const std::string& request : run({"--request-bytes=200"})) CHECK(request.size() <= 200);
+    CHECK(run({"--request-bytes=1048576"}).size() == 1);
+    CHECK(run({"--request-bytes=1048576", "--batch-items=500"}).size() == 2);
+}
+
+TEST_CASE("import: as many requests in flight as allowed, and no more") {
+    const Rows rows("import in flight", 1'000);
+    const CsvFile file(rows.csv);
+    for (const std::size_t in_flight : {1U, 2U, 8U, 50U}) {
+        CAPTURE(in_flight);
+        // The server answers nothing before so many requests have come: fewer in flight would wait for ever.
+        const FakeServer server(accept, in_flight);
+        const ImportOutcome outcome =
+            import({file.path(), "--series=s", "--batch-items=10", server.port_option(),
+                    "--in-flight=" + std::to_string(in_flight)});
+        CHECK(outcome.status == 0);
+        CHECK(server.most_unanswered() == in_flight);
+        CHECK(items_of(server.requests()) == rows.items);
+        CHECK(outcome.last_line() == "acknowledged rows=1000 batches=100 last_line=1000");
+    }
+}
+
+TEST_CASE("import: gzip and plain, from a file and from standard input") {
+    const Rows rows("import sources", 20'000);
+    const std::string half = rows.csv.substr(0, rows.csv.size() / 2);
+    const std::string members = gzip(half) + gzip(rows.csv.substr(half.size()));
+    const FakeServer server(accept);
+    for (const std::string& content : {rows.csv, gzip(rows.csv), members}) {
+        for (const bool piped : {false, true}) {
+            CAPTURE(piped);
+            const std::size_t before = server.requests().size();
+            const CsvFile file(content);
+            const ImportOutcome outcome =
+                piped ? import_piped(content, {"-", "--series=s", server.port_option()})
+                      : import({file.path(), "--series=s", server.port_option()});
+            CHECK(outcome.status == 0);
+            const std::vector<std::string> all = server.requests();
+            const std::vector<std::string> requests(all.begin() + static_cast<std::ptrdiff_t>(before),
+                                                    all.end());
+            CHECK(items_of(requests) == rows.items);
+            CHECK(outcome.last_line().ends_with(" last_line=20000"));
+        }
+    }
+}
+
+TEST_CASE("import: set mode sets, and takes zero") {
+    const CsvFile file("1,20260505,0\n2,20260505,7\n");
+    const FakeServer server(accept);
+    const ImportOutcome outcome = import({file.path(), "--series=s", "--mode=set", server.port_option()});
+    CHECK(outcome.status == 0);
+    REQUIRE(server.requests().size() == 1);
+    CHECK(server.requests()[0] ==
+          R"({"v":2,"op":"series.batch_set","series":"s","items":[[1,20260505,0],[2,20260505,7]]})");
+    CHECK(outcome.summary("total value") == "7");
+}
+
+TEST_CASE("import: a file without rows") {
+    const FakeServer server(accept);
+    for (const std::string content : {"", "\n\n", "key,bucket,value\n"}) {
+        const CsvFile file(content);
+        const ImportOutcome outcome = import({file.path(), "--series=s", server.port_option()});
+        CHECK(outcome.status == 0);
+        CHECK(outcome.last_line() == "acknowledged rows=0 batches=0 last_line=0");
+    }
+    CHECK(server.requests().empty());
+}
+
+TEST_CASE("import: --from-line goes on behind what is known") {
+    const CsvFile file("value,key,bucket\n1,1,20260505\n\n2,2,20260505\n3,3,20260505\n");
+    const FakeServer server(accept);
+    const auto run = [&](const std::string& line) {
+        return import({file.path(), "--series=s", "--from-line=" + line, server.port_option()}).last_line();
+    };
+    CHECK(run("1") == "acknowledged rows=3 batches=1 last_line=5");
+    CHECK(run("3") == "acknowledged rows=2 batches=1 last_line=5");
+    CHECK(run("5") == "acknowledged rows=1 batches=1 last_line=5");
+    CHECK(run("6") == "acknowledged rows=0 batches=0 last_line=5");
+    CHECK(items_of(server.requests()) == std::vector<Item>{{1, 20260505, 1},
+                                                           {2, 20260505, 2},
+                                                           {3, 20260505, 3},
+                                                           {2, 20260505, 2},
+                                                           {3, 20260505, 3},
+                                                           {3, 20260505, 3}});
+}
+
+TEST_CASE("import: the token goes with every request") {
+    const EnvironmentVariable variable("KARMA_TOKEN");
+    variable.set("from-env");
+    const CsvFile file("1,20260505,1\n");
+    const FakeServer server(accept);
+    import({file.path(), "--series=s", server.port_option()});
+    import({file.path(), "--series=s", "--token=from-line", server.port_option()});
+    variable.set("");
+    import({file.path(), "--series=s", server.port_option()});
+    const auto requests = server.requests();
+    REQUIRE(requests.size() == 3);
+    CHECK(member(parse_json(requests[0]), "token") == json::value("from-env"));
+    CHECK(member(parse_json(requests[1]), "token") == json::value("from-line"));
+    CHECK(requests[2].find("token") == std::string::npos);
+}
+
+TEST_CASE("import: progress and quiet") {
+    const CsvFile file("1,20260505,1\nbad\n2,20260505,1\n");
+    const FakeServer server(accept);
+    const auto run = [&](const std::vector<std::string>& more) {
+        std::vector<std::string> arguments{file.path(), "--series=s", "--batch-items=1", "--skip-bad",
+                                           server.port_option()};
+        arguments.insert(arguments.end(), more.begin(), more.end());
+        return import(arguments);
+    };
+    const std::string skipped = file.path() + ":2: 1 field, expected 3 (skipped)\n";
+    CHECK(run({}).err == skipped);
+    CHECK(run({"--progress=never"}).err == skipped);
+    const ImportOutcome shown = run({"--progress=always"});
+    CHECK(shown.err.find(" rows/s  ETA ") != std::string::npos);
+    CHECK(shown.err.find(skipped) != std::string::npos);
+    CHECK(shown.err.ends_with("\r\x1b[K"));
+    const ImportOutcome quiet = run({"--quiet", "--progress=always"});
+    CHECK(quiet.err == skipped);
+    CHECK(quiet.out == "acknowledged rows=2 batches=2 last_line=3\n");
+}
+
+TEST_CASE("import: wrong usage names the option, and nothing is printed to standard output") {
+    const auto check = [](const std::vector<std::string>& arguments, const std::string& what) {
+        const ImportOutcome outcome = import(arguments);
+        CAPTURE(what);
+        CHECK(outcome.status == 2);
+        CHECK(outcome.out.empty());
+        CHECK(outcome.err == "karma import: " + what + "\nTry 'karma import --help'.\n");
+    };
+    check({"--series=s"}, "FILE is missing (- for standard input)");
+    check({"", "--series=s"}, "FILE is empty");
+    check({"a", "b", "--series=s"}, "\"b\": only one FILE can be imported at a time");
+    check({"a"}, "--series is missing");
+    check({"a", "--series="}, "--series is empty");
+    check({"a", "--series=s", "--mode=replace"}, "--mode: \"replace\" is neither add nor set");
+    check({"a", "--series=s", "--progress=maybe"}, "--progress: \"maybe\" is none of auto, always and never");
+    check({"a", "--series=s", "--batch-items=0"},
+          "--batch-items: \"0\" is not a whole number from 1 to 10000000");
+    check({"a", "--series=s", "--in-flight=x"}, "--in-flight: \"x\" is not a whole number from 1 to 100000");
+    check({"a", "--series=s", "--from-line=0"},
+          "--from-line: \"0\" is not a whole number from 1 to 18446744073709551615");
+    check({"a", "--series=s", "--request-bytes=100"},
+          "--request-bytes 100 is too small: a request with one row of this series takes up to 107 bytes");
+    check({"a", "--series=s", "--skip"}, "unrecognised option '--skip'");
+    check({"a", "--series=s", "--port=99999"}, "--port: \"99999\" is not a whole number from 1 to 65535");
+}
+
+TEST_CASE("import: --help explains itself on standard output") {
+    const ImportOutcome outcome = import({"--help"});
+    CHECK(outcome.status == 0);
+    CHECK(outcome.err.empty());
+    for (const char* part :
+         {"Usage: karma import", "--series", "--mode", "--skip-bad", "--from-line", "--request-bytes",
+          "--batch-items", "--in-flight", "--host", "--port", "--token", "--timeout", "--progress", "--quiet",
+          "acknowledged rows=N batches=M last_line=L"}) {
+        CHECK(outcome.out.find(part) != std::string::npos);
+    }
+}
+
+TEST_CASE("import: real data arrives with its known figures") {
+    const FakeServer server(accept);
+    const ImportOutcome outcome =
+        import({test_file("data/file-touches.csv.gz").string(), "--series=touches", server.port_option()});
+    CHECK(outcome.status == 0);
+    const json::value expected = parse_json(read_file(test_file("data/file-touches.expected.json")));
+    const std::uint64_t rows = as_number(member(expected, "rows"));
+    const std::vector<Item> items = items_of(server.requests());
+    CHECK(items.size() == rows);
+    std::map<std::uint64_t, std::uint64_t> totals;
+    std::uint64_t total = 0;
+    for (const Item& item : items) {
+        totals[item.key] += item.value;
+        total += item.value;
+    }
+    CHECK(total == as_number(member(expected, "total")));
+    CHECK(outcome.summary("total value") == std::to_string(total));
+    CHECK(totals.size() == as_number(member(expected, "keys")));
+    CHECK(outcome.last_line() == "acknowledged rows=" + std::to_string(rows) +
+                                     " batches=" + std::to_string(server.requests().size()) +
+                                     " last_line=" + std::to_string(rows + 1));
+}
+
+}  // namespace karma::test
