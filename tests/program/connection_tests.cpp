@@ -1,0 +1,193 @@
+// Many clients, slow clients, silent clients: none harms another, and the daemon's memory stays bounded.
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <sys/resource.h>
+#include <thread>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "tests/support/daemon.h"
+#include "tests/support/settings.h"
+
+namespace karma::test {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Raises the test's own limit of open files as far as it goes, and returns it.
+std::size_t raise_open_files() {
+    rlimit limit{};
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur;
+}
+
+// A series whose tree.keys reply is about 60 KB long, and the request for it, padded to about 4,000 bytes so
+// that not many of them fit into the buffers of the system.
+constexpr int wide_keys = 2000;
+
+void fill_wide_series(Client& client) {
+    for (int from = 0; from < wide_keys; from += 100) {
+        json::array items;
+        for (int key = from; key < from + 100; ++key) items.push_back(json::array{key, 20260505, 1000000000});
+        client.call("series.batch_add", {{"series", "wide"}, {"items", items}});
+    }
+}
+
+std::string wide_request() {
+    return request("tree.keys", {{"series", "wide"}, {"limit", 10000}, {"pad", std::string(3900, 'p')}}) +
+           "\n";
+}
+
+// Sends copies of `line` until the server has taken nothing for a while or `most` are sent. Returns the bytes
+// taken.
+std::size_t send_until_stuck(Client& client, const std::string& line, std::size_t most) {
+    const std::size_t all = line.size() * most;
+    std::size_t sent = 0;
+    while (sent < all && client.wait_writable(std::chrono::milliseconds(1000))) {
+        sent += client.send_some(std::string_view(line).substr(sent % line.size()));
+    }
+    return sent;
+}
+
+void check_served(const Daemon& daemon) {
+    Client client = daemon.connect();
+    CHECK(client.call("system.ping") == json::value("pong"));
+    CHECK(client.call("counter.increment", {{"series", "served"}, {"key", 1}}) == json::value(1));
+}
+
+}  // namespace
+
+TEST_CASE("connections: thousands are held, and each is answered") {
+    std::size_t count = is_set("KARMA_TEST_LARGE") ? 10000 : 2000;
+    const std::size_t limit = raise_open_files();
+    if (limit < count + 200) {
+        MESSAGE("only " << limit << " open files are allowed here");
+        REQUIRE(limit > 400);
+        count = limit - 200;
+    }
+    // The daemon is started as from a login shell: what it may open is for itself to raise.
+    const Daemon daemon(
+        {.arguments = {"--read-timeout=600"}, .environment = {}, .directory = {}, .open_files = 1024});
+    std::vector<Client> clients;
+    clients.reserve(count);
+    for (std::size_t i = 0; i < count; ++i) clients.push_back(daemon.connect());
+    for (int round = 1; round <= 2; ++round) {
+        for (std::size_t i = 0; i < count; ++i) {
+            clients[i].send_line(
+                request("counter.increment", {{"series", "a"}, {"key", i}, {"value", i + 1}}));
+        }
+        std::size_t right = 0;
+        for (std::size_t i = 0; i < count; ++i) {
+            if (as_number(member(clients[i].receive(), "response")) == i + 1) ++right;
+        }
+        CHECK(right == count);
+    }
+    CHECK(as_number(member(clients.back().call("tree.info", {{"series", "a"}}), "total")) ==
+          count * (count + 1));
+}
+
+TEST_CASE("connections: a client that does not read is not read from, costs little and harms nobody") {
+    const Daemon daemon(std::vector<std::string>{"--write-timeout=600", "--read-timeout=600"});
+    Client other = daemon.connect();
+    fill_wide_series(other);
+    other.call("tree.keys", {{"series", "wide"}, {"limit", 10000}});
+    const std::size_t before = daemon.resident_bytes();
+
+    constexpr std::size_t most = 15000;  // 58 MB of requests, 700 MB of replies
+    const std::string line = wide_request();
+    Client deaf = daemon.connect();
+    const std::size_t sent = send_until_stuck(deaf, line, most);
+    CHECK_MESSAGE(sent < line.size() * most, "the daemon reads on from a client that takes no reply");
+    const std::size_t allowance = (sanitized() ? 512U : 64U) * std::size_t{1048576};
+    CHECK(daemon.resident_bytes() < before + allowance);
+    for (int i = 0; i < 100; ++i) other.call("counter.increment", {{"series", "served"}, {"key", 1}});
+    check_served(daemon);
+
+    // Once it reads, it gets all replies to what it has sent.
+    const std::size_t whole = sent / line.size();
+    REQUIRE(whole > 0);
+    std::size_t right = 0;
+    for (std::size_t i = 0; i < whole; ++i) {
+        if (deaf.receive_line().size() > wide_keys * 20) ++right;
+    }
+    CHECK(right == whole);
+    deaf.send(std::string_view(line).substr(sent % line.size()));
+    CHECK(member(deaf.receive(), "success") == json::value(true));
+}
+
+TEST_CASE("connections: a client that does not take its replies for --write-timeout seconds is closed") {
+    const Daemon daemon(std::vector<std::string>{"--write-timeout=1", "--read-timeout=600"});
+    Client other = daemon.connect();
+    fill_wide_series(other);
+    const std::string line = wide_request();
+    Client deaf = daemon.connect();
+    const auto deadline = Clock::now() + patience(std::chrono::seconds(30));
+    bool closed = false;
+    try {
+        for (std::size_t sent = 0; Clock::now() < deadline;) {
+            sent += deaf.send_some(std::string_view(line).substr(sent % line.size()));
+            std::this_thread::sleep_for(std::chrono::microseconds(100));
+        }
+    } catch (const ConnectionClosed&) {
+        closed = true;
+    }
+    CHECK(closed);
+    check_served(daemon);
+}
+
+TEST_CASE("connections: a client that sends nothing for --read-timeout seconds is closed") {
+    const Daemon daemon(std::vector<std::string>{"--read-timeout=1"});
+    Client silent = daemon.connect();
+    SUBCASE("from the start") {}
+    SUBCASE("after a request") { silent.call("system.ping"); }
+    SUBCASE("in the middle of a request") { silent.send(R"({"v":2,"op":"counter.incr)"); }
+    CHECK(silent.closed_by_server());
+    CHECK(daemon.connect().call("tree.list") == json::value(json::array{}));
+}
+
+TEST_CASE("connections: a client that goes on sending is not closed") {
+    const Daemon daemon(std::vector<std::string>{"--read-timeout=2"});
+    Client client = daemon.connect();
+    const auto end = Clock::now() + std::chrono::seconds(4);
+    auto longest = Clock::duration::zero();
+    try {
+        for (auto last = Clock::now(); Clock::now() < end;) {
+            client.call("system.ping");
+            std::this_thread::sleep_for(std::chrono::milliseconds(100));
+            longest = std::max(longest, Clock::now() - last);
+            last = Clock::now();
+        }
+    } catch (const ConnectionClosed&) {
+        // On a machine that stood still for that long the daemon was right.
+        CHECK(longest + std::chrono::milliseconds(100) >= std::chrono::seconds(2));
+    }
+}
+
+TEST_CASE("connections: what a client sent before it vanished is executed, and the daemon goes on") {
+    Daemon daemon;
+    for (int i = 0; i < 50; ++i) {
+        Client client = daemon.connect();
+        client.send_line(request("counter.increment", {{"series", "a"}, {"key", 1}}));
+        client.send(R"({"v":2,"op":"counter.increment","series":"a")");  // and half of another
+    }
+    Client client = daemon.connect();
+    const auto deadline = Clock::now() + patience();
+    const auto sum = [&] {
+        const json::value reply = client.ask("counter.sum", {{"series", "a"}, {"key", 1}});
+        const json::value& response = member(reply, "response");
+        return response.is_string() ? 0 : as_number(response);
+    };
+    while (sum() < 50 && Clock::now() < deadline) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    CHECK(sum() == 50);
+    CHECK(daemon.running());
+}
+
+}  // namespace karma::test

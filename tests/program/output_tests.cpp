@@ -1,0 +1,102 @@
+// What the daemon writes: JSON lines on standard output, and never a token.
+#include <cstddef>
+#include <filesystem>
+#include <random>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "tests/support/daemon.h"
+#include "tests/support/settings.h"
+
+namespace karma::test {
+
+namespace {
+
+bool contains(const std::string& text, const std::string& what) {
+    return text.find(what) != std::string::npos;
+}
+
+// Requests of every kind of outcome, each with the token. Returns all replies.
+std::string use_token(const Daemon& daemon, const std::string& token) {
+    std::string replies;
+    const auto ask = [&](Client& client, const std::string& line) {
+        client.send_line(line);
+        replies += client.receive_line() + '\n';
+    };
+    Client client = daemon.connect();
+    const json::object fields{{"token", token}, {"series", "a"}, {"key", 1}};
+    ask(client, request("counter.increment", fields));
+    ask(client, request("counter.sum", fields));
+    ask(client, request("tree.info", {{"token", token}, {"series", "missing"}}));
+    ask(client, request("no.such.op", fields));
+    ask(client, request("counter.increment", {{"token", token}, {"series", 5}}));
+    ask(client, request("system.ping", {{"token", token + "x"}}));
+    ask(client, "{\"v\":2,\"op\":\"system.ping\",\"token\":\"" + token + "\"");
+    ask(client, "{\"v\":2,\"op\":\"system.ping\",\"token\":\"" + token + "\"} " + token);
+    ask(client, token);
+    ask(client, "{\"v\":3,\"token\":\"" + token + "\"}");
+    Client oversized = daemon.connect();
+    ask(oversized, "{\"token\":\"" + token + "\",\"pad\":\"" + std::string(5000, 'p') + "\"}");
+    return replies;
+}
+
+std::size_t files_with(const std::filesystem::path& directory, const std::string& text) {
+    std::size_t found = 0;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(directory)) {
+        if (entry.is_regular_file() && contains(read_file(entry.path()), text)) ++found;
+    }
+    return found;
+}
+
+}  // namespace
+
+TEST_CASE("output: tokens appear nowhere") {
+    std::mt19937_64 random = random_engine("tokens");
+    const std::string write_token = random_word(random, 32);
+    const std::string read_token = random_word(random, 32);
+    const std::string replication_token = random_word(random, 32);
+    Daemon daemon(std::vector<std::string>{"--log=true", "--auth-token=" + write_token,
+                                           "--read-auth-token=" + read_token,
+                                           "--replication-token=" + replication_token});
+    std::string replies = use_token(daemon, write_token) + use_token(daemon, read_token);
+    const std::string foreign = random_word(random, 32);  // known to nobody, and still a secret
+    replies += use_token(daemon, foreign);
+    daemon.restart_after_kill();
+    CHECK(daemon.stop().code == 0);
+    for (const std::string& token : {write_token, read_token, replication_token, foreign}) {
+        CHECK_FALSE(contains(replies, token));
+        CHECK_FALSE(contains(daemon.standard_output(), token));
+        CHECK_FALSE(contains(daemon.standard_error(), token));
+        CHECK(files_with(daemon.directory(), token) == 0);
+    }
+}
+
+TEST_CASE("output: the log is one JSON object a line on standard output") {
+    Daemon daemon(std::vector<std::string>{"--log=true"});
+    use_token(daemon, "any");
+    daemon.restart_after_kill();
+    daemon.connect().call("system.ping");
+    CHECK(daemon.stop().code == 0);
+    std::istringstream log(daemon.standard_output());
+    std::size_t lines = 0;
+    for (std::string line; std::getline(log, line); ++lines) {
+        CAPTURE(line);
+        CHECK(parse_json(line).is_object());
+    }
+    CHECK(lines > 0);
+    CHECK(daemon.standard_output().ends_with('\n'));
+    CHECK(daemon.standard_error() == "");
+}
+
+TEST_CASE("output: with --log=false nothing goes to standard output") {
+    Daemon daemon(std::vector<std::string>{"--log=false"});
+    use_token(daemon, "any");
+    CHECK(daemon.stop().code == 0);
+    CHECK(daemon.standard_output() == "");
+    CHECK(daemon.standard_error() == "");
+}
+
+}  // namespace karma::test

@@ -1,0 +1,109 @@
+// How the daemon ends: SIGINT and SIGTERM finish what was received, a second signal does not wait.
+#include <chrono>
+#include <csignal>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "tests/support/daemon.h"
+#include "tests/support/settings.h"
+
+namespace karma::test {
+
+namespace {
+
+// A client with replies under way that it does not take: more than the buffers of the system hold.
+Client deaf_client(const Daemon& daemon) {
+    Client client = daemon.connect();
+    json::array items;
+    for (int key = 0; key < 2000; ++key) items.push_back(json::array{key, 20260505, 1000000000});
+    client.call("series.batch_add", {{"series", "wide"}, {"items", items}});
+    std::string bytes;
+    for (int i = 0; i < 1000; ++i)
+        bytes += request("tree.keys", {{"series", "wide"}, {"limit", 10000}}) + "\n";
+    client.send(bytes);
+    return client;
+}
+
+std::vector<std::string> patient_arguments(const std::string& shutdown_timeout) {
+    return {"--shutdown-timeout=" + shutdown_timeout, "--write-timeout=600", "--read-timeout=600",
+            "--max-request-bytes=1048576"};
+}
+
+}  // namespace
+
+TEST_CASE("shutdown: a signal finishes what was received, and exits 0") {
+    for (const int signal : {SIGTERM, SIGINT}) {
+        CAPTURE(signal);
+        Daemon daemon;
+        Client client = daemon.connect();
+        constexpr std::uint64_t count = 100;
+        std::string bytes;
+        for (std::uint64_t i = 1; i <= count; ++i) {
+            bytes += request("counter.increment",
+                             {{"series", "a"}, {"key", 1}, {"bucket", 20260505}, {"value", i}}) +
+                     "\n";
+        }
+        client.send(bytes);
+        CHECK(as_number(member(client.receive(), "response")) == 1);  // so all has arrived
+        daemon.send_signal(signal);
+        for (std::uint64_t i = 2; i <= count; ++i) {
+            CAPTURE(i);
+            REQUIRE(as_number(member(client.receive(), "response")) == i);
+        }
+        CHECK(client.closed_by_server());
+        CHECK(daemon.wait() == ExitStatus{.code = 0, .signal = 0});
+        CHECK(daemon.standard_error() == "");
+        CHECK_THROWS_AS(daemon.connect(), std::system_error);
+
+        daemon.start();
+        CHECK(as_number(daemon.connect().call("counter.sum", {{"series", "a"}, {"key", 1}})) ==
+              count * (count + 1) / 2);
+    }
+}
+
+TEST_CASE("shutdown: without clients, and with silent ones, the daemon ends at once") {
+    Daemon daemon(patient_arguments("600"));
+    CHECK(daemon.stop(SIGTERM).code == 0);
+    daemon.start();
+    Client silent = daemon.connect();
+    silent.call("system.ping");
+    CHECK(daemon.stop(SIGINT).code == 0);
+    CHECK(silent.closed_by_server());
+}
+
+TEST_CASE("shutdown: a client that takes nothing holds it up for --shutdown-timeout seconds at most") {
+    Daemon daemon(patient_arguments("1"));
+    const Client deaf = deaf_client(daemon);
+    CHECK(daemon.stop(SIGTERM).code == 0);
+}
+
+TEST_CASE("shutdown: a second signal ends it at once") {
+    Daemon daemon(patient_arguments("600"));
+    const Client deaf = deaf_client(daemon);
+    daemon.send_signal(SIGTERM);
+    // The listener is closed when the first signal has been seen.
+    const auto deadline = std::chrono::steady_clock::now() + patience();
+    bool refused = false;
+    while (!refused && std::chrono::steady_clock::now() < deadline) {
+        try {
+            daemon.connect();
+            std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        } catch (const std::system_error&) {
+            refused = true;
+        }
+    }
+    CHECK_MESSAGE(refused, "the daemon still accepts connections");
+    CHECK_MESSAGE(daemon.running(), "the daemon did not wait for a client that has replies coming");
+    daemon.send_signal(SIGTERM);
+    CHECK_NOTHROW(daemon.wait());
+    daemon.start();
+    CHECK(as_number(member(daemon.connect().call("tree.info", {{"series", "wide"}}), "key_count")) == 2000);
+}
+
+}  // namespace karma::test
