@@ -1,0 +1,1 @@
+"""What perf/compare is made of: rows (the work and its targets), servers, runs and the table."""

@@ -1,0 +1,87 @@
+#include "perf/load/request_source.h"
+
+#include <algorithm>
+
+namespace karma::perf {
+
+namespace {
+
+// Redis has no days: one increment for each key is all.
+std::uint32_t preload_days(const LoadOptions& options) {
+    return options.protocol == Protocol::redis ? 1 : std::max(options.days, 1U);
+}
+
+}  // namespace
+
+MixSource::MixSource(const LoadOptions& options, const KeyDistribution& keys, std::uint64_t seed,
+                     const std::string& unique)
+    : keys_(keys), random_(seed), days_(std::max(options.days, 1U)), series_count_(options.series_count) {
+    std::uint32_t weights = 0;
+    std::uint32_t most_items = 1;
+    for (const MixPart& part : options.mix) {
+        const std::uint32_t items = part.operation->batch() ? options.items : 1;
+        const std::string own = unique + "-" + std::to_string(parts_.size());
+        auto format = make_request_format(*part.operation, options, days_, own);
+        const std::size_t max_size = format->max_size(items);
+        weights += part.weight;
+        parts_.push_back({std::move(format), max_size, items, weights});
+        most_items = std::max(most_items, items);
+    }
+    items_.resize(most_items);
+}
+
+bool MixSource::next(SendBuffer& buffer, Request& request) {
+    std::uint32_t chosen = 0;
+    if (parts_.size() > 1) {
+        const std::uint32_t weight = random_.below(parts_.back().up_to);
+        while (parts_[chosen].up_to <= weight) ++chosen;
+    }
+    const Part& part = parts_[chosen];
+    const std::uint32_t series = series_count_ == 1 ? 0 : random_.below(series_count_);
+    for (std::uint32_t i = 0; i < part.items; ++i) {
+        items_[i] = {keys_.draw(random_), days_.count() == 1 ? 0 : random_.below(days_.count())};
+    }
+    buffer.finish(part.format->write(buffer.prepare(part.max_size), series, {items_.data(), part.items}));
+    request = {chosen, part.items};
+    return true;
+}
+
+PreloadSource::PreloadSource(const LoadOptions& options)
+    : keys_(options.keys),
+      series_count_(options.series_count),
+      batch_(operation(options).batch() ? options.preload_items : 1),
+      days_(preload_days(options)),
+      format_(make_request_format(operation(options), options, days_, "")) {}
+
+const Operation& PreloadSource::operation(const LoadOptions& options) {
+    if (options.protocol != Protocol::redis) return *find_operation(options.protocol, "series.batch_add");
+    const auto in_hash = [](const MixPart& part) { return part.operation->hash; };
+    const bool hash = std::any_of(options.mix.begin(), options.mix.end(), in_hash);
+    return *find_operation(Protocol::redis, hash ? "HINCRBY" : "INCRBY");
+}
+
+bool PreloadSource::next(SendBuffer& buffer, Request& request) {
+    if (series_ == series_count_) return false;
+    const std::uint32_t series = series_;
+    pick_items();
+    buffer.finish(format_->write(buffer.prepare(format_->max_size(items_.size())), series, items_));
+    request = {0, static_cast<std::uint32_t>(items_.size())};
+    return true;
+}
+
+void PreloadSource::pick_items() {
+    items_.clear();
+    while (items_.size() < batch_ && key_ < keys_) {
+        items_.push_back({key_, day_});
+        if (++day_ == days_.count()) {
+            day_ = 0;
+            ++key_;
+        }
+    }
+    if (key_ == keys_) {
+        key_ = 0;
+        ++series_;
+    }
+}
+
+}  // namespace karma::perf
