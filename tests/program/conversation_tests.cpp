@@ -53,7 +53,7 @@ CONVERSATION("ingest-restart", pending)
 CONVERSATION("random-1", pending)
 CONVERSATION("random-2", pending)
 CONVERSATION("random-3", pending)
-CONVERSATION("recovery", pending)
+CONVERSATION("recovery", ready)
 CONVERSATION("slave-role", pending)
 CONVERSATION("snapshots", pending)
 

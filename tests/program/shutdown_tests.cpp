@@ -1,6 +1,7 @@
 // How the daemon ends: SIGINT and SIGTERM finish what was received, a second signal does not wait.
 #include <chrono>
 #include <csignal>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -64,6 +65,15 @@ TEST_CASE("shutdown: a signal finishes what was received, and exits 0") {
         daemon.start();
         CHECK(as_number(daemon.connect().call("counter.sum", {{"series", "a"}, {"key", 1}})) ==
               count * (count + 1) / 2);
+    }
+}
+
+TEST_CASE("shutdown: a signal that comes as soon as the daemon listens is heard, too") {
+    Daemon daemon;
+    for (std::size_t start = 0; start < scaled(30); ++start) {
+        CAPTURE(start);
+        if (start > 0) daemon.start();
+        CHECK(daemon.stop(start % 2 == 0 ? SIGTERM : SIGINT) == ExitStatus{.code = 0, .signal = 0});
     }
 }
 

@@ -1,0 +1,94 @@
+// How much memory a point takes, as the engine accounts for it and as the allocator does. Prints a Markdown
+// table.
+
+#include <cstdint>
+#include <cstdio>
+#include <functional>
+#include <limits>
+#include <malloc.h>
+
+#include "engine/series.h"
+
+namespace {
+
+using karma::Day;
+using karma::Series;
+
+constexpr Day first_day = 738'500;
+
+struct Work {
+    const char* name;
+    std::function<void(Series&)> load;
+};
+
+std::uint64_t draw(std::uint64_t& state) { return karma::mix64(++state); }
+
+void load_dense(Series& series, bool by_day) {
+    constexpr std::uint64_t keys = 50'000;
+    constexpr Day days = 356;
+    std::uint64_t state = 0;
+    const auto add = [&](std::uint64_t key, Day day) {
+        series.add(key, first_day + day, draw(state) % 60'000 + 1);
+    };
+    if (by_day) {
+        for (Day day = 0; day < days; ++day) {
+            for (std::uint64_t key = 0; key < keys; ++key) {
+                add(key, day);
+            }
+        }
+    } else {
+        for (std::uint64_t key = 0; key < keys; ++key) {
+            for (Day day = 0; day < days; ++day) {
+                add(key, day);
+            }
+        }
+    }
+}
+
+void load_sparse(Series& series) {
+    std::uint64_t state = 0;
+    for (std::uint64_t key = 0; key < 50'000; ++key) {
+        for (int i = 0; i < 20; ++i) {
+            series.add(key, first_day + static_cast<Day>(draw(state) % 1'095), draw(state) % 9 + 1);
+        }
+    }
+}
+
+void load_single(Series& series) {
+    std::uint64_t state = 0;
+    for (std::uint64_t key = 0; key < 1'000'000; ++key) {
+        series.add(key, first_day + static_cast<Day>(draw(state) % 365), draw(state) % 1'000 + 1);
+    }
+}
+
+void load_large_values(Series& series) {
+    for (std::uint64_t key = 0; key < 10'000; ++key) {
+        for (Day day = 0; day < 356; ++day) {
+            series.add(key, first_day + day, std::numeric_limits<std::uint64_t>::max() / 357);
+        }
+    }
+}
+
+void measure(const Work& work) {
+    const std::size_t before = ::mallinfo2().uordblks;
+    Series series("links", 0x9e3779b97f4a7c15ULL);
+    work.load(series);
+    const std::size_t allocated = ::mallinfo2().uordblks - before;
+    const auto points = static_cast<double>(series.totals().buckets);
+    std::printf("| %s | %.0f | %.2f | %.2f |\n", work.name, points,
+                static_cast<double>(series.bytes()) / points, static_cast<double>(allocated) / points);
+}
+
+}  // namespace
+
+int main() {
+    ::mallopt(M_MMAP_THRESHOLD, 1 << 30);  // so that the allocator counts everything in one number
+    std::puts("| work | points | bytes a point, accounted | bytes a point, allocated |");
+    std::puts("| --- | ---: | ---: | ---: |");
+    measure({"50,000 keys x 356 days, values to 60,000, loaded day by day",
+             [](Series& s) { load_dense(s, true); }});
+    measure({"the same, loaded key by key", [](Series& s) { load_dense(s, false); }});
+    measure({"50,000 keys x 20 random days of 3 years, values to 9", load_sparse});
+    measure({"1,000,000 keys x 1 day, values to 1,000", load_single});
+    measure({"10,000 keys x 356 days, values near 2^64 / 357", load_large_values});
+}
