@@ -22,12 +22,9 @@ public:
     virtual void execute(std::span<const Request> requests, std::span<Outcome> outcomes) = 0;
 
     /// To be called after one or more `execute`, when the caller has nothing more at hand: gets what was
-    /// accepted on its way to the disk. `waiting` says how many clients wait for it. Where that is quicker
-    /// than waking another thread it commits before it returns, and returns true when durable_lsn has risen.
-    virtual bool commit(std::size_t waiting) {
-        static_cast<void>(waiting);
-        return false;
-    }
+    /// accepted on its way to the disk. Where that is quicker than waking another thread it commits before it
+    /// returns, and returns true when durable_lsn has risen.
+    virtual bool commit() { return false; }
 
     /// What the server counts into. Outlives the server.
     virtual Stats& stats() noexcept = 0;

@@ -37,7 +37,7 @@ void IoThread::end_turn() {
         return;
     }
     executed_ = false;
-    if (!waiting_.empty() && server_.executor.commit(waiting_.size())) {
+    if (!waiting_.empty() && server_.executor.commit()) {
         release_durable();
     }
 }

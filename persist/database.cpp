@@ -181,11 +181,11 @@ void Database::execute(std::span<const Request> requests, std::span<Outcome> out
     }
 }
 
-bool Database::commit(std::size_t waiting) {
+bool Database::commit() {
     if (!committer_) {
         return false;
     }
-    if (committer_->prefers_commit_here(waiting)) {
+    if (committer_->prefers_commit_here()) {
         return committer_->commit_here();
     }
     const std::lock_guard lock(mutex_);
@@ -293,7 +293,7 @@ void Database::remove_durable_listener(int number) {
 Reply Database::call(const Request& request) {
     Outcome outcome;
     execute(std::span(&request, 1), std::span(&outcome, 1));
-    commit(1);
+    commit();
     if (auto* const task = std::get_if<std::unique_ptr<Task>>(&outcome.result)) {
         try {
             outcome.result = (*task)->run(NoDeadline());

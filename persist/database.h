@@ -48,7 +48,7 @@ public:
     ~Database() override;
 
     void execute(std::span<const Request> requests, std::span<Outcome> outcomes) override;
-    bool commit(std::size_t waiting) override;
+    bool commit() override;
     Stats& stats() noexcept override { return stats_; }
     bool accepts_writes() const noexcept override { return !options_.read_only; }
     Lsn durable_lsn() const noexcept override;

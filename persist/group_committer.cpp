@@ -61,11 +61,9 @@ void GroupCommitter::run() {
     }
 }
 
-bool GroupCommitter::prefers_commit_here(std::size_t waiting) const noexcept {
-    constexpr std::size_t waiting_min = 8;
+bool GroupCommitter::prefers_commit_here() const noexcept {
     constexpr std::int64_t commit_us_max = 500;
-    return waiting >= waiting_min && options_.group_wait_us == 0 &&
-           commit_us_.load(std::memory_order_relaxed) <= commit_us_max;
+    return options_.group_wait_us == 0 && commit_us_.load(std::memory_order_relaxed) <= commit_us_max;
 }
 
 bool GroupCommitter::commit_here() {

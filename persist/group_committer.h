@@ -44,10 +44,9 @@ public:
     /// these then. Without the mutex held. False when nothing was committed here.
     bool commit_here();
 
-    /// Whether `commit_here` is likely to be quicker than `flush` when so many clients wait: a hand-over
-    /// costs two changes of threads, and a quick sync is not worth them, but a slow one would hold up
-    /// everything else.
-    bool prefers_commit_here(std::size_t waiting) const noexcept;
+    /// Whether `commit_here` is quicker than `flush`: a hand-over costs two changes of threads, which a quick
+    /// sync is not worth, but a slow sync would hold up what else the calling thread has to do.
+    bool prefers_commit_here() const noexcept;
 
     /// The last event that is committed.
     Lsn durable_lsn() const noexcept { return durable_lsn_.load(std::memory_order_acquire); }
