@@ -54,11 +54,13 @@ void warn(const ServeOptions& options, net::Log& log) {
 /// Waits for signals while the server runs.
 class Supervisor {
 public:
-    Supervisor(Database& database, net::Server& server, net::Log& log)
-        : database_(database), server_(server), log_(log), signals_(context_, SIGINT, SIGTERM, SIGUSR1) {}
+    /// From here on signals are kept for `run`, so that none is lost while the server starts.
+    Supervisor(Database& database, net::Log& log)
+        : database_(database), log_(log), signals_(context_, SIGINT, SIGTERM, SIGUSR1) {}
 
     /// Returns when the server has ended.
-    void run() {
+    void run(net::Server& server) {
+        server_ = &server;
         wait();
         context_.run();
         snapshots_.join();
@@ -84,11 +86,11 @@ private:
         }
         stopping_ = true;
         log_.info("stopping", {{"signal", signal == SIGINT ? "SIGINT" : "SIGTERM"}});
-        server_.stop();
+        server_->stop();
         wait();
         // Joining blocks, and a second signal must still get through.
         boost::asio::post(snapshots_, [this] {
-            server_.join();
+            server_->join();
             context_.stop();
         });
     }
@@ -103,7 +105,7 @@ private:
     }
 
     Database& database_;
-    net::Server& server_;
+    net::Server* server_ = nullptr;
     net::Log& log_;
     boost::asio::io_context context_;
     boost::asio::signal_set signals_;
@@ -116,6 +118,7 @@ int serve(const ServeOptions& options) {
     warn(options, log);
     raise_open_files_limit();
     const std::unique_ptr<Database> database = Database::open(options.database);
+    Supervisor supervisor(*database, log);
     net::Server server(options.server, *database, log);
     server.start();
     log.info("listening", {{"version", KARMA_VERSION},
@@ -124,7 +127,7 @@ int serve(const ServeOptions& options) {
                            {"directory", options.database.directory.string()},
                            {"role", options.database.read_only ? "slave" : "master"},
                            {"restored", database->restore_summary()}});
-    Supervisor(*database, server, log).run();
+    supervisor.run(server);
     if (database->has_failed()) {
         log.error("stopped", {{"message", "the event log could not be written"}});
         return exit_failure;

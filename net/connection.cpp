@@ -103,7 +103,9 @@ void Connection::read() {
 
 void Connection::make_room_to_read() {
     compact_input();
-    if (in_end_ < in_.size()) {
+    // A client whose input filled the room sends much at a time.
+    const bool wants_more = std::exchange(input_filled_, false) && in_.size() < input_bytes_large;
+    if (in_end_ < in_.size() && !wants_more) {
         return;
     }
     // Enough for the longest request with its newline and one byte that shows a longer one.
@@ -143,13 +145,10 @@ void Connection::on_read(const boost::system::error_code& failure, std::size_t s
         return;
     }
     last_received_ = Clock::now();
-    const bool filled = in_end_ + size == in_.size();
+    input_filled_ = in_end_ + size == in_.size();
     in_end_ += size;
     input_ended_ = input_ended_ || failure == boost::asio::error::eof;
     process();
-    if (filled && !closed_ && in_.size() < input_bytes_large && in_begin_ == in_end_) {
-        in_.resize(in_.size() * 2);  // a client that sends much at a time
-    }
 }
 
 /// Takes some of what has reached the machine already: the last chance before the end. False when that was
@@ -229,7 +228,7 @@ void Connection::process() {
             execute();
             answer();
         }
-    } while (finishing_ && can_go_on() && drain_socket());
+    } while (finishing_ && !reading_ && can_go_on() && drain_socket());
     go_on();
 }
 

@@ -73,10 +73,11 @@ private:
     std::vector<char> in_;
     std::size_t in_begin_ = 0;
     std::size_t in_end_ = 0;
-    std::size_t scanned_ = 0;  // up to here the input has no newline
-    bool reading_ = false;
-    bool input_ended_ = false;  // the client sends no more, or nothing more is taken from it
-    bool discarding_ = false;   // an oversized request was answered: what follows is read and forgotten
+    std::size_t scanned_ = 0;    // up to here the input has no newline
+    bool reading_ = false;       // a read writes to in_: it must stay where it is
+    bool input_filled_ = false;  // the last read took all the room there was
+    bool input_ended_ = false;   // the client sends no more, or nothing more is taken from it
+    bool discarding_ = false;    // an oversized request was answered: what follows is read and forgotten
     bool finishing_ = false;
     bool closed_ = false;
 

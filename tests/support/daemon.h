@@ -29,8 +29,8 @@ struct DaemonOptions {
 };
 
 // A Karma daemon on a port of 127.0.0.1 that is reserved for it, on one data directory, through any number of
-// stops and starts. Its output is gathered in files and shown when the test case fails. A crash of its own, or
-// a sanitizer's report, makes the case fail, whatever the test looks at. Used by one thread.
+// stops and starts. Its output is gathered in files and shown when the test case fails. A crash of its own,
+// or a sanitizer's report, makes the case fail, whatever the test looks at. Used by one thread.
 class Daemon {
 public:
     // Starts it and waits until it listens. Throws std::runtime_error, with its output, when it ends instead.
