@@ -68,18 +68,6 @@ void resolve_day(Mutation& body, std::int64_t now_ms) noexcept {
         body);
 }
 
-std::string_view series_of(const Mutation& body) noexcept {
-    return std::visit(
-        [](const auto& m) -> std::string_view {
-            if constexpr (requires { m.series; }) {
-                return m.series;
-            } else {
-                return {};
-            }
-        },
-        body);
-}
-
 Digest digest_of(const reply::Checkpoint& checkpoint) noexcept {
     const std::uint64_t source = hash_text(checkpoint.source, 2);
     const std::uint64_t offset = checkpoint.offset ? hash_text(*checkpoint.offset, 3) : 0;

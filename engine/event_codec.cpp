@@ -3,10 +3,10 @@
 #include <limits>
 #include <optional>
 #include <type_traits>
-#include <zlib.h>
 
 #include <msgpack.hpp>
 
+#include "engine/checksum.h"
 #include "engine/error.h"
 
 namespace karma {
@@ -39,12 +39,6 @@ struct Appender {
     std::string& out;
     void write(const char* data, std::size_t size) { out.append(data, size); }
 };
-
-std::uint32_t checksum(std::string_view bytes) noexcept {
-    const uLong seed = crc32(0L, Z_NULL, 0);
-    return static_cast<std::uint32_t>(
-        crc32_z(seed, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
-}
 
 /// Writes the facts of one event: an array of its kind, the milliseconds since the group's first event, and
 /// what the kind needs. Series are numbers into the group's list, days are relative to the group's base day.
@@ -348,7 +342,7 @@ std::string_view checked_payload(std::string_view value) {
         malformed("the payload is not binary");
     }
     const std::string_view bytes(payload.via.bin.ptr, payload.via.bin.size);
-    if (checksum(bytes) != expected) {
+    if (crc32_of(bytes) != expected) {
         malformed("the checksum does not match");
     }
     return bytes;
@@ -380,18 +374,6 @@ void read_payload(std::string_view payload, EventGroupInfo& info,
         fields.done();
         visit(event);
     }
-}
-
-std::string_view series_of(const Mutation& body) noexcept {
-    return std::visit(
-        [](const auto& m) -> std::string_view {
-            if constexpr (requires { m.series; }) {
-                return m.series;
-            } else {
-                return {};
-            }
-        },
-        body);
 }
 
 /// The day that most days of an event are near to.
@@ -451,10 +433,7 @@ void EventGroupBuilder::finish(std::string& out) {
         packer.pack(names_);
         packer.pack_array(count_);
     }
-    const uLong seed =
-        crc32_z(crc32(0L, Z_NULL, 0), reinterpret_cast<const Bytef*>(head.data()), head.size());
-    const auto sum = static_cast<std::uint32_t>(
-        crc32_z(seed, reinterpret_cast<const Bytef*>(events_.data()), events_.size()));
+    const std::uint32_t sum = crc32_of(events_, crc32_of(head));
     out.clear();
     Appender appender{out};
     msgpack::packer<Appender> packer(appender);

@@ -128,4 +128,7 @@ using Mutation =
                  mutation::BatchDeleteRange, mutation::DeleteBefore, mutation::CompactSeries,
                  mutation::CompactAll, mutation::SaveCheckpoint>;
 
+/// The series that a mutation concerns; empty where it concerns none or all.
+std::string_view series_of(const Mutation& body) noexcept;
+
 }  // namespace karma

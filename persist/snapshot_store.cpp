@@ -2,10 +2,10 @@
 
 #include <cstring>
 #include <set>
-#include <zlib.h>
 
 #include <msgpack.hpp>
 
+#include "engine/checksum.h"
 #include "engine/error.h"
 
 namespace karma {
@@ -39,14 +39,9 @@ std::string page_key(std::uint64_t id, std::size_t series, std::size_t page) {
     return key;
 }
 
-std::uint32_t checksum(std::string_view bytes) noexcept {
-    return static_cast<std::uint32_t>(
-        crc32_z(crc32(0L, Z_NULL, 0), reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
-}
-
 /// A stored value: the CRC-32 of what follows, then that.
 std::string sealed(std::string_view bytes) {
-    const std::uint32_t sum = checksum(bytes);
+    const std::uint32_t sum = crc32_of(bytes);
     std::string value(sizeof sum, '\0');
     std::memcpy(value.data(), &sum, sizeof sum);
     value.append(bytes);
@@ -60,7 +55,7 @@ std::string_view unsealed(std::string_view value, const std::string& what) {
     }
     std::memcpy(&sum, value.data(), sizeof sum);
     value.remove_prefix(sizeof sum);
-    if (checksum(value) != sum) {
+    if (crc32_of(value) != sum) {
         throw CorruptionError(what + ": the checksum does not match");
     }
     return value;

@@ -1,0 +1,12 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace karma {
+
+/// The CRC-32 that zlib computes. `before` is that of the bytes in front, so that pieces can be summed one by
+/// one.
+std::uint32_t crc32_of(std::string_view bytes, std::uint32_t before = 0) noexcept;
+
+}  // namespace karma
