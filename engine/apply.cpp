@@ -54,9 +54,9 @@ Reply Applier::operator()(const mutation::BatchAdd& m) {
     Uint128 total = 0;
     if (Series* const series = touch_or_create(m.series)) {
         for (const mutation::Item& item : m.items) {
-            series->add(item.key, item.day, item.value);
             total += item.value;
         }
+        series->add_all(m.items);
     }
     return reply::Added{m.items.size(), total};
 }

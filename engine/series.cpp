@@ -98,6 +98,29 @@ void Series::add(std::uint64_t key, Day day, std::uint64_t value) {
     change(key, day, Page::Change::add, value);
 }
 
+void Series::add_all(std::span<const mutation::Item> items) {
+    // A key's page, its slot and its record are three places in memory, far from the last ones: they are
+    // asked for some items ahead, so that the waits overlap.
+    constexpr std::size_t page_ahead = 12;
+    constexpr std::size_t slot_ahead = 8;
+    constexpr std::size_t record_ahead = 4;
+    for (std::size_t i = 0; i < items.size(); ++i) {
+        const Directory& directory = *directory_;
+        if (i + page_ahead < items.size()) {
+            __builtin_prefetch(&directory.page_at(hash(items[i + page_ahead].key)));
+        }
+        if (i + slot_ahead < items.size()) {
+            const std::uint64_t ahead = hash(items[i + slot_ahead].key);
+            directory.page_at(ahead).prefetch_slot(ahead);
+        }
+        if (i + record_ahead < items.size()) {
+            const std::uint64_t ahead = hash(items[i + record_ahead].key);
+            directory.page_at(ahead).prefetch_record(ahead);
+        }
+        add(items[i].key, items[i].day, items[i].value);
+    }
+}
+
 void Series::subtract(std::uint64_t key, Day day, std::uint64_t value) {
     change(key, day, Page::Change::subtract, value);
 }

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/mutation.h"
 #include "engine/page.h"
 
 namespace karma {
@@ -22,6 +23,8 @@ struct Directory final : RefCounted {
     Directory(const Directory& other) : depth(other.depth), index(other.index), pages(other.pages) {}
     Directory& operator=(const Directory&) = delete;
     static void destroy(const Directory* directory) noexcept { delete directory; }
+
+    const Page& page_at(std::uint64_t hash) const noexcept { return *pages[page_of(hash)]; }
 
     std::uint32_t page_of(std::uint64_t hash) const noexcept {
         return index[depth == 0 ? 0 : hash >> (64U - depth)];
@@ -91,6 +94,9 @@ public:
     void subtract(std::uint64_t key, Day day, std::uint64_t value);
     /// Sets a bucket, 0 removing it; creates the key. The key's total must not pass 2^64-1.
     void set(std::uint64_t key, Day day, std::uint64_t value);
+
+    /// Adds all items, as `add` does one.
+    void add_all(std::span<const mutation::Item> items);
 
     /// Removes buckets of one key; the key stays. True when there were any.
     bool erase(std::uint64_t key, DayRange range);
