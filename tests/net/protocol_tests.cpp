@@ -16,6 +16,8 @@ using karma::net::RequestDecoder;
 
 namespace {
 
+using namespace std::string_literals;
+
 std::string code_of(const Decoded& decoded) {
     const auto* const error = std::get_if<Error>(&decoded);
     return error == nullptr ? "" : std::string(error_code_name(error->code));
@@ -122,7 +124,7 @@ TEST_CASE("protocol: hostile JSON is refused without harm") {
     CHECK(code("{\"v\":2,\"op\":\"system.ping\",\"a\":" + std::string(2'000, '[') + std::string(2'000, ']') +
                "}") == "invalid_json");
     CHECK(code("{\"v\":2,\"op\":\"system.ping\",\"a\":\"\xff\"}") == "invalid_json");
-    CHECK(code(std::string("{\"v\":2,\"op\":\"a\0b\"}", 19)) == "invalid_json");
+    CHECK(code("{\"v\":2,\"op\":\"a\0b\"}"s) == "invalid_json");
     CHECK(code(R"({"v":2,"op":"a\u0000b"})") == "unknown_command");
     CHECK(code(R"({"v":2,"op":"system.ping","op":"nope"})") == "unknown_command");  // the last one counts
     CHECK(code(R"({"v":2,"op":"snapshot.fetch","file":"a\u0000.tree"})") == "validation_error");
