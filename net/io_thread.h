@@ -81,6 +81,7 @@ private:
     /// One turn after the other: all that is ready, then one commit for all of it.
     void run();
     void end_turn();
+    void gather();
     void shut_down();
     void end_if_idle();
 
@@ -97,6 +98,7 @@ private:
     std::deque<Waiting> waiting_;
     std::atomic<bool> wake_posted_{false};
     bool executed_ = false;
+    std::size_t waiting_before_ = 0;  // clients that waited at the end of the turns before, about
     bool shutting_down_ = false;
     std::chrono::steady_clock::time_point shutdown_deadline_;
     std::thread thread_;
