@@ -36,8 +36,7 @@ constexpr const char* usage =
     "\n"
     "A value that is JSON is sent as such, any other as a string. Names of series and the\n"
     "like are always strings. A dotted name makes nested objects. Put -- before a value\n"
-    "that begins with a dash.\n"
-    "\n";
+    "that begins with a dash.\n";
 
 constexpr const char* exit_statuses =
     "\n"

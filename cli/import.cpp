@@ -80,7 +80,7 @@ public:
         } catch (const InputError& error) {
             complain(error.what());
         } catch (const ConnectionError& error) {
-            complain(error.what());
+            complain(std::string("karma import: ") + error.what());
             status = exit_no_reply;
         }
         if (!pipeline_error_.empty()) report_unacknowledged();

@@ -25,8 +25,7 @@ constexpr const char* usage =
     "  42,2026-05-06,1\n"
     "\n"
     "A first line that begins with no number names the columns, in any order: key, bucket (or\n"
-    "date), value. Without a value column every value is 1.\n"
-    "\n";
+    "date), value. Without a value column every value is 1.\n";
 
 constexpr const char* behind =
     "\n"

@@ -177,8 +177,8 @@ TEST_CASE("import: nobody listens, or the file is not there") {
     const ImportOutcome outcome =
         import({file.path(), "--series=s", "--port=" + std::to_string(port.number())});
     CHECK(outcome.status == 3);
-    CHECK(outcome.err ==
-          "cannot connect to 127.0.0.1:" + std::to_string(port.number()) + ": Connection refused\n");
+    CHECK(outcome.err == "karma import: cannot connect to 127.0.0.1:" + std::to_string(port.number()) +
+                             ": Connection refused\n");
     CHECK(outcome.last_line() == "acknowledged rows=0 batches=0 last_line=0");
 
     const std::string missing = file.path() + ".missing";
