@@ -191,14 +191,15 @@ std::vector<Setting> make_settings() {
          "time to finish what was received after SIGINT or SIGTERM (5)",
          [](Options& o, Text text, Text s) { o.server.shutdown_timeout = to_seconds(text, s); }},
         {"idempotency-max-records", 0, "KARMA_IDEMPOTENCY_MAX_RECORDS", limits, "N",
-         "idempotency records that are kept (1000000; this version refuses idempotency keys)",
+         "idempotency records that are kept; beyond it the oldest are forgotten (1000000)",
          [](Options& o, Text text, Text s) {
-             o.idempotency_max_records = to_number<std::uint64_t>(text, s, 1, u32_max);
+             constexpr std::uint64_t records_max = 1ULL << 31U;
+             o.database.idempotency.records_max = to_number<std::uint64_t>(text, s, 1, records_max);
          }},
         {"idempotency-max-age-seconds", 0, "KARMA_IDEMPOTENCY_MAX_AGE_SECONDS", limits, "SECONDS",
          "how long they are kept, 0 for no limit by age (604800)",
          [](Options& o, Text text, Text s) {
-             o.idempotency_max_age_seconds = to_number<std::uint64_t>(text, s, 0, u32_max);
+             o.database.idempotency.age_max_s = to_number<std::int64_t>(text, s, 0, u32_max);
          }},
 
         {"auth-token", 0, "KARMA_AUTH_TOKEN", access, "TOKEN", "token that allows everything (none)",

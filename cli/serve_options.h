@@ -25,8 +25,6 @@ struct ServeOptions {
     DatabaseOptions database;
     net::ServerOptions server;
     ReplicationOptions replication;
-    std::uint64_t idempotency_max_records = 1'000'000;
-    std::uint64_t idempotency_max_age_seconds = 604'800;
     bool log = true;
 };
 

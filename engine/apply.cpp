@@ -1,8 +1,26 @@
 #include "engine/apply.h"
 
+#include <utility>
+
+#include "engine/error.h"
 #include "engine/preflight.h"
 
 namespace karma {
+namespace {
+
+void set_all(Series& series, std::span<const mutation::Item> items) {
+    if (!certainly_fits(&series, items)) {
+        // The end result fits, but a total on the way might not: take away first what goes.
+        for (const mutation::Item& item : items) {
+            series.set(item.key, item.day, 0);
+        }
+    }
+    for (const mutation::Item& item : items) {
+        series.set(item.key, item.day, item.value);
+    }
+}
+
+}  // namespace
 
 Series* Applier::touch(std::string_view name) {
     Series* const series = engine_.find_mutable(name);
@@ -30,7 +48,9 @@ Reply Applier::operator()(const mutation::CreateSeries& m) {
 
 Reply Applier::operator()(const mutation::DropSeries& m) {
     if (touch(m.series) != nullptr) {
-        engine_.series_.erase(engine_.series_.find(m.series));
+        const auto dropped = engine_.series_.find(m.series);
+        engine_.retire(std::move(dropped->second));
+        engine_.series_.erase(dropped);
         engine_.catalog_lsn_ = event_.lsn;
     }
     return reply::Ok{};
@@ -67,15 +87,7 @@ Reply Applier::operator()(const mutation::BatchSet& m) {
         return reply::WasSet{0};
     }
     if (Series* const series = touch_or_create(m.series)) {
-        if (!certainly_fits(series, m.items)) {
-            // The end result fits, but a total on the way might not: take away first what goes.
-            for (const mutation::Item& item : m.items) {
-                series->set(item.key, item.day, 0);
-            }
-        }
-        for (const mutation::Item& item : m.items) {
-            series->set(item.key, item.day, item.value);
-        }
+        set_all(*series, m.items);
     }
     return reply::WasSet{m.items.size()};
 }
@@ -122,7 +134,7 @@ Reply Applier::operator()(const mutation::BatchDeleteRange& m) {
     reply::BatchDeleted done;
     if (Series* const series = touch(m.series)) {
         for (const std::uint64_t key : m.keys) {
-            if (series->find(key) == nullptr) {
+            if (series->total(key) == 0) {
                 ++done.missing;
             } else if (series->erase(key, m.range)) {
                 ++done.deleted;
@@ -168,6 +180,71 @@ Reply Applier::operator()(const mutation::SaveCheckpoint& m) {
     engine_.checkpoints_.insert_or_assign(checkpoint.source, checkpoint);
     engine_.checkpoints_lsn_ = event_.lsn;
     return checkpoint;
+}
+
+IngestStreams::Stream& Applier::open_stream(std::string_view id) {
+    IngestStreams::Stream* const stream = engine_.streams_.find(id);
+    if (stream == nullptr || stream->info.is_committed()) {
+        throw CorruptionError("event log: the event with LSN " + std::to_string(event_.lsn) +
+                              " is of ingest stream \"" + std::string(id) + "\", which is not open");
+    }
+    return *stream;
+}
+
+Reply Applier::operator()(const mutation::BeginStream& m) {
+    engine_.streams_.begin(m, event_.lsn);
+    const StreamInfo& stream = engine_.streams_.find(m.stream_id)->info;
+    return reply::StreamBegun{stream.id, stream.mode, stream.series, stream.granularity, false, 0};
+}
+
+Reply Applier::operator()(const mutation::AddChunk& m) {
+    IngestStreams::Stream& stream = open_stream(m.stream_id);
+    switch (stream.info.mode) {
+        case IngestMode::add: (*this)(mutation::BatchAdd{m.series, m.items}); break;
+        case IngestMode::set: (*this)(mutation::BatchSet{m.series, m.items}); break;
+        case IngestMode::replace_series:
+            if (stream.staged == nullptr) {
+                stream.staged = std::make_unique<Series>(std::string(m.series), engine_.hash_seed_);
+            }
+            set_all(*stream.staged, m.items);
+            break;
+    }
+    IngestStreams::add_chunk(stream, m, event_.lsn);
+    Uint128 total = 0;
+    for (const mutation::Item& item : m.items) {
+        total += item.value;
+    }
+    return reply::ChunkApplied{stream.info.id, m.chunk_seq, m.items.size(), total};
+}
+
+Reply Applier::operator()(const mutation::CommitStream& m) {
+    IngestStreams::Stream& stream = open_stream(m.stream_id);
+    if (stream.staged != nullptr) {
+        const Series* const before = engine_.find_series(stream.staged->name());
+        if (before == nullptr || before->last_lsn() < event_.lsn) {
+            stream.staged->set_last_lsn(event_.lsn);
+            std::unique_ptr<Series>& place = engine_.series_[stream.staged->name()];
+            engine_.retire(std::exchange(place, std::move(stream.staged)));
+            engine_.catalog_lsn_ = event_.lsn;
+        } else {
+            engine_.retire(std::move(stream.staged));  // a snapshot of the series is newer
+        }
+    }
+    const StreamInfo& info = engine_.streams_.commit(m.stream_id, event_.time_ms / 1000, event_.lsn);
+    return reply::StreamEnded{info.id, true, info.last_chunk_seq()};
+}
+
+Reply Applier::operator()(const mutation::AbortStream& m) {
+    IngestStreams::Stream& stream = open_stream(m.stream_id);
+    const reply::StreamEnded ended{stream.info.id, false, stream.info.last_chunk_seq()};
+    engine_.retire(std::move(stream.staged));
+    engine_.streams_.abort(m.stream_id, event_.lsn);
+    return ended;
+}
+
+Reply Applier::operator()(const mutation::PruneRecords& m) {
+    engine_.keys_.expire(event_.time_ms / 1000);
+    return reply::Pruned{engine_.keys_.prune(m.before_unix, m.limit)};
 }
 
 }  // namespace karma

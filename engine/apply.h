@@ -26,12 +26,19 @@ public:
     Reply operator()(const mutation::CompactSeries& m);
     Reply operator()(const mutation::CompactAll& m);
     Reply operator()(const mutation::SaveCheckpoint& m);
+    Reply operator()(const mutation::BeginStream& m);
+    Reply operator()(const mutation::AddChunk& m);
+    Reply operator()(const mutation::CommitStream& m);
+    Reply operator()(const mutation::AbortStream& m);
+    Reply operator()(const mutation::PruneRecords& m);
 
 private:
     /// The series, marked as touched by this event; null when it is not there or holds the event already.
     Series* touch(std::string_view name);
     /// The same, created when it is missing.
     Series* touch_or_create(std::string_view name);
+    /// The open stream of an event of the log, which was there when it was accepted.
+    IngestStreams::Stream& open_stream(std::string_view id);
 
     Engine& engine_;
     const Event& event_;

@@ -4,69 +4,11 @@
 #include <type_traits>
 
 #include "engine/apply.h"
-#include "engine/preflight.h"
+#include "engine/check.h"
 #include "engine/querier.h"
 
 namespace karma {
 namespace {
-
-/// Why a mutation cannot be accepted in the state that the engine is in, if so.
-class Checker {
-public:
-    explicit Checker(const Engine& engine) : engine_(engine) {}
-
-    std::optional<Error> operator()(const mutation::Increment& m) const {
-        return check_increment(engine_.find_series(m.series), m);
-    }
-    std::optional<Error> operator()(const mutation::BatchAdd& m) const {
-        return check_batch_add(engine_.find_series(m.series), m.items);
-    }
-    std::optional<Error> operator()(const mutation::BatchSet& m) const {
-        return check_batch_set(engine_.find_series(m.series), m.items);
-    }
-    std::optional<Error> operator()(const mutation::DropSeries& m) const { return must_exist(m.series); }
-    std::optional<Error> operator()(const mutation::BatchReset& m) const { return must_exist(m.series); }
-    std::optional<Error> operator()(const mutation::BatchDeleteRange& m) const {
-        return must_exist(m.series);
-    }
-    std::optional<Error> operator()(const mutation::DeleteBefore& m) const { return must_exist(m.series); }
-    std::optional<Error> operator()(const mutation::CompactSeries& m) const { return must_exist(m.series); }
-    std::optional<Error> operator()(const mutation::SaveCheckpoint& m) const {
-        if (engine_.has_room_for_checkpoint(m.source)) {
-            return std::nullopt;
-        }
-        return Error{ErrorCode::validation_error, "Field source is new, and " +
-                                                      std::to_string(Engine::checkpoints_max) +
-                                                      " sources are kept at most"};
-    }
-    template <typename Other>
-    std::optional<Error> operator()(const Other&) const {
-        return std::nullopt;
-    }
-
-private:
-    std::optional<Error> must_exist(std::string_view series) const {
-        if (engine_.find_series(series) != nullptr) {
-            return std::nullopt;
-        }
-        return series_not_found(series);
-    }
-
-    const Engine& engine_;
-};
-
-/// Gives a day to a mutation that left it to the clock.
-void resolve_day(Mutation& body, std::int64_t now_ms) noexcept {
-    std::visit(
-        [&](auto& m) {
-            if constexpr (requires { m.day; }) {
-                if (m.day == today) {
-                    m.day = day_from_unix_ms(now_ms);
-                }
-            }
-        },
-        body);
-}
 
 Digest digest_of(const reply::Checkpoint& checkpoint) noexcept {
     const std::uint64_t source = hash_text(checkpoint.source, 2);
@@ -87,10 +29,15 @@ Digest StateView::digest(const Deadline& deadline) const {
     for (const reply::Checkpoint& checkpoint : checkpoints) {
         digest += digest_of(checkpoint);
     }
+    for (const StreamView& stream : streams) {
+        digest += stream.digest(deadline);
+    }
+    digest += committed_streams;
     return digest;
 }
 
-Engine::Engine(std::uint64_t hash_seed, EventSink& sink) : hash_seed_(hash_seed), sink_(sink) {}
+Engine::Engine(std::uint64_t hash_seed, EventSink& sink, const IdempotencyRetention& retention)
+    : hash_seed_(hash_seed), sink_(sink), keys_(retention) {}
 
 const Series* Engine::find_series(std::string_view name) const noexcept {
     const auto found = series_.find(name);
@@ -107,7 +54,23 @@ Lsn Engine::wait_lsn(std::string_view series) const noexcept {
     return found == nullptr ? catalog_lsn_ : found->last_lsn();
 }
 
+Lsn Engine::wait_lsn(const Mutation& body) const noexcept {
+    const std::string_view series = series_of(body);
+    const Lsn lsn = series.empty() ? 0 : wait_lsn(series);
+    const std::string_view id = stream_of(body);
+    if (id.empty()) {
+        return lsn;
+    }
+    const IngestStreams::Stream* const stream = streams_.find(id);
+    return std::max(lsn, stream == nullptr ? streams_.lsn() : stream->info.lsn);
+}
+
 Outcome Engine::execute(const Request& request, std::int64_t now_ms) {
+    if (Preparer::concerns(request)) {
+        PreparedMutation prepared;
+        preparer_.prepare(request, hash_seed_, now_ms, prepared);
+        return execute(request, prepared, now_ms);
+    }
     return std::visit(
         [&](const auto& body) -> Outcome {
             using Body = std::decay_t<decltype(body)>;
@@ -122,15 +85,88 @@ Outcome Engine::execute(const Request& request, std::int64_t now_ms) {
         request);
 }
 
-Outcome Engine::execute_mutation(Mutation body, std::int64_t now_ms) {
-    if (std::optional<Error> refused = std::visit(Checker(*this), body)) {
-        return {Reply(std::move(*refused)), wait_lsn(series_of(body))};
+Outcome Engine::execute(const Request& request, const PreparedMutation& prepared, std::int64_t now_ms) {
+    if (const auto* const keyed = std::get_if<KeyedMutation>(&request)) {
+        return execute_keyed(*keyed, prepared, now_ms);
     }
-    resolve_day(body, now_ms);
-    const Event event{last_lsn_ + 1, now_ms, body};
-    sink_.accept(event);
+    return execute_mutation(prepared.body, now_ms);
+}
+
+Outcome Engine::execute_mutation(const Mutation& body, std::int64_t now_ms) {
+    if (std::optional<Reply> known = std::visit(Checker(*this), body)) {
+        return {std::move(*known), wait_lsn(body)};
+    }
+    return accept(body, now_ms, nullptr, nullptr);
+}
+
+Outcome Engine::execute_keyed(const KeyedMutation& keyed, const PreparedMutation& prepared,
+                              std::int64_t now_ms) {
+    if (prepared.fingerprint_denied) {
+        return {Reply(Error{ErrorCode::idempotency_conflict,
+                            "Field fingerprint does not match the request's fingerprint " +
+                                prepared.fingerprint.hex()}),
+                0};
+    }
+    if (const IdempotencyIndex::Record* const first = keys_.find(prepared.key, now_ms / 1000)) {
+        if (!first->matches(prepared.fingerprint)) {
+            return {Reply(Error{ErrorCode::idempotency_conflict,
+                                "Field idempotency_key was already used with a different request"}),
+                    first->lsn};
+        }
+        return {reply_again(prepared.body, *first), first->lsn, Repetition::repeat};
+    }
+    if (std::optional<Reply> refused = std::visit(Checker(*this), prepared.body)) {
+        return {std::move(*refused), wait_lsn(prepared.body)};
+    }
+    return accept(prepared.body, now_ms, &keyed, &prepared);
+}
+
+Outcome Engine::accept(const Mutation& body, std::int64_t now_ms, const KeyedMutation* keyed,
+                       Prepared prepared) {
+    Event event{last_lsn_ + 1, now_ms, body, keyed == nullptr ? std::string_view() : keyed->key};
+    if (prepared == nullptr) {
+        resolve_day(event.body, now_ms);
+    }
     last_lsn_ = event.lsn;
-    return {std::visit(Applier(*this, event), event.body), event.lsn};
+    Outcome outcome{std::visit(Applier(*this, event), event.body), event.lsn};
+    EventRecords records;
+    IdempotencyRecord record;
+    if (keyed != nullptr) {
+        outcome.repetition = Repetition::first;
+        record.lsn = event.lsn;
+        record.key = keyed->key;
+        record.created_at_unix = now_ms / 1000;
+        record.operation = operation_of(body).value();
+        record.fingerprint = prepared->fingerprint;
+        set_response(record, std::get<Reply>(outcome.result));
+        keys_.add(index_record(record, prepared->key));
+        records.idempotency = &record;
+    } else if (const auto* const commit = std::get_if<mutation::CommitStream>(&body)) {
+        records.stream = &streams_.find(commit->stream_id)->info;
+    } else if (std::holds_alternative<mutation::PruneRecords>(body)) {
+        records.first_record = keys_.first_lsn().value_or(event.lsn);
+    }
+    sink_.accept(event, records);
+    return outcome;
+}
+
+void Engine::restore_record(const IdempotencyRecord& record) {
+    keys_.add(index_record(record, hash_idempotency_key(record.key, hash_seed_)));
+}
+
+bool Engine::sweep_records(std::size_t max, std::int64_t now_ms) {
+    keys_.expire(now_ms / 1000);
+    return keys_.sweep(max);
+}
+
+void Engine::retire(std::unique_ptr<Series> series) {
+    if (series != nullptr) {
+        retired_.push_back(std::move(series));
+    }
+}
+
+void Engine::restore_stream(StreamInfo info, std::unique_ptr<Series> staged) {
+    streams_.restore({std::move(info), std::move(staged)});
 }
 
 void Engine::apply(const Event& event) {
@@ -147,7 +183,13 @@ std::uint64_t Engine::key_count() const noexcept {
 }
 
 StateView Engine::view() const {
-    StateView view{last_lsn_, {}, checkpoints()};
+    StateView view{last_lsn_,
+                   {},
+                   checkpoints(),
+                   streams_.open_streams(),
+                   streams_.committed_digest(),
+                   streams_.committed_count(),
+                   keys_.size()};
     view.series.reserve(series_.size());
     for (const auto& entry : series_) {
         view.series.push_back(entry.second->view());

@@ -7,16 +7,28 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "engine/event.h"
+#include "engine/fingerprinter.h"
+#include "engine/idempotency.h"
+#include "engine/ingest.h"
+#include "engine/record_codec.h"
 #include "engine/reply.h"
 #include "engine/request.h"
 #include "engine/series.h"
 
 namespace karma {
 
-/// Takes the events of accepted mutations, in order, before they are applied. Must not throw.
+/// What follows from an event and is stored in one atomic batch with it.
+struct EventRecords {
+    const IdempotencyRecord* idempotency = nullptr;  // the event had a key
+    const StreamInfo* stream = nullptr;              // the event committed it
+    std::optional<Lsn> first_record;                 // the event removed the idempotency records below
+};
+
+/// Takes the events of accepted mutations, in order, and what follows from them. Must not throw.
 class EventSink {
 public:
     EventSink() = default;
@@ -24,7 +36,13 @@ public:
     EventSink& operator=(const EventSink&) = delete;
     virtual ~EventSink() = default;
 
-    virtual void accept(const Event& event) = 0;
+    virtual void accept(const Event& event, const EventRecords& records) = 0;
+};
+
+/// The sink of an engine that only applies what was.
+class NullSink final : public EventSink {
+public:
+    void accept(const Event& /*event*/, const EventRecords& /*records*/) override {}
 };
 
 /// All series at one LSN.
@@ -32,9 +50,36 @@ struct StateView {
     Lsn lsn = 0;
     std::vector<SeriesView> series;  // by name
     std::vector<reply::Checkpoint> checkpoints;
+    std::vector<StreamView> streams;  // the open ones, by id
+    Digest committed_streams;
+    std::uint64_t committed_stream_count = 0;
+    std::uint64_t idempotency_record_count = 0;
 
-    /// Depends on the state alone: see Digest.
+    /// Depends on the state alone: see Digest. Idempotency records are not part of it: how long they live is
+    /// an option.
     Digest digest(const Deadline& deadline) const;
+};
+
+/// A mutation with all that can be known of it without the state: what takes time is done before the lock.
+struct PreparedMutation {
+    Mutation body;  // its day resolved
+    KeyHash key;    // where it has an idempotency key
+    Fingerprint fingerprint;
+    bool fingerprint_denied = false;  // the client says that it is another one
+};
+
+/// Prepares mutations; any number of these may be at work beside an engine. Not thread-safe itself.
+class Preparer {
+public:
+    /// Whether a request has to be prepared: a keyed mutation, or a chunk of a stream.
+    static bool concerns(const Request& request) noexcept;
+    /// Prepares a request that it concerns for the engine with this seed; `now_ms` must be the time at which
+    /// it will be executed. `prepared` borrows from the request, and from itself: it must stay where it is.
+    void prepare(const Request& request, std::uint64_t hash_seed, std::int64_t now_ms,
+                 PreparedMutation& prepared);
+
+private:
+    Fingerprinter fingerprinter_;
 };
 
 /// The state and the only place where commands become events. It owns no clock, thread or storage; it is not
@@ -45,14 +90,20 @@ public:
     static constexpr std::size_t checkpoints_max = 10'000;
 
     /// `sink` outlives the engine. `hash_seed` should differ between databases and never be known to clients.
-    Engine(std::uint64_t hash_seed, EventSink& sink);
+    Engine(std::uint64_t hash_seed, EventSink& sink, const IdempotencyRetention& retention = {});
 
     /// Answers a mutation or a query at the time `now_ms` (Unix milliseconds). A mutation that is refused
     /// leaves nothing behind; an accepted one is one event.
     Outcome execute(const Request& request, std::int64_t now_ms);
 
+    /// The same for a request that was prepared, for the same time.
+    Outcome execute(const Request& request, const PreparedMutation& prepared, std::int64_t now_ms);
+
+    /// Fetches the memory that executing the request will look at first.
+    void prefetch(const PreparedMutation& prepared) const noexcept { keys_.prefetch(prepared.key); }
+
     /// Applies an event of the log: what `execute` did when it accepted it. Series that a snapshot restored
-    /// skip what they hold already.
+    /// skip what they hold already. The idempotency record of the event is not made: it lies in storage.
     void apply(const Event& event);
 
     Lsn last_lsn() const noexcept { return last_lsn_; }
@@ -70,7 +121,23 @@ public:
         return checkpoints_.size() < checkpoints_max || checkpoints_.contains(source);
     }
 
+    const IngestStreams& streams() const noexcept { return streams_; }
+    const IdempotencyIndex& idempotency() const noexcept { return keys_; }
+
+    /// Puts back an idempotency record that lies in storage: in the order of their LSNs, before any request
+    /// that `needs_records` is executed.
+    void restore_record(const IdempotencyRecord& record);
+    /// Forgets records that are too old, and gives back the memory of `max` forgotten ones. False when
+    /// nothing is left to do.
+    bool sweep_records(std::size_t max, std::int64_t now_ms);
+
+    /// Series that dropping or replacing took out of the state since the last call: destroying a large one
+    /// takes time that nobody should wait for.
+    std::vector<std::unique_ptr<Series>> take_retired() { return std::exchange(retired_, {}); }
+    bool has_retired() const noexcept { return !retired_.empty(); }
+
     /// Puts back what a snapshot holds. Before any event is applied.
+    void restore_stream(StreamInfo info, std::unique_ptr<Series> staged);
     void restore_series(Series series);
     void restore_checkpoints(std::vector<reply::Checkpoint> checkpoints);
     void restore_last_lsn(Lsn lsn) noexcept { last_lsn_ = lsn; }
@@ -86,15 +153,27 @@ private:
         }
     };
 
-    Outcome execute_mutation(Mutation body, std::int64_t now_ms);
+    /// What a prepared mutation brings along; null for others.
+    using Prepared = const PreparedMutation*;
+
+    Outcome execute_mutation(const Mutation& body, std::int64_t now_ms);
+    Outcome execute_keyed(const KeyedMutation& keyed, const PreparedMutation& prepared, std::int64_t now_ms);
+    Outcome accept(const Mutation& body, std::int64_t now_ms, const KeyedMutation* keyed, Prepared prepared);
+    void retire(std::unique_ptr<Series> series);
     Series* find_mutable(std::string_view name) noexcept;
     /// The LSN that a reply must wait for which shows whether a series exists, or what it holds.
     Lsn wait_lsn(std::string_view series) const noexcept;
+    /// The same of all that a mutation concerns.
+    Lsn wait_lsn(const Mutation& body) const noexcept;
 
     std::uint64_t hash_seed_;
     EventSink& sink_;
     std::unordered_map<std::string, std::unique_ptr<Series>, Hash, std::equal_to<>> series_;
     std::map<std::string, reply::Checkpoint, std::less<>> checkpoints_;
+    IngestStreams streams_;
+    IdempotencyIndex keys_;
+    std::vector<std::unique_ptr<Series>> retired_;
+    Preparer preparer_;
     Lsn last_lsn_ = 0;
     Lsn catalog_lsn_ = 0;      // the last event that created or dropped a series
     Lsn checkpoints_lsn_ = 0;  // the last event that saved a checkpoint

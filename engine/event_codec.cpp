@@ -1,5 +1,6 @@
 #include "engine/event_codec.h"
 
+#include <cstring>
 #include <limits>
 #include <optional>
 #include <type_traits>
@@ -12,7 +13,8 @@
 namespace karma {
 namespace {
 
-constexpr std::uint32_t group_version = 1;
+// Version 1 had neither idempotency keys nor the kinds above 16; what it has is written the same way.
+constexpr std::uint32_t group_version = 2;
 
 /// The number that names the kind of an event in the log: never reused, never changed.
 enum class Kind : std::uint8_t {
@@ -32,6 +34,11 @@ enum class Kind : std::uint8_t {
     compact_series = 14,
     compact_all = 15,
     save_checkpoint = 16,
+    begin_stream = 17,
+    add_chunk = 18,
+    commit_stream = 19,
+    abort_stream = 20,
+    prune_records = 21,
 };
 
 /// What msgpack::packer writes to.
@@ -40,12 +47,20 @@ struct Appender {
     void write(const char* data, std::size_t size) { out.append(data, size); }
 };
 
-/// Writes the facts of one event: an array of its kind, the milliseconds since the group's first event, and
-/// what the kind needs. Series are numbers into the group's list, days are relative to the group's base day.
+/// Writes the facts of one event: an array of its kind, the milliseconds since the group's first event, what
+/// the kind needs, and the idempotency key where it has one. Series are numbers into the group's list, days
+/// are relative to the group's base day.
 class Encoder {
 public:
-    Encoder(std::string& out, std::int64_t delta_ms, Day base_day, std::uint32_t series)
-        : appender_{out}, packer_(appender_), delta_ms_(delta_ms), base_day_(base_day), series_(series) {}
+    Encoder(std::string& out, std::int64_t delta_ms, Day base_day, std::uint32_t series, bool has_key)
+        : appender_{out},
+          packer_(appender_),
+          delta_ms_(delta_ms),
+          base_day_(base_day),
+          series_(series),
+          has_key_(has_key) {}
+
+    void key(std::string_view key) { packer_.pack(key); }
 
     void operator()(const mutation::CreateSeries&) { begin(Kind::create_series, 1); }
     void operator()(const mutation::DropSeries&) { begin(Kind::drop_series, 1); }
@@ -100,10 +115,38 @@ public:
         packer_.pack(m.offset);
         packer_.pack(m.event_id);
     }
+    void operator()(const mutation::BeginStream& m) {
+        head(Kind::begin_stream, 3);
+        packer_.pack(m.stream_id);
+        packer_.pack(static_cast<std::uint8_t>(m.mode));
+        packer_.pack(m.granularity);
+    }
+    void operator()(const mutation::AddChunk& m) {
+        begin(Kind::add_chunk, 5);
+        packer_.pack(m.stream_id);
+        packer_.pack(m.chunk_seq);
+        packer_.pack_bin(static_cast<std::uint32_t>(m.fingerprint->bytes.size()));
+        packer_.pack_bin_body(reinterpret_cast<const char*>(m.fingerprint->bytes.data()),
+                              static_cast<std::uint32_t>(m.fingerprint->bytes.size()));
+        items(m.items);
+    }
+    void operator()(const mutation::CommitStream& m) {
+        head(Kind::commit_stream, 1);
+        packer_.pack(m.stream_id);
+    }
+    void operator()(const mutation::AbortStream& m) {
+        head(Kind::abort_stream, 1);
+        packer_.pack(m.stream_id);
+    }
+    void operator()(const mutation::PruneRecords& m) {
+        head(Kind::prune_records, 2);
+        packer_.pack(m.before_unix);
+        packer_.pack(m.limit);
+    }
 
 private:
     void head(Kind kind, std::uint32_t fields) {
-        packer_.pack_array(fields + 2);
+        packer_.pack_array(fields + 2 + (has_key_ ? 1 : 0));
         packer_.pack(static_cast<std::uint8_t>(kind));
         packer_.pack(delta_ms_);
     }
@@ -139,6 +182,7 @@ private:
     std::int64_t delta_ms_;
     Day base_day_;
     std::uint32_t series_;
+    bool has_key_;
 };
 
 [[noreturn]] void malformed(const std::string& what) { throw CorruptionError(what); }
@@ -199,6 +243,24 @@ public:
         return text();
     }
 
+    std::optional<std::uint64_t> optional_number() {
+        if (next_ != end_ && next_->type == msgpack::type::NIL) {
+            ++next_;
+            return std::nullopt;
+        }
+        return number();
+    }
+
+    Fingerprint fingerprint() {
+        Fingerprint fingerprint;
+        const msgpack::object& object = take();
+        if (object.type != msgpack::type::BIN || object.via.bin.size != fingerprint.bytes.size()) {
+            malformed("a fingerprint does not have 32 bytes");
+        }
+        std::memcpy(fingerprint.bytes.data(), object.via.bin.ptr, fingerprint.bytes.size());
+        return fingerprint;
+    }
+
     void done() const {
         if (next_ != end_) {
             malformed("too many fields");
@@ -219,17 +281,37 @@ public:
     /// The facts of an event, of which the kind and the time have been taken.
     Mutation body(Kind kind, Fields& fields) {
         using namespace mutation;
-        if (kind == Kind::compact_all) {
-            return CompactAll{};
+        switch (kind) {
+            case Kind::compact_all: return CompactAll{};
+            case Kind::save_checkpoint: {
+                SaveCheckpoint m;
+                m.source = fields.text();
+                m.offset = fields.optional_text();
+                m.event_id = fields.optional_text();
+                return m;
+            }
+            case Kind::begin_stream: {
+                BeginStream m;
+                m.stream_id = fields.text();
+                m.mode = ingest_mode(fields.number());
+                m.granularity = fields.optional_text();
+                return m;
+            }
+            case Kind::commit_stream: return CommitStream{fields.text()};
+            case Kind::abort_stream: return AbortStream{fields.text()};
+            case Kind::prune_records: {
+                PruneRecords m;
+                m.before_unix = fields.signed_number();
+                m.limit = fields.optional_number();
+                return m;
+            }
+            default: return body_of_series(kind, series_name(fields.number()), fields);
         }
-        if (kind == Kind::save_checkpoint) {
-            SaveCheckpoint m;
-            m.source = fields.text();
-            m.offset = fields.optional_text();
-            m.event_id = fields.optional_text();
-            return m;
-        }
-        const std::string_view series = series_name(fields.number());
+    }
+
+private:
+    Mutation body_of_series(Kind kind, std::string_view series, Fields& fields) {
+        using namespace mutation;
         switch (kind) {
             case Kind::create_series: return CreateSeries{series};
             case Kind::drop_series: return DropSeries{series};
@@ -251,11 +333,27 @@ public:
             }
             case Kind::delete_before: return DeleteBefore{series, day(fields)};
             case Kind::compact_series: return CompactSeries{series};
+            case Kind::add_chunk: {
+                AddChunk m;
+                m.series = series;
+                m.stream_id = fields.text();
+                m.chunk_seq = fields.number();
+                fingerprint_ = fields.fingerprint();
+                m.fingerprint = &fingerprint_;
+                m.items = items(fields);
+                return m;
+            }
             default: malformed("unknown kind of event " + std::to_string(static_cast<unsigned>(kind)));
         }
     }
 
-private:
+    static IngestMode ingest_mode(std::uint64_t number) {
+        if (number > static_cast<std::uint64_t>(IngestMode::replace_series)) {
+            malformed("unknown mode of ingest " + std::to_string(number));
+        }
+        return static_cast<IngestMode>(number);
+    }
+
     std::string_view series_name(std::uint64_t number) const {
         if (number >= names_.size()) {
             malformed("series number " + std::to_string(number) + " is not in the group's list");
@@ -311,6 +409,7 @@ private:
     Day base_day_;
     std::vector<mutation::Item> items_;
     std::vector<std::uint64_t> keys_;
+    Fingerprint fingerprint_;
 };
 
 /// Strings and binaries stay where they are instead of being copied.
@@ -331,9 +430,9 @@ std::string_view checked_payload(std::string_view value) {
     const msgpack::object_handle handle = unpack_all(value);
     Fields envelope(handle.get());
     const std::uint64_t version = envelope.number();
-    if (version != group_version) {
+    if (version == 0 || version > group_version) {
         malformed("written in version " + std::to_string(version) +
-                  " of the format, this program reads version " + std::to_string(group_version));
+                  " of the format, this program reads versions up to " + std::to_string(group_version));
     }
     const std::uint64_t expected = envelope.number();
     const msgpack::object& payload = envelope.take();
@@ -366,11 +465,12 @@ void read_payload(std::string_view payload, EventGroupInfo& info,
     Fields events(head.take());
     head.done();
     info.count = static_cast<std::uint32_t>(events.left());
-    for (Event event{info.first_lsn, 0, {}}; events.left() != 0; ++event.lsn) {
+    for (Event event{info.first_lsn, 0, {}, {}}; events.left() != 0; ++event.lsn) {
         Fields fields(events.take());
         const std::uint64_t kind = fields.number();
         event.time_ms = base_time_ms + fields.signed_number();
         event.body = decoder.body(kind <= 0xFF ? static_cast<Kind>(kind) : Kind{}, fields);
+        event.idempotency_key = fields.left() == 0 ? std::string_view() : fields.text();
         fields.done();
         visit(event);
     }
@@ -417,7 +517,12 @@ void EventGroupBuilder::add(const Event& event) {
     }
     const std::string_view series = series_of(event.body);
     const std::uint32_t number = series.empty() ? 0 : series_number(series);
-    std::visit(Encoder(events_, event.time_ms - base_time_ms_, base_day_, number), event.body);
+    const bool has_key = !event.idempotency_key.empty();
+    Encoder encoder(events_, event.time_ms - base_time_ms_, base_day_, number, has_key);
+    std::visit(encoder, event.body);
+    if (has_key) {
+        encoder.key(event.idempotency_key);
+    }
     ++count_;
 }
 

@@ -8,6 +8,14 @@
 
 namespace karma {
 
+/// Whether a request can be executed only when all idempotency records are known.
+inline bool needs_records(const Request& request) noexcept {
+    if (const auto* const mutation = std::get_if<Mutation>(&request)) {
+        return std::holds_alternative<mutation::PruneRecords>(*mutation);
+    }
+    return std::holds_alternative<KeyedMutation>(request);
+}
+
 /// What a server needs of a database. Thread-safe.
 class Executor {
 public:
@@ -26,6 +34,10 @@ public:
     /// returns, and returns true when durable_lsn has risen.
     virtual bool commit() { return false; }
 
+    /// False while the records of idempotency keys are still being read after the start. Until then a request
+    /// that `needs_records` must not be executed; those who wait are told like those who wait for an LSN.
+    virtual bool has_records() const noexcept { return true; }
+
     /// What the server counts into. Outlives the server.
     virtual Stats& stats() noexcept = 0;
 
@@ -39,8 +51,9 @@ public:
     /// mutation is refused with `internal_error`.
     virtual bool has_failed() const noexcept = 0;
 
-    /// `listener` is called from the log's thread each time that durable_lsn or has_failed changed; it must
-    /// be quick. Returns a number for `remove_listener`, after which it is not called any more.
+    /// `listener` is called, from another thread, each time that durable_lsn, has_failed or has_records has
+    /// changed; it must be quick. Returns a number for `remove_listener`, after which it is not called any
+    /// more.
     virtual int add_durable_listener(std::function<void()> listener) = 0;
     virtual void remove_durable_listener(int number) = 0;
 };

@@ -7,6 +7,22 @@
 #include <variant>
 
 #include "engine/day.h"
+#include "engine/fingerprint.h"
+
+namespace karma {
+
+/// What the chunks of an ingest stream do to their series. The numbers are part of formats: never changed.
+enum class IngestMode : std::uint8_t {
+    add = 0,
+    set = 1,
+    replace_series = 2,  // they make a series of their own, which takes the other's place at the commit
+};
+
+/// The mode as it is written on the wire.
+std::string_view ingest_mode_name(IngestMode mode) noexcept;
+std::optional<IngestMode> ingest_mode_from_name(std::string_view name) noexcept;
+
+}  // namespace karma
 
 /// Changes of state. The same types serve as commands (what a client asks for) and as the facts of events
 /// (what happened): a command whose day is `today` gets its day when it is executed, an event always has its
@@ -116,6 +132,38 @@ struct SaveCheckpoint {
     std::optional<std::string_view> event_id;
 };
 
+/// Opens an ingest stream: chunks of items, each applied once however often it is sent.
+struct BeginStream {
+    std::string_view stream_id;
+    IngestMode mode = IngestMode::add;
+    std::optional<std::string_view> granularity;
+};
+
+/// The next chunk of a stream; the first one binds the stream to its series. In mode `add` the values are 1
+/// or more, in the others 0 removes a bucket and the last of equal ones wins.
+struct AddChunk {
+    std::string_view stream_id;
+    std::string_view series;
+    std::uint64_t chunk_seq = 0;  // from 1
+    std::span<const Item> items;
+    const Fingerprint* fingerprint = nullptr;  // of this chunk; null in a command until it is prepared
+};
+
+struct CommitStream {
+    std::string_view stream_id;
+};
+
+/// Forgets a stream. What add and set have applied stays.
+struct AbortStream {
+    std::string_view stream_id;
+};
+
+/// Removes idempotency records, the oldest first: those created before an instant, `limit` of them at most.
+struct PruneRecords {
+    std::int64_t before_unix = 0;
+    std::optional<std::uint64_t> limit;
+};
+
 }  // namespace karma::mutation
 
 namespace karma {
@@ -126,9 +174,13 @@ using Mutation =
                  mutation::BatchAdd, mutation::BatchSet, mutation::ResetCounter, mutation::ResetSeries,
                  mutation::BatchReset, mutation::DeleteCounterRange, mutation::DeleteSeriesRange,
                  mutation::BatchDeleteRange, mutation::DeleteBefore, mutation::CompactSeries,
-                 mutation::CompactAll, mutation::SaveCheckpoint>;
+                 mutation::CompactAll, mutation::SaveCheckpoint, mutation::BeginStream, mutation::AddChunk,
+                 mutation::CommitStream, mutation::AbortStream, mutation::PruneRecords>;
 
 /// The series that a mutation concerns; empty where it concerns none or all.
 std::string_view series_of(const Mutation& body) noexcept;
+
+/// The ingest stream that a mutation concerns; empty where it concerns none.
+std::string_view stream_of(const Mutation& body) noexcept;
 
 }  // namespace karma

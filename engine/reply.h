@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/error.h"
+#include "engine/mutation.h"
 #include "engine/scan.h"
 #include "engine/stats.h"
 
@@ -30,6 +31,40 @@ struct Added {
 
 struct WasSet {
     std::uint64_t applied = 0;
+};
+
+/// An ingest stream that was begun, now or before, or was committed before.
+struct StreamBegun {
+    std::string stream_id;
+    IngestMode mode = IngestMode::add;
+    std::optional<std::string> series;
+    std::optional<std::string> granularity;
+    bool already_committed = false;
+    std::uint64_t last_chunk_seq = 0;
+};
+
+struct ChunkApplied {
+    std::string stream_id;
+    std::uint64_t chunk_seq = 0;
+    std::uint64_t applied = 0;
+    Uint128 total = 0;
+};
+
+/// A repeat.
+struct ChunkSkipped {
+    std::string stream_id;
+    std::uint64_t chunk_seq = 0;
+    bool committed = false;
+};
+
+struct StreamEnded {
+    std::string stream_id;
+    bool committed = false;  // or aborted
+    std::uint64_t last_chunk_seq = 0;
+};
+
+struct Pruned {
+    std::uint64_t deleted = 0;
 };
 
 struct BatchResetDone {
@@ -117,9 +152,17 @@ struct Health {
 struct SnapshotOf {
     std::string series;
     std::string file;
-    std::int64_t timestamp = 0;
+    std::int64_t timestamp = 0;  // Unix seconds, those in the file's name
     std::uint64_t bytes = 0;
     Lsn last_lsn = 0;
+};
+
+/// The idempotency records and committed streams that a snapshot of everything goes with.
+struct IdempotencySnapshot {
+    std::int64_t timestamp = 0;
+    Lsn last_lsn = 0;
+    std::uint64_t records = 0;
+    std::uint64_t committed_streams = 0;
 };
 
 struct ReplicationStatus {
@@ -127,8 +170,45 @@ struct ReplicationStatus {
     bool wal_enabled = true;
     Lsn wal_current_lsn = 0;
     std::uint64_t wal_bytes = 0;
+    std::vector<Metric> replication;  // by their names in system.stats
     Lsn last_snapshot_lsn = 0;
+    std::vector<SnapshotOf> latest_snapshots;  // of each series, the newest first
     Checkpoints recovery;
+};
+
+/// Events of the log, as the groups that hold them.
+struct LogEntries {
+    Lsn after_lsn = 0;
+    std::size_t limit = 0;
+    Lsn source_lsn = 0;               // the last event when it was asked
+    std::vector<std::string> groups;  // see read_event_group; they reach to source_lsn or past the limit
+    bool truncated = false;           // unless they were too many bytes
+};
+
+struct SnapshotNames {
+    std::vector<std::string> files;  // newest first
+};
+
+struct SnapshotInfo {
+    std::uint64_t count = 0;
+    std::vector<SnapshotOf> latest;  // of each series, the newest first
+    std::optional<IdempotencySnapshot> idempotency;
+    Lsn last_snapshot_lsn = 0;
+    bool wal_enabled = true;
+    std::uint64_t wal_bytes = 0;
+    Lsn wal_current_lsn = 0;
+    unsigned retained = 0;
+};
+
+/// The state was rebuilt from storage and is the live one.
+struct Verified {
+    std::uint64_t snapshots = 0;  // of single series, read back
+    std::uint64_t series = 0;
+    std::uint64_t keys = 0;
+    Lsn snapshot_lsn = 0;      // from which the log was applied
+    std::uint64_t events = 0;  // of the log, applied
+    Lsn last_lsn = 0;
+    std::string digest;
 };
 
 struct SnapshotSaved {
@@ -153,8 +233,10 @@ using Reply =
     std::variant<Error, reply::Ok, reply::Pong, reply::Deleted, reply::Number, reply::Added, reply::WasSet,
                  reply::BatchResetDone, reply::BatchDeleted, reply::SeriesNames, reply::Info, reply::Keys,
                  reply::Top, reply::SummaryOf, reply::AllPoints, reply::PointList, reply::Sums,
-                 reply::NamedSums, reply::Checkpoint, reply::Checkpoints, reply::Health,
-                 reply::ReplicationStatus, reply::SnapshotSaved, reply::StatsList, reply::MetricsText>;
+                 reply::NamedSums, reply::StreamBegun, reply::ChunkApplied, reply::ChunkSkipped,
+                 reply::StreamEnded, reply::Pruned, reply::Checkpoint, reply::Checkpoints, reply::Health,
+                 reply::ReplicationStatus, reply::LogEntries, reply::SnapshotNames, reply::SnapshotInfo,
+                 reply::Verified, reply::SnapshotSaved, reply::StatsList, reply::MetricsText>;
 
 /// The rest of a request that takes long: it runs without any lock, on any thread, once.
 class Task {
@@ -171,11 +253,15 @@ public:
     virtual Reply run(const Deadline& deadline) = 0;
 };
 
+/// Whether a request had an idempotency key, and was the first one with it.
+enum class Repetition : std::uint8_t { no_key, first, repeat };
+
 /// The answer to a request, or the task that finds it. It may leave when everything up to `wait_lsn` is
 /// durable: before that it would show what a crash can take back.
 struct Outcome {
     std::variant<Reply, std::unique_ptr<Task>> result;
     Lsn wait_lsn = 0;
+    Repetition repetition = Repetition::no_key;
 };
 
 }  // namespace karma

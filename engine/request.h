@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "engine/mutation.h"
+#include "engine/number.h"
 
 /// Questions: nothing changes. Texts and spans are borrowed from whoever made the request.
 namespace karma::query {
@@ -77,6 +78,20 @@ struct Checkpoints {
 };
 
 struct ReplicationStatus {};
+
+/// Events of the log above an LSN.
+struct LogEntries {
+    Lsn after_lsn = 0;
+    std::size_t limit = 1'000;
+};
+
+/// The names of the snapshots that are kept.
+struct Snapshots {};
+struct SnapshotInfo {};
+
+/// Whether what is stored gives the live state.
+struct VerifySnapshots {};
+
 struct Stats {};
 struct Metrics {};
 
@@ -103,10 +118,19 @@ struct ReportReconciliation {
 
 namespace karma {
 
-using Request = std::variant<Mutation, query::Ping, query::Health, query::ListSeries, query::SeriesInfo,
-                             query::SeriesKeys, query::SeriesTop, query::SeriesSummary, query::SeriesPoints,
-                             query::Sum, query::Points, query::BatchSum, query::MultiSum, query::Checkpoints,
-                             query::ReplicationStatus, query::Stats, query::Metrics, control::SaveSnapshot,
-                             control::SaveAllSnapshots, control::ReportReconciliation>;
+/// A mutation that may be sent again and is executed once: a repeat gets the first one's response. On the
+/// ten mutations that have an `Operation` and are no part of an ingest stream.
+struct KeyedMutation {
+    const Mutation* body = nullptr;  // borrowed
+    std::string_view key;            // 1 to 256 bytes
+    std::string_view fingerprint;    // what the client says that the request's is; empty: nothing
+};
+
+using Request = std::variant<Mutation, KeyedMutation, query::Ping, query::Health, query::ListSeries,
+                             query::SeriesInfo, query::SeriesKeys, query::SeriesTop, query::SeriesSummary,
+                             query::SeriesPoints, query::Sum, query::Points, query::BatchSum, query::MultiSum,
+                             query::Checkpoints, query::ReplicationStatus, query::LogEntries, query::Stats,
+                             query::Metrics, query::Snapshots, query::SnapshotInfo, query::VerifySnapshots,
+                             control::SaveSnapshot, control::SaveAllSnapshots, control::ReportReconciliation>;
 
 }  // namespace karma

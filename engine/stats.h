@@ -35,6 +35,19 @@ struct Stats {
     Count reconciliation_last_absolute_drift{0};
     Count reconciliation_last_max_abs_delta{0};
 
+    Count ingest_chunks_applied{0};
+    Count ingest_chunks_skipped{0};
+    Count ingest_chunks_rejected{0};
+    Count ingest_items_applied{0};
+    Count ingest_ns{0};  // spent on the chunks applied
+    Count ingest_last_chunk_ns{0};
+
+    Count idempotency_hits{0};
+    Count idempotency_conflicts{0};
+    Count idempotency_writes{0};
+    Count idempotency_write_ns{0};  // until they were committed, in all
+    Count idempotency_last_write_ns{0};
+
     static void add(Count& count, std::uint64_t amount) noexcept {
         count.fetch_add(amount, std::memory_order_relaxed);
     }

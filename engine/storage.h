@@ -78,6 +78,9 @@ public:
 
     /// Removes the records whose key begins with `prefix`.
     virtual void erase_prefix(Table table, std::string_view prefix) = 0;
+
+    /// Removes the records with a key below `end`.
+    virtual void erase_below(Table table, std::string_view end) = 0;
 };
 
 }  // namespace karma

@@ -205,8 +205,30 @@ bool Connection::decode_lines() {
             break;
         }
         decoded.push_back(thread_.decoder().decode(line, accepts_writes));
+        const auto* const request = std::get_if<Request>(&decoded.back());
+        if (request != nullptr && needs_records(*request) && !thread_.server().executor.has_records()) {
+            decoded.pop_back();
+            await_records(line);
+            break;
+        }
     }
     return !decoded.empty();
+}
+
+/// Puts a line back, which can be executed only when the idempotency records are known.
+void Connection::await_records(const std::string_view& line) {
+    batch_request_bytes_ -= line.size();
+    in_begin_ = static_cast<std::size_t>(line.data() - in_.data());
+    scanned_ = in_begin_;
+    awaits_records_ = true;
+    thread_.wait_records(shared_from_this());
+}
+
+void Connection::on_records() {
+    awaits_records_ = false;
+    if (!closed_) {
+        process();
+    }
 }
 
 void Connection::refuse_oversized() {
@@ -222,7 +244,7 @@ bool Connection::has_room() const noexcept {
 }
 
 void Connection::process() {
-    const auto can_go_on = [this] { return !closed_ && !task_running_ && has_room(); };
+    const auto can_go_on = [this] { return !closed_ && !task_running_ && !awaits_records_ && has_room(); };
     do {
         while (can_go_on() && decode_lines()) {
             execute();
@@ -274,8 +296,9 @@ void Connection::answer() {
             }
             outcome.result = run(**task, deadline);
         }
-        count_reply(thread_.writer().write(std::get<Reply>(outcome.result), deadline, out_),
-                    thread_.server().executor.stats());
+        count_reply(
+            thread_.writer().write(std::get<Reply>(outcome.result), outcome.repetition, deadline, out_),
+            thread_.server().executor.stats());
         wait_lsn = std::max(wait_lsn, outcome.wait_lsn);
         ++replies;
     }
@@ -288,18 +311,18 @@ void Connection::answer() {
 
 void Connection::run_task(std::unique_ptr<Task> task, Lsn wait_lsn) {
     task_running_ = true;
-    boost::asio::post(
-        thread_.server().workers, [self = shared_from_this(), task = std::move(task), wait_lsn] {
-            const TimeLimit deadline(self->options_.query_timeout);
-            const Clock::time_point begin = Clock::now();
-            Stats& stats = self->thread_.server().executor.stats();
-            std::string line;
-            count_reply(self->thread_.writer().write(run(*task, deadline), deadline, line), stats);
-            count_commands(1, Clock::now() - begin, stats);
-            boost::asio::post(self->socket_.get_executor(), [self, line = std::move(line), wait_lsn] {
-                self->on_task_done(line, wait_lsn);
-            });
-        });
+    boost::asio::post(thread_.server().workers, [self = shared_from_this(), task = std::move(task),
+                                                 wait_lsn] {
+        const TimeLimit deadline(self->options_.query_timeout);
+        const Clock::time_point begin = Clock::now();
+        Stats& stats = self->thread_.server().executor.stats();
+        std::string line;
+        count_reply(self->thread_.writer().write(run(*task, deadline), Repetition::no_key, deadline, line),
+                    stats);
+        count_commands(1, Clock::now() - begin, stats);
+        boost::asio::post(self->socket_.get_executor(),
+                          [self, line = std::move(line), wait_lsn] { self->on_task_done(line, wait_lsn); });
+    });
 }
 
 void Connection::on_task_done(const std::string& line, Lsn wait_lsn) {
@@ -440,7 +463,7 @@ void Connection::go_on() {
         }
         return;
     }
-    if (input_ended_ || task_running_ || !has_room()) {
+    if (input_ended_ || task_running_ || awaits_records_ || !has_room()) {
         return;
     }
     if (in_begin_ != in_end_) {
@@ -454,7 +477,7 @@ void Connection::go_on() {
 bool Connection::is_idle() const noexcept { return owes_nothing() && in_begin_ == in_end_; }
 
 bool Connection::owes_nothing() const noexcept {
-    return !task_running_ && rest_.empty() && marks_.empty() && sent_ == produced_;
+    return !task_running_ && !awaits_records_ && rest_.empty() && marks_.empty() && sent_ == produced_;
 }
 
 // ---- ends

@@ -24,6 +24,8 @@ public:
     void start();
     /// What was waited for is durable, or will never be.
     void on_durable();
+    /// The idempotency records are known: what waited for them goes on.
+    void on_records();
     /// Answers what was received, then closes.
     void finish();
     void close();
@@ -48,6 +50,7 @@ private:
     bool decode_lines();
     bool take_line(std::string_view& line);
     void refuse_oversized();
+    void await_records(const std::string_view& line);
     void execute();
     /// Writes the replies of `rest_` until it is empty or a task has to be waited for.
     void answer();
@@ -55,7 +58,6 @@ private:
     void on_task_done(const std::string& line, Lsn wait_lsn);
     /// Closes the stretch of replies written since the last mark.
     void mark(Lsn lsn, std::uint32_t replies);
-    void write_reply(const Reply& reply, const Deadline& deadline);
     void fail_waiting();
     void send();
     void wait_writable();
@@ -80,6 +82,8 @@ private:
     bool discarding_ = false;    // an oversized request was answered: what follows is read and forgotten
     bool finishing_ = false;
     bool closed_ = false;
+
+    bool awaits_records_ = false;  // the next request needs them
 
     std::deque<Outcome> rest_;  // replies not written yet, behind a task that runs
     bool task_running_ = false;

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <new>
 #include <span>
+#include <type_traits>
 
 namespace karma::net {
 namespace {
@@ -22,13 +24,15 @@ struct CommonFields {
         day_range = 64,
         key_list = 128,
         item_list = 256,
-        token_text = 512
+        token_text = 512,
+        key_text = 1024
     };
 
     unsigned present = 0;
     std::string_view op;
     std::string_view series;
     std::string_view token;
+    std::string_view idempotency_key;
     std::uint64_t key = 0;
     Day bucket = today;
     std::uint64_t value = 1;
@@ -257,6 +261,11 @@ private:
         if (name == "items") {
             return first_time(F::item_list) && items(fields);
         }
+        if (name == "idempotency_key") {
+            constexpr std::size_t bytes_max = 256;
+            return first_time(F::key_text) && text(fields.idempotency_key) &&
+                   !fields.idempotency_key.empty() && fields.idempotency_key.size() <= bytes_max;
+        }
         return name == "token" && first_time(F::token_text) && text(fields.token);
     }
 
@@ -330,9 +339,19 @@ std::optional<Request> decode_fast(std::string_view line, const Access& access, 
         if ((fields.present & required) != required || !allowed || (op.writes && !accepts_writes)) {
             return std::nullopt;
         }
-        return op.make(fields);
+        std::optional<Request> request = op.make(fields);
+        if (request && op.writes && fields.has(F::key_text)) {
+            return make_keyed(std::get<Mutation>(*request), fields.idempotency_key, {}, arena);
+        }
+        return request;
     }
     return std::nullopt;
+}
+
+KeyedMutation make_keyed(const Mutation& body, std::string_view key, std::string_view fingerprint,
+                         boost::json::memory_resource& arena) {
+    static_assert(std::is_trivially_destructible_v<Mutation>);
+    return {new (arena.allocate(sizeof(Mutation), alignof(Mutation))) Mutation(body), key, fingerprint};
 }
 
 }  // namespace karma::net

@@ -19,4 +19,8 @@ namespace karma::net {
 std::optional<Request> decode_fast(std::string_view line, const Access& access, bool accepts_writes,
                                    boost::json::memory_resource& arena);
 
+/// A mutation with its key; a copy of the mutation is made in the arena.
+KeyedMutation make_keyed(const Mutation& body, std::string_view key, std::string_view fingerprint,
+                         boost::json::memory_resource& arena);
+
 }  // namespace karma::net

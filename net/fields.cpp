@@ -1,13 +1,16 @@
 #include "net/fields.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <limits>
 #include <string>
 
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>
 
 #include "engine/error.h"
+#include "engine/timestamp.h"
 
 namespace karma::net {
 namespace {
@@ -167,6 +170,53 @@ std::optional<std::uint64_t> Fields::optional_number(std::string_view name) cons
 std::optional<std::uint64_t> Fields::nullable_number(std::string_view name) const {
     const boost::json::value* const value = object_.if_contains(name);
     return value == nullptr || value->is_null() ? std::nullopt : std::optional(to_number(*value, name));
+}
+
+std::optional<std::string_view> Fields::idempotency_key() const {
+    constexpr std::size_t bytes_max = 256;
+    const std::optional<std::string_view> key = text_or_number("idempotency_key");
+    if (key && key->size() > bytes_max) {
+        refuse("idempotency_key", "must not be longer than " + std::to_string(bytes_max) + " bytes");
+    }
+    return key;
+}
+
+std::string_view Fields::fingerprint() const {
+    constexpr std::size_t bytes_max = 512;
+    if (const boost::json::value* const value = object_.if_contains("fingerprint");
+        value == nullptr || value->is_null()) {
+        return {};
+    }
+    const std::string_view fingerprint = text("fingerprint");
+    if (fingerprint.size() > bytes_max) {
+        refuse("fingerprint", "must not be longer than " + std::to_string(bytes_max) + " bytes");
+    }
+    return fingerprint;
+}
+
+std::optional<std::string_view> Fields::granularity() const {
+    if (const boost::json::value* const value = object_.if_contains("granularity");
+        value == nullptr || value->is_null()) {
+        return std::nullopt;
+    }
+    const std::string_view granularity = text("granularity");
+    if (granularity != "day") {
+        refuse("granularity", "must be \"day\": Karma counts by UTC days");
+    }
+    return granularity;
+}
+
+std::int64_t Fields::instant(std::string_view name) const {
+    const boost::json::value& value = required(name);
+    if (!value.is_string()) {
+        constexpr auto max = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+        return static_cast<std::int64_t>(std::min(to_number(value, name), max));
+    }
+    const std::optional<std::int64_t> instant = unix_from_rfc3339(value.get_string());
+    if (!instant) {
+        refuse(name, "must be Unix seconds or an RFC 3339 time such as \"2026-05-05T00:00:00Z\"");
+    }
+    return *instant;
 }
 
 std::size_t Fields::limit(std::size_t otherwise, std::size_t max) const {

@@ -37,6 +37,19 @@ public:
     /// Nothing where the field is missing or null.
     std::optional<std::uint64_t> nullable_number(std::string_view name) const;
 
+    /// The field `idempotency_key`: a string or an integer, 1 to 256 bytes; nothing where it is missing or
+    /// null.
+    std::optional<std::string_view> idempotency_key() const;
+
+    /// The field `fingerprint`, 1 to 512 bytes; empty where it is missing or null.
+    std::string_view fingerprint() const;
+
+    /// The field `granularity`; nothing where it is missing or null.
+    std::optional<std::string_view> granularity() const;
+
+    /// Unix seconds: a number, or an RFC 3339 text.
+    std::int64_t instant(std::string_view name) const;
+
     /// 1 to `max`, or `otherwise` where the field is missing.
     std::size_t limit(std::size_t otherwise, std::size_t max) const;
 
@@ -60,6 +73,9 @@ public:
 
     /// Base name of a `.tree` file.
     std::string_view snapshot_file() const;
+
+    /// Memory that lives as long as what is returned.
+    boost::json::memory_resource& arena() const noexcept { return arena_; }
 
 private:
     const boost::json::value& required(std::string_view name) const;

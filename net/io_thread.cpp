@@ -1,6 +1,7 @@
 #include "net/io_thread.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <boost/asio/post.hpp>
 
@@ -83,7 +84,24 @@ void IoThread::wake() {
 
 void IoThread::on_wake() {
     wake_posted_.store(false, std::memory_order_release);
+    release_records();
     release_durable();
+}
+
+void IoThread::release_records() {
+    if (!awaiting_records_.empty() && server_.executor.has_records()) {
+        for (const std::shared_ptr<Connection>& connection : std::exchange(awaiting_records_, {})) {
+            connection->on_records();
+        }
+    }
+}
+
+void IoThread::wait_records(std::shared_ptr<Connection> connection) {
+    awaiting_records_.push_back(std::move(connection));
+    // Those that came before this line were not told.
+    if (server_.executor.has_records()) {
+        wake();
+    }
 }
 
 void IoThread::release_durable() {

@@ -65,6 +65,8 @@ public:
     void remove(const std::shared_ptr<Connection>& connection);
     /// Calls `connection->on_durable` once this LSN is durable or the log has failed.
     void wait_durable(Lsn lsn, std::shared_ptr<Connection> connection);
+    /// Calls `connection->on_records` once the executor has the idempotency records.
+    void wait_records(std::shared_ptr<Connection> connection);
     /// Something was executed in this turn.
     void note_executed() noexcept { executed_ = true; }
 
@@ -78,6 +80,7 @@ private:
     void tick();
     void on_wake();
     void release_durable();
+    void release_records();
     /// One turn after the other: all that is ready, then one commit for all of it.
     void run();
     void end_turn();
@@ -96,6 +99,7 @@ private:
     std::vector<Outcome> outcomes_;
     std::unordered_set<std::shared_ptr<Connection>> connections_;
     std::deque<Waiting> waiting_;
+    std::vector<std::shared_ptr<Connection>> awaiting_records_;
     std::atomic<bool> wake_posted_{false};
     bool executed_ = false;
     std::size_t waiting_before_ = 0;  // clients that waited at the end of the turns before, about

@@ -12,11 +12,6 @@ using F = const Fields&;
     throw RequestError(ErrorCode::validation_error, message);
 }
 
-/// The op is part of the protocol and its fields are right, but this version cannot execute it.
-Decoded unavailable(std::string_view op) {
-    return Error{ErrorCode::unknown_command, "Op " + std::string(op) + " is not available in this version"};
-}
-
 Decoded increment(F f) {
     return Mutation(mutation::Increment{f.series(), f.number("key"), f.bucket(), f.value()});
 }
@@ -86,57 +81,64 @@ Decoded reconciliation_report(F f) {
     return report;
 }
 
-// The rest of the protocol: fields are checked as they will be, execution is still to come.
-
 Decoded ingest_begin(F f) {
-    static_cast<void>(f.text("stream_id"));
+    const std::string_view stream_id = f.text("stream_id");
     const std::string_view mode = f.text("mode");
-    if (mode != "add" && mode != "set" && mode != "replace_series") {
+    const std::optional<IngestMode> known = ingest_mode_from_name(mode);
+    if (!known) {
         refuse("Field mode must be add, set or replace_series");
     }
-    return unavailable("ingest.begin");
+    return Mutation(mutation::BeginStream{stream_id, *known, f.granularity()});
 }
 
 Decoded ingest_chunk(F f) {
-    static_cast<void>(f.series());
-    static_cast<void>(f.text("stream_id"));
-    if (f.number("chunk_seq") == 0) {
+    mutation::AddChunk chunk;
+    chunk.series = f.series();
+    chunk.stream_id = f.text("stream_id");
+    chunk.chunk_seq = f.number("chunk_seq");
+    if (chunk.chunk_seq == 0) {
         refuse("Field chunk_seq must be greater than 0");
     }
-    static_cast<void>(f.items(0));
-    return unavailable("ingest.chunk");
+    chunk.items = f.items(0);
+    return Mutation(chunk);
 }
 
-Decoded ingest_commit(F f) {
-    static_cast<void>(f.text("stream_id"));
-    return unavailable("ingest.commit");
+Decoded ingest_commit(F f) { return Mutation(mutation::CommitStream{f.text("stream_id")}); }
+Decoded ingest_abort(F f) { return Mutation(mutation::AbortStream{f.text("stream_id")}); }
+
+Decoded idempotency_prune(F f) {
+    const mutation::PruneRecords prune{f.instant("before"), f.optional_number("limit")};
+    if (prune.limit && *prune.limit == 0) {
+        refuse("Field limit must be greater than 0");
+    }
+    return Mutation(prune);
 }
 
-Decoded ingest_abort(F f) {
-    static_cast<void>(f.text("stream_id"));
-    return unavailable("ingest.abort");
-}
+Decoded replication_entries(F f) { return query::LogEntries{f.number("after_lsn"), f.limit(1'000, 10'000)}; }
 
-Decoded snapshot_list(F /*f*/) { return unavailable("snapshot.list"); }
-Decoded snapshot_info(F /*f*/) { return unavailable("snapshot.info"); }
-Decoded snapshot_verify(F /*f*/) { return unavailable("snapshot.verify"); }
+Decoded snapshot_list(F /*f*/) { return query::Snapshots{}; }
+Decoded snapshot_info(F /*f*/) { return query::SnapshotInfo{}; }
+Decoded snapshot_verify(F /*f*/) { return query::VerifySnapshots{}; }
+
+// The rest of the protocol: fields are checked as they will be, execution is still to come.
+
+/// The op is part of the protocol and its fields are right, but this version cannot execute it.
+Decoded unavailable(std::string_view op) {
+    return Error{ErrorCode::unknown_command, "Op " + std::string(op) + " is not available in this version"};
+}
 
 /// Snapshots are not given out as files yet, so there is none of any name.
 Decoded snapshot_file(F f) {
     return Error{ErrorCode::not_found, "Snapshot \"" + std::string(f.snapshot_file()) + "\" not found"};
 }
 
-Decoded replication_entries(F f) {
-    static_cast<void>(f.number("after_lsn"));
-    static_cast<void>(f.limit(1'000, 10'000));
-    return unavailable("replication.entries");
-}
-
-Decoded idempotency_prune(F f) {
-    if (!f.has("before")) {
-        refuse("Field before is required");
-    }
-    return unavailable("idempotency.prune");
+Decoded snapshot_chunk(F f) {
+    const std::string_view file = f.snapshot_file();
+    static_cast<void>(f.optional_number("offset"));
+    constexpr std::size_t limit_default = 262'144;
+    constexpr std::size_t limit_max = 1'048'576;
+    static_cast<void>(f.limit(limit_default, limit_max));
+    return Error{ErrorCode::not_found, "Snapshot \"" + std::string(file) + "\" not found"};
 }
 
 Decoded idempotency_fetch(F /*f*/) { return unavailable("idempotency.snapshot_fetch_chunk"); }
@@ -201,7 +203,7 @@ constexpr OpName ops[] = {
     op("snapshot.info", reads, false, snapshot_info),
     op("snapshot.load", writes, false, snapshot_file),
     op("snapshot.fetch", reads, false, snapshot_file),
-    op("snapshot.fetch_chunk", reads, false, snapshot_file),
+    op("snapshot.fetch_chunk", reads, false, snapshot_chunk),
     op("snapshot.verify", reads, false, snapshot_verify),
     op("recovery.checkpoint", writes, false, recovery_checkpoint),
     op("recovery.status", reads, false, recovery_status),

@@ -1,12 +1,9 @@
 #include "net/reply_writer.h"
 
-#include <charconv>
 #include <string_view>
 
-#include <boost/json/serialize.hpp>
-#include <boost/json/string.hpp>
-
-#include "engine/hash.h"
+#include "net/entry_writer.h"
+#include "net/json_appender.h"
 #include "net/prometheus.h"
 
 namespace karma::net {
@@ -14,65 +11,27 @@ namespace {
 
 constexpr std::string_view success_begin = R"({"protocol_version":2,"success":true,"response":)";
 constexpr std::string_view success_end = ",\"error_code\":null}\r\n";
+constexpr std::string_view first_end = ",\"idempotent\":false,\"error_code\":null}\r\n";
+constexpr std::string_view repeat_end = ",\"idempotent\":true,\"error_code\":null}\r\n";
+
+std::string_view end_of(Repetition repetition) noexcept {
+    switch (repetition) {
+        case Repetition::no_key: return success_end;
+        case Repetition::first: return first_end;
+        case Repetition::repeat: return repeat_end;
+    }
+    return success_end;
+}
 
 /// Thrown when a reply has grown past its limit, so that no more of it is made.
 struct TooLarge {};
 
-/// Appends JSON to a string.
-class Json {
-public:
-    explicit Json(std::string& out) : out_(out) {}
-
-    Json& raw(std::string_view text) {
-        out_.append(text);
-        return *this;
-    }
-
-    Json& number(std::uint64_t number) {
-        char digits[20];
-        const auto written = std::to_chars(digits, digits + sizeof digits, number);
-        out_.append(digits, static_cast<std::size_t>(written.ptr - digits));
-        return *this;
-    }
-
-    Json& number(Uint128 number) {
-        return number >> 64U == 0 ? this->number(static_cast<std::uint64_t>(number))
-                                  : raw(to_decimal(number));
-    }
-
-    Json& number(std::int64_t number) { return raw(std::to_string(number)); }
-
-    Json& day(Day day) { return number(std::uint64_t{day_to_yyyymmdd(day)}); }
-
-    Json& text(std::string_view text) { return raw(boost::json::serialize(boost::json::string_view(text))); }
-
-    template <typename Text>
-    Json& text_or_null(const std::optional<Text>& value) {
-        return value ? text(*value) : raw("null");
-    }
-
-    /// `[{"key":1,"<name>":2}, ...]`
-    Json& key_values(const std::vector<KeyValue>& items, std::string_view name) {
-        raw("[");
-        std::string_view separator = "{\"key\":";
-        for (const KeyValue& item : items) {
-            raw(separator).number(item.key).raw(",\"").raw(name).raw("\":").number(item.value).raw("}");
-            separator = ",{\"key\":";
-        }
-        return raw("]");
-    }
-
-    std::size_t size() const noexcept { return out_.size(); }
-
-private:
-    std::string& out_;
-};
-
 /// Writes the value of `response`.
 class ResponseWriter {
 public:
-    ResponseWriter(std::string& out, std::size_t size_max, const Deadline& deadline)
-        : json_(out), size_max_(size_max), deadline_(deadline) {}
+    ResponseWriter(std::string& out, std::size_t size_max, const Deadline& deadline,
+                   std::size_t response_bytes_max)
+        : json_(out), size_max_(size_max), deadline_(deadline), response_bytes_max_(response_bytes_max) {}
 
     void operator()(const Error&) {}  // written as a whole elsewhere
     void operator()(const reply::Ok&) { json_.raw("\"OK\""); }
@@ -186,7 +145,16 @@ public:
         json_.raw("{\"role\":").text(r.role).raw(",\"wal_enabled\":").raw(r.wal_enabled ? "true" : "false");
         json_.raw(",\"wal_current_lsn\":").number(r.wal_current_lsn);
         json_.raw(",\"wal_bytes\":").number(r.wal_bytes);
-        json_.raw(",\"last_snapshot_lsn\":").number(r.last_snapshot_lsn).raw(",\"recovery\":");
+        for (const Metric& metric : r.replication) {
+            // There the LSN is called as in the log, not as in the statistics.
+            const std::string_view name = metric.stat;
+            const std::string_view stats_lsn = "replication_replayed_lsn";
+            json_.raw(",").text(name == stats_lsn ? "replayed_lsn" : name).raw(":");
+            std::visit([this](const auto& value) { stat(value); }, metric.value);
+        }
+        json_.raw(",\"last_snapshot_lsn\":").number(r.last_snapshot_lsn).raw(",\"latest_snapshots\":");
+        snapshots(r.latest_snapshots);
+        json_.raw(",\"recovery\":");
         (*this)(r.recovery);
         json_.raw(",\"recovery_checkpoint_count\":")
             .number(std::uint64_t{r.recovery.checkpoints.size()})
@@ -205,9 +173,85 @@ public:
         json_.raw("}");
     }
     void operator()(const reply::MetricsText& r) { json_.text(prometheus_text(r.metrics)); }
+    void operator()(const reply::LogEntries& r) {
+        LogEntriesText text(r, response_bytes_max_);
+        json_.raw(text.head).raw(",\"entries\":[").raw(text.entries).raw("],\"next_lsn\":");
+        json_.number(text.next_lsn).raw("}");
+    }
+    void operator()(const reply::SnapshotNames& r) {
+        json_.raw("[");
+        std::string_view separator;
+        for (const std::string& file : r.files) {
+            json_.raw(separator).text(file);
+            separator = ",";
+        }
+        json_.raw("]");
+    }
+    void operator()(const reply::SnapshotInfo& r) {
+        json_.raw("{\"dump_count\":").number(r.count).raw(",\"latest_by_tree\":");
+        snapshots(r.latest);
+        json_.raw(",\"idempotency_snapshot\":");
+        if (r.idempotency) {
+            json_.raw(R"({"file":"karma.idempotency.json","timestamp":)").number(r.idempotency->timestamp);
+            json_.raw(",\"last_lsn\":").number(r.idempotency->last_lsn);
+            json_.raw(",\"record_count\":").number(r.idempotency->records);
+            json_.raw(",\"committed_stream_count\":").number(r.idempotency->committed_streams).raw("}");
+        } else {
+            json_.raw("null");
+        }
+        json_.raw(",\"last_snapshot_lsn\":").number(r.last_snapshot_lsn);
+        json_.raw(",\"wal_enabled\":").raw(r.wal_enabled ? "true" : "false");
+        json_.raw(",\"wal_bytes\":").number(r.wal_bytes);
+        json_.raw(",\"wal_current_lsn\":").number(r.wal_current_lsn);
+        json_.raw(",\"dump_retention_per_tree\":").number(std::uint64_t{r.retained}).raw("}");
+    }
+    void operator()(const reply::Verified& r) {
+        json_.raw(R"({"status":"ok","dump_count":)").number(r.snapshots).raw(",\"trees\":").number(r.series);
+        json_.raw(",\"keys\":").number(r.keys).raw(",\"snapshot_metadata_checked\":").number(r.snapshots);
+        json_.raw(",\"snapshot_missing_metadata\":0,\"restore_snapshot_lsn\":").number(r.snapshot_lsn);
+        json_.raw(",\"wal_entries_checked\":").number(r.events);
+        json_.raw(",\"wal_first_lsn\":").number(r.events == 0 ? 0 : r.snapshot_lsn + 1);
+        json_.raw(",\"wal_last_lsn\":").number(r.events == 0 ? 0 : r.last_lsn);
+        json_.raw(",\"last_lsn\":").number(r.last_lsn).raw(",\"digest\":").text(r.digest).raw("}");
+    }
+    void operator()(const reply::StreamBegun& r) {
+        json_.raw("{\"stream_id\":").text(r.stream_id).raw(",\"mode\":").text(ingest_mode_name(r.mode));
+        json_.raw(",\"series\":").text_or_null(r.series).raw(",\"granularity\":").text_or_null(r.granularity);
+        json_.raw(",\"status\":").raw(r.already_committed ? "\"already_committed\"" : "\"active\"");
+        json_.raw(",\"last_chunk_seq\":").number(r.last_chunk_seq).raw("}");
+    }
+    void operator()(const reply::ChunkApplied& r) {
+        json_.raw("{\"stream_id\":").text(r.stream_id).raw(",\"chunk_seq\":").number(r.chunk_seq);
+        json_.raw(",\"skipped\":false,\"applied\":").number(r.applied);
+        json_.raw(",\"total\":").number(r.total).raw("}");
+    }
+    void operator()(const reply::ChunkSkipped& r) {
+        json_.raw("{\"stream_id\":").text(r.stream_id).raw(",\"chunk_seq\":").number(r.chunk_seq);
+        json_.raw(",\"skipped\":true,\"committed\":").raw(r.committed ? "true" : "false");
+        json_.raw(",\"applied\":0,\"total\":0}");
+    }
+    void operator()(const reply::StreamEnded& r) {
+        json_.raw("{\"stream_id\":").text(r.stream_id);
+        json_.raw(",\"status\":").raw(r.committed ? "\"committed\"" : "\"aborted\"");
+        json_.raw(",\"last_chunk_seq\":").number(r.last_chunk_seq).raw("}");
+    }
+    void operator()(const reply::Pruned& r) { json_.raw("{\"deleted\":").number(r.deleted).raw("}"); }
     void operator()(const reply::SnapshotSaved& r) { json_.text("Tree \"" + r.series + "\" saved"); }
 
 private:
+    void snapshots(const std::vector<reply::SnapshotOf>& list) {
+        json_.raw("[");
+        std::string_view separator = "{\"tree\":";
+        for (const reply::SnapshotOf& snapshot : list) {
+            json_.raw(separator).text(snapshot.series).raw(",\"file\":").text(snapshot.file);
+            json_.raw(",\"timestamp\":").number(snapshot.timestamp).raw(",\"bytes\":").number(snapshot.bytes);
+            json_.raw(",\"last_lsn\":").number(snapshot.last_lsn);
+            json_.raw(",\"metadata_file\":").text(snapshot.file + ".meta.json").raw("}");
+            separator = ",{\"tree\":";
+        }
+        json_.raw("]");
+    }
+
     void stat(std::nullptr_t) { json_.raw("null"); }
     void stat(bool value) { json_.raw(value ? "true" : "false"); }
     void stat(std::uint64_t value) { json_.number(value); }
@@ -242,6 +286,7 @@ private:
     Json json_;
     std::size_t size_max_;
     const Deadline& deadline_;
+    std::size_t response_bytes_max_;
     unsigned written_ = 0;
 };
 
@@ -256,8 +301,8 @@ void ReplyWriter::write_error(const Error& error, std::string& out) {
         .raw("\"}\r\n");
 }
 
-std::optional<ErrorCode> ReplyWriter::write(const Reply& reply, const Deadline& deadline,
-                                            std::string& out) const {
+std::optional<ErrorCode> ReplyWriter::write(const Reply& reply, Repetition repetition,
+                                            const Deadline& deadline, std::string& out) const {
     if (const auto* const error = std::get_if<Error>(&reply)) {
         write_error(*error, out);
         return error->code;
@@ -267,8 +312,8 @@ std::optional<ErrorCode> ReplyWriter::write(const Reply& reply, const Deadline& 
     bool fits = true;
     try {
         out.append(success_begin);
-        std::visit(ResponseWriter(out, begin + line_max, deadline), reply);
-        out.append(success_end);
+        std::visit(ResponseWriter(out, begin + line_max, deadline, response_bytes_max_), reply);
+        out.append(end_of(repetition));
         fits = out.size() - begin <= line_max;
     } catch (const TooLarge&) {
         fits = false;

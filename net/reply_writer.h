@@ -18,7 +18,8 @@ public:
     /// by the deadline, never held twice.
     ///
     /// Returns the code of the error that it wrote, or nothing for a success.
-    std::optional<ErrorCode> write(const Reply& reply, const Deadline& deadline, std::string& out) const;
+    std::optional<ErrorCode> write(const Reply& reply, Repetition repetition, const Deadline& deadline,
+                                   std::string& out) const;
 
     /// Appends the line of a refusal to `out`.
     static void write_error(const Error& error, std::string& out);

@@ -43,6 +43,20 @@ Decoded RequestDecoder::decode_general(std::string_view line, bool accepts_write
     }
 }
 
+namespace {
+
+/// What the fields of a mutation make, with the idempotency key that the client gave, if any.
+Decoded with_key(const Fields& fields, Decoded decoded) {
+    const std::optional<std::string_view> key = fields.idempotency_key();
+    const Request* const request = std::get_if<Request>(&decoded);
+    if (!key || request == nullptr) {
+        return decoded;
+    }
+    return Request(make_keyed(std::get<Mutation>(*request), *key, fields.fingerprint(), fields.arena()));
+}
+
+}  // namespace
+
 Decoded RequestDecoder::decode_object(const boost::json::object& object, bool accepts_writes) {
     const boost::json::value* const version = object.if_contains("v");
     if (version == nullptr || !version->is_int64() || version->get_int64() != 2) {
@@ -72,11 +86,10 @@ Decoded RequestDecoder::decode_object(const boost::json::object& object, bool ac
         return Error{ErrorCode::forbidden, "Read-only token cannot execute " + std::string(op->name)};
     }
     const Fields fields(object, arena_);
-    if (op->idempotent && fields.has("idempotency_key")) {
-        // Ignoring the key would count a repeat twice.
-        return Error{ErrorCode::validation_error, "Field idempotency_key is not supported by this version"};
-    }
     Decoded decoded = op->decode(fields);
+    if (op->idempotent) {
+        decoded = with_key(fields, std::move(decoded));
+    }
     if (op->writes && !accepts_writes) {
         return Error{ErrorCode::forbidden, "Slave role cannot execute " + std::string(op->name)};
     }

@@ -6,10 +6,14 @@
 #include <limits>
 #include <random>
 
-#include "engine/event_codec.h"
 #include "engine/querier.h"
+#include "persist/database_tasks.h"
 #include "persist/memory_storage.h"
+#include "persist/preparations.h"
+#include "persist/record_store.h"
+#include "persist/restore.h"
 #include "persist/rocksdb_storage.h"
+#include "persist/snapshot_files.h"
 #include "persist/statistics.h"
 
 namespace karma {
@@ -40,45 +44,37 @@ std::uint64_t hash_seed_of(Storage& storage) {
     return seed;
 }
 
-Error log_failed() {
-    return {ErrorCode::internal_error,
-            "The event log could not be written: nothing is accepted until the daemon is restarted"};
-}
-
 template <typename Body>
 constexpr bool is_control =
     std::is_same_v<Body, control::SaveSnapshot> || std::is_same_v<Body, control::SaveAllSnapshots> ||
     std::is_same_v<Body, control::ReportReconciliation>;
 
-}  // namespace
-
-/// Stores a snapshot of a view that was pinned when it was asked for.
-class SnapshotTask final : public Task {
+/// Measures how long an ingest chunk takes.
+class ChunkTimer {
 public:
-    SnapshotTask(Database& database, StateView all) : database_(database), all_(std::move(all)) {}
-    SnapshotTask(Database& database, SeriesView one) : database_(database), one_(std::move(one)) {}
-
-    std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
-
-    Reply run(const Deadline& /*deadline*/) override {
-        const Lsn lsn = one_ ? one_->lsn() : all_.lsn;
-        if (database_.committer_ && !database_.committer_->wait_durable(lsn)) {
-            return log_failed();
+    ChunkTimer(bool is_chunk, Stats& stats) : stats_(is_chunk ? &stats : nullptr) {
+        if (stats_ != nullptr) {
+            begin_ = Clock::now();
         }
-        const unsigned retained = database_.options_.snapshots_retained;
-        if (one_) {
-            database_.snapshots_.save_series(*one_, database_.now_ms(), retained);
-            return reply::SnapshotSaved{one_->name()};
+    }
+    ChunkTimer(const ChunkTimer&) = delete;
+    ChunkTimer& operator=(const ChunkTimer&) = delete;
+    ~ChunkTimer() {
+        if (stats_ != nullptr) {
+            const auto ns = static_cast<std::uint64_t>((Clock::now() - begin_) / std::chrono::nanoseconds(1));
+            Stats::add(stats_->ingest_ns, ns);
+            stats_->ingest_last_chunk_ns.store(ns, std::memory_order_relaxed);
         }
-        database_.snapshots_.save_all(all_, database_.now_ms(), retained);
-        return reply::Ok{};
     }
 
 private:
-    Database& database_;
-    StateView all_;
-    std::optional<SeriesView> one_;
+    using Clock = std::chrono::steady_clock;
+
+    Stats* stats_;
+    Clock::time_point begin_;
 };
+
+}  // namespace
 
 std::unique_ptr<Database> Database::open(const DatabaseOptions& options) {
     auto directory = std::make_unique<DataDirectory>(options.directory);
@@ -112,7 +108,7 @@ Database::Database(const DatabaseOptions& options, std::unique_ptr<DataDirectory
       directory_(std::move(directory)),
       owned_storage_(std::move(owned)),
       storage_(*storage),
-      engine_(hash_seed_of(*storage), *this),
+      engine_(hash_seed_of(*storage), *this, options.idempotency),
       snapshots_(*storage) {
     if (!options_.clock_ms) {
         options_.clock_ms = machine_clock_ms;
@@ -127,57 +123,146 @@ Database::Database(const DatabaseOptions& options, std::unique_ptr<DataDirectory
         }
         storage_.skip_to(engine_.last_lsn() + 1);
         committer_ = std::make_unique<GroupCommitter>(
-            storage_, mutex_,
+            storage_, mutex_, stats_,
             GroupCommitter::Options{options_.wal_fsync, options_.wal_batch_size, options_.wal_batch_wait_us});
+        committer_->add_listener([this] { notify(); });
     }
+    housekeeper_ = std::make_unique<Housekeeper>([this] { load_records(); }, [this] { keep_house(); });
 }
 
-Database::~Database() = default;
+Database::~Database() {
+    stopping_.store(true, std::memory_order_relaxed);
+    housekeeper_.reset();
+}
 
 void Database::restore() {
-    const Lsn snapshot_lsn = snapshots_.restore(engine_);
-    std::uint64_t events = 0;
-    Lsn expected = snapshot_lsn + 1;
-    storage_.read_log(expected, [&](const EventGroup& group) {
-        if (group.first_lsn > expected) {
-            throw CorruptionError("event log: the events from LSN " + std::to_string(expected) + " to " +
-                                  std::to_string(group.first_lsn - 1) + " are missing");
-        }
-        const EventGroupInfo info = read_event_group(group.bytes, [&](const Event& event) {
-            if (event.lsn == expected) {
-                engine_.apply(event);
-                ++expected;
-                ++events;
-            }
-        });
-        if (info.first_lsn != group.first_lsn || info.count != group.count) {
-            throw CorruptionError("event log: the group at LSN " + std::to_string(group.first_lsn) +
-                                  " does not hold the events that its key says");
-        }
-        return true;
-    });
+    const Restored restored = restore_state(engine_, storage_, snapshots_, NoDeadline());
     // Without a log a snapshot of one series may be ahead of everything else.
     engine_.restore_last_lsn(std::max(engine_.last_lsn(), snapshots_.last_lsn()));
     restore_summary_ = "restored " + std::to_string(engine_.series_count()) + " series: snapshot at LSN " +
-                       std::to_string(snapshot_lsn) + ", then " + std::to_string(events) +
+                       std::to_string(restored.snapshot_lsn) + ", then " + std::to_string(restored.events) +
                        " events; last LSN " + std::to_string(engine_.last_lsn());
 }
 
-void Database::accept(const Event& event) {
-    if (committer_) {
-        committer_->add(event);
+// ---- the housekeeper's work
+
+/// The records are read while requests are served that do not need them.
+void Database::load_records() {
+    std::string failure;
+    try {
+        read_idempotency_records(storage_, [this](std::span<const IdempotencyRecord> records) {
+            const std::lock_guard lock(mutex_);
+            for (const IdempotencyRecord& record : records) {
+                engine_.restore_record(record);
+            }
+            return !stopping_.load(std::memory_order_relaxed);
+        });
+    } catch (const std::exception& caught) {
+        failure = caught.what();
     }
+    set_has_records(failure);
+}
+
+void Database::set_has_records(const std::string& failure) {
+    {
+        const std::lock_guard lock(listeners_mutex_);
+        records_failure_ = failure;
+        has_records_.store(true, std::memory_order_release);
+    }
+    records_loaded_.notify_all();
+    notify();
+}
+
+void Database::keep_house() {
+    constexpr std::size_t swept_at_once = 256;
+    Lsn first_lsn = 0;
+    Lsn last_lsn = 0;
+    for (bool more = true; more;) {
+        const std::lock_guard lock(mutex_);
+        more = engine_.sweep_records(swept_at_once, now_ms());
+        last_lsn = engine_.last_lsn();
+        first_lsn = engine_.idempotency().first_lsn().value_or(last_lsn + 1);
+    }
+    // Without a log records are stored with snapshots, and only those say what is gone.
+    if (first_lsn <= erased_records_below_ || !committer_ || !records_failure_.empty()) {
+        return;
+    }
+    // What has made them go must not be taken back by a crash.
+    if (!committer_->wait_durable(last_lsn)) {
+        return;
+    }
+    try {
+        erase_records_below(storage_, first_lsn);
+        erased_records_below_ = first_lsn;
+    } catch (const std::exception&) {
+        // The storage refuses everything from now on, and who writes next is told why.
+    }
+}
+
+// ---- requests
+
+void Database::accept(const Event& event, const EventRecords& records) {
+    if (committer_) {
+        committer_->add(event, records);
+    } else {
+        keep_records(event, records);
+    }
+}
+
+void Database::keep_records(const Event& event, const EventRecords& records) {
+    if (records.idempotency != nullptr) {
+        constexpr std::uint32_t count_max = 1024;
+        if (unsaved_records_.empty() || unsaved_records_.back().count >= count_max) {
+            // What was forgotten meanwhile need not be stored.
+            const Lsn first_lsn = engine_.idempotency().first_lsn().value_or(event.lsn);
+            while (!unsaved_records_.empty() && unsaved_records_.front().last_lsn < first_lsn) {
+                unsaved_records_.pop_front();
+            }
+            unsaved_records_.emplace_back();
+        }
+        UnsavedRecords& last = unsaved_records_.back();
+        append_record(*records.idempotency, last.bytes);
+        last.last_lsn = event.lsn;
+        ++last.count;
+    }
+    if (records.stream != nullptr) {
+        unsaved_.push_back(committed_stream_change(*records.stream));
+    }
+    if (records.first_record) {
+        unsaved_.push_back(first_record_change(*records.first_record));
+    }
+}
+
+std::vector<RecordChange> Database::take_unsaved() {
+    std::vector<RecordChange> changes = std::exchange(unsaved_, {});
+    for (UnsavedRecords& records : unsaved_records_) {
+        changes.push_back(records_change(records.last_lsn, std::move(records.bytes)));
+    }
+    unsaved_records_.clear();
+    return changes;
 }
 
 void Database::execute(std::span<const Request> requests, std::span<Outcome> outcomes) {
     const std::int64_t now = now_ms();
-    const std::lock_guard lock(mutex_);
-    for (std::size_t i = 0; i < requests.size(); ++i) {
-        outcomes[i] = execute_one(requests[i], now);
-        const Reply* const reply = std::get_if<Reply>(&outcomes[i].result);
-        if (reply == nullptr || !std::holds_alternative<Error>(*reply)) {
-            count_request(requests[i], stats_);
+    // One for each thread that executes: what it makes borrows from itself.
+    thread_local Preparations preparations;
+    preparations.prepare(requests, engine_.hash_seed(), now);
+    std::vector<std::unique_ptr<Series>> retired;
+    {
+        const std::lock_guard lock(mutex_);
+        for (std::size_t i = 0; i < requests.size(); ++i) {
+            const PreparedMutation* const prepared = preparations.next(requests[i], engine_);
+            const ChunkTimer timer(prepared != nullptr && std::holds_alternative<Mutation>(requests[i]),
+                                   stats_);
+            outcomes[i] = execute_one(requests[i], prepared, now);
+            count_outcome(requests[i], outcomes[i], stats_);
         }
+        if (engine_.has_retired()) {
+            retired = engine_.take_retired();
+        }
+    }
+    if (!retired.empty()) {
+        housekeeper_->destroy(std::move(retired));
     }
 }
 
@@ -193,18 +278,33 @@ bool Database::commit() {
     return false;
 }
 
-Outcome Database::execute_one(const Request& request, std::int64_t now) {
+/// Why this database does not execute a request that writes, if so.
+std::optional<Error> Database::refuse_write(const Request& request) const {
+    if (has_failed()) {
+        return log_failed();
+    }
+    if (options_.read_only) {
+        return Error{ErrorCode::forbidden, "Slave role cannot execute commands that write"};
+    }
+    if (needs_records(request) && !has_records()) {
+        return Error{ErrorCode::internal_error, "The idempotency records are still being read"};
+    }
+    if (needs_records(request) && !records_failure_.empty()) {
+        return Error{ErrorCode::internal_error,
+                     "The idempotency records could not be read: " + records_failure_};
+    }
+    return std::nullopt;
+}
+
+Outcome Database::execute_one(const Request& request, const PreparedMutation* prepared, std::int64_t now) {
     return std::visit(
         [&](const auto& body) -> Outcome {
             using Body = std::decay_t<decltype(body)>;
-            if constexpr (std::is_same_v<Body, Mutation> || is_control<Body>) {
-                if (has_failed()) {
-                    return {Reply(log_failed()), 0};
-                }
-                if (options_.read_only) {
-                    return {
-                        Reply(Error{ErrorCode::forbidden, "Slave role cannot execute commands that write"}),
-                        0};
+            constexpr bool is_mutation =
+                std::is_same_v<Body, Mutation> || std::is_same_v<Body, KeyedMutation>;
+            if constexpr (is_mutation || is_control<Body>) {
+                if (std::optional<Error> refused = refuse_write(request)) {
+                    return {Reply(std::move(*refused)), 0};
                 }
             }
             if constexpr (std::is_same_v<Body, query::Ping>) {
@@ -213,10 +313,18 @@ Outcome Database::execute_one(const Request& request, std::int64_t now) {
                 return {Reply(health()), 0};
             } else if constexpr (std::is_same_v<Body, query::ReplicationStatus>) {
                 return {Reply(replication_status()), engine_.last_lsn()};
+            } else if constexpr (std::is_same_v<Body, query::LogEntries>) {
+                return read_entries_later(body);
             } else if constexpr (std::is_same_v<Body, query::Stats>) {
                 return {Reply(reply::StatsList{metrics()}), engine_.last_lsn()};
             } else if constexpr (std::is_same_v<Body, query::Metrics>) {
                 return {Reply(reply::MetricsText{metrics()}), engine_.last_lsn()};
+            } else if constexpr (std::is_same_v<Body, query::Snapshots>) {
+                return {Reply(reply::SnapshotNames{snapshot_files(snapshots_.manifests())}), 0};
+            } else if constexpr (std::is_same_v<Body, query::SnapshotInfo>) {
+                return {Reply(snapshot_info()), engine_.last_lsn()};
+            } else if constexpr (std::is_same_v<Body, query::VerifySnapshots>) {
+                return {std::unique_ptr<Task>(std::make_unique<VerifyTask>(*this)), 0};
             } else if constexpr (std::is_same_v<Body, control::ReportReconciliation>) {
                 count_reconciliation(body, static_cast<std::uint64_t>(now / 1000), stats_);
                 return {Reply(reply::Ok{}), 0};
@@ -225,33 +333,68 @@ Outcome Database::execute_one(const Request& request, std::int64_t now) {
             } else if constexpr (std::is_same_v<Body, control::SaveAllSnapshots>) {
                 return save_snapshot_later(std::nullopt);
             } else {
-                return engine_.execute(request, now);
+                return prepared == nullptr ? engine_.execute(request, now)
+                                           : engine_.execute(request, *prepared, now);
             }
         },
         request);
 }
 
 Outcome Database::save_snapshot_later(std::optional<std::string_view> series) {
-    if (!series) {
-        return {std::unique_ptr<Task>(std::make_unique<SnapshotTask>(*this, engine_.view())),
-                engine_.last_lsn()};
-    }
-    const Series* const found = engine_.find_series(*series);
-    if (found == nullptr) {
+    const Series* const found = series ? engine_.find_series(*series) : nullptr;
+    if (series && found == nullptr) {
         return {Reply(series_not_found(*series)), engine_.last_lsn()};
     }
-    return {std::unique_ptr<Task>(std::make_unique<SnapshotTask>(*this, found->view())), found->last_lsn()};
+    // Without a log only a snapshot of everything is a state to come back to: one of a single series would
+    // be ahead of the others, and of the records of its requests.
+    if (series && committer_) {
+        return {
+            std::unique_ptr<Task>(std::make_unique<SnapshotTask>(*this, found->view(), engine_.last_lsn())),
+            engine_.last_lsn()};
+    }
+    return {std::unique_ptr<Task>(std::make_unique<SnapshotTask>(*this, engine_.view(), take_unsaved(),
+                                                                 std::string(series.value_or("")))),
+            engine_.last_lsn()};
+}
+
+Outcome Database::read_entries_later(const query::LogEntries& query) {
+    return {std::unique_ptr<Task>(std::make_unique<EntriesTask>(*this, query, engine_.last_lsn())),
+            engine_.last_lsn()};
 }
 
 reply::Health Database::health() const {
-    const std::string status = has_failed() ? "failed: " + committer_->failure() : "ok";
-    return {status, static_cast<double>(now_ms() - opened_ms_) / 1000.0,
+    std::string status = "ok";
+    if (has_failed()) {
+        status = "failed: " + committer_->failure();
+    } else if (has_records() && !records_failure_.empty()) {
+        status = "failed: " + records_failure_;
+    }
+    return {std::move(status), static_cast<double>(now_ms() - opened_ms_) / 1000.0,
             options_.read_only ? "slave" : "master", options_.wal};
 }
 
 reply::ReplicationStatus Database::replication_status() const {
-    return {options_.read_only ? "slave" : "master", options_.wal,          engine_.last_lsn(),
-            options_.wal ? storage_.log_bytes() : 0, snapshots_.last_lsn(), {engine_.checkpoints()}};
+    const std::vector<SnapshotStore::Manifest> manifests = snapshots_.manifests();
+    return {options_.read_only ? "slave" : "master",
+            options_.wal,
+            engine_.last_lsn(),
+            options_.wal ? storage_.log_bytes() : 0,
+            replication_metrics(),
+            snapshots_.last_lsn(),
+            latest_snapshots(manifests),
+            {engine_.checkpoints()}};
+}
+
+reply::SnapshotInfo Database::snapshot_info() const {
+    const std::vector<SnapshotStore::Manifest> manifests = snapshots_.manifests();
+    return {snapshot_files(manifests).size(),
+            latest_snapshots(manifests),
+            idempotency_snapshot(manifests),
+            snapshots_.last_lsn(),
+            options_.wal,
+            options_.wal ? storage_.log_bytes() : 0,
+            engine_.last_lsn(),
+            options_.snapshots_retained};
 }
 
 std::vector<Metric> Database::metrics() const {
@@ -261,9 +404,7 @@ std::vector<Metric> Database::metrics() const {
     figures.wal_enabled = options_.wal;
     figures.series = engine_.series_count();
     figures.keys = engine_.key_count();
-    for (const SnapshotStore::Manifest& manifest : snapshots_.manifests()) {
-        figures.snapshots += manifest.series.size();
-    }
+    figures.snapshots = snapshot_files(snapshots_.manifests()).size();
     figures.wal_bytes = options_.wal ? storage_.log_bytes() : 0;
     figures.wal_current_lsn = engine_.last_lsn();
     for (const reply::Checkpoint& checkpoint : engine_.checkpoints()) {
@@ -271,6 +412,10 @@ std::vector<Metric> Database::metrics() const {
         figures.last_checkpoint_unix =
             std::max(figures.last_checkpoint_unix, static_cast<std::uint64_t>(checkpoint.updated_at_unix));
     }
+    figures.open_streams = engine_.streams().open_count();
+    figures.committed_streams = engine_.streams().committed_count();
+    figures.idempotency_records = engine_.idempotency().size();
+    figures.idempotency_forgotten = engine_.idempotency().forgotten();
     return collect_metrics(figures, stats_);
 }
 
@@ -281,16 +426,32 @@ Lsn Database::durable_lsn() const noexcept {
 bool Database::has_failed() const noexcept { return committer_ && committer_->has_failed(); }
 
 int Database::add_durable_listener(std::function<void()> listener) {
-    return committer_ ? committer_->add_listener(std::move(listener)) : 0;
+    const std::lock_guard lock(listeners_mutex_);
+    listeners_.emplace(++next_listener_, std::move(listener));
+    return next_listener_;
 }
 
 void Database::remove_durable_listener(int number) {
-    if (committer_) {
-        committer_->remove_listener(number);
+    const std::lock_guard lock(listeners_mutex_);
+    listeners_.erase(number);
+}
+
+void Database::notify() {
+    const std::lock_guard lock(listeners_mutex_);
+    for (const auto& entry : listeners_) {
+        entry.second();
     }
 }
 
+void Database::wait_for_records() {
+    std::unique_lock lock(listeners_mutex_);
+    records_loaded_.wait(lock, [this] { return has_records(); });
+}
+
 Reply Database::call(const Request& request) {
+    if (needs_records(request)) {
+        wait_for_records();
+    }
     Outcome outcome;
     execute(std::span(&request, 1), std::span(&outcome, 1));
     commit();

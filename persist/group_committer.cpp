@@ -4,10 +4,16 @@
 #include <exception>
 #include <utility>
 
+#include "persist/record_store.h"
+
 namespace karma {
 
-GroupCommitter::GroupCommitter(Storage& storage, std::mutex& mutex, const Options& options)
-    : storage_(storage), mutex_(mutex), options_(options), durable_lsn_(storage.next_lsn() - 1) {
+GroupCommitter::GroupCommitter(Storage& storage, std::mutex& mutex, Stats& stats, const Options& options)
+    : storage_(storage),
+      mutex_(mutex),
+      stats_(stats),
+      options_(options),
+      durable_lsn_(storage.next_lsn() - 1) {
     thread_ = std::thread([this] { run(); });
 }
 
@@ -20,17 +26,28 @@ GroupCommitter::~GroupCommitter() {
     thread_.join();
 }
 
-void GroupCommitter::add(const Event& event) {
-    if (open_.count() >= options_.group_events_max) {
+void GroupCommitter::add(const Event& event, const EventRecords& records) {
+    if (open_.events.count() >= options_.group_events_max) {
         full_.push_back(std::move(open_));
-        open_ = EventGroupBuilder();
+        open_ = Group();
         if (!spare_.empty()) {
             open_ = std::move(spare_.back());
             spare_.pop_back();
         }
         work_.notify_one();
     }
-    open_.add(event);
+    open_.events.add(event);
+    if (records.idempotency != nullptr) {
+        append_record(*records.idempotency, open_.idempotency);
+        ++open_.idempotency_count;
+        open_.last_idempotency_lsn = event.lsn;
+    }
+    if (records.stream != nullptr) {
+        open_.changes.push_back(committed_stream_change(*records.stream));
+    }
+    if (records.first_record) {
+        open_.changes.push_back(first_record_change(*records.first_record));
+    }
 }
 
 void GroupCommitter::flush() {
@@ -101,25 +118,46 @@ bool GroupCommitter::commit_next() {
 }
 
 void GroupCommitter::write_group() {
-    const Lsn first_lsn = group_.first_lsn();
-    const std::uint32_t count = group_.count();
-    group_.finish(bytes_);
+    const Lsn first_lsn = group_.events.first_lsn();
+    const std::uint32_t count = group_.events.count();
+    group_.events.finish(bytes_);
     if (has_failed()) {
         return;
+    }
+    const std::uint32_t idempotency_count = std::exchange(group_.idempotency_count, 0);
+    if (idempotency_count != 0) {
+        group_.changes.push_back(records_change(group_.last_idempotency_lsn, std::move(group_.idempotency)));
     }
     using Clock = std::chrono::steady_clock;
     const Clock::time_point begin = Clock::now();
     try {
-        storage_.append({first_lsn, count, bytes_}, {}, options_.sync);
+        storage_.append({first_lsn, count, bytes_}, group_.changes, options_.sync);
         durable_lsn_.store(first_lsn + count - 1, std::memory_order_release);
     } catch (const std::exception& failure) {
         const std::lock_guard lock(publish_mutex_);
         failure_ = failure.what();
         failed_.store(true, std::memory_order_release);
     }
-    const auto took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begin).count();
+    if (idempotency_count != 0) {
+        // The record holds the room that the next group's can have.
+        group_.idempotency = std::move(*group_.changes.back().value);
+        group_.idempotency.clear();
+    }
+    group_.changes.clear();
+    note_time(std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - begin).count(),
+              idempotency_count);
+}
+
+void GroupCommitter::note_time(std::int64_t took_ns, std::uint32_t idempotency_count) noexcept {
+    const std::int64_t took_us = took_ns / 1000;
     const std::int64_t before = commit_us_.load(std::memory_order_relaxed);
-    commit_us_.store(before == 1'000'000 ? took : (before * 7 + took) / 8, std::memory_order_relaxed);
+    commit_us_.store(before == 1'000'000 ? took_us : (before * 7 + took_us) / 8, std::memory_order_relaxed);
+    if (idempotency_count != 0) {
+        const auto ns = static_cast<std::uint64_t>(took_ns);
+        Stats::add(stats_.idempotency_writes, idempotency_count);
+        Stats::add(stats_.idempotency_write_ns, ns * idempotency_count);
+        stats_.idempotency_last_write_ns.store(ns, std::memory_order_relaxed);
+    }
 }
 
 void GroupCommitter::publish() {

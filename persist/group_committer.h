@@ -11,7 +11,9 @@
 #include <thread>
 #include <vector>
 
+#include "engine/engine.h"
 #include "engine/event_codec.h"
+#include "engine/stats.h"
 #include "engine/storage.h"
 
 namespace karma {
@@ -26,16 +28,16 @@ public:
         std::uint32_t group_wait_us = 0;  // how long a group that is not full waits for more
     };
 
-    /// `mutex` is the one under which events are made; `storage` outlives the committer.
-    GroupCommitter(Storage& storage, std::mutex& mutex, const Options& options);
+    /// `mutex` is the one under which events are made; `storage` and `stats` outlive the committer.
+    GroupCommitter(Storage& storage, std::mutex& mutex, Stats& stats, const Options& options);
     GroupCommitter(const GroupCommitter&) = delete;
     GroupCommitter& operator=(const GroupCommitter&) = delete;
 
     /// Commits what has been added, then ends the thread.
     ~GroupCommitter();
 
-    /// Adds the next event. With the mutex held.
-    void add(const Event& event);
+    /// Adds the next event, with what is stored beside it. With the mutex held.
+    void add(const Event& event, const EventRecords& records);
 
     /// To be called after events were added, once, with the mutex held: wakes the thread where it sleeps.
     void flush();
@@ -68,24 +70,37 @@ private:
     bool wait_for_work();
     /// Commits the next group, when there is one. With commit_mutex_ held.
     bool commit_next();
+    /// Events that are committed together, and what follows from them.
+    struct Group {
+        EventGroupBuilder events;
+        std::string idempotency;  // records, one after the other
+        std::uint32_t idempotency_count = 0;
+        Lsn last_idempotency_lsn = 0;
+        std::vector<RecordChange> changes;  // others
+
+        bool empty() const noexcept { return events.empty(); }
+    };
+
     bool take_group();
     void write_group();
+    void note_time(std::int64_t took_ns, std::uint32_t idempotency_count) noexcept;
     void publish();
 
     Storage& storage_;
     std::mutex& mutex_;
+    Stats& stats_;
     const Options options_;
     std::condition_variable work_;
-    EventGroupBuilder open_;                // gathers; under the mutex, as are the next four
-    std::deque<EventGroupBuilder> full_;    // groups that have reached their size
-    std::vector<EventGroupBuilder> spare_;  // empty ones, kept for their memory
+    Group open_;                // gathers; under the mutex, as are the next four
+    std::deque<Group> full_;    // groups that have reached their size
+    std::vector<Group> spare_;  // empty ones, kept for their memory
     bool sleeping_ = false;
     bool stopping_ = false;
     std::atomic<Lsn> durable_lsn_;
     std::atomic<bool> failed_{false};
 
     std::mutex commit_mutex_;  // of who commits; taken before mutex_
-    EventGroupBuilder group_;  // being committed; under commit_mutex_, as is the next one
+    Group group_;              // being committed; under commit_mutex_, as is the next one
     std::string bytes_;        // of the group
     std::atomic<std::int64_t> commit_us_{1'000'000};  // how long commits took lately, until known: long
 

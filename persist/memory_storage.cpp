@@ -101,4 +101,10 @@ void MemoryStorage::erase_prefix(Table table, std::string_view prefix) {
     }
 }
 
+void MemoryStorage::erase_below(Table table, std::string_view end) {
+    const std::lock_guard lock(mutex_);
+    Records& records = tables_.at(static_cast<std::size_t>(table));
+    records.erase(records.begin(), records.lower_bound(end));
+}
+
 }  // namespace karma

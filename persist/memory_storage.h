@@ -22,6 +22,7 @@ public:
     void scan(Table table, std::string_view prefix,
               const std::function<bool(std::string_view, std::string_view)>& visit) const override;
     void erase_prefix(Table table, std::string_view prefix) override;
+    void erase_below(Table table, std::string_view end) override;
 
 private:
     struct StoredGroup {

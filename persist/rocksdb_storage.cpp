@@ -307,4 +307,10 @@ void RocksdbStorage::erase_prefix(Table table, std::string_view prefix) {
     commit(batch, false, "cannot write to");
 }
 
+void RocksdbStorage::erase_below(Table table, std::string_view end) {
+    rocksdb::WriteBatch batch;
+    batch.DeleteRange(family(table), rocksdb::Slice(), slice(end));
+    commit(batch, false, "cannot write to");
+}
+
 }  // namespace karma

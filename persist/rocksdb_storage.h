@@ -39,6 +39,7 @@ public:
     void scan(Table table, std::string_view prefix,
               const std::function<bool(std::string_view, std::string_view)>& visit) const override;
     void erase_prefix(Table table, std::string_view prefix) override;
+    void erase_below(Table table, std::string_view end) override;
 
 private:
     static constexpr std::size_t table_count = 4;

@@ -3,15 +3,14 @@
 #include <cstring>
 #include <set>
 
-#include <msgpack.hpp>
-
 #include "engine/checksum.h"
 #include "engine/error.h"
+#include "persist/manifest_codec.h"
+#include "persist/record_store.h"
 
 namespace karma {
 namespace {
 
-constexpr std::uint32_t manifest_version = 1;
 constexpr std::size_t batch_bytes_max = 1U << 20U;
 
 void append_big_endian(std::string& out, std::uint64_t number, unsigned bytes) {
@@ -61,74 +60,6 @@ std::string_view unsealed(std::string_view value, const std::string& what) {
     return value;
 }
 
-using Packer = msgpack::packer<msgpack::sbuffer>;
-
-void pack_series(Packer& packer, const SnapshotStore::SeriesEntry& entry) {
-    packer.pack_array(8);
-    packer.pack(entry.name);
-    packer.pack(entry.lsn);
-    packer.pack(entry.totals.keys);
-    packer.pack(entry.totals.buckets);
-    packer.pack(static_cast<std::uint64_t>(entry.totals.total >> 64U));
-    packer.pack(static_cast<std::uint64_t>(entry.totals.total));
-    packer.pack(entry.pages);
-    packer.pack(entry.bytes);
-}
-
-std::string encode(const SnapshotStore::Manifest& manifest) {
-    msgpack::sbuffer buffer;
-    Packer packer(buffer);
-    packer.pack_array(6);
-    packer.pack(manifest_version);
-    packer.pack(manifest.full);
-    packer.pack(manifest.lsn);
-    packer.pack(manifest.created_ms);
-    packer.pack_array(static_cast<std::uint32_t>(manifest.series.size()));
-    for (const SnapshotStore::SeriesEntry& entry : manifest.series) {
-        pack_series(packer, entry);
-    }
-    packer.pack_array(static_cast<std::uint32_t>(manifest.checkpoints.size()));
-    for (const reply::Checkpoint& checkpoint : manifest.checkpoints) {
-        packer.pack_array(4);
-        packer.pack(checkpoint.source);
-        packer.pack(checkpoint.offset);
-        packer.pack(checkpoint.event_id);
-        packer.pack(checkpoint.updated_at_unix);
-    }
-    return {buffer.data(), buffer.size()};
-}
-
-using EncodedSeries = std::tuple<std::string, Lsn, std::uint64_t, std::uint64_t, std::uint64_t, std::uint64_t,
-                                 std::uint64_t, std::uint64_t>;
-using EncodedCheckpoint =
-    std::tuple<std::string, std::optional<std::string>, std::optional<std::string>, std::int64_t>;
-using EncodedManifest = std::tuple<std::uint32_t, bool, Lsn, std::int64_t, std::vector<EncodedSeries>,
-                                   std::vector<EncodedCheckpoint>>;
-
-SnapshotStore::Manifest decode(std::uint64_t id, std::string_view bytes) {
-    const std::string what = "snapshot manifest " + std::to_string(id);
-    EncodedManifest encoded;
-    try {
-        msgpack::unpack(bytes.data(), bytes.size()).get().convert(encoded);
-    } catch (const std::exception& failure) {
-        throw CorruptionError(what + " is damaged: " + failure.what());
-    }
-    if (std::get<0>(encoded) != manifest_version) {
-        throw CorruptionError(what + " is of version " + std::to_string(std::get<0>(encoded)) +
-                              ", this program reads version " + std::to_string(manifest_version));
-    }
-    SnapshotStore::Manifest manifest{id, std::get<1>(encoded), std::get<2>(encoded), std::get<3>(encoded), {},
-                                     {}};
-    for (auto& [name, lsn, keys, buckets, high, low, pages, size] : std::get<4>(encoded)) {
-        manifest.series.push_back(
-            {std::move(name), lsn, {keys, buckets, (Uint128{high} << 64U) | low}, pages, size});
-    }
-    for (auto& [source, offset, event_id, updated] : std::get<5>(encoded)) {
-        manifest.checkpoints.push_back({std::move(source), std::move(offset), std::move(event_id), updated});
-    }
-    return manifest;
-}
-
 }  // namespace
 
 SnapshotStore::SnapshotStore(Storage& storage) : storage_(storage) {
@@ -137,48 +68,104 @@ SnapshotStore::SnapshotStore(Storage& storage) : storage_(storage) {
         for (const char c : key.substr(1)) {
             id = (id << 8U) | static_cast<unsigned char>(c);
         }
-        manifests_.emplace(id, decode(id, unsealed(value, "snapshot manifest " + std::to_string(id))));
+        manifests_.emplace(id,
+                           decode_manifest(id, unsealed(value, "snapshot manifest " + std::to_string(id))));
         return true;
     });
 }
 
-void SnapshotStore::save_all(const StateView& view, std::int64_t now_ms, unsigned retained) {
-    save({0, true, view.lsn, now_ms, {}, view.checkpoints}, view.series, retained);
+namespace {
+
+SnapshotStore::SeriesEntry entry_of(const SeriesView& view, Lsn lsn) {
+    return {view.name(), lsn, view.totals(), view.pages().size(), view.bytes()};
 }
 
-void SnapshotStore::save_series(const SeriesView& view, std::int64_t now_ms, unsigned retained) {
-    save({0, false, view.lsn(), now_ms, {}, {}}, {view}, retained);
-}
+/// Writes pages under the keys of a snapshot, some at a time.
+class PageWriter {
+public:
+    PageWriter(Storage& storage, std::uint64_t id) : storage_(storage), id_(id) {}
 
-void SnapshotStore::save(Manifest manifest, const std::vector<SeriesView>& views, unsigned retained) {
-    const std::lock_guard saving(saving_);
-    {
-        const std::lock_guard lock(mutex_);
-        manifest.id = manifests_.empty() ? 1 : manifests_.begin()->first + 1;
-    }
-    storage_.erase_prefix(Table::snapshots, pages_prefix(manifest.id));  // of one that a crash cut short
-    std::vector<RecordChange> batch;
-    std::size_t batch_bytes = 0;
-    for (std::size_t number = 0; number < views.size(); ++number) {
-        const SeriesView& view = views[number];
-        // A full snapshot holds every event up to its LSN, also those that touched other series.
-        SeriesEntry entry{view.name(), manifest.full ? manifest.lsn : view.lsn(), view.totals(),
-                          view.pages().size(), 0};
+    void write(const SeriesView& view) {
         for (std::size_t page = 0; page < view.pages().size(); ++page) {
             const std::string_view image = view.pages()[page]->image();
-            entry.bytes += image.size();
-            batch_bytes += image.size();
-            batch.push_back({Table::snapshots, page_key(manifest.id, number, page), sealed(image)});
-            if (batch_bytes >= batch_bytes_max) {
-                storage_.write(batch, false);
-                batch.clear();
-                batch_bytes = 0;
+            batch_bytes_ += image.size();
+            batch_.push_back({Table::snapshots, page_key(id_, series_, page), sealed(image)});
+            if (batch_bytes_ >= batch_bytes_max) {
+                storage_.write(batch_, false);
+                batch_.clear();
+                batch_bytes_ = 0;
             }
         }
-        manifest.series.push_back(std::move(entry));
+        ++series_;
     }
-    batch.push_back({Table::snapshots, manifest_key(manifest.id), sealed(encode(manifest))});
-    storage_.write(batch, true);
+
+    /// What was not written yet.
+    std::vector<RecordChange> take_rest() { return std::move(batch_); }
+
+private:
+    Storage& storage_;
+    std::uint64_t id_;
+    std::size_t series_ = 0;
+    std::vector<RecordChange> batch_;
+    std::size_t batch_bytes_ = 0;
+};
+
+}  // namespace
+
+void SnapshotStore::save_all(const StateView& view, std::int64_t now_ms, unsigned retained,
+                             std::vector<RecordChange> changes) {
+    Manifest manifest;
+    manifest.full = true;
+    manifest.lsn = view.lsn;
+    manifest.created_ms = now_ms;
+    manifest.checkpoints = view.checkpoints;
+    manifest.idempotency_records = view.idempotency_record_count;
+    manifest.committed_streams = view.committed_stream_count;
+    std::vector<SeriesView> views = view.series;
+    for (const StreamView& stream : view.streams) {
+        manifest.streams.push_back({stream.info, {}});
+        if (stream.staged) {
+            manifest.streams.back().staged = entry_of(*stream.staged, view.lsn);
+            views.push_back(*stream.staged);
+        }
+    }
+    // It holds every event up to its LSN, also those that touched other series.
+    for (const SeriesView& series : view.series) {
+        manifest.series.push_back(entry_of(series, view.lsn));
+    }
+    save(std::move(manifest), views, retained, std::move(changes));
+}
+
+void SnapshotStore::save_series(const SeriesView& view, Lsn lsn, std::int64_t now_ms, unsigned retained) {
+    Manifest manifest;
+    manifest.lsn = lsn;
+    manifest.created_ms = now_ms;
+    manifest.series.push_back(entry_of(view, lsn));
+    save(std::move(manifest), {view}, retained, {});
+}
+
+void SnapshotStore::save(Manifest manifest, const std::vector<SeriesView>& views, unsigned retained,
+                         std::vector<RecordChange> changes) {
+    const std::lock_guard saving(saving_);
+    manifest.id = 1;
+    manifest.file_unix = manifest.created_ms / 1000;
+    {
+        const std::lock_guard lock(mutex_);
+        if (!manifests_.empty()) {
+            manifest.id = manifests_.begin()->first + 1;
+            manifest.file_unix = std::max(manifest.file_unix, manifests_.begin()->second.file_unix + 1);
+        }
+    }
+    storage_.erase_prefix(Table::snapshots, pages_prefix(manifest.id));  // of one that a crash cut short
+    PageWriter pages(storage_, manifest.id);
+    for (const SeriesView& view : views) {
+        pages.write(view);
+    }
+    for (RecordChange& change : pages.take_rest()) {
+        changes.push_back(std::move(change));
+    }
+    changes.push_back({Table::snapshots, manifest_key(manifest.id), sealed(encode_manifest(manifest))});
+    storage_.write(changes, true);
     {
         const std::lock_guard lock(mutex_);
         manifests_.emplace(manifest.id, std::move(manifest));
@@ -218,8 +205,7 @@ void SnapshotStore::prune(unsigned retained) {
     }
 }
 
-Series SnapshotStore::load(const Manifest& manifest, std::size_t number) const {
-    const SeriesEntry& entry = manifest.series[number];
+Series SnapshotStore::load(const Manifest& manifest, const SeriesEntry& entry, std::size_t number) const {
     std::string prefix = pages_prefix(manifest.id);
     append_big_endian(prefix, number, 4);
     std::vector<PageRef> pages;
@@ -241,24 +227,43 @@ Series SnapshotStore::load(const Manifest& manifest, std::size_t number) const {
     return Series::from_pages(entry.name, std::move(pages), entry.totals, entry.lsn);
 }
 
-Lsn SnapshotStore::restore(Engine& engine) const {
-    const std::lock_guard lock(mutex_);
+void SnapshotStore::restore_base(const Manifest& manifest, Engine& engine) const {
+    std::size_t number = manifest.series.size();
+    for (const StreamEntry& stream : manifest.streams) {
+        std::unique_ptr<Series> staged;
+        if (stream.staged) {
+            staged = std::make_unique<Series>(load(manifest, *stream.staged, number));
+            ++number;
+        }
+        engine.restore_stream(stream.info, std::move(staged));
+    }
+    engine.restore_checkpoints(manifest.checkpoints);
+}
+
+Lsn SnapshotStore::restore(Engine& engine, Lsn last_lsn) const {
     std::set<std::string, std::less<>> restored;
-    for (const auto& entry : manifests_) {
-        const Manifest& manifest = entry.second;
+    Lsn base_lsn = 0;
+    for (const Manifest& manifest : manifests()) {
+        if (manifest.lsn > last_lsn) {
+            continue;
+        }
         for (std::size_t number = 0; number < manifest.series.size(); ++number) {
-            if (restored.insert(manifest.series[number].name).second) {
-                engine.restore_series(load(manifest, number));
+            const SeriesEntry& entry = manifest.series[number];
+            if (restored.insert(entry.name).second) {
+                engine.restore_series(load(manifest, entry, number));
             }
         }
         if (manifest.full) {
-            engine.restore_checkpoints(manifest.checkpoints);
-            engine.restore_last_lsn(manifest.lsn);
-            return manifest.lsn;
+            restore_base(manifest, engine);
+            base_lsn = manifest.lsn;
+            break;
         }
     }
-    engine.restore_last_lsn(0);
-    return 0;
+    // Streams that were committed later are open at this LSN: their commit is in the log.
+    read_committed_streams(storage_, base_lsn,
+                           [&](StreamInfo stream) { engine.restore_stream(std::move(stream), nullptr); });
+    engine.restore_last_lsn(base_lsn);
+    return base_lsn;
 }
 
 std::vector<SnapshotStore::Manifest> SnapshotStore::manifests() const {

@@ -43,22 +43,9 @@ private:
     std::vector<Metric> metrics_;
 };
 
-constexpr std::uint64_t none = 0;
-
-}  // namespace
-
-std::vector<Metric> collect_metrics(const DatabaseFigures& f, const Stats& s) {
-    // Replication, ingest and idempotency are not in this version: nothing of theirs has ever happened.
-    MetricList list;
-    list.gauge("uptime_seconds", "karma_uptime_seconds", "Seconds since the daemon started.",
-               f.uptime_seconds);
-    list.gauge("trees", "karma_trees", "Series.", f.series);
-    list.gauge("keys", "karma_keys", "Keys of all series.", f.keys);
-    list.gauge("dump_count", "karma_dumps", "Snapshots of single series that are kept.", f.snapshots);
-    list.role(f.read_only);
-    list.gauge("wal_enabled", nullptr, "", f.wal_enabled);
-    list.gauge("wal_bytes", "karma_wal_bytes", "Bytes of the event log.", f.wal_bytes);
-    list.gauge("wal_current_lsn", "karma_wal_current_lsn", "LSN of the last event.", f.wal_current_lsn);
+/// This version follows no master: nothing of this has ever happened.
+void add_replication_metrics(MetricList& list) {
+    constexpr std::uint64_t none = 0;
     list.gauge("replication_replayed_lsn", "karma_replication_replayed_lsn",
                "LSN of the last event taken from a master.", none);
     list.gauge("replication_lag_entries", "karma_replication_lag_entries", "Events that the master is ahead.",
@@ -93,6 +80,28 @@ std::vector<Metric> collect_metrics(const DatabaseFigures& f, const Stats& s) {
     list.gauge("replication_last_bootstrap_error_unix", "karma_replication_last_bootstrap_error_unix",
                "When a bootstrap last failed.", none);
     list.gauge("replication_last_bootstrap_error", nullptr, "", nullptr);
+}
+
+}  // namespace
+
+std::vector<Metric> replication_metrics() {
+    MetricList list;
+    add_replication_metrics(list);
+    return list.take();
+}
+
+std::vector<Metric> collect_metrics(const DatabaseFigures& f, const Stats& s) {
+    MetricList list;
+    list.gauge("uptime_seconds", "karma_uptime_seconds", "Seconds since the daemon started.",
+               f.uptime_seconds);
+    list.gauge("trees", "karma_trees", "Series.", f.series);
+    list.gauge("keys", "karma_keys", "Keys of all series.", f.keys);
+    list.gauge("dump_count", "karma_dumps", "Snapshots of single series that are kept.", f.snapshots);
+    list.role(f.read_only);
+    list.gauge("wal_enabled", nullptr, "", f.wal_enabled);
+    list.gauge("wal_bytes", "karma_wal_bytes", "Bytes of the event log.", f.wal_bytes);
+    list.gauge("wal_current_lsn", "karma_wal_current_lsn", "LSN of the last event.", f.wal_current_lsn);
+    add_replication_metrics(list);
     list.gauge("memory_bytes", "karma_memory_bytes", "Resident memory of the process.", resident_bytes());
     list.counter("command_count", "karma_commands_total", "Requests answered.", get(s.commands));
     list.counter("error_count", "karma_errors_total", "Requests refused or failed.", get(s.errors));
@@ -134,64 +143,110 @@ std::vector<Metric> collect_metrics(const DatabaseFigures& f, const Stats& s) {
                ms(get(s.last_command_ns)));
     list.gauge("latency_ms_avg", "karma_command_latency_ms_average", "Time spent on a command, on average.",
                average_ms(get(s.busy_ns), get(s.commands)));
-    list.gauge("ingest_active_streams", "karma_ingest_active_streams", "Open ingest streams.", none);
+    list.gauge("ingest_active_streams", "karma_ingest_active_streams", "Open ingest streams.",
+               f.open_streams);
     list.counter("ingest_chunks_applied", "karma_ingest_chunks_applied_total", "Ingest chunks applied.",
-                 none);
+                 get(s.ingest_chunks_applied));
     list.counter("ingest_chunks_skipped", "karma_ingest_chunks_skipped_total",
-                 "Ingest chunks that were repeats.", none);
+                 "Ingest chunks that were repeats.", get(s.ingest_chunks_skipped));
     list.counter("ingest_chunks_rejected", "karma_ingest_chunks_rejected_total", "Ingest chunks refused.",
-                 none);
+                 get(s.ingest_chunks_rejected));
     list.counter("ingest_items_applied", "karma_ingest_items_applied_total", "Items of the chunks applied.",
-                 none);
+                 get(s.ingest_items_applied));
     list.gauge("ingest_latency_ms_last", "karma_ingest_chunk_latency_ms",
-               "Time spent on the last ingest chunk.", 0.0);
+               "Time spent on the last ingest chunk.", ms(get(s.ingest_last_chunk_ns)));
     list.gauge("ingest_latency_ms_avg", "karma_ingest_chunk_latency_ms_average",
-               "Time spent on an ingest chunk, on average.", 0.0);
-    list.gauge("idempotency_record_count", "karma_idempotency_records", "Idempotency records.", none);
-    list.counter("idempotency_hits", "karma_idempotency_hits_total", "Requests that were repeats.", none);
+               "Time spent on an ingest chunk, on average.",
+               average_ms(get(s.ingest_ns), get(s.ingest_chunks_applied)));
+    list.gauge("idempotency_record_count", "karma_idempotency_records", "Idempotency records.",
+               f.idempotency_records);
+    list.counter("idempotency_hits", "karma_idempotency_hits_total", "Requests that were repeats.",
+                 get(s.idempotency_hits));
     list.counter("idempotency_conflicts", "karma_idempotency_conflicts_total",
-                 "Idempotency keys used for different requests.", none);
+                 "Idempotency keys used for different requests.", get(s.idempotency_conflicts));
     list.counter("idempotency_pruned", "karma_idempotency_pruned_total", "Idempotency records removed.",
-                 none);
+                 f.idempotency_forgotten);
     list.counter("idempotency_write_count", "karma_idempotency_writes_total", "Idempotency records written.",
-                 none);
+                 get(s.idempotency_writes));
     list.gauge("idempotency_write_latency_ms_last", "karma_idempotency_write_latency_ms",
-               "Time of the last idempotent write.", 0.0);
+               "Time that the last commit of idempotency records took.",
+               ms(get(s.idempotency_last_write_ns)));
     list.gauge("idempotency_write_latency_ms_avg", "karma_idempotency_write_latency_ms_average",
-               "Time of an idempotent write, on average.", 0.0);
+               "Time that a record took to be committed, on average.",
+               average_ms(get(s.idempotency_write_ns), get(s.idempotency_writes)));
     list.gauge("idempotency_committed_stream_count", "karma_idempotency_committed_streams",
-               "Committed ingest streams that are remembered.", none);
+               "Committed ingest streams that are remembered.", f.committed_streams);
     return list.take();
 }
 
-void count_request(const Request& request, Stats& stats) noexcept {
-    const auto batch_read = [&](std::size_t keys) {
-        Stats::add(stats.batch_reads, 1);
-        Stats::add(stats.batch_read_keys, keys);
-    };
+namespace {
+
+void count_batch_read(std::size_t keys, Stats& stats) noexcept {
+    Stats::add(stats.batch_reads, 1);
+    Stats::add(stats.batch_read_keys, keys);
+}
+
+/// Counts a mutation that was accepted.
+void count_mutation(const Mutation& mutation, Stats& stats) noexcept {
     const auto batch_write = [&](std::size_t items) {
         Stats::add(stats.batch_writes, 1);
         Stats::add(stats.batch_write_items, items);
     };
-    const auto count_mutation = [&](const auto& m) {
-        using Body = std::decay_t<decltype(m)>;
-        if constexpr (requires { m.items; }) {
-            batch_write(m.items.size());
-        } else if constexpr (requires { m.keys; }) {
-            batch_write(m.keys.size());
-        } else if constexpr (std::is_same_v<Body, mutation::DeleteBefore>) {
-            Stats::add(stats.retention_operations, 1);
-        } else if constexpr (std::is_same_v<Body, mutation::CompactSeries> ||
-                             std::is_same_v<Body, mutation::CompactAll>) {
-            Stats::add(stats.compactions, 1);
-        }
-    };
+    std::visit(
+        [&](const auto& m) {
+            using Body = std::decay_t<decltype(m)>;
+            if constexpr (std::is_same_v<Body, mutation::AddChunk>) {
+                // counted by count_chunk
+            } else if constexpr (requires { m.items; }) {
+                batch_write(m.items.size());
+            } else if constexpr (requires { m.keys; }) {
+                batch_write(m.keys.size());
+            } else if constexpr (std::is_same_v<Body, mutation::DeleteBefore>) {
+                Stats::add(stats.retention_operations, 1);
+            } else if constexpr (std::is_same_v<Body, mutation::CompactSeries> ||
+                                 std::is_same_v<Body, mutation::CompactAll>) {
+                Stats::add(stats.compactions, 1);
+            }
+        },
+        mutation);
+}
+
+void count_chunk(const mutation::AddChunk& chunk, const Reply* reply, Stats& stats) noexcept {
+    if (reply == nullptr || std::holds_alternative<Error>(*reply)) {
+        Stats::add(stats.ingest_chunks_rejected, 1);
+    } else if (std::holds_alternative<reply::ChunkSkipped>(*reply)) {
+        Stats::add(stats.ingest_chunks_skipped, 1);
+    } else {
+        Stats::add(stats.ingest_chunks_applied, 1);
+        Stats::add(stats.ingest_items_applied, chunk.items.size());
+    }
+}
+
+}  // namespace
+
+void count_outcome(const Request& request, const Outcome& outcome, Stats& stats) noexcept {
+    const Reply* const reply = std::get_if<Reply>(&outcome.result);
+    const Error* const refused = reply == nullptr ? nullptr : std::get_if<Error>(reply);
     if (const auto* const mutation = std::get_if<Mutation>(&request)) {
-        std::visit(count_mutation, *mutation);
-    } else if (const auto* const sums = std::get_if<query::BatchSum>(&request)) {
-        batch_read(sums->keys.size());
-    } else if (const auto* const named = std::get_if<query::MultiSum>(&request)) {
-        batch_read(named->items.size());
+        if (const auto* const chunk = std::get_if<mutation::AddChunk>(mutation)) {
+            count_chunk(*chunk, reply, stats);
+        } else if (refused == nullptr) {
+            count_mutation(*mutation, stats);
+        }
+    } else if (const auto* const keyed = std::get_if<KeyedMutation>(&request)) {
+        if (outcome.repetition == Repetition::repeat) {
+            Stats::add(stats.idempotency_hits, 1);
+        } else if (refused == nullptr) {
+            count_mutation(*keyed->body, stats);
+        } else if (refused->code == ErrorCode::idempotency_conflict) {
+            Stats::add(stats.idempotency_conflicts, 1);
+        }
+    } else if (refused == nullptr) {
+        if (const auto* const sums = std::get_if<query::BatchSum>(&request)) {
+            count_batch_read(sums->keys.size(), stats);
+        } else if (const auto* const named = std::get_if<query::MultiSum>(&request)) {
+            count_batch_read(named->items.size(), stats);
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "engine/number.h"
+#include "engine/reply.h"
 #include "engine/request.h"
 #include "engine/stats.h"
 
@@ -21,13 +22,20 @@ struct DatabaseFigures {
     Lsn wal_current_lsn = 0;
     std::uint64_t checkpoints = 0;
     std::uint64_t last_checkpoint_unix = 0;
+    std::uint64_t open_streams = 0;
+    std::uint64_t committed_streams = 0;
+    std::uint64_t idempotency_records = 0;
+    std::uint64_t idempotency_forgotten = 0;  // since the start
 };
 
 /// Everything that system.stats and system.metrics show, in the order in which they show it.
 std::vector<Metric> collect_metrics(const DatabaseFigures& figures, const Stats& stats);
 
-/// Counts an accepted request.
-void count_request(const Request& request, Stats& stats) noexcept;
+/// Those of them that tell how a master is followed.
+std::vector<Metric> replication_metrics();
+
+/// Counts a request that was executed.
+void count_outcome(const Request& request, const Outcome& outcome, Stats& stats) noexcept;
 
 /// Counts what a reconciliation has found, at the time `now_unix`.
 void count_reconciliation(const control::ReportReconciliation& report, std::uint64_t now_unix,

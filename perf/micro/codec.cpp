@@ -12,16 +12,13 @@ using karma::Event;
 constexpr karma::Day day = 739'575;
 constexpr std::uint32_t group_events = 1'000;
 
-class NoSink final : public karma::EventSink {
-public:
-    void accept(const Event& /*event*/) override {}
-};
-
 std::string group_of_increments(karma::Lsn first_lsn) {
     karma::EventGroupBuilder builder;
     for (std::uint32_t i = 0; i < group_events; ++i) {
-        builder.add({first_lsn + i, 1'795'208'099'000,
-                     karma::mutation::Increment{"links", (std::uint64_t{i} * 7919) % 100'000, day, 1}});
+        builder.add({first_lsn + i,
+                     1'795'208'099'000,
+                     karma::mutation::Increment{"links", (std::uint64_t{i} * 7919) % 100'000, day, 1},
+                     {}});
     }
     std::string bytes;
     builder.finish(bytes);
@@ -41,7 +38,7 @@ BENCHMARK(encode_increments);
 
 /// What a restart does for each event: decode and apply.
 void replay_increments(benchmark::State& state) {
-    NoSink sink;
+    karma::NullSink sink;
     karma::Engine engine(1, sink);
     karma::Lsn lsn = 1;
     for (auto _ : state) {

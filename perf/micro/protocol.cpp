@@ -50,7 +50,7 @@ void write_number(benchmark::State& state) {
     std::string out;
     for (auto _ : state) {
         out.clear();
-        benchmark::DoNotOptimize(writer.write(reply, never, out));
+        benchmark::DoNotOptimize(writer.write(reply, karma::Repetition::no_key, never, out));
     }
     state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()));
 }
@@ -67,7 +67,7 @@ void write_batch_sum(benchmark::State& state) {
     std::string out;
     for (auto _ : state) {
         out.clear();
-        benchmark::DoNotOptimize(writer.write(reply, never, out));
+        benchmark::DoNotOptimize(writer.write(reply, karma::Repetition::no_key, never, out));
     }
     state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()) * items);
 }

@@ -5,73 +5,23 @@
 #include <doctest/doctest.h>
 
 #include "engine/engine.h"
-#include "engine/event_codec.h"
 #include "tests/engine/model.h"
+#include "tests/engine/recorder.h"
 #include "tests/support/settings.h"
 
 using namespace karma;
+using karma::test::answer;
+using karma::test::check_refused;
+using karma::test::expect;
 using karma::test::Model;
+using karma::test::now_ms;
 using karma::test::random_between;
+using karma::test::Recorder;
+using karma::test::sum;
 
 namespace {
 
 constexpr std::uint64_t largest = std::numeric_limits<std::uint64_t>::max();
-constexpr std::int64_t now_ms = 1'795'208'099'000;  // 2026-11-20
-
-/// Keeps the events as the log would.
-class Recorder final : public EventSink {
-public:
-    void accept(const Event& event) override {
-        builder_.add(event);
-        if (builder_.count() == 100) {
-            close();
-        }
-    }
-    void close() {
-        if (!builder_.empty()) {
-            groups_.emplace_back();
-            builder_.finish(groups_.back());
-        }
-    }
-    void replay(Engine& engine) {
-        close();
-        for (const std::string& group : groups_) {
-            read_event_group(group, [&](const Event& event) { engine.apply(event); });
-        }
-    }
-
-private:
-    EventGroupBuilder builder_;
-    std::vector<std::string> groups_;
-};
-
-Reply answer(Engine& engine, const Request& request) {
-    Outcome outcome = engine.execute(request, now_ms);
-    if (auto* const task = std::get_if<std::unique_ptr<Task>>(&outcome.result)) {
-        return (*task)->run(NoDeadline());
-    }
-    return std::move(std::get<Reply>(outcome.result));
-}
-
-Reply answer(Engine& engine, const Mutation& mutation) { return answer(engine, Request(mutation)); }
-
-template <typename T>
-T expect(Reply reply) {
-    REQUIRE(std::holds_alternative<T>(reply));
-    return std::get<T>(std::move(reply));
-}
-
-std::uint64_t sum(Engine& engine, std::string_view series, std::uint64_t key) {
-    return expect<reply::Number>(answer(engine, query::Sum{series, key, std::nullopt})).value;
-}
-
-void check_refused(Engine& engine, const Mutation& mutation, ErrorCode code) {
-    const Lsn lsn = engine.last_lsn();
-    const Digest digest = engine.view().digest(NoDeadline());
-    CHECK(expect<Error>(answer(engine, mutation)).code == code);
-    CHECK(engine.last_lsn() == lsn);
-    CHECK(engine.view().digest(NoDeadline()) == digest);
-}
 
 /// Draws mutations and carries them out on an engine and a model.
 class Walk {

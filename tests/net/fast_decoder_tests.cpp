@@ -28,10 +28,13 @@ std::string range_text(const std::optional<karma::DayRange>& range) {
 struct Describe {
     std::string operator()(const Mutation& m) const {
         karma::EventGroupBuilder builder;
-        builder.add({1, 0, m});
+        builder.add({1, 0, m, {}});
         std::string bytes;
         builder.finish(bytes);
         return "mutation " + std::to_string(m.index()) + bytes;
+    }
+    std::string operator()(const karma::KeyedMutation& m) const {
+        return "key " + std::string(m.key) + " " + std::string(m.fingerprint) + " " + (*this)(*m.body);
     }
     std::string operator()(const karma::query::Sum& q) const {
         return "sum " + std::string(q.series) + " " + std::to_string(q.key) + " " + range_text(q.range);
@@ -78,9 +81,17 @@ public:
             }
         }
         if (one_in(6)) {
+            fields.push_back(any_of({"\"token\":\"secret\"", "\"token\":\"read\"", "\"token\":5",
+                                     "\"extra\":{\"a\":[1,null,\"x\"]}", "\"key\":7"}));
+        }
+        if (one_in(3)) {
             fields.push_back(
-                any_of({"\"token\":\"secret\"", "\"token\":\"read\"", "\"token\":5",
-                        "\"extra\":{\"a\":[1,null,\"x\"]}", "\"idempotency_key\":\"k\"", "\"key\":7"}));
+                R"("idempotency_key":)" +
+                any_of({"\"k\"", "\"click-1\"", "\"k\"", "5", "\"\"", "null", "\"\\u0041\"", "[]",
+                        "\"" + std::string(256, 'k') + "\"", "\"" + std::string(257, 'k') + "\""}));
+        }
+        if (one_in(12)) {
+            fields.push_back(R"("fingerprint":)" + any_of({"\"f\"", "\"\"", "1"}));
         }
         std::shuffle(fields.begin(), fields.end(), engine_);
         std::string line = space() + "{";

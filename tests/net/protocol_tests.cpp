@@ -30,7 +30,7 @@ std::string code(const std::string& line, const Access& access = Access("", ""),
 
 std::string written(const Reply& reply, std::size_t limit = 0) {
     std::string line;
-    ReplyWriter(limit).write(reply, NoDeadline(), line);
+    ReplyWriter(limit).write(reply, Repetition::no_key, NoDeadline(), line);
     REQUIRE(line.ends_with("\r\n"));
     return line.substr(0, line.size() - 2);
 }
@@ -130,10 +130,70 @@ TEST_CASE("protocol: hostile JSON is refused without harm") {
     CHECK(code(R"({"v":2,"op":"snapshot.fetch","file":"a\u0000.tree"})") == "validation_error");
 }
 
-TEST_CASE("protocol: an idempotency key that cannot be honoured is not ignored") {
-    CHECK(code(R"({"v":2,"op":"counter.increment","series":"a","key":1,"idempotency_key":"k"})") ==
-          "validation_error");
-    CHECK(code(R"({"v":2,"op":"counter.sum","series":"a","key":1,"idempotency_key":"k"})").empty());
+TEST_CASE("protocol: an idempotency key is taken by the ten ops that have one, and by no other") {
+    const Access access("", "");
+    std::size_t keyed = 0;
+    for (const net::OpName& entry : net::all_ops()) {
+        RequestDecoder decoder(access);
+        std::string line = full_request(entry.name);
+        line.insert(1, R"("idempotency_key":"k","fingerprint":"f",)");
+        const Decoded decoded = decoder.decode(line, true);
+        const auto* const request = std::get_if<Request>(&decoded);
+        const auto* const with_key = request == nullptr ? nullptr : std::get_if<KeyedMutation>(request);
+        CAPTURE(entry.name);
+        CHECK((with_key != nullptr) == entry.op.idempotent);
+        if (with_key != nullptr) {
+            CHECK(with_key->key == "k");
+            CHECK(with_key->fingerprint == "f");
+            keyed += entry.name == entry.op.name ? 1 : 0;
+        }
+    }
+    CHECK(keyed == 10);
+}
+
+TEST_CASE("protocol: an idempotency key is 1 to 256 bytes, a string or an integer") {
+    const auto with_key = [](const std::string& key) {
+        return code(R"({"v":2,"op":"counter.increment","series":"a","key":1,"idempotency_key":)" + key + "}");
+    };
+    const auto quoted = [](const std::string& text) { return '"' + text + '"'; };
+    CHECK(with_key(quoted(std::string(256, 'k'))).empty());
+    CHECK(with_key("-5").empty());
+    CHECK(with_key("null").empty());
+    for (const std::string& wrong : {quoted(std::string(257, 'k')), quoted(""), std::string("1.5"),
+                                     std::string("true"), std::string("[]")}) {
+        CAPTURE(wrong);
+        CHECK(with_key(wrong) == "validation_error");
+    }
+    const std::string fingerprint =
+        R"({"v":2,"op":"tree.reset","series":"a","idempotency_key":"k","fingerprint":)";
+    CHECK(code(fingerprint + quoted(std::string(512, 'f')) + "}").empty());
+    CHECK(code(fingerprint + quoted(std::string(513, 'f')) + "}") == "validation_error");
+    CHECK(code(fingerprint + quoted("") + "}") == "validation_error");
+    CHECK(code(fingerprint + "5}") == "validation_error");
+}
+
+TEST_CASE("protocol: an instant is Unix seconds or RFC 3339") {
+    const auto prune = [](const std::string& before) {
+        return code(R"({"v":2,"op":"idempotency.prune","before":)" + before + "}");
+    };
+    CHECK(prune("0").empty());
+    CHECK(prune("18446744073709551615").empty());
+    CHECK(prune(R"("2026-05-05T13:30:00+02:00")").empty());
+    for (const char* const wrong : {"-1", "1.5", R"("2026-05-05")", R"("1")", "null", "[]"}) {
+        CAPTURE(wrong);
+        CHECK(prune(wrong) == "validation_error");
+    }
+}
+
+TEST_CASE("protocol: a reply says whether its idempotency key was used before") {
+    std::string line;
+    ReplyWriter(0).write(reply::Number{5}, Repetition::first, NoDeadline(), line);
+    ReplyWriter(0).write(reply::Number{5}, Repetition::repeat, NoDeadline(), line);
+    CHECK(line ==
+          "{\"protocol_version\":2,\"success\":true,\"response\":5,\"idempotent\":false,\"error_code\":null}"
+          "\r\n"
+          "{\"protocol_version\":2,\"success\":true,\"response\":5,\"idempotent\":true,\"error_code\":null}"
+          "\r\n");
 }
 
 TEST_CASE("protocol: what a request borrows lasts until it is released") {
@@ -198,7 +258,8 @@ TEST_CASE("replies: the limit holds to the byte") {
     const test::json::value refused = test::parse_json(written(names, size - 1));
     CHECK(refused.as_object().at("error_code") == "response_too_large");
     std::string line;
-    CHECK(ReplyWriter(size - 1).write(names, NoDeadline(), line) == ErrorCode::response_too_large);
+    CHECK(ReplyWriter(size - 1).write(names, Repetition::no_key, NoDeadline(), line) ==
+          ErrorCode::response_too_large);
 }
 
 TEST_CASE("replies: a message with anything in it is still JSON") {

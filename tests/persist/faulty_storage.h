@@ -44,6 +44,11 @@ public:
         under_.erase_prefix(table, prefix);
     }
 
+    void erase_below(Table table, std::string_view end) override {
+        use(writes_left_);
+        under_.erase_below(table, end);
+    }
+
 private:
     static constexpr std::uint64_t always = std::numeric_limits<std::uint64_t>::max();
 

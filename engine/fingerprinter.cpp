@@ -1,0 +1,220 @@
+#include "engine/fingerprinter.h"
+
+#include <charconv>
+#include <stdexcept>
+#include <type_traits>
+
+#include <openssl/evp.h>
+
+#include "engine/day.h"
+
+namespace karma {
+namespace {
+
+/// Writes canonical lines.
+class Lines {
+public:
+    explicit Lines(std::string& out) : out_(out) {}
+
+    void text(std::string_view name, std::string_view value) {
+        begin(name, 's');
+        digits(value.size());
+        out_.push_back(':');
+        out_.append(value);
+        out_.push_back('\n');
+    }
+    void number(std::string_view name, std::uint64_t value) {
+        begin(name, 'u');
+        digits(value);
+        out_.push_back('\n');
+    }
+    void count(std::string_view name, std::uint64_t value) {
+        begin(name, 'i');
+        digits(value);
+        out_.push_back('\n');
+    }
+    void none(std::string_view name) {
+        out_.append(name);
+        out_.append(":n\n");
+    }
+
+    void day(std::string_view name, Day value) { number(name, day_to_yyyymmdd(value)); }
+    void range(DayRange value) {
+        day("range_from", value.from);
+        day("range_to", value.to);
+    }
+    void items(std::span<const mutation::Item> values) {
+        count("items_count", values.size());
+        for (const mutation::Item& item : values) {
+            number("item_key", item.key);
+            day("item_bucket", item.day);
+            number("item_value", item.value);
+        }
+    }
+    void keys(std::span<const std::uint64_t> values) {
+        count("keys_count", values.size());
+        for (const std::uint64_t key : values) {
+            number("key_value", key);
+        }
+    }
+
+private:
+    void begin(std::string_view name, char type) {
+        out_.append(name);
+        const char infix[] = {':', type, ':'};
+        out_.append(infix, sizeof infix);
+    }
+    void digits(std::uint64_t value) {
+        char written[20];
+        const auto end = std::to_chars(written, written + sizeof written, value);
+        out_.append(written, static_cast<std::size_t>(end.ptr - written));
+    }
+
+    std::string& out_;
+};
+
+/// The fields of each command, in the order of the protocol.
+class FieldWriter {
+public:
+    explicit FieldWriter(Lines lines) : lines_(lines) {}
+
+    void operator()(const mutation::Increment& m) { point(m); }
+    void operator()(const mutation::Decrement& m) { point(m); }
+    void operator()(const mutation::BatchAdd& m) { batch(m); }
+    void operator()(const mutation::BatchSet& m) { batch(m); }
+    void operator()(const mutation::ResetCounter& m) {
+        lines_.text("series", m.series);
+        lines_.number("key", m.key);
+    }
+    void operator()(const mutation::ResetSeries& m) {
+        lines_.text("series", m.series);
+        lines_.none("key");
+    }
+    void operator()(const mutation::BatchReset& m) {
+        lines_.text("series", m.series);
+        lines_.keys(m.keys);
+    }
+    void operator()(const mutation::DeleteCounterRange& m) {
+        lines_.text("series", m.series);
+        lines_.number("key", m.key);
+        lines_.range(m.range);
+    }
+    void operator()(const mutation::DeleteSeriesRange& m) {
+        lines_.text("series", m.series);
+        lines_.none("key");
+        lines_.range(m.range);
+    }
+    void operator()(const mutation::BatchDeleteRange& m) {
+        lines_.text("series", m.series);
+        lines_.keys(m.keys);
+        lines_.range(m.range);
+    }
+    void operator()(const mutation::BeginStream& m) {
+        lines_.text("stream_id", m.stream_id);
+        lines_.text("mode", ingest_mode_name(m.mode));
+        if (m.granularity) {
+            lines_.text("granularity", *m.granularity);
+        } else {
+            lines_.none("granularity");
+        }
+    }
+    void operator()(const mutation::AddChunk& m) {
+        lines_.text("stream_id", m.stream_id);
+        lines_.text("series", m.series);
+        lines_.number("chunk_seq", m.chunk_seq);
+        lines_.items(m.items);
+    }
+    template <typename Other>
+    void operator()(const Other&) {
+        throw std::logic_error("a mutation without a fingerprint");
+    }
+
+private:
+    template <typename Body>
+    void point(const Body& m) {
+        lines_.text("series", m.series);
+        lines_.number("key", m.key);
+        lines_.day("bucket", m.day);
+        lines_.number("value", m.value);
+    }
+    template <typename Body>
+    void batch(const Body& m) {
+        lines_.text("series", m.series);
+        lines_.items(m.items);
+    }
+
+    Lines lines_;
+};
+
+struct OperationOf {
+    using Result = std::optional<Operation>;
+    Result operator()(const mutation::Increment&) const { return Operation::increment; }
+    Result operator()(const mutation::Decrement&) const { return Operation::decrement; }
+    Result operator()(const mutation::BatchAdd&) const { return Operation::batch_add; }
+    Result operator()(const mutation::BatchSet&) const { return Operation::batch_set; }
+    Result operator()(const mutation::ResetCounter&) const { return Operation::reset; }
+    Result operator()(const mutation::ResetSeries&) const { return Operation::reset; }
+    Result operator()(const mutation::BatchReset&) const { return Operation::batch_reset; }
+    Result operator()(const mutation::DeleteCounterRange&) const { return Operation::remove; }
+    Result operator()(const mutation::DeleteSeriesRange&) const { return Operation::remove; }
+    Result operator()(const mutation::BatchDeleteRange&) const { return Operation::batch_delete_range; }
+    Result operator()(const mutation::BeginStream&) const { return Operation::ingest_begin; }
+    Result operator()(const mutation::AddChunk&) const { return Operation::ingest_chunk; }
+    template <typename Other>
+    Result operator()(const Other&) const {
+        return std::nullopt;
+    }
+};
+
+void require(int success) {
+    if (success != 1) {
+        throw std::runtime_error("OpenSSL cannot compute SHA-256");
+    }
+}
+
+}  // namespace
+
+std::optional<Operation> operation_of(const Mutation& body) noexcept {
+    return std::visit(OperationOf(), body);
+}
+
+void Fingerprinter::FreeContext::operator()(evp_md_ctx_st* context) const noexcept {
+    EVP_MD_CTX_free(context);
+}
+void Fingerprinter::FreeDigest::operator()(evp_md_st* digest) const noexcept { EVP_MD_free(digest); }
+
+Fingerprinter::Fingerprinter()
+    : digest_(EVP_MD_fetch(nullptr, "SHA256", nullptr)), context_(EVP_MD_CTX_new()) {
+    require(digest_ != nullptr && context_ != nullptr ? 1 : 0);
+    require(EVP_DigestInit_ex2(context_.get(), digest_.get(), nullptr));
+}
+
+Fingerprinter::~Fingerprinter() = default;
+
+std::string_view Fingerprinter::lines_of(const Mutation& body) {
+    const std::optional<Operation> operation = operation_of(body);
+    if (!operation) {
+        throw std::logic_error("a mutation without a fingerprint");
+    }
+    lines_.clear();
+    Lines lines(lines_);
+    lines.text("command", operation_name(*operation));
+    std::visit(FieldWriter(lines), body);
+    return lines_;
+}
+
+Fingerprint Fingerprinter::of(const Mutation& body) {
+    const std::string_view lines = lines_of(body);
+    Fingerprint fingerprint;
+    // Without a digest it takes the one that the context has.
+    require(EVP_DigestInit_ex2(context_.get(), nullptr, nullptr));
+    require(EVP_DigestUpdate(context_.get(), lines.data(), lines.size()));
+    require(EVP_DigestFinal_ex(context_.get(), fingerprint.bytes.data(), nullptr));
+    constexpr std::size_t bytes_kept = 256 * 1024;
+    if (lines_.capacity() > bytes_kept) {
+        lines_ = std::string();
+    }
+    return fingerprint;
+}
+
+}  // namespace karma

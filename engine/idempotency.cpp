@@ -1,0 +1,208 @@
+#include "engine/idempotency.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+#include "engine/hash.h"
+
+namespace karma {
+namespace {
+
+constexpr std::uint32_t first_capacity = 16;
+
+/// The part of a hash that a slot keeps: never 0, which marks a free slot.
+std::uint64_t tag_of(const KeyHash& key) noexcept { return (key.low & 0xFFFFFFFFU) | 1U; }
+
+/// Where the search for a tag begins. Only the tag decides, so that a table can grow without its records.
+std::uint32_t home_of(std::uint64_t tag, std::uint32_t capacity) noexcept {
+    return static_cast<std::uint32_t>(tag >> 1U) & (capacity - 1);
+}
+
+std::uint64_t tag_in(std::uint64_t slot) noexcept { return slot >> 32U; }
+std::uint32_t number_in(std::uint64_t slot) noexcept { return static_cast<std::uint32_t>(slot); }
+
+std::uint64_t make_slot(std::uint64_t tag, std::uint64_t seq) noexcept {
+    return (tag << 32U) | static_cast<std::uint32_t>(seq);
+}
+
+}  // namespace
+
+KeyHash hash_idempotency_key(std::string_view key, std::uint64_t seed) noexcept {
+    return {hash_text(key, mix64(seed + 1)), hash_text(key, mix64(seed + 2))};
+}
+
+bool IdempotencyIndex::Record::matches(const Fingerprint& other) const noexcept {
+    return std::memcmp(fingerprint.data(), other.bytes.data(), sizeof fingerprint) == 0;
+}
+
+void IdempotencyIndex::Record::set_fingerprint(const Fingerprint& other) noexcept {
+    std::memcpy(fingerprint.data(), other.bytes.data(), sizeof fingerprint);
+}
+
+IdempotencyIndex::IdempotencyIndex(const IdempotencyRetention& retention) : retention_(retention) {}
+
+IdempotencyIndex::~IdempotencyIndex() = default;
+
+bool IdempotencyIndex::is_live(Slot slot) const noexcept {
+    // Numbers are kept modulo 2^32, and fewer than that are alive.
+    return static_cast<std::uint32_t>(number_in(slot) - static_cast<std::uint32_t>(live_seq_)) < size();
+}
+
+const IdempotencyIndex::Record& IdempotencyIndex::record(Slot slot) const noexcept {
+    return records_[static_cast<std::uint32_t>(number_in(slot) - static_cast<std::uint32_t>(begin_seq_))];
+}
+
+const IdempotencyIndex::Record* IdempotencyIndex::find(const KeyHash& key,
+                                                       std::int64_t now_unix) const noexcept {
+    const Shard& table = shard(key);
+    if (table.capacity == 0) {
+        return nullptr;
+    }
+    const std::uint64_t tag = tag_of(key);
+    for (std::uint32_t at = home_of(tag, table.capacity); table.slots[at] != 0;
+         at = (at + 1) & (table.capacity - 1)) {
+        const Slot slot = table.slots[at];
+        if (tag_in(slot) != tag || !is_live(slot)) {
+            continue;
+        }
+        const Record& found = record(slot);
+        if (found.key == key) {
+            const bool expired =
+                retention_.age_max_s != 0 && found.created_unix + retention_.age_max_s <= now_unix;
+            return expired ? nullptr : &found;
+        }
+    }
+    return nullptr;
+}
+
+void IdempotencyIndex::prefetch(const KeyHash& key) const noexcept {
+    const Shard& table = shard(key);
+    if (table.capacity != 0) {
+        __builtin_prefetch(&table.slots[home_of(tag_of(key), table.capacity)]);
+    }
+}
+
+void IdempotencyIndex::make_room(Shard& table) {
+    if (table.capacity != 0 && table.used + 1 <= table.capacity / 4 * 3) {
+        return;
+    }
+    std::uint32_t live = 0;
+    for (std::uint32_t at = 0; at < table.capacity; ++at) {
+        live += table.slots[at] != 0 && is_live(table.slots[at]) ? 1U : 0U;
+    }
+    // Forgotten ones that were not swept yet are left out; a table of which half is alive doubles.
+    const std::uint32_t capacity =
+        live + 1 > table.capacity / 2 ? std::max(table.capacity * 2, first_capacity) : table.capacity;
+    Shard grown{std::make_unique<Slot[]>(capacity), capacity, live};
+    for (std::uint32_t from = 0; from < table.capacity; ++from) {
+        const Slot slot = table.slots[from];
+        if (slot == 0 || !is_live(slot)) {
+            continue;
+        }
+        std::uint32_t to = home_of(tag_in(slot), capacity);
+        while (grown.slots[to] != 0) {
+            to = (to + 1) & (capacity - 1);
+        }
+        grown.slots[to] = slot;
+    }
+    table = std::move(grown);
+}
+
+void IdempotencyIndex::add(Record added) {
+    if (!records_.empty()) {
+        added.created_unix = std::max(added.created_unix, records_.back().created_unix);
+    }
+    const std::uint64_t seq = end_seq();
+    Shard& table = shard(added.key);
+    make_room(table);
+    const std::uint64_t tag = tag_of(added.key);
+    std::uint32_t at = home_of(tag, table.capacity);
+    while (table.slots[at] != 0) {
+        const Slot slot = table.slots[at];
+        if (tag_in(slot) == tag && is_live(slot) && record(slot).key == added.key) {
+            break;  // the older record of this key is not found any more
+        }
+        at = (at + 1) & (table.capacity - 1);
+    }
+    table.used += table.slots[at] == 0 ? 1U : 0U;
+    table.slots[at] = make_slot(tag, seq);
+    records_.push_back(added);
+    if (size() > retention_.records_max) {
+        forget_to(end_seq() - retention_.records_max);
+    }
+    // More than one is added, so that a heap of forgotten ones gets smaller.
+    constexpr std::size_t swept_per_add = 4;
+    sweep(swept_per_add);
+}
+
+void IdempotencyIndex::forget_to(std::uint64_t seq) noexcept {
+    forgotten_ += seq - live_seq_;
+    live_seq_ = seq;
+}
+
+std::uint64_t IdempotencyIndex::prune(std::int64_t before_unix, std::optional<std::uint64_t> limit) {
+    const auto first = records_.begin() + static_cast<std::ptrdiff_t>(live_seq_ - begin_seq_);
+    const auto end = std::partition_point(first, records_.end(), [&](const Record& each) {
+        return std::int64_t{each.created_unix} < before_unix;
+    });
+    const auto count = std::min(static_cast<std::uint64_t>(end - first),
+                                limit.value_or(std::numeric_limits<std::uint64_t>::max()));
+    forget_to(live_seq_ + count);
+    return count;
+}
+
+void IdempotencyIndex::expire(std::int64_t now_unix) {
+    if (retention_.age_max_s != 0) {
+        // The oldest that stays was created less than age_max_s ago.
+        prune(now_unix - retention_.age_max_s + 1, std::nullopt);
+    }
+}
+
+void IdempotencyIndex::release_slot(const Record& released, std::uint64_t seq) noexcept {
+    Shard& table = shard(released.key);
+    const std::uint32_t mask = table.capacity - 1;
+    const std::uint64_t tag = tag_of(released.key);
+    const Slot sought = make_slot(tag, seq);
+    std::uint32_t hole = home_of(tag, table.capacity);
+    while (table.slots[hole] != sought) {
+        if (table.slots[hole] == 0) {
+            return;  // left out when the table grew, or a newer record of the key has taken it
+        }
+        hole = (hole + 1) & mask;
+    }
+    // What follows without a gap moves up where its search would begin before the hole.
+    for (std::uint32_t at = (hole + 1) & mask; table.slots[at] != 0; at = (at + 1) & mask) {
+        const std::uint32_t home = home_of(tag_in(table.slots[at]), table.capacity);
+        if (((at - home) & mask) >= ((at - hole) & mask)) {
+            table.slots[hole] = table.slots[at];
+            hole = at;
+        }
+    }
+    table.slots[hole] = 0;
+    --table.used;
+}
+
+bool IdempotencyIndex::sweep(std::size_t max) {
+    for (; max > 0 && begin_seq_ < live_seq_; --max) {
+        release_slot(records_.front(), begin_seq_);
+        records_.pop_front();
+        ++begin_seq_;
+    }
+    return begin_seq_ < live_seq_;
+}
+
+std::optional<Lsn> IdempotencyIndex::first_lsn() const noexcept {
+    return size() == 0 ? std::nullopt : std::optional(records_[live_seq_ - begin_seq_].lsn);
+}
+
+std::size_t IdempotencyIndex::bytes() const noexcept {
+    // The deque holds blocks of some 500 bytes and a pointer to each.
+    std::size_t bytes = records_.size() * sizeof(Record) + records_.size() / 9 * (sizeof(void*) + 16);
+    for (const Shard& table : shards_) {
+        bytes += table.capacity * sizeof(Slot);
+    }
+    return bytes;
+}
+
+}  // namespace karma

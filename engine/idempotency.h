@@ -1,0 +1,112 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "engine/fingerprint.h"
+#include "engine/number.h"
+
+namespace karma {
+
+/// 128 bits that stand for an idempotency key in memory. They depend on a seed that no client knows, so that
+/// nobody can make keys that share them.
+struct KeyHash {
+    std::uint64_t high = 0;
+    std::uint64_t low = 0;
+
+    bool operator==(const KeyHash&) const = default;
+};
+
+KeyHash hash_idempotency_key(std::string_view key, std::uint64_t seed) noexcept;
+
+/// How long idempotency records are remembered.
+struct IdempotencyRetention {
+    std::uint64_t records_max = 1'000'000;  // 1 to 2^31; beyond it the oldest go
+    std::int64_t age_max_s = 604'800;       // 0: no limit by age
+};
+
+/// The idempotency records in memory, some 75 bytes each: a queue by age and a hash table into it. Looking
+/// up, adding and forgetting take constant time; none of them goes through all records. Not thread-safe.
+class IdempotencyIndex {
+public:
+    struct Record {
+        KeyHash key;
+        std::array<std::uint64_t, 2> fingerprint{};  // its first half
+        Lsn lsn = 0;                                 // of the event that had the key
+        std::uint32_t created_unix = 0;
+        // What the response has that the request has not: see `reply_again`.
+        std::uint32_t first_count = 0;
+        std::uint32_t second_count = 0;
+
+        bool matches(const Fingerprint& other) const noexcept;
+        void set_fingerprint(const Fingerprint& other) noexcept;
+    };
+
+    explicit IdempotencyIndex(const IdempotencyRetention& retention);
+    IdempotencyIndex(const IdempotencyIndex&) = delete;
+    IdempotencyIndex& operator=(const IdempotencyIndex&) = delete;
+    ~IdempotencyIndex();
+
+    /// The record of a key at the time `now_unix`, or null. Valid until the next change.
+    const Record* find(const KeyHash& key, std::int64_t now_unix) const noexcept;
+
+    /// Fetches the memory that `find` will read.
+    void prefetch(const KeyHash& key) const noexcept;
+
+    /// Adds a record, the newest, or the newest of its key. Its LSN is above that of all others; its time
+    /// becomes that of the record before where it is lower, so that age follows LSN.
+    void add(Record record);
+
+    /// Forgets the records created before an instant, the oldest first; returns how many.
+    std::uint64_t prune(std::int64_t before_unix, std::optional<std::uint64_t> limit);
+
+    /// Forgets those that are too old.
+    void expire(std::int64_t now_unix);
+
+    /// Gives back the memory of forgotten records, `max` of them at most. False when nothing is left to do.
+    bool sweep(std::size_t max);
+
+    std::uint64_t size() const noexcept { return end_seq() - live_seq_; }
+    /// Forgotten since the start, for whatever reason.
+    std::uint64_t forgotten() const noexcept { return forgotten_; }
+    /// The LSN of the oldest record; nothing without any.
+    std::optional<Lsn> first_lsn() const noexcept;
+    std::size_t bytes() const noexcept;
+
+private:
+    /// A slot of a shard: 0 where free, or 32 bits of the key's hash (never 0) and 32 of the record's number.
+    using Slot = std::uint64_t;
+
+    struct Shard {
+        std::unique_ptr<Slot[]> slots;
+        std::uint32_t capacity = 0;  // a power of two
+        std::uint32_t used = 0;      // slots that are not free
+    };
+
+    // Tables of a part of the keys each: one grows in some ten microseconds, where one table for all would
+    // stop everything for a while.
+    static constexpr std::size_t shard_count = 256;
+
+    std::uint64_t end_seq() const noexcept { return begin_seq_ + records_.size(); }
+    bool is_live(Slot slot) const noexcept;
+    const Record& record(Slot slot) const noexcept;
+    Shard& shard(const KeyHash& key) noexcept { return shards_[key.high >> 56U]; }
+    const Shard& shard(const KeyHash& key) const noexcept { return shards_[key.high >> 56U]; }
+    void forget_to(std::uint64_t seq) noexcept;
+    void make_room(Shard& shard);
+    void release_slot(const Record& record, std::uint64_t seq) noexcept;
+
+    IdempotencyRetention retention_;
+    std::deque<Record> records_;   // forgotten ones in front, then the live ones; LSN and time ascend
+    std::uint64_t begin_seq_ = 0;  // number of the first record of the queue
+    std::uint64_t live_seq_ = 0;   // number of the first one that is not forgotten
+    std::uint64_t forgotten_ = 0;
+    std::array<Shard, shard_count> shards_;
+};
+
+}  // namespace karma

@@ -1,0 +1,112 @@
+#include "engine/ingest.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/hash.h"
+
+namespace karma {
+
+bool StreamInfo::begun_as(const mutation::BeginStream& begin) const noexcept {
+    return mode == begin.mode && granularity == begin.granularity;
+}
+
+bool StreamInfo::has_chunk(std::uint64_t seq, const Fingerprint& fingerprint) const noexcept {
+    return seq >= 1 && seq <= last_chunk_seq() && chunks->fingerprints[seq - 1] == fingerprint;
+}
+
+Digest digest_of(const StreamInfo& stream) noexcept {
+    std::uint64_t low = hash_text(stream.id, 5 + static_cast<std::uint64_t>(stream.mode));
+    std::uint64_t high = hash_text(stream.granularity.value_or(""), low);
+    high ^= hash_text(stream.series.value_or(""), high);
+    for (const Fingerprint& chunk : stream.chunks->fingerprints) {
+        const std::string_view bytes(reinterpret_cast<const char*>(chunk.bytes.data()), chunk.bytes.size());
+        low = mix64(low + hash_text(bytes, high));
+    }
+    low ^= mix64(static_cast<std::uint64_t>(stream.committed_at_unix.value_or(-1)));
+    return {low, mix64(high + low)};
+}
+
+Digest StreamView::digest(const Deadline& deadline) const {
+    Digest digest = digest_of(info);
+    if (staged) {
+        // Not the same as the series itself, which other streams may be making too.
+        const std::uint64_t stream = hash_text(info.id, 6);
+        const Digest series = scan_digest(*staged, deadline);
+        digest += {mix64(series.low ^ stream), mix64(series.high + stream)};
+    }
+    return digest;
+}
+
+const IngestStreams::Stream* IngestStreams::find(std::string_view id) const noexcept {
+    if (const auto found = open_.find(id); found != open_.end()) {
+        return &found->second;
+    }
+    const auto found = committed_.find(id);
+    return found == committed_.end() ? nullptr : &found->second;
+}
+
+IngestStreams::Stream* IngestStreams::find(std::string_view id) noexcept {
+    return const_cast<Stream*>(std::as_const(*this).find(id));
+}
+
+void IngestStreams::begin(const mutation::BeginStream& begin, Lsn lsn) {
+    Stream stream;
+    stream.info.id = begin.stream_id;
+    stream.info.mode = begin.mode;
+    stream.info.granularity = begin.granularity;
+    stream.info.lsn = lsn;
+    open_.insert_or_assign(stream.info.id, std::move(stream));
+    lsn_ = lsn;
+}
+
+void IngestStreams::add_chunk(Stream& stream, const mutation::AddChunk& chunk, Lsn lsn) {
+    if (!stream.info.series) {
+        stream.info.series = chunk.series;
+    }
+    IntrusivePtr<ChunkList>& chunks = stream.info.chunks;
+    if (!chunks->is_unique()) {
+        IntrusivePtr<ChunkList> copy(new ChunkList);
+        copy->fingerprints = chunks->fingerprints;
+        chunks = std::move(copy);
+    }
+    chunks->fingerprints.push_back(*chunk.fingerprint);
+    stream.info.lsn = lsn;
+}
+
+const StreamInfo& IngestStreams::commit(std::string_view id, std::int64_t time_unix, Lsn lsn) {
+    const auto at = committed_.insert(open_.extract(open_.find(id))).position;
+    StreamInfo& info = at->second.info;
+    info.committed_at_unix = time_unix;
+    info.lsn = lsn;
+    committed_digest_ += digest_of(info);
+    lsn_ = lsn;
+    return info;
+}
+
+void IngestStreams::abort(std::string_view id, Lsn lsn) {
+    open_.erase(open_.find(id));
+    lsn_ = lsn;
+}
+
+void IngestStreams::restore(Stream stream) {
+    lsn_ = std::max(lsn_, stream.info.lsn);
+    if (stream.info.is_committed()) {
+        committed_digest_ += digest_of(stream.info);
+    }
+    Streams& streams = stream.info.is_committed() ? committed_ : open_;
+    std::string id = stream.info.id;
+    streams.insert_or_assign(std::move(id), std::move(stream));
+}
+
+std::vector<StreamView> IngestStreams::open_streams() const {
+    std::vector<StreamView> views;
+    views.reserve(open_.size());
+    for (const auto& entry : open_) {
+        const Stream& stream = entry.second;
+        views.push_back({stream.info, stream.staged ? std::optional(stream.staged->view()) : std::nullopt});
+    }
+    return views;
+}
+
+}  // namespace karma

@@ -1,0 +1,101 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/fingerprint.h"
+#include "engine/intrusive_ptr.h"
+#include "engine/mutation.h"
+#include "engine/number.h"
+#include "engine/scan.h"
+#include "engine/series.h"
+
+namespace karma {
+
+/// The fingerprints of a stream's chunks, by sequence number from 1. Shared with views, copied on write.
+struct ChunkList final : RefCounted {
+    std::vector<Fingerprint> fingerprints;
+
+    static void destroy(const ChunkList* list) noexcept { delete list; }
+};
+
+/// What makes an ingest stream, open or committed.
+struct StreamInfo {
+    std::string id;
+    IngestMode mode = IngestMode::add;
+    std::optional<std::string> granularity;
+    std::optional<std::string> series;  // none until the first chunk
+    IntrusivePtr<ChunkList> chunks{new ChunkList};
+    Lsn lsn = 0;                                    // the last event that concerned it
+    std::optional<std::int64_t> committed_at_unix;  // none while it is open
+
+    std::uint64_t last_chunk_seq() const noexcept { return chunks->fingerprints.size(); }
+    bool is_committed() const noexcept { return committed_at_unix.has_value(); }
+    /// Whether ingest.begin asked for the same stream.
+    bool begun_as(const mutation::BeginStream& begin) const noexcept;
+    /// Whether the stream has a chunk of this number, and of this fingerprint.
+    bool has_chunk(std::uint64_t seq, const Fingerprint& fingerprint) const noexcept;
+};
+
+/// Depends on what the stream is alone.
+Digest digest_of(const StreamInfo& stream) noexcept;
+
+/// An open stream at one LSN; with the series that it is making in mode replace_series, from its first chunk.
+struct StreamView {
+    StreamInfo info;
+    std::optional<SeriesView> staged;
+
+    Digest digest(const Deadline& deadline) const;
+};
+
+/// The ingest streams of an engine. Committed ones are remembered for good: some 200 bytes each, and 32 a
+/// chunk. Not thread-safe.
+class IngestStreams {
+public:
+    /// Streams that may be open at a time.
+    static constexpr std::size_t open_max = 10'000;
+
+    struct Stream {
+        StreamInfo info;
+        std::unique_ptr<Series> staged;
+    };
+
+    /// Null where there is no such stream.
+    const Stream* find(std::string_view id) const noexcept;
+    Stream* find(std::string_view id) noexcept;
+
+    std::size_t open_count() const noexcept { return open_.size(); }
+    std::size_t committed_count() const noexcept { return committed_.size(); }
+    /// The last event that opened, committed or aborted a stream.
+    Lsn lsn() const noexcept { return lsn_; }
+
+    void begin(const mutation::BeginStream& begin, Lsn lsn);
+    /// Notes the next chunk of an open stream, which binds it to the series when it is the first.
+    static void add_chunk(Stream& stream, const mutation::AddChunk& chunk, Lsn lsn);
+    /// Of an open stream.
+    const StreamInfo& commit(std::string_view id, std::int64_t time_unix, Lsn lsn);
+    /// Of an open stream.
+    void abort(std::string_view id, Lsn lsn);
+
+    /// Puts back what a snapshot or a record holds.
+    void restore(Stream stream);
+
+    std::vector<StreamView> open_streams() const;
+    /// Of the committed streams.
+    const Digest& committed_digest() const noexcept { return committed_digest_; }
+
+private:
+    using Streams = std::map<std::string, Stream, std::less<>>;
+
+    Streams open_;
+    Streams committed_;
+    Lsn lsn_ = 0;
+    Digest committed_digest_;
+};
+
+}  // namespace karma

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "engine/event.h"
+#include "engine/reply.h"
+
+namespace karma::net {
+
+/// Appends the request of protocol v2 that has the effect of an event: what replication.entries shows as its
+/// `entry`.
+void append_entry(const Event& event, std::string& out);
+
+/// The parts of a reply to replication.entries.
+struct LogEntriesText {
+    /// `response_bytes_max`: longest reply, 0 for no limit. At least one entry is there, however long.
+    LogEntriesText(const reply::LogEntries& reply, std::size_t response_bytes_max);
+
+    std::string head;     // what comes before the entries, from the opening brace on
+    std::string entries;  // between the brackets
+    Lsn next_lsn = 0;
+};
+
+}  // namespace karma::net

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <charconv>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <boost/json/serialize.hpp>
+#include <boost/json/string.hpp>
+
+#include "engine/day.h"
+#include "engine/number.h"
+#include "engine/scan.h"
+
+namespace karma::net {
+
+/// Appends JSON to a string.
+class Json {
+public:
+    explicit Json(std::string& out) : out_(out) {}
+
+    Json& raw(std::string_view text) {
+        out_.append(text);
+        return *this;
+    }
+
+    Json& number(std::uint64_t number) {
+        char digits[20];
+        const auto written = std::to_chars(digits, digits + sizeof digits, number);
+        out_.append(digits, static_cast<std::size_t>(written.ptr - digits));
+        return *this;
+    }
+
+    Json& number(Uint128 number) {
+        return number >> 64U == 0 ? this->number(static_cast<std::uint64_t>(number))
+                                  : raw(to_decimal(number));
+    }
+
+    Json& number(std::int64_t number) { return raw(std::to_string(number)); }
+
+    Json& day(Day day) { return number(std::uint64_t{day_to_yyyymmdd(day)}); }
+
+    Json& text(std::string_view text) { return raw(boost::json::serialize(boost::json::string_view(text))); }
+
+    template <typename Text>
+    Json& text_or_null(const std::optional<Text>& value) {
+        return value ? text(*value) : raw("null");
+    }
+
+    /// `[{"key":1,"<name>":2}, ...]`
+    Json& key_values(const std::vector<KeyValue>& items, std::string_view name) {
+        raw("[");
+        std::string_view separator = "{\"key\":";
+        for (const KeyValue& item : items) {
+            raw(separator).number(item.key).raw(",\"").raw(name).raw("\":").number(item.value).raw("}");
+            separator = ",{\"key\":";
+        }
+        return raw("]");
+    }
+
+    std::size_t size() const noexcept { return out_.size(); }
+
+private:
+    std::string& out_;
+};
+
+}  // namespace karma::net

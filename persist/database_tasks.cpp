@@ -1,0 +1,95 @@
+#include "persist/database_tasks.h"
+
+#include "engine/error.h"
+#include "persist/restore.h"
+
+namespace karma {
+namespace {
+
+Error gap(Lsn after_lsn) {
+    return {ErrorCode::replication_gap, "The events after LSN " + std::to_string(after_lsn) +
+                                            " are not kept any more: begin with a snapshot"};
+}
+
+}  // namespace
+
+Error log_failed() {
+    return {ErrorCode::internal_error,
+            "The event log could not be written: nothing is accepted until the daemon is restarted"};
+}
+
+Reply SnapshotTask::run(const Deadline& /*deadline*/) {
+    if (database_.committer_ && !database_.committer_->wait_durable(lsn_)) {
+        return log_failed();
+    }
+    const unsigned retained = database_.options_.snapshots_retained;
+    if (one_) {
+        database_.snapshots_.save_series(*one_, lsn_, database_.now_ms(), retained);
+        return reply::SnapshotSaved{name_};
+    }
+    database_.snapshots_.save_all(all_, database_.now_ms(), retained, std::move(changes_));
+    return name_.empty() ? Reply(reply::Ok{}) : Reply(reply::SnapshotSaved{name_});
+}
+
+Reply EntriesTask::run(const Deadline& deadline) {
+    constexpr std::size_t bytes_max = 64U << 20U;  // more than a reply should have
+    reply::LogEntries entries{query_.after_lsn, query_.limit, source_lsn_, {}, false};
+    if (query_.after_lsn >= source_lsn_) {
+        return entries;
+    }
+    if (database_.committer_ && !database_.committer_->wait_durable(source_lsn_)) {
+        return log_failed();
+    }
+    Lsn expected = query_.after_lsn + 1;
+    std::size_t bytes = 0;
+    database_.storage_.read_log(expected, [&](const EventGroup& group) {
+        deadline.check();
+        if (group.first_lsn > expected) {
+            return false;  // a gap
+        }
+        if (bytes > bytes_max) {
+            entries.truncated = true;
+            return false;
+        }
+        bytes += group.bytes.size();
+        entries.groups.emplace_back(group.bytes);
+        expected = group.first_lsn + group.count;
+        return expected <= source_lsn_ && expected - 1 - query_.after_lsn < query_.limit;
+    });
+    // What follows a gap is asked for again, and then refused.
+    return entries.groups.empty() ? Reply(gap(query_.after_lsn)) : Reply(std::move(entries));
+}
+
+Reply VerifyTask::run(const Deadline& deadline) {
+    const auto kept = database_.snapshots_.keep_all();
+    const StateView live = database_.view();
+    if (database_.committer_ && !database_.committer_->wait_durable(live.lsn)) {
+        return log_failed();
+    }
+    NullSink sink;
+    Engine rebuilt(database_.engine_.hash_seed(), sink);
+    const Restored restored =
+        restore_state(rebuilt, database_.storage_, database_.snapshots_, deadline, live.lsn);
+    reply::Verified verified;
+    for (const SnapshotStore::Manifest& manifest : database_.snapshots_.manifests()) {
+        verified.snapshots += manifest.series.size();
+    }
+    verified.series = rebuilt.series_count();
+    verified.keys = rebuilt.key_count();
+    verified.snapshot_lsn = restored.snapshot_lsn;
+    verified.events = restored.events;
+    verified.last_lsn = rebuilt.last_lsn();
+    const Digest digest = rebuilt.view().digest(deadline);
+    verified.digest = digest.text();
+    // Without a log only what the snapshots hold can be read back.
+    const bool comparable = database_.committer_ != nullptr || rebuilt.last_lsn() == live.lsn;
+    if (comparable && (rebuilt.last_lsn() != live.lsn || !(digest == live.digest(deadline)))) {
+        return Error{ErrorCode::internal_error,
+                     "What is stored gives another state than the live one: digest " + verified.digest +
+                         " at LSN " + std::to_string(rebuilt.last_lsn()) + ", live " +
+                         live.digest(deadline).text() + " at LSN " + std::to_string(live.lsn)};
+    }
+    return verified;
+}
+
+}  // namespace karma

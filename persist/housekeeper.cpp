@@ -1,0 +1,47 @@
+#include "persist/housekeeper.h"
+
+#include <chrono>
+#include <iterator>
+#include <utility>
+
+namespace karma {
+
+Housekeeper::Housekeeper(std::function<void()> first, std::function<void()> repeatedly)
+    : thread_(
+          [this, first = std::move(first), repeatedly = std::move(repeatedly)] { run(first, repeatedly); }) {}
+
+Housekeeper::~Housekeeper() {
+    {
+        const std::lock_guard lock(mutex_);
+        stopping_ = true;
+        changed_.notify_one();
+    }
+    thread_.join();
+}
+
+void Housekeeper::destroy(std::vector<std::unique_ptr<Series>> series) {
+    const std::lock_guard lock(mutex_);
+    doomed_.insert(doomed_.end(), std::make_move_iterator(series.begin()),
+                   std::make_move_iterator(series.end()));
+    changed_.notify_one();
+}
+
+void Housekeeper::run(const std::function<void()>& first, const std::function<void()>& repeatedly) {
+    constexpr auto interval = std::chrono::seconds(1);
+    first();
+    while (true) {
+        std::vector<std::unique_ptr<Series>> doomed;
+        {
+            std::unique_lock lock(mutex_);
+            changed_.wait_for(lock, interval, [this] { return stopping_ || !doomed_.empty(); });
+            if (stopping_) {
+                return;
+            }
+            doomed.swap(doomed_);
+        }
+        doomed.clear();
+        repeatedly();
+    }
+}
+
+}  // namespace karma

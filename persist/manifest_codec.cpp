@@ -1,0 +1,144 @@
+#include "persist/manifest_codec.h"
+
+#include <tuple>
+
+#include <msgpack.hpp>
+
+#include "engine/error.h"
+#include "engine/record_codec.h"
+
+namespace karma {
+namespace {
+
+// Version 1 ended after the checkpoints.
+constexpr std::uint32_t manifest_version = 2;
+
+using Packer = msgpack::packer<msgpack::sbuffer>;
+
+void pack_series(Packer& packer, const SnapshotStore::SeriesEntry& entry) {
+    packer.pack_array(8);
+    packer.pack(entry.name);
+    packer.pack(entry.lsn);
+    packer.pack(entry.totals.keys);
+    packer.pack(entry.totals.buckets);
+    packer.pack(static_cast<std::uint64_t>(entry.totals.total >> 64U));
+    packer.pack(static_cast<std::uint64_t>(entry.totals.total));
+    packer.pack(entry.pages);
+    packer.pack(entry.bytes);
+}
+
+void pack_stream(Packer& packer, const SnapshotStore::StreamEntry& entry) {
+    packer.pack_array(2);
+    const std::string info = encode_stream(entry.info);
+    packer.pack_bin(static_cast<std::uint32_t>(info.size()));
+    packer.pack_bin_body(info.data(), static_cast<std::uint32_t>(info.size()));
+    if (entry.staged) {
+        pack_series(packer, *entry.staged);
+    } else {
+        packer.pack_nil();
+    }
+}
+
+void pack_checkpoint(Packer& packer, const reply::Checkpoint& checkpoint) {
+    packer.pack_array(4);
+    packer.pack(checkpoint.source);
+    packer.pack(checkpoint.offset);
+    packer.pack(checkpoint.event_id);
+    packer.pack(checkpoint.updated_at_unix);
+}
+
+template <typename Entries, typename Pack>
+void pack_all(Packer& packer, const Entries& entries, Pack&& pack) {
+    packer.pack_array(static_cast<std::uint32_t>(entries.size()));
+    for (const auto& entry : entries) {
+        pack(packer, entry);
+    }
+}
+
+using EncodedSeries = std::tuple<std::string, Lsn, std::uint64_t, std::uint64_t, std::uint64_t, std::uint64_t,
+                                 std::uint64_t, std::uint64_t>;
+using EncodedCheckpoint =
+    std::tuple<std::string, std::optional<std::string>, std::optional<std::string>, std::int64_t>;
+using EncodedStream = std::tuple<std::string, std::optional<EncodedSeries>>;
+using EncodedManifest = std::tuple<std::uint32_t, bool, Lsn, std::int64_t, std::vector<EncodedSeries>,
+                                   std::vector<EncodedCheckpoint>, std::int64_t, std::vector<EncodedStream>,
+                                   std::uint64_t, std::uint64_t>;
+
+SnapshotStore::SeriesEntry to_series(EncodedSeries& encoded) {
+    auto& [name, lsn, keys, buckets, high, low, pages, bytes] = encoded;
+    return {std::move(name), lsn, {keys, buckets, (Uint128{high} << 64U) | low}, pages, bytes};
+}
+
+SnapshotStore::StreamEntry to_stream(EncodedStream& encoded) {
+    SnapshotStore::StreamEntry entry{decode_stream(std::get<0>(encoded)), {}};
+    if (std::get<1>(encoded)) {
+        entry.staged = to_series(*std::get<1>(encoded));
+    }
+    return entry;
+}
+
+SnapshotStore::Manifest to_manifest(std::uint64_t id, EncodedManifest& encoded) {
+    auto& [version, full, lsn, created_ms, series, checkpoints, file_unix, streams, records, committed] =
+        encoded;
+    SnapshotStore::Manifest manifest;
+    manifest.id = id;
+    manifest.full = full;
+    manifest.lsn = lsn;
+    manifest.created_ms = created_ms;
+    manifest.file_unix = version == 1 ? created_ms / 1000 : file_unix;
+    for (EncodedSeries& entry : series) {
+        manifest.series.push_back(to_series(entry));
+    }
+    for (auto& [source, offset, event_id, updated] : checkpoints) {
+        manifest.checkpoints.push_back({std::move(source), std::move(offset), std::move(event_id), updated});
+    }
+    for (EncodedStream& entry : streams) {
+        manifest.streams.push_back(to_stream(entry));
+    }
+    manifest.idempotency_records = records;
+    manifest.committed_streams = committed;
+    return manifest;
+}
+
+}  // namespace
+
+std::string encode_manifest(const SnapshotStore::Manifest& manifest) {
+    msgpack::sbuffer buffer;
+    Packer packer(buffer);
+    packer.pack_array(std::tuple_size_v<EncodedManifest>);
+    packer.pack(manifest_version);
+    packer.pack(manifest.full);
+    packer.pack(manifest.lsn);
+    packer.pack(manifest.created_ms);
+    pack_all(packer, manifest.series, pack_series);
+    pack_all(packer, manifest.checkpoints, pack_checkpoint);
+    packer.pack(manifest.file_unix);
+    pack_all(packer, manifest.streams, pack_stream);
+    packer.pack(manifest.idempotency_records);
+    packer.pack(manifest.committed_streams);
+    return {buffer.data(), buffer.size()};
+}
+
+SnapshotStore::Manifest decode_manifest(std::uint64_t id, std::string_view bytes) {
+    const std::string what = "snapshot manifest " + std::to_string(id);
+    EncodedManifest encoded;
+    try {
+        const msgpack::object_handle handle = msgpack::unpack(bytes.data(), bytes.size());
+        const msgpack::object& object = handle.get();
+        const bool is_first_version = object.type == msgpack::type::ARRAY && object.via.array.size == 6;
+        if (!is_first_version && (object.type != msgpack::type::ARRAY ||
+                                  object.via.array.size != std::tuple_size_v<EncodedManifest>)) {
+            throw CorruptionError("not of a form that this program knows");
+        }
+        object.convert(encoded);  // what the first version has not keeps its default
+        if (std::get<0>(encoded) != (is_first_version ? 1 : manifest_version)) {
+            throw CorruptionError("of version " + std::to_string(std::get<0>(encoded)) +
+                                  ", this program reads versions up to " + std::to_string(manifest_version));
+        }
+        return to_manifest(id, encoded);
+    } catch (const std::exception& failure) {
+        throw CorruptionError(what + " is damaged: " + failure.what());
+    }
+}
+
+}  // namespace karma

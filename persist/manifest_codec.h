@@ -1,0 +1,17 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "persist/snapshot_store.h"
+
+namespace karma {
+
+/// The bytes of a manifest: see docs/snapshot-format.md. Its id is in its key.
+std::string encode_manifest(const SnapshotStore::Manifest& manifest);
+
+/// Throws CorruptionError, naming the manifest, when the bytes are none that this version reads.
+SnapshotStore::Manifest decode_manifest(std::uint64_t id, std::string_view bytes);
+
+}  // namespace karma

@@ -1,0 +1,162 @@
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "engine/idempotency.h"
+#include "tests/support/settings.h"
+
+using namespace karma;
+using karma::test::random_between;
+
+namespace {
+
+IdempotencyIndex::Record record(std::uint64_t key, Lsn lsn, std::uint32_t created) {
+    IdempotencyIndex::Record made;
+    made.key = hash_idempotency_key(std::to_string(key), 7);
+    made.lsn = lsn;
+    made.created_unix = created;
+    made.first_count = static_cast<std::uint32_t>(key);
+    return made;
+}
+
+/// The index in the plainest way: records by LSN.
+class PlainIndex {
+public:
+    explicit PlainIndex(IdempotencyRetention retention) : retention_(retention) {}
+
+    std::optional<Lsn> find(std::uint64_t key, std::int64_t now) const {
+        for (auto at = records_.rbegin(); at != records_.rend(); ++at) {
+            if (at->second.key == key) {
+                const bool expired =
+                    retention_.age_max_s != 0 && at->second.created + retention_.age_max_s <= now;
+                return expired ? std::nullopt : std::optional(at->first);
+            }
+        }
+        return std::nullopt;
+    }
+    void add(std::uint64_t key, Lsn lsn, std::uint32_t created) {
+        const std::uint32_t last = records_.empty() ? 0 : records_.rbegin()->second.created;
+        records_[lsn] = {key, std::max(last, created)};
+        while (records_.size() > retention_.records_max) {
+            records_.erase(records_.begin());
+        }
+    }
+    std::uint64_t prune(std::int64_t before, std::optional<std::uint64_t> limit) {
+        std::uint64_t pruned = 0;
+        while (!records_.empty() && std::int64_t{records_.begin()->second.created} < before &&
+               (!limit || pruned < *limit)) {
+            records_.erase(records_.begin());
+            ++pruned;
+        }
+        return pruned;
+    }
+    void expire(std::int64_t now) {
+        if (retention_.age_max_s != 0) {
+            prune(now - retention_.age_max_s + 1, std::nullopt);
+        }
+    }
+    std::size_t size() const { return records_.size(); }
+    std::optional<Lsn> first_lsn() const {
+        return records_.empty() ? std::nullopt : std::optional(records_.begin()->first);
+    }
+
+private:
+    struct Plain {
+        std::uint64_t key = 0;
+        std::uint32_t created = 0;
+    };
+
+    IdempotencyRetention retention_;
+    std::map<Lsn, Plain> records_;
+};
+
+}  // namespace
+
+TEST_CASE("idempotency index: agrees with a plain one under random use") {
+    std::mt19937_64 random = test::random_engine("idempotency index");
+    for (const IdempotencyRetention retention :
+         {IdempotencyRetention{1'000'000, 0}, IdempotencyRetention{50, 0}, IdempotencyRetention{3'000, 40},
+          IdempotencyRetention{1, 5}}) {
+        IdempotencyIndex index(retention);
+        PlainIndex plain(retention);
+        std::int64_t now = 1'000;
+        for (Lsn lsn = 1; lsn <= test::scaled(6'000); ++lsn) {
+            const std::uint64_t key = random_between(random, 0, 3'000);
+            now += random_between(random, 0, 20) == 0 ? 1 : 0;
+            const IdempotencyIndex::Record* const found = index.find(record(key, 0, 0).key, now);
+            const std::optional<Lsn> expected = plain.find(key, now);
+            REQUIRE((found != nullptr) == expected.has_value());
+            if (found != nullptr) {
+                REQUIRE(found->lsn == *expected);
+                REQUIRE(found->first_count == key);
+            } else {
+                const auto created =
+                    static_cast<std::uint32_t>(now - static_cast<std::int64_t>(random_between(random, 0, 3)));
+                index.add(record(key, lsn, created));
+                plain.add(key, lsn, created);
+            }
+            switch (random_between(random, 0, 400)) {
+                case 0: {
+                    const auto before = now - static_cast<std::int64_t>(random_between(random, 0, 100));
+                    const std::uint64_t limit = random_between(random, 1, 200);
+                    const auto given = limit > 100 ? std::optional(limit) : std::nullopt;
+                    REQUIRE(index.prune(before, given) == plain.prune(before, given));
+                    break;
+                }
+                case 1:
+                    index.expire(now);
+                    plain.expire(now);
+                    break;
+                case 2: index.sweep(random_between(random, 0, 1'000)); break;
+                default: break;
+            }
+            REQUIRE(index.size() == plain.size());
+            REQUIRE(index.first_lsn() == plain.first_lsn());
+        }
+    }
+}
+
+TEST_CASE("idempotency index: the memory of forgotten records is given back") {
+    IdempotencyIndex index({1'000'000, 0});
+    for (Lsn lsn = 1; lsn <= 20'000; ++lsn) {
+        index.add(record(lsn, lsn, 100));
+    }
+    const std::size_t full = index.bytes();
+    CHECK(full / 20'000 < 100);
+    CHECK(index.prune(101, std::nullopt) == 20'000);
+    CHECK(index.forgotten() == 20'000);
+    CHECK(index.size() == 0);
+    while (index.sweep(1'000)) {}
+    CHECK(index.bytes() < full / 2);
+    CHECK(index.find(record(5, 0, 0).key, 0) == nullptr);
+    index.add(record(5, 20'001, 100));
+    CHECK(index.find(record(5, 0, 0).key, 0)->lsn == 20'001);
+}
+
+TEST_CASE("idempotency index: a steady stream of new keys keeps its size") {
+    IdempotencyIndex index({1'000, 0});
+    std::size_t bytes = 0;
+    for (Lsn lsn = 1; lsn <= 200'000; ++lsn) {
+        index.add(record(lsn, lsn, 100));
+        if (lsn == 20'000) {
+            bytes = index.bytes();
+        }
+    }
+    CHECK(index.size() == 1'000);
+    CHECK(index.bytes() <= bytes * 2);
+}
+
+TEST_CASE("idempotency index: an older record of a key that is added twice does not come back") {
+    IdempotencyIndex index({3, 0});
+    index.add(record(1, 1, 100));
+    index.add(record(1, 2, 100));  // as from storage that still has the forgotten first one
+    CHECK(index.find(record(1, 0, 0).key, 0)->lsn == 2);
+    index.add(record(2, 3, 100));
+    index.add(record(3, 4, 100));  // the first one is beyond the limit
+    CHECK(index.find(record(1, 0, 0).key, 0)->lsn == 2);
+    index.add(record(4, 5, 100));
+    CHECK(index.find(record(1, 0, 0).key, 0) == nullptr);
+}

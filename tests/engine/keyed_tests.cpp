@@ -1,0 +1,214 @@
+// Idempotency keys: what an engine does with requests that come again.
+#include <limits>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "engine/engine.h"
+#include "tests/engine/recorder.h"
+#include "tests/support/settings.h"
+
+using namespace karma;
+using karma::test::expect;
+using karma::test::now_ms;
+using karma::test::Recorder;
+using karma::test::sum;
+
+namespace {
+
+constexpr Day day = 739'575;
+constexpr std::uint64_t largest = std::numeric_limits<std::uint64_t>::max();
+
+Outcome send(Engine& engine, const Mutation& body, std::string_view key, std::int64_t at_ms = now_ms,
+             std::string_view fingerprint = "") {
+    return engine.execute(KeyedMutation{&body, key, fingerprint}, at_ms);
+}
+
+const Reply& reply_in(const Outcome& outcome) { return std::get<Reply>(outcome.result); }
+
+ErrorCode refusal(const Outcome& outcome) {
+    REQUIRE(std::holds_alternative<Error>(reply_in(outcome)));
+    CHECK(outcome.repetition == Repetition::no_key);
+    return std::get<Error>(reply_in(outcome)).code;
+}
+
+/// The numbers of a response, as a record keeps them.
+std::vector<std::uint64_t> numbers(const Outcome& outcome) {
+    IdempotencyRecord record;
+    set_response(record, reply_in(outcome));
+    return {record.response.begin(), record.response.begin() + record.response_size};
+}
+
+}  // namespace
+
+TEST_CASE("keyed: each of the ten commands is done once and answered the same again") {
+    using namespace mutation;
+    Recorder log;
+    Engine engine(1, log);
+    const std::vector<Item> items = {{1, day, 5}, {2, day, 6}, {3, day, largest}, {4, day, largest}};
+    const std::vector<std::uint64_t> keys = {1, 2, 99};
+    const std::vector<Mutation> bodies = {
+        BatchAdd{"s", items},
+        BatchSet{"s", items},
+        Increment{"s", 1, day, 3},
+        Decrement{"s", 2, day, 4},
+        BatchDeleteRange{"s", keys, {day - 1, day}},
+        BatchAdd{"s", std::span(items).first(2)},
+        BatchReset{"s", keys},
+        DeleteCounterRange{"s", 3, {0, day - 1}},
+        DeleteSeriesRange{"s", {0, day - 1}},
+        ResetCounter{"s", 3},
+        ResetSeries{"s"},
+    };
+    std::vector<Outcome> first;
+    for (std::size_t i = 0; i < bodies.size(); ++i) {
+        first.push_back(send(engine, bodies[i], "key" + std::to_string(i)));
+        CHECK(first.back().repetition == Repetition::first);
+        CHECK(first.back().wait_lsn == i + 1);
+        CHECK(send(engine, bodies[i], "key" + std::to_string(i)).repetition == Repetition::repeat);
+        CHECK(engine.last_lsn() == i + 1);
+    }
+    const Digest digest = engine.view().digest(NoDeadline());
+    const Lsn last_lsn = engine.last_lsn();
+    for (std::size_t i = 0; i < bodies.size(); ++i) {
+        CAPTURE(i);
+        const Outcome again = send(engine, bodies[i], "key" + std::to_string(i));
+        CHECK(again.repetition == Repetition::repeat);
+        CHECK(reply_in(again).index() == reply_in(first[i]).index());
+        CHECK(numbers(again) == numbers(first[i]));
+        CHECK(again.wait_lsn == first[i].wait_lsn);  // the first one may not be durable yet
+    }
+    CHECK(engine.last_lsn() == last_lsn);
+    CHECK(engine.view().digest(NoDeadline()) == digest);
+}
+
+TEST_CASE("keyed: a key with another payload is a conflict, and a failed request does not take its key") {
+    using namespace mutation;
+    Recorder log;
+    Engine engine(1, log);
+    send(engine, Increment{"s", 1, day, 3}, "k");
+    const std::vector<Item> items = {{1, day, 3}};
+    for (const Mutation& other :
+         {Mutation(Increment{"s", 1, day, 4}), Mutation(Increment{"s", 2, day, 3}),
+          Mutation(Increment{"s", 1, day + 1, 3}), Mutation(Increment{"t", 1, day, 3}),
+          Mutation(Decrement{"s", 1, day, 3}), Mutation(BatchAdd{"s", items}), Mutation(ResetSeries{"s"})}) {
+        const Outcome outcome = send(engine, other, "k");
+        CHECK(refusal(outcome) == ErrorCode::idempotency_conflict);
+        CHECK(outcome.wait_lsn == 1);  // it shows that the first one was accepted
+    }
+    CHECK(sum(engine, "s", 1) == 3);
+    CHECK(engine.last_lsn() == 1);
+
+    CHECK(refusal(send(engine, Increment{"s", 1, day, largest}, "fresh")) == ErrorCode::validation_error);
+    CHECK(refusal(send(engine, BatchReset{"nowhere", {}}, "fresh")) == ErrorCode::not_found);
+    CHECK(send(engine, Increment{"s", 1, day, 1}, "fresh").repetition == Repetition::first);
+    CHECK(sum(engine, "s", 1) == 4);
+}
+
+TEST_CASE("keyed: the client's own fingerprint is an assertion") {
+    Recorder log;
+    Engine engine(1, log);
+    const Mutation body = mutation::Increment{"links", 1, *day_from_yyyymmdd(20260505), 1};
+    const std::string right = "2c103b0b35365e8ea4f8c663ec1c99a816fdbbf01cc28eeb32ae3b46ed75928f";
+    CHECK(refusal(send(engine, body, "fp", now_ms, "wrong")) == ErrorCode::idempotency_conflict);
+    CHECK(send(engine, body, "fp", now_ms, right).repetition == Repetition::first);
+    CHECK(refusal(send(engine, body, "fp", now_ms, "wrong")) == ErrorCode::idempotency_conflict);
+    CHECK(send(engine, body, "fp", now_ms, right).repetition == Repetition::repeat);
+    CHECK(sum(engine, "links", 1) == 1);
+}
+
+TEST_CASE("keyed: a request without a day has that of its first execution") {
+    Recorder log;
+    Engine engine(1, log);
+    const Mutation body = mutation::Increment{"s", 1, today, 1};
+    send(engine, body, "k");
+    CHECK(send(engine, body, "k").repetition == Repetition::repeat);
+    // On the next day it asks for something else.
+    CHECK(refusal(send(engine, body, "k", now_ms + 86'400'000)) == ErrorCode::idempotency_conflict);
+    CHECK(sum(engine, "s", 1) == 1);
+}
+
+TEST_CASE("keyed: a key lives as long as the retention says") {
+    const Mutation body = mutation::Increment{"s", 1, day, 1};
+    SUBCASE("by age") {
+        Recorder log;
+        Engine engine(1, log, {1'000, 60});
+        send(engine, body, "k");
+        CHECK(send(engine, body, "k", now_ms + 59'000).repetition == Repetition::repeat);
+        CHECK(send(engine, body, "k", now_ms + 60'000).repetition == Repetition::first);
+        CHECK(send(engine, body, "k", now_ms + 61'000).repetition == Repetition::repeat);
+        CHECK(engine.idempotency().size() == 2);
+        engine.sweep_records(10, now_ms + 61'000);
+        CHECK(engine.idempotency().size() == 1);
+    }
+    SUBCASE("by count") {
+        Recorder log;
+        Engine engine(1, log, {2, 0});
+        for (const char* const key : {"a", "b", "c"}) {
+            send(engine, body, key);
+        }
+        CHECK(send(engine, body, "b").repetition == Repetition::repeat);
+        CHECK(send(engine, body, "a").repetition == Repetition::first);
+    }
+    SUBCASE("until it is pruned, which is an event") {
+        Recorder log;
+        Engine engine(1, log, {1'000, 0});
+        for (int i = 0; i < 10; ++i) {
+            send(engine, body, "k" + std::to_string(i), now_ms + i * 1'000);
+        }
+        const auto prune = [&](std::int64_t before, std::optional<std::uint64_t> limit) {
+            return expect<reply::Pruned>(
+                       test::answer(engine, Mutation(mutation::PruneRecords{before, limit}), now_ms + 9'000))
+                .deleted;
+        };
+        CHECK(prune(now_ms / 1000, std::nullopt) == 0);
+        CHECK(prune(now_ms / 1000 + 5, 2) == 2);
+        CHECK(prune(now_ms / 1000 + 5, std::nullopt) == 3);
+        CHECK(engine.last_lsn() == 13);
+        CHECK(send(engine, body, "k5", now_ms + 9'000).repetition == Repetition::repeat);
+        CHECK(send(engine, body, "k4", now_ms + 9'000).repetition == Repetition::first);
+    }
+}
+
+TEST_CASE("keyed: what follows from an event comes with it") {
+    /// Keeps what it was told of.
+    class Listener final : public EventSink {
+    public:
+        void accept(const Event& event, const EventRecords& records) override {
+            CHECK((records.idempotency != nullptr) == !event.idempotency_key.empty());
+            if (records.idempotency != nullptr) {
+                CHECK(records.idempotency->lsn == event.lsn);
+                CHECK(records.idempotency->key == event.idempotency_key);
+                CHECK(records.idempotency->created_at_unix == now_ms / 1000);
+                append_record(*records.idempotency, bytes);
+            }
+            if (records.first_record) {
+                first_record = *records.first_record;
+            }
+        }
+        std::string bytes;
+        Lsn first_record = 0;
+    };
+    Listener log;
+    Engine engine(5, log);
+    const std::vector<std::uint64_t> keys = {1, 2};
+    send(engine, mutation::Increment{"s", 1, day, 7}, "a");
+    engine.execute(Mutation(mutation::Increment{"s", 1, day, 7}), now_ms);
+    send(engine, mutation::BatchReset{"s", keys}, "b");
+    CHECK(log.first_record == 0);
+    engine.execute(Mutation(mutation::PruneRecords{now_ms / 1000 + 1, 1}), now_ms);
+    CHECK(log.first_record == 3);
+
+    // Another engine with another seed, from the records alone.
+    Recorder unused;
+    Engine restored(99, unused);
+    read_records(log.bytes, [&](const IdempotencyRecord& record) { restored.restore_record(record); });
+    restored.restore_last_lsn(4);
+    const Outcome again = send(restored, mutation::BatchReset{"s", keys}, "b");
+    CHECK(again.repetition == Repetition::repeat);
+    CHECK(numbers(again) == std::vector<std::uint64_t>{1, 1});
+    CHECK(again.wait_lsn == 3);
+    CHECK(refusal(send(restored, mutation::Increment{"s", 1, day, 8}, "a")) ==
+          ErrorCode::idempotency_conflict);
+}
