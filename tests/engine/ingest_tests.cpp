@@ -210,7 +210,7 @@ TEST_CASE("ingest: the events make the same state again, staged series and strea
     Engine engine(1, log);
     std::mt19937_64 random = test::random_engine("ingest replay");
     for (int step = 0; step < 2'000; ++step) {
-        const std::string id = "i" + std::to_string(test::random_between(random, 0, 20));
+        const std::string id = "i" + std::to_string(test::random_between(random, 0, 200));
         const std::string series = "s" + std::to_string(test::random_between(random, 0, 2));
         const auto mode = static_cast<IngestMode>(test::random_between(random, 0, 2));
         switch (test::random_between(random, 0, 12)) {

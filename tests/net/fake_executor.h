@@ -20,6 +20,7 @@ public:
         }
     }
 
+    bool has_records() const noexcept override { return has_records_; }
     Stats& stats() noexcept override { return stats_; }
     bool accepts_writes() const noexcept override { return true; }
     Lsn durable_lsn() const noexcept override { return durable_lsn_; }
@@ -41,6 +42,11 @@ public:
     }
     void fail() {
         failed_ = true;
+        notify();
+    }
+    void hold_records() { has_records_ = false; }
+    void release_records() {
+        has_records_ = true;
         notify();
     }
     void release_tasks() {
@@ -75,7 +81,7 @@ private:
     };
 
     Outcome answer(const Request& request) {
-        if (std::holds_alternative<Mutation>(request)) {
+        if (std::holds_alternative<Mutation>(request) || std::holds_alternative<KeyedMutation>(request)) {
             ++last_lsn_;
             changed_.notify_all();
             return {Reply(reply::Number{last_lsn_}), last_lsn_};
@@ -103,6 +109,7 @@ private:
     bool released_ = false;
     std::atomic<Lsn> durable_lsn_{0};
     std::atomic<bool> failed_{false};
+    std::atomic<bool> has_records_{true};
     std::mutex listeners_mutex_;
     std::map<int, std::function<void()>> listeners_;
     int last_listener_ = 0;

@@ -280,3 +280,47 @@ TEST_CASE("server: an address that cannot be used is named") {
     options.address = "no such host.invalid";
     CHECK_THROWS_WITH(net::Server(options, executor, log), doctest::Contains("--bind"));
 }
+
+TEST_CASE("server: requests with keys wait for the idempotency records, in order, and others do not") {
+    constexpr const char* keyed =
+        R"({"v":2,"op":"counter.increment","series":"a","key":1,"bucket":20260505,"idempotency_key":"k"})";
+    constexpr const char* prune = R"({"v":2,"op":"idempotency.prune","before":1})";
+    Running running;
+    running.executor.hold_records();
+    Client waiting = running.connect();
+    Client other = running.connect();
+    waiting.send(lines(increment, 1) + lines(keyed, 1) + lines(sum, 1));
+    running.executor.make_durable(10'000);
+    CHECK(response_of(waiting) == "1");
+    other.send(lines(increment, 1));
+    CHECK(response_of(other) == "2");  // nobody else waits
+    Client pruning = running.connect();
+    pruning.send(lines(prune, 1));
+    CHECK(running.executor.events() == 2);
+    // More than a request may have is not read meanwhile, and not lost.
+    waiting.send(lines(increment, 500));
+    running.executor.release_records();
+    CHECK(response_of(pruning) != "");
+    CHECK(response_of(waiting) != "");  // the keyed one
+    const std::string seen = response_of(waiting);
+    CHECK(std::stoull(seen) >= 3);  // the sum shows it
+    for (int i = 0; i < 500; ++i) {
+        response_of(waiting);
+    }
+    CHECK(running.executor.events() == 504);
+}
+
+TEST_CASE("server: a connection that waits for the idempotency records is not silent") {
+    net::ServerOptions options;
+    options.read_timeout = std::chrono::milliseconds(50);
+    Running running(options);
+    running.executor.hold_records();
+    running.executor.make_durable(100);
+    Client waiting = running.connect();
+    waiting.send(
+        R"({"v":2,"op":"counter.increment","series":"a","key":1,"bucket":20260505,"idempotency_key":"k"})"
+        "\n");
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    running.executor.release_records();
+    CHECK(response_of(waiting) == "1");
+}

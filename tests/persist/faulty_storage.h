@@ -7,10 +7,39 @@
 
 namespace karma::test {
 
-/// A storage in front of another one that fails when it is told to, as a full or broken disk does.
-class FaultyStorage final : public Storage {
+/// A storage in front of another one, to be changed in parts.
+class ForwardingStorage : public Storage {
 public:
-    explicit FaultyStorage(Storage& under) : under_(under) {}
+    explicit ForwardingStorage(Storage& under) : under_(under) {}
+
+    void append(const EventGroup& group, std::span<const RecordChange> records, bool sync) override {
+        under_.append(group, records, sync);
+    }
+    Lsn next_lsn() const override { return under_.next_lsn(); }
+    void skip_to(Lsn lsn) override { under_.skip_to(lsn); }
+    void read_log(Lsn from, const std::function<bool(const EventGroup&)>& visit) const override {
+        under_.read_log(from, visit);
+    }
+    std::uint64_t log_bytes() const override { return under_.log_bytes(); }
+    void write(std::span<const RecordChange> records, bool sync) override { under_.write(records, sync); }
+    std::optional<std::string> read(Table table, std::string_view key) const override {
+        return under_.read(table, key);
+    }
+    void scan(Table table, std::string_view prefix,
+              const std::function<bool(std::string_view, std::string_view)>& visit) const override {
+        under_.scan(table, prefix, visit);
+    }
+    void erase_prefix(Table table, std::string_view prefix) override { under_.erase_prefix(table, prefix); }
+    void erase_below(Table table, std::string_view end) override { under_.erase_below(table, end); }
+
+private:
+    Storage& under_;
+};
+
+/// Fails when it is told to, as a full or broken disk does.
+class FaultyStorage final : public ForwardingStorage {
+public:
+    using ForwardingStorage::ForwardingStorage;
 
     /// The next `appends` appends and `writes` writes succeed, those after them fail.
     void fail_after(std::uint64_t appends, std::uint64_t writes) {
@@ -20,33 +49,19 @@ public:
 
     void append(const EventGroup& group, std::span<const RecordChange> records, bool sync) override {
         use(appends_left_);
-        under_.append(group, records, sync);
+        ForwardingStorage::append(group, records, sync);
     }
-    Lsn next_lsn() const override { return under_.next_lsn(); }
-    void skip_to(Lsn lsn) override { under_.skip_to(lsn); }
-    void read_log(Lsn from, const std::function<bool(const EventGroup&)>& visit) const override {
-        under_.read_log(from, visit);
-    }
-    std::uint64_t log_bytes() const override { return under_.log_bytes(); }
     void write(std::span<const RecordChange> records, bool sync) override {
         use(writes_left_);
-        under_.write(records, sync);
-    }
-    std::optional<std::string> read(Table table, std::string_view key) const override {
-        return under_.read(table, key);
-    }
-    void scan(Table table, std::string_view prefix,
-              const std::function<bool(std::string_view, std::string_view)>& visit) const override {
-        under_.scan(table, prefix, visit);
+        ForwardingStorage::write(records, sync);
     }
     void erase_prefix(Table table, std::string_view prefix) override {
         use(writes_left_);
-        under_.erase_prefix(table, prefix);
+        ForwardingStorage::erase_prefix(table, prefix);
     }
-
     void erase_below(Table table, std::string_view end) override {
         use(writes_left_);
-        under_.erase_below(table, end);
+        ForwardingStorage::erase_below(table, end);
     }
 
 private:
@@ -61,7 +76,6 @@ private:
         }
     }
 
-    Storage& under_;
     std::atomic<std::uint64_t> appends_left_{always};
     std::atomic<std::uint64_t> writes_left_{always};
 };
