@@ -1,5 +1,6 @@
 #include "engine/fingerprinter.h"
 
+#include <algorithm>
 #include <charconv>
 #include <stdexcept>
 #include <type_traits>
@@ -14,28 +15,26 @@ namespace {
 /// Writes canonical lines.
 class Lines {
 public:
-    explicit Lines(std::string& out) : out_(out) {}
+    /// Keeps what `buffer` has taken from the system.
+    explicit Lines(std::vector<char>& buffer) : buffer_(buffer) { buffer_.resize(buffer_.capacity()); }
+
+    std::size_t size() const noexcept { return size_; }
 
     void text(std::string_view name, std::string_view value) {
-        begin(name, 's');
-        digits(value.size());
-        out_.push_back(':');
-        out_.append(value);
-        out_.push_back('\n');
+        char* at = begin(name, 's', value.size());
+        at = std::to_chars(at, at + digits_max, value.size()).ptr;
+        *at++ = ':';
+        at = std::copy(value.begin(), value.end(), at);
+        end(at);
     }
-    void number(std::string_view name, std::uint64_t value) {
-        begin(name, 'u');
-        digits(value);
-        out_.push_back('\n');
-    }
-    void count(std::string_view name, std::uint64_t value) {
-        begin(name, 'i');
-        digits(value);
-        out_.push_back('\n');
-    }
+    void number(std::string_view name, std::uint64_t value) { digits(name, 'u', value); }
+    void count(std::string_view name, std::uint64_t value) { digits(name, 'i', value); }
     void none(std::string_view name) {
-        out_.append(name);
-        out_.append(":n\n");
+        char* at = room(name.size() + frame_max);
+        at = std::copy(name.begin(), name.end(), at);
+        *at++ = ':';
+        *at++ = 'n';
+        end(at);
     }
 
     void day(std::string_view name, Day value) { number(name, day_to_yyyymmdd(value)); }
@@ -59,24 +58,40 @@ public:
     }
 
 private:
-    void begin(std::string_view name, char type) {
-        out_.append(name);
-        const char infix[] = {':', type, ':'};
-        out_.append(infix, sizeof infix);
+    static constexpr std::size_t digits_max = 20;
+    static constexpr std::size_t frame_max = digits_max + 8;  // a length, colons, a type, the newline
+
+    char* room(std::size_t bytes) {
+        if (buffer_.size() - size_ < bytes) {
+            buffer_.resize(std::max(2 * buffer_.size(), size_ + bytes));
+        }
+        return buffer_.data() + size_;
     }
-    void digits(std::uint64_t value) {
-        char written[20];
-        const auto end = std::to_chars(written, written + sizeof written, value);
-        out_.append(written, static_cast<std::size_t>(end.ptr - written));
+    char* begin(std::string_view name, char type, std::size_t value_bytes) {
+        char* at = room(name.size() + value_bytes + frame_max);
+        at = std::copy(name.begin(), name.end(), at);
+        *at++ = ':';
+        *at++ = type;
+        *at++ = ':';
+        return at;
+    }
+    void end(char* at) {
+        *at++ = '\n';
+        size_ = static_cast<std::size_t>(at - buffer_.data());
+    }
+    void digits(std::string_view name, char type, std::uint64_t value) {
+        char* const at = begin(name, type, 0);
+        end(std::to_chars(at, at + digits_max, value).ptr);
     }
 
-    std::string& out_;
+    std::vector<char>& buffer_;
+    std::size_t size_ = 0;
 };
 
 /// The fields of each command, in the order of the protocol.
 class FieldWriter {
 public:
-    explicit FieldWriter(Lines lines) : lines_(lines) {}
+    explicit FieldWriter(Lines& lines) : lines_(lines) {}
 
     void operator()(const mutation::Increment& m) { point(m); }
     void operator()(const mutation::Decrement& m) { point(m); }
@@ -143,7 +158,7 @@ private:
         lines_.items(m.items);
     }
 
-    Lines lines_;
+    Lines& lines_;
 };
 
 struct OperationOf {
@@ -196,11 +211,10 @@ std::string_view Fingerprinter::lines_of(const Mutation& body) {
     if (!operation) {
         throw std::logic_error("a mutation without a fingerprint");
     }
-    lines_.clear();
-    Lines lines(lines_);
+    Lines lines(buffer_);
     lines.text("command", operation_name(*operation));
     std::visit(FieldWriter(lines), body);
-    return lines_;
+    return {buffer_.data(), lines.size()};
 }
 
 Fingerprint Fingerprinter::of(const Mutation& body) {
@@ -211,8 +225,8 @@ Fingerprint Fingerprinter::of(const Mutation& body) {
     require(EVP_DigestUpdate(context_.get(), lines.data(), lines.size()));
     require(EVP_DigestFinal_ex(context_.get(), fingerprint.bytes.data(), nullptr));
     constexpr std::size_t bytes_kept = 256 * 1024;
-    if (lines_.capacity() > bytes_kept) {
-        lines_ = std::string();
+    if (buffer_.capacity() > bytes_kept) {
+        buffer_ = std::vector<char>();
     }
     return fingerprint;
 }

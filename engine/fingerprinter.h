@@ -1,7 +1,8 @@
 #pragma once
 
 #include <memory>
-#include <string>
+#include <string_view>
+#include <vector>
 
 #include "engine/fingerprint.h"
 #include "engine/mutation.h"
@@ -39,7 +40,7 @@ private:
 
     std::unique_ptr<evp_md_st, FreeDigest> digest_;
     std::unique_ptr<evp_md_ctx_st, FreeContext> context_;
-    std::string lines_;
+    std::vector<char> buffer_;
 };
 
 }  // namespace karma

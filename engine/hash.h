@@ -1,6 +1,9 @@
 #pragma once
 
+#include <bit>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 
 namespace karma {
@@ -19,20 +22,27 @@ constexpr std::uint64_t mix64(std::uint64_t x) noexcept {
 /// Where a key lives among the pages of its series. `seed` keeps clients from choosing keys that collide.
 constexpr std::uint64_t hash_key(std::uint64_t key, std::uint64_t seed) noexcept { return mix64(key ^ seed); }
 
-/// 64 bits of a text, the same on every machine.
-constexpr std::uint64_t hash_text(std::string_view text, std::uint64_t seed) noexcept {
-    std::uint64_t hash = mix64(seed ^ (text.size() * 0x9e3779b97f4a7c15ULL));
+/// Up to eight bytes of a text as a number, the first one lowest; the same on every machine.
+inline std::uint64_t word_of(const char* text, std::size_t bytes) noexcept {
     std::uint64_t word = 0;
-    unsigned filled = 0;
-    for (const char c : text) {
-        word |= static_cast<std::uint64_t>(static_cast<unsigned char>(c)) << (8 * filled);
-        if (++filled == 8) {
-            hash = mix64(hash ^ word) + 0x9e3779b97f4a7c15ULL;
-            word = 0;
-            filled = 0;
+    if constexpr (std::endian::native == std::endian::little) {
+        std::memcpy(&word, text, bytes);
+    } else {
+        for (std::size_t i = 0; i < bytes; ++i) {
+            word |= static_cast<std::uint64_t>(static_cast<unsigned char>(text[i])) << (8 * i);
         }
     }
-    return mix64(hash ^ word);
+    return word;
+}
+
+/// 64 bits of a text, the same on every machine.
+inline std::uint64_t hash_text(std::string_view text, std::uint64_t seed) noexcept {
+    std::uint64_t hash = mix64(seed ^ (text.size() * 0x9e3779b97f4a7c15ULL));
+    while (text.size() >= sizeof hash) {
+        hash = mix64(hash ^ word_of(text.data(), sizeof hash)) + 0x9e3779b97f4a7c15ULL;
+        text.remove_prefix(sizeof hash);
+    }
+    return mix64(hash ^ word_of(text.data(), text.size()));
 }
 
 }  // namespace karma

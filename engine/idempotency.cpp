@@ -134,6 +134,11 @@ void IdempotencyIndex::add(Record added) {
     // More than one is added, so that a heap of forgotten ones gets smaller.
     constexpr std::size_t swept_per_add = 4;
     sweep(swept_per_add);
+    // The slot of one that will be swept soon is nowhere near.
+    constexpr std::size_t ahead = 8;
+    if (records_.size() > ahead && begin_seq_ + retention_.records_max <= end_seq()) {
+        prefetch(records_[ahead].key);
+    }
 }
 
 void IdempotencyIndex::forget_to(std::uint64_t seq) noexcept {

@@ -118,11 +118,13 @@ RocksdbStorage::RocksdbStorage(const Options& options) : path_(options.path.stri
 void RocksdbStorage::open(const Options& options) {
     rocksdb::ColumnFamilyOptions plain;
     plain.write_buffer_size = 16U << 20U;
+    // Fingerprints do not get smaller, and pages are compact.
+    plain.compression = rocksdb::kNoCompression;
     const std::vector<rocksdb::ColumnFamilyDescriptor> families = {
         {rocksdb::kDefaultColumnFamilyName, plain},
         {"events", log_options(options)},
         {"snapshots", plain},
-        {"idempotency", plain},
+        {"idempotency", log_options(options)},
         {"streams", plain},
     };
     rocksdb::DB* db = nullptr;
