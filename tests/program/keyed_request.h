@@ -16,7 +16,7 @@ namespace karma::test {
 struct KeyedLines {
     std::vector<std::string> same;         // spellings of the one that is meant
     std::vector<std::string> conflicting;  // others
-    std::string invalid;                   // one that is refused for its fields, and so never gets the key
+    std::string invalid;                   // one that is refused whatever there is, and so never gets the key
 };
 
 // A request with an idempotency key, and what has been answered to it, on whichever connection. Thread-safe.

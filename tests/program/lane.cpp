@@ -25,6 +25,15 @@ void Lane::put_keyed(const std::shared_ptr<KeyedRequest>& request, std::mt19937_
     });
 }
 
+void Lane::put_invalid(const KeyedRequest& request) {
+    put(request.invalid_line(), [](const json::value& reply) {
+        const json::value& code = member(reply, "error_code");
+        if (code != json::value("validation_error") && code != json::value("idempotency_conflict")) {
+            throw std::runtime_error("it had to be refused");
+        }
+    });
+}
+
 void Lane::flush() {
     client_.send(unsent_);
     unsent_.clear();

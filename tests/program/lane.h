@@ -34,6 +34,8 @@ public:
     void put_conflict(const KeyedRequest& request, std::mt19937_64& random) {
         put_refused(request.conflicting_line(random), "idempotency_conflict");
     }
+    // Its key with what is refused even before the request itself has come; it must not get the key.
+    void put_invalid(const KeyedRequest& request);
 
     void flush();
     // Requests without a reply.

@@ -27,6 +27,20 @@ std::array<json::value, 2> random_idempotency_key(std::uint64_t unique, std::mt1
     }
 }
 
+// Refused for its fields, or for what it would do: its sum passes 2^64-1.
+std::string refused_line(const json::value& idempotency_key, std::mt19937_64& random) {
+    json::object fields{{"series", shared_series[0]}, {"idempotency_key", idempotency_key}};
+    if (one_in(random, 2)) {
+        fields["key"] = 1;
+        fields["value"] = 0;
+        return request("counter.increment", fields);
+    }
+    const std::vector<Operation::Item> items{{.key = 1, .bucket = 20260105, .value = ~std::uint64_t{0}},
+                                             {.key = 1, .bucket = 20260106, .value = 1}};
+    fields["items"] = to_json(items);
+    return request("series.batch_add", fields);
+}
+
 }  // namespace
 
 const std::array<std::string, 2> shared_series = {"links", "clicks"};
@@ -93,9 +107,7 @@ std::shared_ptr<KeyedRequest> make_keyed_request(const Operation& operation, jso
             Operation::Kind::increment, shared_series[0], random_shared_items(random, 1), {}};
         lines.conflicting.push_back(spell(increment, same_key, random));
     }
-    json::object invalid{{"series", shared_series[0]}, {"key", 1}, {"value", 0}};
-    invalid["idempotency_key"] = keys[0];
-    lines.invalid = request("counter.increment", invalid);
+    lines.invalid = refused_line(keys[0], random);
     return std::make_shared<KeyedRequest>(std::move(lines), std::move(response));
 }
 

@@ -56,7 +56,7 @@ Producer::Open Producer::make_shared_request() {
 void Producer::make_request(Lane& lane) {
     open_.push_back(!own_is_open() && one_in(random_, 2) ? make_own_request() : make_shared_request());
     if (one_in(random_, 20)) {
-        lane.put_refused(open_.back().request->invalid_line(), "validation_error");
+        lane.put_invalid(*open_.back().request);
     }
     lane.put_keyed(open_.back().request, random_);
 }
