@@ -189,9 +189,9 @@ TEST_CASE("idempotency keys are fresh in every run, and no longer than those of 
                    500);
     }
     CHECK(counters.idempotency_keys.size() == 1500);
-    for (const auto& [key, line] : counters.idempotency_keys) {
-        CAPTURE(key);
-        CHECK(key.size() <= 24);
+    for (const auto& entry : counters.idempotency_keys) {
+        CAPTURE(entry.first);
+        CHECK(entry.first.size() <= 24);
     }
 }
 

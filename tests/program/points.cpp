@@ -104,7 +104,7 @@ std::string first_difference(const State& wanted, const State& found) {
             const std::string& series = entry.first;
             const std::string difference =
                 first_difference(points_of(wanted, series), points_of(found, series));
-            if (!difference.empty()) return "series " + series + ", " + difference;
+            if (!difference.empty()) return std::string("series ").append(series).append(", ") += difference;
         }
     }
     return {};
