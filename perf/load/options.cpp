@@ -28,14 +28,16 @@ po::options_description groups() {
          "karma; redis; line: requests as for karma, any line is a good reply")  //
         ("token", text(), "Karma's token in every request, Redis' password on every connection");
     po::options_description work("Work");
-    work.add_options()                                                                         //
-        ("op", text(), "the operation; counter.increment or INCRBY unless given")              //
-        ("mix", text(), "several by weight: 80:counter.sum,20:counter.increment")              //
-        ("items", text()->default_value("1000"), "items or keys of one batch")                 //
-        ("idempotency", "a fresh idempotency_key in every write")                              //
-        ("series", text()->default_value("links"), "name of the series; several get numbers")  //
-        ("series-count", text()->default_value("1"), "number of series")                       //
-        ("keys", text()->default_value("100000"), "keys of a series, from 0")                  //
+    work.add_options()                                                             //
+        ("op", text(), "the operation; counter.increment or INCRBY unless given")  //
+        ("mix", text(), "several by weight: 80:counter.sum,20:counter.increment")  //
+        ("items", text()->default_value("1000"), "items or keys of one batch")     //
+        ("idempotency", "a fresh idempotency_key in every write")                  //
+        ("repeat-percent", text()->default_value("0"),
+         "with --idempotency: so many percent of the writes repeat a recent one, key and all")  //
+        ("series", text()->default_value("links"), "name of the series; several get numbers")   //
+        ("series-count", text()->default_value("1"), "number of series")                        //
+        ("keys", text()->default_value("100000"), "keys of a series, from 0")                   //
         ("distribution", text()->default_value("uniform"),
          "of the keys: uniform, zipf (skew 0.99) or zipf:SKEW")  //
         ("days", text()->default_value("1"),
@@ -168,6 +170,10 @@ void check_combinations(const LoadOptions& options) {
     if (options.protocol == Protocol::redis && options.idempotency) {
         throw UsageError("--idempotency: Redis has no idempotency keys");
     }
+    if (options.repeat_percent != 0 && !options.idempotency) {
+        throw UsageError(
+            "--repeat-percent: only requests with a key can be repeated, which takes --idempotency");
+    }
     if (options.connections < options.threads) {
         throw UsageError("--threads: more threads than connections");
     }
@@ -186,6 +192,7 @@ LoadOptions checked(const Given& given) {
     options.mix = chosen_mix(given, options.protocol);
     options.items = given.number<std::uint32_t>("items", 1, 1'000'000);
     options.idempotency = given.has("idempotency");
+    options.repeat_percent = given.number<std::uint32_t>("repeat-percent", 0, 100);
     options.series = given.nonempty_text("series");
     options.series_count = given.number<std::uint32_t>("series-count", 1, 1'000'000);
     options.keys = given.number<std::uint32_t>("keys", 1, max_keys);

@@ -32,6 +32,7 @@ struct LoadOptions {
     std::vector<MixPart> mix;
     std::uint32_t items = 1000;
     bool idempotency = false;
+    std::uint32_t repeat_percent = 0;  // of the writes with a key
 
     std::string series = "links";
     std::uint32_t series_count = 1;

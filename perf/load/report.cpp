@@ -13,6 +13,7 @@ OperationCount sum_of(const std::vector<OperationCount>& counts) {
         sum.requests += count.requests;
         sum.items += count.items;
         sum.errors += count.errors;
+        sum.repeats += count.repeats;
         sum.latency_ns.merge(count.latency_ns);
     }
     return sum;
@@ -30,6 +31,7 @@ std::string count_text(const OperationCount& count, const LoadResult& result) {
     };
     std::string text = with_separators(count.requests) + " requests, " + rate(count.requests) + " requests/s";
     if (count.items != count.requests) text += ", " + rate(count.items) + " items/s";
+    if (count.repeats > 0) text += ", " + with_separators(count.repeats) + " repeats";
     if (count.errors > 0) text += ", " + with_separators(count.errors) + " errors";
     return text + "\n  latency in us: " + percentiles_text(count.latency_ns) + "\n";
 }
@@ -38,6 +40,7 @@ boost::json::object count_json(const OperationCount& count, const LoadResult& re
     return {{"requests", count.requests},
             {"items", count.items},
             {"errors", count.errors},
+            {"repeats", count.repeats},
             {"requests_per_second", per_second(count.requests, result)},
             {"items_per_second", per_second(count.items, result)},
             {"latency_us", percentiles_json(count.latency_ns)}};

@@ -15,7 +15,11 @@ std::uint32_t preload_days(const LoadOptions& options) {
 
 MixSource::MixSource(const LoadOptions& options, const KeyDistribution& keys, std::uint64_t seed,
                      const std::string& unique)
-    : keys_(keys), random_(seed), days_(std::max(options.days, 1U)), series_count_(options.series_count) {
+    : keys_(keys),
+      random_(seed),
+      days_(std::max(options.days, 1U)),
+      series_count_(options.series_count),
+      repeat_percent_(options.repeat_percent) {
     std::uint32_t weights = 0;
     std::uint32_t most_items = 1;
     for (const MixPart& part : options.mix) {
@@ -24,25 +28,53 @@ MixSource::MixSource(const LoadOptions& options, const KeyDistribution& keys, st
         auto format = make_request_format(*part.operation, options, days_, own);
         const std::size_t max_size = format->max_size(items);
         weights += part.weight;
-        parts_.push_back({std::move(format), max_size, items, weights});
+        const bool repeatable = repeat_percent_ != 0 && part.operation->writes;
+        parts_.push_back({std::move(format), max_size, items, weights, repeatable});
         most_items = std::max(most_items, items);
     }
     items_.resize(most_items);
 }
 
-bool MixSource::next(SendBuffer& buffer, Request& request) {
-    std::uint32_t chosen = 0;
+MixSource::Part& MixSource::pick_part(std::uint32_t& place) {
+    place = 0;
     if (parts_.size() > 1) {
         const std::uint32_t weight = random_.below(parts_.back().up_to);
-        while (parts_[chosen].up_to <= weight) ++chosen;
+        while (parts_[place].up_to <= weight) ++place;
     }
-    const Part& part = parts_[chosen];
+    return parts_[place];
+}
+
+bool MixSource::picks_repeat(const Part& part) {
+    return part.repeatable && !part.recent.empty() && random_.below(100) < repeat_percent_;
+}
+
+void MixSource::remember(Part& part, std::string_view request) {
+    if (part.recent.size() < recent_max) {
+        part.recent.emplace_back(request);
+        return;
+    }
+    part.recent[part.oldest] = request;
+    part.oldest = (part.oldest + 1) % recent_max;
+}
+
+bool MixSource::next(SendBuffer& buffer, Request& request) {
+    std::uint32_t place = 0;
+    Part& part = pick_part(place);
+    if (picks_repeat(part)) {
+        const std::string& line = part.recent[random_.below(static_cast<std::uint32_t>(part.recent.size()))];
+        buffer.finish(put(buffer.prepare(line.size()), line));
+        request = {place, part.items, true};
+        return true;
+    }
     const std::uint32_t series = series_count_ == 1 ? 0 : random_.below(series_count_);
     for (std::uint32_t i = 0; i < part.items; ++i) {
         items_[i] = {keys_.draw(random_), days_.count() == 1 ? 0 : random_.below(days_.count())};
     }
-    buffer.finish(part.format->write(buffer.prepare(part.max_size), series, {items_.data(), part.items}));
-    request = {chosen, part.items};
+    char* const begin = buffer.prepare(part.max_size);
+    char* const end = part.format->write(begin, series, {items_.data(), part.items});
+    buffer.finish(end);
+    if (part.repeatable) remember(part, {begin, static_cast<std::size_t>(end - begin)});
+    request = {place, part.items, false};
     return true;
 }
 
@@ -65,7 +97,7 @@ bool PreloadSource::next(SendBuffer& buffer, Request& request) {
     const std::uint32_t series = series_;
     pick_items();
     buffer.finish(format_->write(buffer.prepare(format_->max_size(items_.size())), series, items_));
-    request = {0, static_cast<std::uint32_t>(items_.size())};
+    request = {0, static_cast<std::uint32_t>(items_.size()), false};
     return true;
 }
 

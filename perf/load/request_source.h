@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "perf/load/key_distribution.h"
@@ -17,6 +18,7 @@ namespace karma::perf {
 struct Request {
     std::uint32_t operation = 0;  // place in the mix
     std::uint32_t items = 0;      // counters it is about
+    bool repeat = false;          // sent before, with the same idempotency key
 };
 
 // Where requests come from. Each thread has its own.
@@ -28,7 +30,8 @@ public:
     virtual bool next(SendBuffer& buffer, Request& request) = 0;
 };
 
-// The workload: operations by weight, on random series, keys and days. Never ends.
+// The workload: operations by weight, on random series, keys and days; some of the writes with an idempotency
+// key are repeats of recent ones. Never ends.
 class MixSource : public RequestSource {
 public:
     // `keys` has to live as long as the source. `unique` as for make_request_format.
@@ -43,12 +46,24 @@ private:
         std::size_t max_size;
         std::uint32_t items;
         std::uint32_t up_to;  // of all weights: the parts before it and itself
+        bool repeatable;
+        std::vector<std::string> recent = {};  // repeatable requests, a ring once it is full
+        std::size_t oldest = 0;                // of them
     };
+
+    // Requests of an operation that may be repeated: the last so many, so that some of their firsts are still
+    // in flight and others are not.
+    static constexpr std::size_t recent_max = 256;
+
+    Part& pick_part(std::uint32_t& place);
+    bool picks_repeat(const Part& part);
+    static void remember(Part& part, std::string_view request);
 
     const KeyDistribution& keys_;
     Random random_;
     Days days_;
     std::uint32_t series_count_;
+    std::uint32_t repeat_percent_;
     std::vector<Part> parts_;
     std::vector<Item> items_;
 };

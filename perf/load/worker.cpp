@@ -37,6 +37,7 @@ void Outcome::add(const Outcome& other) {
         measured[i].requests += other.measured[i].requests;
         measured[i].items += other.measured[i].items;
         measured[i].errors += other.measured[i].errors;
+        measured[i].repeats += other.measured[i].repeats;
         measured[i].latency_ns.merge(other.measured[i].latency_ns);
     }
     all_errors += other.all_errors;
@@ -140,6 +141,7 @@ void Worker::serve(State& state, std::size_t index, std::uint32_t events) {
             ++count.requests;
             count.items += request.items;
             count.errors += good ? 0 : 1;
+            count.repeats += request.repeat ? 1 : 0;
             count.latency_ns.record(latency_ns);
         });
     }

@@ -24,6 +24,7 @@ struct OperationCount {
     std::uint64_t requests = 0;  // replies, the errors among them
     std::uint64_t items = 0;
     std::uint64_t errors = 0;
+    std::uint64_t repeats = 0;
     Histogram latency_ns;
 };
 

@@ -42,7 +42,9 @@ LoadResult run(const FakeServer& server, std::vector<std::string> arguments) {
 struct Counters {
     std::map<std::pair<std::string, std::uint64_t>, std::uint64_t> totals;
     std::map<std::string, int> operations;
-    std::set<std::string> idempotency_keys;
+    std::map<std::string, std::string> idempotency_keys;  // and the request that had it
+    bool takes_repeats = false;
+    std::uint64_t repeats = 0;
     std::set<std::string> buckets;
     std::set<std::string> members;  // of all requests
 
@@ -53,8 +55,13 @@ struct Counters {
         const std::string op(request.at("op").as_string());
         ++operations[op];
         if (const json::value* key = request.if_contains("idempotency_key")) {
-            if (!idempotency_keys.emplace(key->as_string()).second)
-                throw std::runtime_error("a repeated key");
+            const auto [known, is_new] = idempotency_keys.emplace(key->as_string(), line);
+            if (!is_new) {
+                if (!takes_repeats) throw std::runtime_error("a repeated key");
+                if (known->second != line) throw std::runtime_error("a key with another request");
+                ++repeats;
+                return success;
+            }
         }
         apply(op, request);
         return success;
@@ -171,6 +178,51 @@ TEST_CASE("a mix has both, and idempotency keys only in writes") {
     CHECK(counters.idempotency_keys.size() ==
           static_cast<std::size_t>(counters.operations["counter.increment"]));
     CHECK(counters.members.count("range") == 1);
+}
+
+TEST_CASE("idempotency keys are fresh in every run, and no longer than those of other clients") {
+    Counters counters;
+    const FakeServer server(answer_from(counters));
+    for (int i = 0; i < 3; ++i) {
+        check_good(run(server, {"--requests=500", "--idempotency", "--threads=2", "--in-flight=3",
+                                "--mix=1:counter.increment,1:series.batch_add", "--items=2"}),
+                   500);
+    }
+    CHECK(counters.idempotency_keys.size() == 1500);
+    for (const auto& entry : counters.idempotency_keys) {
+        CAPTURE(entry.first);
+        CHECK(entry.first.size() <= 24);
+    }
+}
+
+TEST_CASE("repeats have the key and all else of a request before them, and are counted") {
+    for (const char* const operation : {"counter.increment", "series.batch_add"}) {
+        CAPTURE(operation);
+        Counters counters;
+        counters.takes_repeats = true;
+        const FakeServer server(answer_from(counters));
+        const LoadResult result =
+            run(server, {"--requests=3000", "--op", operation, "--idempotency", "--items=3",
+                         "--repeat-percent=30", "--connections=4", "--in-flight=5"});
+        check_good(result, 3000);
+        CHECK(counters.repeats > 500);
+        CHECK(counters.repeats < 1500);
+        CHECK(result.outcome.measured[0].repeats == counters.repeats);
+        CHECK(report_json(parse({}), result).at("repeats") == counters.repeats);
+        CHECK(counters.idempotency_keys.size() == 3000 - counters.repeats);
+        const std::uint64_t items = operation == std::string("counter.increment") ? 1 : 3;
+        CHECK(counters.sum() == items * counters.idempotency_keys.size());
+    }
+}
+
+TEST_CASE("reads have no key, so none is repeated") {
+    Counters counters;
+    const FakeServer server(answer_from(counters));
+    const LoadResult result =
+        run(server, {"--requests=300", "--op=counter.sum", "--idempotency", "--repeat-percent=90"});
+    check_good(result, 300);
+    CHECK(result.outcome.measured[0].repeats == 0);
+    CHECK(counters.idempotency_keys.empty());
 }
 
 TEST_CASE("replies that come in other groups than the requests went belong to the right ones") {

@@ -68,6 +68,8 @@ TEST_CASE("a bad value names its option") {
                                                          {"--distribution", "zipf:-1"},
                                                          {"--keys", "0"},
                                                          {"--requests", "-5"},
+                                                         {"--repeat-percent", "101"},
+                                                         {"--repeat-percent", "-1"},
                                                          {"--host", ""},
                                                          {"--series", ""},
                                                          {"--unknown", "1"},
@@ -82,6 +84,8 @@ TEST_CASE("a bad value names its option") {
 TEST_CASE("what does not go together") {
     CHECK(complaint({"--op=counter.sum", "--mix=1:counter.sum"}).find("--mix") != std::string::npos);
     CHECK(complaint({"--protocol=redis", "--idempotency"}).find("--idempotency") != std::string::npos);
+    CHECK(complaint({"--repeat-percent=5"}).find("--repeat-percent") != std::string::npos);
+    CHECK(complaint({"--repeat-percent=5", "--idempotency"}) == "");
     CHECK(complaint({"--threads=3", "--connections=2"}).find("--threads") != std::string::npos);
     CHECK(complaint({"stray"}).find("positional") != std::string::npos);
 }

@@ -1,7 +1,6 @@
 // Clients that write while the daemon is killed at random moments: what was acknowledged is there, what was
 // not sent is not, and nothing is there twice or in part.
 #include <atomic>
-#include <charconv>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -11,9 +10,10 @@
 #include <thread>
 #include <vector>
 
-#include <boost/json/serialize.hpp>
 #include <doctest/doctest.h>
 
+#include "tests/program/daemon_arguments.h"
+#include "tests/program/points.h"
 #include "tests/program/writer.h"
 #include "tests/support/daemon.h"
 #include "tests/support/settings.h"
@@ -23,39 +23,6 @@ namespace karma::test {
 namespace {
 
 constexpr std::size_t writer_count = 4;
-
-std::uint64_t number_of(std::string_view digits) {
-    std::uint64_t number = 0;
-    std::from_chars(digits.data(), digits.data() + digits.size(), number);
-    return number;
-}
-
-// All points of a series; none when it does not exist.
-Points read_points(Client& client, const std::string& series) {
-    const json::value reply = client.ask(
-        "tree.series", {{"series", series}, {"range", json::object{{"from", 20260101}, {"to", 20261231}}}});
-    Points points;
-    if (member(reply, "error_code") == json::value("not_found")) return points;
-    for (const auto& [key, days] : member(reply, "response").as_object()) {
-        for (const auto& [day, value] : days.as_object()) {
-            points[{number_of(key), static_cast<std::uint32_t>(number_of(day))}] = as_number(value);
-        }
-    }
-    return points;
-}
-
-// The ways to run the daemon that all have to survive a kill; the log reaches the operating system in each.
-std::vector<std::string> random_arguments(std::mt19937_64& random) {
-    std::vector<std::string> arguments{"--query-timeout-ms=60000", "--max-response-bytes=16777216"};
-    arguments.emplace_back(random_between(random, 0, 1) == 0 ? "--wal-fsync=true" : "--wal-fsync=false");
-    const std::uint64_t batch_size = std::uint64_t{1} << random_between(random, 0, 10);
-    arguments.push_back("--wal-batch-size=" + std::to_string(batch_size));
-    if (random_between(random, 0, 2) == 0) {
-        arguments.push_back("--wal-batch-wait-us=" + std::to_string(random_between(random, 1, 2000)));
-    }
-    arguments.push_back("--threads=" + std::to_string(random_between(random, 1, 4)));
-    return arguments;
-}
 
 class CrashedWriters {
 public:

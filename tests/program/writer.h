@@ -4,16 +4,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <map>
 #include <random>
 #include <string>
-#include <utility>
 #include <vector>
 
-namespace karma::test {
+#include "tests/program/points.h"
 
-using Point = std::pair<std::uint64_t, std::uint32_t>;  // key, bucket
-using Points = std::map<Point, std::uint64_t>;          // without zeros
+namespace karma::test {
 
 // A client that changes counters without pause and knows what it has sent and what was acknowledged. Its own
 // keys are changed by nobody else; the shared key, of all writers, is only added to. One connection executes
