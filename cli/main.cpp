@@ -6,6 +6,7 @@
 #include "cli/call.h"
 #include "cli/command_line.h"
 #include "cli/import.h"
+#include "cli/reconcile.h"
 #include "cli/serve.h"
 
 int main(int argc, char** argv) {
@@ -28,6 +29,9 @@ int main(int argc, char** argv) {
     }
     if (first == "import") {
         return import_main(arguments.subspan(1));
+    }
+    if (first == "reconcile") {
+        return reconcile_main(arguments.subspan(1));
     }
     std::cerr << "karma: unknown subcommand \"" << first << "\" (karma --help lists them)\n";
     return exit_usage;
