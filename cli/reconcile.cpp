@@ -71,7 +71,8 @@ std::optional<ReconcileOptions> read_options(std::span<const std::string> args, 
     options.client = read_client_options(values);
     if (values.count("file") == 0) throw UsageError("FILE is missing (- for standard input)");
     const auto& files = values["file"].as<std::vector<std::string>>();
-    if (files.size() > 1) throw UsageError(cli::quoted(files[1]) + ": only one FILE can be compared at a time");
+    if (files.size() > 1)
+        throw UsageError(cli::quoted(files[1]) + ": only one FILE can be compared at a time");
     options.file = files.front();
     if (options.file.empty()) throw UsageError("FILE is empty");
     if (values.count("series") == 0) throw UsageError("--series is missing");

@@ -6,7 +6,9 @@
 #include <functional>
 #include <limits>
 #include <malloc.h>
+#include <string>
 
+#include "engine/idempotency.h"
 #include "engine/series.h"
 
 namespace {
@@ -79,6 +81,24 @@ void measure(const Work& work) {
                 static_cast<double>(series.bytes()) / points, static_cast<double>(allocated) / points);
 }
 
+/// The records of idempotency keys, at the limit and after twice as many.
+void measure_records(std::uint64_t added) {
+    constexpr std::uint64_t records_max = 1'000'000;
+    const std::size_t before = ::mallinfo2().uordblks;
+    karma::IdempotencyIndex index({records_max, 0});
+    for (std::uint64_t i = 1; i <= added; ++i) {
+        karma::IdempotencyIndex::Record record;
+        record.key = karma::hash_idempotency_key("click-" + std::to_string(i), 1);
+        record.lsn = i;
+        index.add(record);
+    }
+    const std::size_t allocated = ::mallinfo2().uordblks - before;
+    const auto records = static_cast<double>(index.size());
+    std::printf("| %.0f records, %llu added | %.1f | %.1f |\n", records,
+                static_cast<unsigned long long>(added), static_cast<double>(index.bytes()) / records,
+                static_cast<double>(allocated) / records);
+}
+
 }  // namespace
 
 int main() {
@@ -91,4 +111,8 @@ int main() {
     measure({"50,000 keys x 20 random days of 3 years, values to 9", load_sparse});
     measure({"1,000,000 keys x 1 day, values to 1,000", load_single});
     measure({"10,000 keys x 356 days, values near 2^64 / 357", load_large_values});
+    std::puts("\n| idempotency keys | bytes a record, accounted | bytes a record, allocated |");
+    std::puts("| --- | ---: | ---: |");
+    measure_records(1'000'000);
+    measure_records(2'000'000);
 }
