@@ -91,7 +91,8 @@ void IdempotencyIndex::make_room(Shard& table) {
     for (std::uint32_t at = 0; at < table.capacity; ++at) {
         live += table.slots[at] != 0 && is_live(table.slots[at]) ? 1U : 0U;
     }
-    // Forgotten ones that were not swept yet are left out; a table of which half is alive doubles.
+    // Slots of forgotten records go here and nowhere else: to find each by itself would cost more than to
+    // pass over it. A table of which half is alive doubles.
     const std::uint32_t capacity =
         live + 1 > table.capacity / 2 ? std::max(table.capacity * 2, first_capacity) : table.capacity;
     Shard grown{std::make_unique<Slot[]>(capacity), capacity, live};
@@ -134,11 +135,6 @@ void IdempotencyIndex::add(Record added) {
     // More than one is added, so that a heap of forgotten ones gets smaller.
     constexpr std::size_t swept_per_add = 4;
     sweep(swept_per_add);
-    // The slot of one that will be swept soon is nowhere near.
-    constexpr std::size_t ahead = 8;
-    if (records_.size() > ahead && begin_seq_ + retention_.records_max <= end_seq()) {
-        prefetch(records_[ahead].key);
-    }
 }
 
 void IdempotencyIndex::forget_to(std::uint64_t seq) noexcept {
@@ -164,33 +160,8 @@ void IdempotencyIndex::expire(std::int64_t now_unix) {
     }
 }
 
-void IdempotencyIndex::release_slot(const Record& released, std::uint64_t seq) noexcept {
-    Shard& table = shard(released.key);
-    const std::uint32_t mask = table.capacity - 1;
-    const std::uint64_t tag = tag_of(released.key);
-    const Slot sought = make_slot(tag, seq);
-    std::uint32_t hole = home_of(tag, table.capacity);
-    while (table.slots[hole] != sought) {
-        if (table.slots[hole] == 0) {
-            return;  // left out when the table grew, or a newer record of the key has taken it
-        }
-        hole = (hole + 1) & mask;
-    }
-    // What follows without a gap moves up where its search would begin before the hole.
-    for (std::uint32_t at = (hole + 1) & mask; table.slots[at] != 0; at = (at + 1) & mask) {
-        const std::uint32_t home = home_of(tag_in(table.slots[at]), table.capacity);
-        if (((at - home) & mask) >= ((at - hole) & mask)) {
-            table.slots[hole] = table.slots[at];
-            hole = at;
-        }
-    }
-    table.slots[hole] = 0;
-    --table.used;
-}
-
 bool IdempotencyIndex::sweep(std::size_t max) {
     for (; max > 0 && begin_seq_ < live_seq_; --max) {
-        release_slot(records_.front(), begin_seq_);
         records_.pop_front();
         ++begin_seq_;
     }

@@ -85,7 +85,7 @@ private:
     struct Shard {
         std::unique_ptr<Slot[]> slots;
         std::uint32_t capacity = 0;  // a power of two
-        std::uint32_t used = 0;      // slots that are not free
+        std::uint32_t used = 0;      // slots that are not free; some may be of forgotten records
     };
 
     // Tables of a part of the keys each: one grows in some ten microseconds, where one table for all would
@@ -99,7 +99,6 @@ private:
     const Shard& shard(const KeyHash& key) const noexcept { return shards_[key.high >> 56U]; }
     void forget_to(std::uint64_t seq) noexcept;
     void make_room(Shard& shard);
-    void release_slot(const Record& record, std::uint64_t seq) noexcept;
 
     IdempotencyRetention retention_;
     std::deque<Record> records_;   // forgotten ones in front, then the live ones; LSN and time ascend
