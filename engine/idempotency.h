@@ -60,7 +60,7 @@ public:
 
     /// Adds a record, the newest, or the newest of its key. Its LSN is above that of all others; its time
     /// becomes that of the record before where it is lower, so that age follows LSN.
-    void add(Record record);
+    void add(Record added);
 
     /// Forgets the records created before an instant, the oldest first; returns how many.
     std::uint64_t prune(std::int64_t before_unix, std::optional<std::uint64_t> limit);
@@ -98,7 +98,7 @@ private:
     Shard& shard(const KeyHash& key) noexcept { return shards_[key.high >> 56U]; }
     const Shard& shard(const KeyHash& key) const noexcept { return shards_[key.high >> 56U]; }
     void forget_to(std::uint64_t seq) noexcept;
-    void make_room(Shard& shard);
+    void make_room(Shard& table);
 
     IdempotencyRetention retention_;
     std::deque<Record> records_;   // forgotten ones in front, then the live ones; LSN and time ascend

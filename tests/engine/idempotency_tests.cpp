@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <string>
@@ -28,14 +29,13 @@ public:
     explicit PlainIndex(IdempotencyRetention retention) : retention_(retention) {}
 
     std::optional<Lsn> find(std::uint64_t key, std::int64_t now) const {
-        for (auto at = records_.rbegin(); at != records_.rend(); ++at) {
-            if (at->second.key == key) {
-                const bool expired =
-                    retention_.age_max_s != 0 && at->second.created + retention_.age_max_s <= now;
-                return expired ? std::nullopt : std::optional(at->first);
-            }
+        const auto at = std::find_if(records_.rbegin(), records_.rend(),
+                                     [&](const auto& entry) { return entry.second.key == key; });
+        if (at == records_.rend()) {
+            return std::nullopt;
         }
-        return std::nullopt;
+        const bool expired = retention_.age_max_s != 0 && at->second.created + retention_.age_max_s <= now;
+        return expired ? std::nullopt : std::optional(at->first);
     }
     void add(std::uint64_t key, Lsn lsn, std::uint32_t created) {
         const std::uint32_t last = records_.empty() ? 0 : records_.rbegin()->second.created;
