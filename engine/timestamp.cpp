@@ -1,5 +1,8 @@
 #include "engine/timestamp.h"
 
+#include <algorithm>
+#include <cstdio>
+
 #include "engine/day.h"
 
 namespace karma {
@@ -28,10 +31,13 @@ public:
         return value <= max;
     }
 
-    bool digits() noexcept {
+    /// One digit or more behind a decimal point.
+    bool fraction(std::int64_t& thousandths) noexcept {
         const std::size_t before = rest_.size();
-        while (!rest_.empty() && is_digit(rest_.front())) {
-            rest_.remove_prefix(1);
+        std::int64_t unit = 100;
+        for (; !rest_.empty() && is_digit(rest_.front()); rest_.remove_prefix(1)) {
+            thousandths += unit * (rest_.front() - '0');
+            unit /= 10;
         }
         return rest_.size() < before;
     }
@@ -60,9 +66,11 @@ std::optional<std::int64_t> read_offset(Reader& reader) noexcept {
     return ahead ? offset : -offset;
 }
 
+constexpr std::int64_t unix_epoch_day = 719'162;  // 1970-01-01
+
 }  // namespace
 
-std::optional<std::int64_t> unix_from_rfc3339(std::string_view text) noexcept {
+std::optional<std::int64_t> unix_ms_from_rfc3339(std::string_view text) noexcept {
     constexpr std::size_t date_size = 10;  // "2026-05-05"
     if (text.size() <= date_size || text[4] != '-') {
         return std::nullopt;
@@ -72,19 +80,41 @@ std::optional<std::int64_t> unix_from_rfc3339(std::string_view text) noexcept {
     std::int64_t hours = 0;
     std::int64_t minutes = 0;
     std::int64_t seconds = 0;
+    std::int64_t thousandths = 0;
     const bool has_time = (reader.take('T') || reader.take('t') || reader.take(' ')) &&
                           reader.two_digits(hours, 23) && reader.take(':') &&
                           reader.two_digits(minutes, 59) && reader.take(':') &&
                           reader.two_digits(seconds, 60);  // 60: a leap second
-    if (!day || !has_time || (reader.take('.') && !reader.digits())) {
+    if (!day || !has_time || (reader.take('.') && !reader.fraction(thousandths))) {
         return std::nullopt;
     }
     const std::optional<std::int64_t> offset = read_offset(reader);
     if (!offset || !reader.is_done()) {
         return std::nullopt;
     }
-    constexpr std::int64_t unix_epoch_day = 719'162;  // 1970-01-01
-    return (std::int64_t{*day} - unix_epoch_day) * 86'400 + hours * 3600 + minutes * 60 + seconds - *offset;
+    const std::int64_t unix_day = std::int64_t{*day} - unix_epoch_day;
+    return (unix_day * 86'400 + hours * 3600 + minutes * 60 + seconds - *offset) * 1000 + thousandths;
+}
+
+std::optional<std::int64_t> unix_from_rfc3339(std::string_view text) noexcept {
+    const std::optional<std::int64_t> ms = unix_ms_from_rfc3339(text);
+    if (!ms) {
+        return std::nullopt;
+    }
+    return *ms / 1000 - (*ms % 1000 < 0 ? 1 : 0);
+}
+
+std::string rfc3339_from_unix_ms(std::int64_t unix_ms) {
+    constexpr std::int64_t day_ms = 86'400'000;
+    constexpr std::int64_t first_ms = -unix_epoch_day * day_ms;
+    constexpr std::int64_t last_ms = first_ms + 3'652'059 * day_ms - 1;  // the end of 9999-12-31
+    const std::int64_t since_first = std::clamp(unix_ms, first_ms, last_ms) - first_ms;
+    const std::uint32_t date = day_to_yyyymmdd(static_cast<Day>(since_first / day_ms));
+    const auto ms = static_cast<unsigned>(since_first % day_ms);
+    char text[32];
+    std::snprintf(text, sizeof text, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", date / 10'000, date / 100 % 100,
+                  date % 100, ms / 3'600'000, ms / 60'000 % 60, ms / 1000 % 60, ms % 1000);
+    return text;
 }
 
 }  // namespace karma

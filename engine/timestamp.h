@@ -2,12 +2,19 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace karma {
 
-/// Unix seconds of an instant written as RFC 3339 has it, "2026-05-05T13:30:00.25+02:00"; a fraction of a
-/// second is cut off. Nothing where the text is no such instant.
+/// Unix milliseconds of an instant written as RFC 3339 has it, "2026-05-05T13:30:00.25+02:00"; what is finer
+/// than a millisecond is cut off. Nothing where the text is no such instant.
+std::optional<std::int64_t> unix_ms_from_rfc3339(std::string_view text) noexcept;
+
+/// The same in seconds; a fraction of a second is cut off.
 std::optional<std::int64_t> unix_from_rfc3339(std::string_view text) noexcept;
+
+/// "2026-05-05T13:30:00.250Z", for years 1 to 9999; times beyond are shown as the nearest that can be.
+std::string rfc3339_from_unix_ms(std::int64_t unix_ms);
 
 }  // namespace karma

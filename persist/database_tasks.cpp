@@ -68,8 +68,8 @@ Reply VerifyTask::run(const Deadline& deadline) {
     }
     NullSink sink;
     Engine rebuilt(database_.engine_.hash_seed(), sink);
-    const Restored restored =
-        restore_state(rebuilt, database_.storage_, database_.snapshots_, deadline, live.lsn);
+    const Restored restored = restore_state(rebuilt, database_.storage_, database_.snapshots_, deadline,
+                                            HistoryPoint::at_lsn(live.lsn));
     reply::Verified verified;
     for (const SnapshotStore::Manifest& manifest : database_.snapshots_.manifests()) {
         verified.snapshots += manifest.series.size();

@@ -8,13 +8,14 @@
 namespace karma {
 
 Restored restore_state(Engine& engine, const Storage& storage, const SnapshotStore& snapshots,
-                       const Deadline& deadline, Lsn last_lsn) {
+                       const Deadline& deadline, const HistoryPoint& until) {
     Restored restored;
-    restored.snapshot_lsn = snapshots.restore(engine, last_lsn);
+    restored.snapshot_lsn = snapshots.restore(engine, until);
     Lsn expected = restored.snapshot_lsn + 1;
+    bool is_done = false;
     storage.read_log(expected, [&](const EventGroup& group) {
         deadline.check();
-        if (group.first_lsn > last_lsn) {
+        if (is_done || group.first_lsn > until.lsn) {
             return false;
         }
         if (group.first_lsn > expected) {
@@ -22,7 +23,11 @@ Restored restore_state(Engine& engine, const Storage& storage, const SnapshotSto
                                   std::to_string(group.first_lsn - 1) + " are missing");
         }
         const EventGroupInfo info = read_event_group(group.bytes, [&](const Event& event) {
-            if (event.lsn == expected && event.lsn <= last_lsn) {
+            if (event.lsn != expected || is_done) {
+                return;
+            }
+            is_done = !until.includes(event.lsn, event.time_ms);
+            if (!is_done) {
                 engine.apply(event);
                 ++expected;
                 ++restored.events;

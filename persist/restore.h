@@ -1,9 +1,9 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 
 #include "engine/engine.h"
+#include "engine/history_point.h"
 #include "engine/scan.h"
 #include "engine/storage.h"
 #include "persist/snapshot_store.h"
@@ -16,9 +16,9 @@ struct Restored {
     std::uint64_t events = 0;  // of the log, applied
 };
 
-/// Puts what is stored into an empty engine: the newest snapshots, then the log after them up to `last_lsn`.
-/// Idempotency records are not part of it. Throws CorruptionError that says what is damaged.
+/// Puts what is stored into an empty engine: the newest snapshots, then the log after them, as far as
+/// `until`. Idempotency records are not part of it. Throws CorruptionError that says what is damaged.
 Restored restore_state(Engine& engine, const Storage& storage, const SnapshotStore& snapshots,
-                       const Deadline& deadline, Lsn last_lsn = std::numeric_limits<Lsn>::max());
+                       const Deadline& deadline, const HistoryPoint& until = {});
 
 }  // namespace karma

@@ -240,11 +240,11 @@ void SnapshotStore::restore_base(const Manifest& manifest, Engine& engine) const
     engine.restore_checkpoints(manifest.checkpoints);
 }
 
-Lsn SnapshotStore::restore(Engine& engine, Lsn last_lsn) const {
+Lsn SnapshotStore::restore(Engine& engine, const HistoryPoint& until) const {
     std::set<std::string, std::less<>> restored;
     Lsn base_lsn = 0;
     for (const Manifest& manifest : manifests()) {
-        if (manifest.lsn > last_lsn) {
+        if (!until.includes(manifest.lsn, manifest.created_ms)) {
             continue;
         }
         for (std::size_t number = 0; number < manifest.series.size(); ++number) {

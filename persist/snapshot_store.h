@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "engine/history_point.h"
 #include "engine/storage.h"
 
 namespace karma {
@@ -57,8 +58,8 @@ public:
     void save_series(const SeriesView& view, Lsn lsn, std::int64_t now_ms, unsigned retained);
 
     /// Puts the latest snapshots into an empty engine, and the streams that were committed by then; returns
-    /// the LSN after which the log has to be applied. Takes only snapshots of `last_lsn` or before.
-    Lsn restore(Engine& engine, Lsn last_lsn) const;
+    /// the LSN after which the log has to be applied. Takes no snapshot of a later state than `until`.
+    Lsn restore(Engine& engine, const HistoryPoint& until) const;
 
     /// What keeps snapshots from being dropped, for someone who reads them; new ones wait for it.
     std::unique_lock<std::mutex> keep_all() { return std::unique_lock(saving_); }

@@ -1,0 +1,19 @@
+#include "engine/history_point.h"
+
+#include <charconv>
+
+#include "engine/timestamp.h"
+
+namespace karma {
+
+std::optional<HistoryPoint> history_point_from_text(std::string_view text) noexcept {
+    Lsn lsn = 0;
+    const char* const end = text.data() + text.size();
+    if (const auto read = std::from_chars(text.data(), end, lsn); read.ec == std::errc{} && read.ptr == end) {
+        return HistoryPoint::at_lsn(lsn);
+    }
+    const std::optional<std::int64_t> time_ms = unix_ms_from_rfc3339(text);
+    return time_ms ? std::optional(HistoryPoint::at_time(*time_ms)) : std::nullopt;
+}
+
+}  // namespace karma
