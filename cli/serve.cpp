@@ -66,6 +66,9 @@ public:
         snapshots_.join();
     }
 
+    /// The signal that ended it.
+    int stopped_by() const noexcept { return stopped_by_; }
+
 private:
     void wait() {
         signals_.async_wait([this](const boost::system::error_code& failure, int signal) {
@@ -85,6 +88,7 @@ private:
             std::_Exit(128 + signal);  // asked twice: at once
         }
         stopping_ = true;
+        stopped_by_ = signal;
         log_.info("stopping", {{"signal", signal == SIGINT ? "SIGINT" : "SIGTERM"}});
         server_->stop();
         wait();
@@ -111,13 +115,23 @@ private:
     boost::asio::signal_set signals_;
     boost::asio::thread_pool snapshots_{1};
     bool stopping_ = false;
+    int stopped_by_ = 0;
 };
 
 int serve(const ServeOptions& options) {
     net::Log log(options.log);
     warn(options, log);
     raise_open_files_limit();
-    const std::unique_ptr<Database> database = Database::open(options.database);
+    DatabaseOptions database_options = options.database;
+    database_options.on_failure = [&log](const std::string& what, const std::string& why) {
+        log.error(what + "_failed", {{"message", why}});
+    };
+    const std::unique_ptr<Database> database = Database::open(database_options);
+    for (const std::string& damage : database->restore_warnings()) {
+        log.error("damaged_snapshot",
+                  {{"message", damage},
+                   {"used_instead", "an older snapshot and more of the log: nothing is lost"}});
+    }
     Supervisor supervisor(*database, log);
     net::Server server(options.server, *database, log);
     server.start();
@@ -132,8 +146,12 @@ int serve(const ServeOptions& options) {
         log.error("stopped", {{"message", "the event log could not be written"}});
         return exit_failure;
     }
-    if (!options.database.wal && !options.database.read_only) {
-        database->save_snapshot();  // without a log this is all that survives
+    // Without a log this is all that survives; with one it makes the next start quick.
+    const bool wants_snapshot = !options.database.wal || supervisor.stopped_by() == SIGINT;
+    if (wants_snapshot && !options.database.read_only) {
+        if (database->save_snapshot_if_changed()) {
+            log.info("snapshot_saved", {{"last_lsn", database->last_lsn()}});
+        }
     }
     log.info("stopped", {{"last_lsn", database->last_lsn()}});
     return exit_success;

@@ -86,6 +86,7 @@ StorageKind to_storage(const std::string& text, const std::string& source) {
 unsigned default_threads() { return std::max(1U, std::thread::hardware_concurrency() / 2); }
 
 constexpr std::uint64_t bytes_max = 1ULL << 40U;
+constexpr std::uint32_t seconds_max = 100 * 366 * 86'400U;
 constexpr std::uint32_t u32_max = std::numeric_limits<std::uint32_t>::max();
 
 using Options = ServeOptions;
@@ -158,6 +159,29 @@ std::vector<Setting> make_settings() {
          "done (0)",
          [](Options& o, Text text, Text s) {
              o.database.wal_batch_wait_us = to_number<std::uint32_t>(text, s, 0, 1'000'000);
+         }},
+        {"restore-from", 0, "KARMA_RESTORE_FROM", durability, "LSN",
+         "restore from no newer snapshot than the one at this LSN, and from more of the log: for one that is "
+         "damaged; 0 uses the log alone (the newest)",
+         [](Options& o, Text text, Text s) {
+             o.database.restore_from = to_number<Lsn>(text, s, 0, std::numeric_limits<Lsn>::max());
+         }},
+        {"snapshot-interval-seconds", 0, "KARMA_SNAPSHOT_INTERVAL_SECONDS", durability, "SECONDS",
+         "a snapshot of all series that often, unless nothing has changed; 0 for none (3600)",
+         [](Options& o, Text text, Text s) {
+             o.database.snapshot_interval_s = to_number<std::uint32_t>(text, s, 0, seconds_max);
+         }},
+        {"event-retention-seconds", 0, "KARMA_EVENT_RETENTION_SECONDS", durability, "SECONDS",
+         "events that are older are dropped, but none that the oldest snapshot needs; 0 for no limit "
+         "(604800)",
+         [](Options& o, Text text, Text s) {
+             o.database.event_retention_s = to_number<std::uint64_t>(text, s, 0, seconds_max);
+         }},
+        {"event-retention-bytes", 0, "KARMA_EVENT_RETENTION_BYTES", durability, "BYTES",
+         "the oldest events are dropped while the log takes more, but none that the oldest snapshot needs; 0 "
+         "for no limit (0)",
+         [](Options& o, Text text, Text s) {
+             o.database.event_retention_bytes = to_number<std::uint64_t>(text, s, 0, bytes_max);
          }},
         {"dump-retention-per-tree", 0, "KARMA_DUMP_RETENTION_PER_TREE", durability, "N",
          "snapshots that are kept of each series (5)",
@@ -250,6 +274,7 @@ ServeOptions read_serve_options(std::span<const std::string> arguments, const En
         parse_arguments(arguments, description, po::positional_options_description());
     ServeOptions options;
     options.server.threads = default_threads();
+    options.database.snapshot_interval_s = 3600;
     for (const Setting& setting : settings()) {
         if (given.count(setting.name) != 0) {
             setting.set(options, given[setting.name].as<std::string>(), std::string("--") + setting.name);

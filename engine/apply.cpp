@@ -217,19 +217,23 @@ Reply Applier::operator()(const mutation::AddChunk& m) {
     return reply::ChunkApplied{stream.info.id, m.chunk_seq, m.items.size(), total};
 }
 
-Reply Applier::operator()(const mutation::CommitStream& m) {
-    IngestStreams::Stream& stream = open_stream(m.stream_id);
-    if (stream.staged != nullptr) {
-        const Series* const before = engine_.find_series(stream.staged->name());
-        if (before == nullptr || before->last_lsn() < event_.lsn) {
-            stream.staged->set_last_lsn(event_.lsn);
-            std::unique_ptr<Series>& place = engine_.series_[stream.staged->name()];
-            engine_.retire(std::exchange(place, std::move(stream.staged)));
-            engine_.catalog_lsn_ = event_.lsn;
-        } else {
-            engine_.retire(std::move(stream.staged));  // a snapshot of the series is newer
-        }
+void Applier::install_staged(IngestStreams::Stream& stream) {
+    if (stream.staged == nullptr) {
+        return;
     }
+    const Series* const before = engine_.find_series(stream.staged->name());
+    if (before == nullptr || before->last_lsn() < event_.lsn) {
+        stream.staged->set_last_lsn(event_.lsn);
+        std::unique_ptr<Series>& place = engine_.series_[stream.staged->name()];
+        engine_.retire(std::exchange(place, std::move(stream.staged)));
+        engine_.catalog_lsn_ = event_.lsn;
+    } else {
+        engine_.retire(std::move(stream.staged));  // a snapshot of the series is newer
+    }
+}
+
+Reply Applier::operator()(const mutation::CommitStream& m) {
+    install_staged(open_stream(m.stream_id));
     const StreamInfo& info = engine_.streams_.commit(m.stream_id, event_.time_ms / 1000, event_.lsn);
     return reply::StreamEnded{info.id, true, info.last_chunk_seq()};
 }
@@ -240,6 +244,14 @@ Reply Applier::operator()(const mutation::AbortStream& m) {
     engine_.retire(std::move(stream.staged));
     engine_.streams_.abort(m.stream_id, event_.lsn);
     return ended;
+}
+
+Reply Applier::operator()(const mutation::LoadSeries& m) {
+    IngestStreams::Stream& stream = open_stream(m.stream_id);
+    reply::SeriesLoaded loaded{stream.info.series.value_or("")};
+    install_staged(stream);
+    engine_.streams_.abort(m.stream_id, event_.lsn);
+    return loaded;
 }
 
 Reply Applier::operator()(const mutation::PruneRecords& m) {

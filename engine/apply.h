@@ -31,12 +31,15 @@ public:
     Reply operator()(const mutation::CommitStream& m);
     Reply operator()(const mutation::AbortStream& m);
     Reply operator()(const mutation::PruneRecords& m);
+    Reply operator()(const mutation::LoadSeries& m);
 
 private:
     /// The series, marked as touched by this event; null when it is not there or holds the event already.
     Series* touch(std::string_view name);
     /// The same, created when it is missing.
     Series* touch_or_create(std::string_view name);
+    /// Puts what a stream has staged in its place.
+    void install_staged(IngestStreams::Stream& stream);
     /// The open stream of an event of the log, which was there when it was accepted.
     IngestStreams::Stream& open_stream(std::string_view id);
 

@@ -161,6 +161,10 @@ std::optional<Reply> Checker::operator()(const mutation::CommitStream& m) const 
     return std::nullopt;
 }
 
+std::optional<Reply> Checker::operator()(const mutation::LoadSeries& m) const {
+    return (*this)(mutation::CommitStream{m.stream_id});
+}
+
 std::optional<Reply> Checker::operator()(const mutation::AbortStream& m) const {
     const IngestStreams::Stream* const stream = engine_.streams().find(m.stream_id);
     // What was committed cannot be aborted any more.

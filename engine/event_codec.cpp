@@ -39,6 +39,7 @@ enum class Kind : std::uint8_t {
     commit_stream = 19,
     abort_stream = 20,
     prune_records = 21,
+    load_series = 22,
 };
 
 /// What msgpack::packer writes to.
@@ -136,6 +137,10 @@ public:
     }
     void operator()(const mutation::AbortStream& m) {
         head(Kind::abort_stream, 1);
+        packer_.pack(m.stream_id);
+    }
+    void operator()(const mutation::LoadSeries& m) {
+        head(Kind::load_series, 1);
         packer_.pack(m.stream_id);
     }
     void operator()(const mutation::PruneRecords& m) {
@@ -299,6 +304,7 @@ public:
             }
             case Kind::commit_stream: return CommitStream{fields.text()};
             case Kind::abort_stream: return AbortStream{fields.text()};
+            case Kind::load_series: return LoadSeries{fields.text()};
             case Kind::prune_records: {
                 PruneRecords m;
                 m.before_unix = fields.signed_number();

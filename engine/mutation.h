@@ -158,6 +158,12 @@ struct AbortStream {
     std::string_view stream_id;
 };
 
+/// Ends a stream of mode replace_series that holds what a snapshot held: its series takes the other's place,
+/// and the stream is forgotten.
+struct LoadSeries {
+    std::string_view stream_id;
+};
+
 /// Removes idempotency records, the oldest first: those created before an instant, `limit` of them at most.
 struct PruneRecords {
     std::int64_t before_unix = 0;
@@ -175,7 +181,10 @@ using Mutation =
                  mutation::BatchReset, mutation::DeleteCounterRange, mutation::DeleteSeriesRange,
                  mutation::BatchDeleteRange, mutation::DeleteBefore, mutation::CompactSeries,
                  mutation::CompactAll, mutation::SaveCheckpoint, mutation::BeginStream, mutation::AddChunk,
-                 mutation::CommitStream, mutation::AbortStream, mutation::PruneRecords>;
+                 mutation::CommitStream, mutation::AbortStream, mutation::PruneRecords, mutation::LoadSeries>;
+
+/// What the ids of streams begin with that load snapshots; clients cannot use it.
+inline constexpr std::string_view load_stream_prefix = "snapshot.load/";
 
 /// The series that a mutation concerns; empty where it concerns none or all.
 std::string_view series_of(const Mutation& body) noexcept;

@@ -119,6 +119,7 @@ void Page::adopt(Counter counter, const std::byte* record) noexcept {
 
 void Page::make_writable(PageRef& page) {
     if (page->is_unique()) {
+        page->set_stored_id(0);
         return;
     }
     PageRef copy(allocate(page->header_));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -59,6 +60,11 @@ public:
 
     /// Bytes of memory that the page takes.
     std::size_t bytes() const noexcept;
+
+    /// The stored image that has the bytes of this page, 0 for none. Who stores pages sets it when one is
+    /// written, on any thread that holds the page; the next change of the page sets it back.
+    std::uint64_t stored_id() const noexcept { return stored_id_.load(std::memory_order_relaxed); }
+    void set_stored_id(std::uint64_t id) const noexcept { stored_id_.store(id, std::memory_order_relaxed); }
 
     bool wants_split() const noexcept { return bytes() > split_bytes && header_.keys > 1; }
 
@@ -166,7 +172,8 @@ private:
     /// Copies a record of another page into this one, which has room for it.
     void adopt(Counter counter, const std::byte* record) noexcept;
 
-    Header header_;
+    mutable std::atomic<std::uint64_t> stored_id_{0};
+    Header header_;  // the last member: slots and records follow it, in memory as in an image
 };
 
 }  // namespace karma

@@ -163,6 +163,28 @@ struct IdempotencySnapshot {
     Lsn last_lsn = 0;
     std::uint64_t records = 0;
     std::uint64_t committed_streams = 0;
+    std::optional<std::uint64_t> bytes;  // of the file, where it has been made
+};
+
+/// Bytes of a file that need not be in memory as a whole.
+class ByteSource {
+public:
+    ByteSource() = default;
+    ByteSource(const ByteSource&) = delete;
+    ByteSource& operator=(const ByteSource&) = delete;
+    virtual ~ByteSource() = default;
+
+    /// Appends `count` bytes from `offset` on, which must be there. Throws RequestError.
+    virtual void read(std::uint64_t offset, std::size_t count, std::string& out) const = 0;
+};
+
+/// A part of a file that goes with a snapshot, or all of it; read when the reply is written.
+struct FileBytes {
+    std::variant<SnapshotOf, IdempotencySnapshot> about;
+    std::shared_ptr<const ByteSource> source;
+    std::uint64_t total = 0;   // bytes of the file
+    std::uint64_t offset = 0;  // at the end or before it
+    std::uint64_t limit = 0;   // 0: it was asked for as a whole
 };
 
 struct ReplicationStatus {
@@ -215,6 +237,10 @@ struct SnapshotSaved {
     std::string series;
 };
 
+struct SeriesLoaded {
+    std::string series;
+};
+
 /// Everything that is counted, as an object.
 struct StatsList {
     std::vector<Metric> metrics;
@@ -236,7 +262,8 @@ using Reply =
                  reply::NamedSums, reply::StreamBegun, reply::ChunkApplied, reply::ChunkSkipped,
                  reply::StreamEnded, reply::Pruned, reply::Checkpoint, reply::Checkpoints, reply::Health,
                  reply::ReplicationStatus, reply::LogEntries, reply::SnapshotNames, reply::SnapshotInfo,
-                 reply::Verified, reply::SnapshotSaved, reply::StatsList, reply::MetricsText>;
+                 reply::Verified, reply::SnapshotSaved, reply::SeriesLoaded, reply::FileBytes,
+                 reply::StatsList, reply::MetricsText>;
 
 /// The rest of a request that takes long: it runs without any lock, on any thread, once.
 class Task {

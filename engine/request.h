@@ -7,10 +7,14 @@
 #include <string_view>
 #include <variant>
 
+#include "engine/history_point.h"
 #include "engine/mutation.h"
 #include "engine/number.h"
 
 /// Questions: nothing changes. Texts and spans are borrowed from whoever made the request.
+///
+/// Those with an `as_of` can be asked about the past: an engine knows only the present, its owner answers
+/// them from what is stored.
 namespace karma::query {
 
 struct Ping {};
@@ -31,11 +35,13 @@ struct SeriesTop {
     std::string_view series;
     std::size_t limit = 50;
     std::optional<DayRange> range;
+    std::optional<HistoryPoint> as_of = {};
 };
 
 struct SeriesSummary {
     std::string_view series;
     std::optional<DayRange> range;
+    std::optional<HistoryPoint> as_of = {};
 };
 
 /// All buckets of all keys in the range.
@@ -48,6 +54,7 @@ struct Sum {
     std::string_view series;
     std::uint64_t key = 0;
     std::optional<DayRange> range;
+    std::optional<HistoryPoint> as_of = {};
 };
 
 /// The buckets of one key.
@@ -55,12 +62,14 @@ struct Points {
     std::string_view series;
     std::uint64_t key = 0;
     DayRange range;
+    std::optional<HistoryPoint> as_of = {};
 };
 
 struct BatchSum {
     std::string_view series;
     std::span<const std::uint64_t> keys;
     std::optional<DayRange> range;
+    std::optional<HistoryPoint> as_of = {};
 };
 
 struct SeriesKey {
@@ -89,6 +98,19 @@ struct LogEntries {
 struct Snapshots {};
 struct SnapshotInfo {};
 
+/// A part of the file of a snapshot.
+struct FetchSnapshot {
+    std::string_view file;
+    std::uint64_t offset = 0;
+    std::uint64_t limit = 0;  // bytes; 0: the whole file, as snapshot.fetch gives it
+};
+
+/// The same of the file of idempotency records that goes with the latest snapshot of everything.
+struct FetchRecords {
+    std::uint64_t offset = 0;
+    std::uint64_t limit = 0;
+};
+
 /// Whether what is stored gives the live state.
 struct VerifySnapshots {};
 
@@ -105,6 +127,11 @@ struct SaveSnapshot {
 };
 
 struct SaveAllSnapshots {};
+
+/// Gives a series the contents of a snapshot, named as in the list of snapshots.
+struct LoadSnapshot {
+    std::string_view file;
+};
 
 /// What a comparison with another source of the truth has found: counted in the statistics.
 struct ReportReconciliation {
@@ -131,6 +158,7 @@ using Request = std::variant<Mutation, KeyedMutation, query::Ping, query::Health
                              query::SeriesPoints, query::Sum, query::Points, query::BatchSum, query::MultiSum,
                              query::Checkpoints, query::ReplicationStatus, query::LogEntries, query::Stats,
                              query::Metrics, query::Snapshots, query::SnapshotInfo, query::VerifySnapshots,
-                             control::SaveSnapshot, control::SaveAllSnapshots, control::ReportReconciliation>;
+                             query::FetchSnapshot, query::FetchRecords, control::SaveSnapshot,
+                             control::SaveAllSnapshots, control::LoadSnapshot, control::ReportReconciliation>;
 
 }  // namespace karma

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <stdexcept>
@@ -35,6 +36,22 @@ struct EventGroup {
     std::string_view bytes;
 };
 
+/// Writes many records of one table at once.
+class BulkWriter {
+public:
+    BulkWriter() = default;
+    BulkWriter(const BulkWriter&) = delete;
+    BulkWriter& operator=(const BulkWriter&) = delete;
+    virtual ~BulkWriter() = default;
+
+    /// Adds a record; each key is above the one before.
+    virtual void add(std::string_view key, std::string_view value) = 0;
+
+    /// Puts the records into the table: all or none of them, on disk when it returns. Without it nothing is
+    /// written.
+    virtual void commit() = 0;
+};
+
 /// What the engine needs of storage: a log of event groups, records that are written in the same atomic batch
 /// as the events they follow from, and nothing else.
 ///
@@ -66,6 +83,13 @@ public:
     /// Bytes that the log takes, about.
     virtual std::uint64_t log_bytes() const = 0;
 
+    /// Bytes that the groups take which hold an event with an LSN of `from` or above, about.
+    virtual std::uint64_t log_bytes_from(Lsn from) const = 0;
+
+    /// Removes the groups that hold only events below `lsn`, but never the last group, and gives their space
+    /// back.
+    virtual void erase_log_below(Lsn lsn) = 0;
+
     /// Writes records, all or nothing.
     virtual void write(std::span<const RecordChange> records, bool sync) = 0;
 
@@ -79,8 +103,18 @@ public:
     /// Removes the records whose key begins with `prefix`.
     virtual void erase_prefix(Table table, std::string_view prefix) = 0;
 
-    /// Removes the records with a key below `end`.
-    virtual void erase_below(Table table, std::string_view end) = 0;
+    /// Removes the records with a key from `begin` on and below `end`.
+    virtual void erase_range(Table table, std::string_view begin, std::string_view end) = 0;
+
+    /// The last key that begins with `prefix`.
+    virtual std::optional<std::string> last_key(Table table, std::string_view prefix) const = 0;
+
+    /// For records that are many and large: they go past the log, so that appends do not wait for them. May
+    /// be used by one thread beside all others.
+    virtual std::unique_ptr<BulkWriter> bulk_writer(Table table) = 0;
+
+    /// Gives back the space of records that were removed; takes as long as rewriting what lies beside them.
+    virtual void reclaim(Table table) = 0;
 };
 
 }  // namespace karma

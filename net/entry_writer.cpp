@@ -63,6 +63,7 @@ public:
     }
     void operator()(const mutation::CommitStream& m) { of_stream("ingest.commit", m.stream_id); }
     void operator()(const mutation::AbortStream& m) { of_stream("ingest.abort", m.stream_id); }
+    void operator()(const mutation::LoadSeries& m) { of_stream("ingest.commit", m.stream_id); }
     void operator()(const mutation::PruneRecords& m) {
         op("idempotency.prune");
         json_.raw(",\"before\":").number(m.before_unix);

@@ -219,6 +219,21 @@ std::int64_t Fields::instant(std::string_view name) const {
     return *instant;
 }
 
+std::optional<HistoryPoint> Fields::as_of() const {
+    const boost::json::value* const value = object_.if_contains("as_of");
+    if (value == nullptr || value->is_null()) {
+        return std::nullopt;
+    }
+    if (!value->is_string()) {
+        return HistoryPoint::at_lsn(to_number(*value, "as_of"));
+    }
+    const std::optional<HistoryPoint> point = history_point_from_text(value->get_string());
+    if (!point) {
+        refuse("as_of", "must be an LSN or an RFC 3339 time such as \"2026-05-05T00:00:00Z\"");
+    }
+    return point;
+}
+
 std::size_t Fields::limit(std::size_t otherwise, std::size_t max) const {
     const std::uint64_t limit = optional_number("limit").value_or(otherwise);
     if (limit == 0 || limit > max) {

@@ -50,6 +50,9 @@ public:
     /// Unix seconds: a number, or an RFC 3339 text.
     std::int64_t instant(std::string_view name) const;
 
+    /// The field `as_of`: an LSN, or an RFC 3339 text; nothing where it is missing or null.
+    std::optional<HistoryPoint> as_of() const;
+
     /// 1 to `max`, or `otherwise` where the field is missing.
     std::size_t limit(std::size_t otherwise, std::size_t max) const;
 

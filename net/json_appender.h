@@ -13,6 +13,7 @@
 #include "engine/day.h"
 #include "engine/number.h"
 #include "engine/scan.h"
+#include "net/base64.h"
 
 namespace karma::net {
 
@@ -43,6 +44,12 @@ public:
     Json& day(Day day) { return number(std::uint64_t{day_to_yyyymmdd(day)}); }
 
     Json& text(std::string_view text) { return raw(boost::json::serialize(boost::json::string_view(text))); }
+
+    /// Without quotes; see append_base64.
+    Json& base64(std::string_view bytes) {
+        append_base64(bytes, out_);
+        return *this;
+    }
 
     template <typename Text>
     Json& text_or_null(const std::optional<Text>& value) {

@@ -55,12 +55,14 @@ Decoded tree_info(F f) { return query::SeriesInfo{f.series()}; }
 Decoded tree_keys(F f) {
     return query::SeriesKeys{f.series(), f.limit(100, 10'000), f.nullable_number("cursor")};
 }
-Decoded tree_top(F f) { return query::SeriesTop{f.series(), f.limit(50, 1'000), f.optional_range()}; }
-Decoded tree_summary(F f) { return query::SeriesSummary{f.series(), f.optional_range()}; }
+Decoded tree_top(F f) {
+    return query::SeriesTop{f.series(), f.limit(50, 1'000), f.optional_range(), f.as_of()};
+}
+Decoded tree_summary(F f) { return query::SeriesSummary{f.series(), f.optional_range(), f.as_of()}; }
 Decoded tree_series(F f) { return query::SeriesPoints{f.series(), f.range()}; }
-Decoded sum(F f) { return query::Sum{f.series(), f.number("key"), f.optional_range()}; }
-Decoded points(F f) { return query::Points{f.series(), f.number("key"), f.range()}; }
-Decoded batch_sum(F f) { return query::BatchSum{f.series(), f.keys(), f.optional_range()}; }
+Decoded sum(F f) { return query::Sum{f.series(), f.number("key"), f.optional_range(), f.as_of()}; }
+Decoded points(F f) { return query::Points{f.series(), f.number("key"), f.range(), f.as_of()}; }
+Decoded batch_sum(F f) { return query::BatchSum{f.series(), f.keys(), f.optional_range(), f.as_of()}; }
 Decoded multi_sum(F f) { return query::MultiSum{f.series_keys(), f.optional_range()}; }
 Decoded recovery_status(F f) {
     return query::Checkpoints{f.has("source") ? std::optional(f.text("source")) : std::nullopt};
@@ -87,6 +89,9 @@ Decoded ingest_begin(F f) {
     const std::optional<IngestMode> known = ingest_mode_from_name(mode);
     if (!known) {
         refuse("Field mode must be add, set or replace_series");
+    }
+    if (stream_id.starts_with(load_stream_prefix)) {
+        refuse("Field stream_id must not begin with " + std::string(load_stream_prefix));
     }
     return Mutation(mutation::BeginStream{stream_id, *known, f.granularity()});
 }
@@ -120,28 +125,19 @@ Decoded snapshot_list(F /*f*/) { return query::Snapshots{}; }
 Decoded snapshot_info(F /*f*/) { return query::SnapshotInfo{}; }
 Decoded snapshot_verify(F /*f*/) { return query::VerifySnapshots{}; }
 
-// The rest of the protocol: fields are checked as they will be, execution is still to come.
+Decoded snapshot_load(F f) { return control::LoadSnapshot{f.snapshot_file()}; }
 
-/// The op is part of the protocol and its fields are right, but this version cannot execute it.
-Decoded unavailable(std::string_view op) {
-    return Error{ErrorCode::unknown_command, "Op " + std::string(op) + " is not available in this version"};
-}
+constexpr std::size_t chunk_default = 262'144;
+constexpr std::size_t chunk_max = 1'048'576;
 
-/// Snapshots are not given out as files yet, so there is none of any name.
-Decoded snapshot_file(F f) {
-    return Error{ErrorCode::not_found, "Snapshot \"" + std::string(f.snapshot_file()) + "\" not found"};
-}
-
+Decoded snapshot_fetch(F f) { return query::FetchSnapshot{f.snapshot_file()}; }
 Decoded snapshot_chunk(F f) {
-    const std::string_view file = f.snapshot_file();
-    static_cast<void>(f.optional_number("offset"));
-    constexpr std::size_t limit_default = 262'144;
-    constexpr std::size_t limit_max = 1'048'576;
-    static_cast<void>(f.limit(limit_default, limit_max));
-    return Error{ErrorCode::not_found, "Snapshot \"" + std::string(file) + "\" not found"};
+    return query::FetchSnapshot{f.snapshot_file(), f.optional_number("offset").value_or(0),
+                                f.limit(chunk_default, chunk_max)};
 }
-
-Decoded idempotency_fetch(F /*f*/) { return unavailable("idempotency.snapshot_fetch_chunk"); }
+Decoded idempotency_chunk(F f) {
+    return query::FetchRecords{f.optional_number("offset").value_or(0), f.limit(chunk_default, chunk_max)};
+}
 
 constexpr bool reads = false;
 constexpr bool writes = true;
@@ -201,8 +197,8 @@ constexpr OpName ops[] = {
     op("snapshot.create_all", writes, false, snapshot_create_all),
     op("snapshot.list", reads, false, snapshot_list),
     op("snapshot.info", reads, false, snapshot_info),
-    op("snapshot.load", writes, false, snapshot_file),
-    op("snapshot.fetch", reads, false, snapshot_file),
+    op("snapshot.load", writes, false, snapshot_load),
+    op("snapshot.fetch", reads, false, snapshot_fetch),
     op("snapshot.fetch_chunk", reads, false, snapshot_chunk),
     op("snapshot.verify", reads, false, snapshot_verify),
     op("recovery.checkpoint", writes, false, recovery_checkpoint),
@@ -211,7 +207,7 @@ constexpr OpName ops[] = {
     op("replication.status", reads, false, replication_status),
     op("replication.entries", reads, false, replication_entries),
     op("idempotency.prune", writes, false, idempotency_prune),
-    op("idempotency.snapshot_fetch_chunk", reads, false, idempotency_fetch),
+    op("idempotency.snapshot_fetch_chunk", reads, false, idempotency_chunk),
 };
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "net/reply_writer.h"
 
+#include <algorithm>
 #include <string_view>
 
 #include "net/entry_writer.h"
@@ -192,10 +193,7 @@ public:
         snapshots(r.latest);
         json_.raw(",\"idempotency_snapshot\":");
         if (r.idempotency) {
-            json_.raw(R"({"file":"karma.idempotency.json","timestamp":)").number(r.idempotency->timestamp);
-            json_.raw(",\"last_lsn\":").number(r.idempotency->last_lsn);
-            json_.raw(",\"record_count\":").number(r.idempotency->records);
-            json_.raw(",\"committed_stream_count\":").number(r.idempotency->committed_streams).raw("}");
+            object(*r.idempotency);
         } else {
             json_.raw("null");
         }
@@ -236,20 +234,60 @@ public:
         json_.raw(",\"last_chunk_seq\":").number(r.last_chunk_seq).raw("}");
     }
     void operator()(const reply::Pruned& r) { json_.raw("{\"deleted\":").number(r.deleted).raw("}"); }
+    void operator()(const reply::FileBytes& r) {
+        const std::uint64_t count = r.limit == 0 ? r.total : std::min(r.limit, r.total - r.offset);
+        json_.raw("{\"metadata\":");
+        std::visit([&](const auto& about) { object(about); }, r.about);
+        if (r.limit != 0) {
+            const std::uint64_t next = r.offset + count;
+            json_.raw(",\"offset\":").number(r.offset).raw(",\"limit\":").number(r.limit);
+            json_.raw(",\"bytes\":").number(count).raw(",\"total_bytes\":").number(r.total);
+            json_.raw(",\"next_offset\":").number(next);
+            json_.raw(",\"done\":").raw(next == r.total ? "true" : "false");
+        }
+        json_.raw(",\"data_base64\":\"");
+        if (count > size_max_ || json_.size() + base64_size(count) > size_max_) {
+            throw TooLarge{};  // before any of it is read
+        }
+        constexpr std::uint64_t piece = 3 * 65'536;
+        std::string bytes;
+        for (std::uint64_t at = 0; at < count; at += piece) {
+            deadline_.check();
+            bytes.clear();
+            r.source->read(r.offset + at, std::min(piece, count - at), bytes);
+            json_.base64(bytes);
+        }
+        json_.raw("\"}");
+    }
+    void operator()(const reply::SeriesLoaded& r) { json_.text("Tree \"" + r.series + "\" loaded"); }
     void operator()(const reply::SnapshotSaved& r) { json_.text("Tree \"" + r.series + "\" saved"); }
 
 private:
     void snapshots(const std::vector<reply::SnapshotOf>& list) {
         json_.raw("[");
-        std::string_view separator = "{\"tree\":";
+        std::string_view separator;
         for (const reply::SnapshotOf& snapshot : list) {
-            json_.raw(separator).text(snapshot.series).raw(",\"file\":").text(snapshot.file);
-            json_.raw(",\"timestamp\":").number(snapshot.timestamp).raw(",\"bytes\":").number(snapshot.bytes);
-            json_.raw(",\"last_lsn\":").number(snapshot.last_lsn);
-            json_.raw(",\"metadata_file\":").text(snapshot.file + ".meta.json").raw("}");
-            separator = ",{\"tree\":";
+            json_.raw(separator);
+            object(snapshot);
+            separator = ",";
         }
         json_.raw("]");
+    }
+
+    void object(const reply::SnapshotOf& snapshot) {
+        json_.raw("{\"tree\":").text(snapshot.series).raw(",\"file\":").text(snapshot.file);
+        json_.raw(",\"timestamp\":").number(snapshot.timestamp).raw(",\"bytes\":").number(snapshot.bytes);
+        json_.raw(",\"last_lsn\":").number(snapshot.last_lsn);
+        json_.raw(",\"metadata_file\":").text(snapshot.file + ".meta.json").raw("}");
+    }
+
+    void object(const reply::IdempotencySnapshot& snapshot) {
+        json_.raw(R"({"file":"karma.idempotency.json","timestamp":)").number(snapshot.timestamp);
+        json_.raw(",\"bytes\":");
+        number_or_null(snapshot.bytes);
+        json_.raw(",\"last_lsn\":").number(snapshot.last_lsn);
+        json_.raw(",\"record_count\":").number(snapshot.records);
+        json_.raw(",\"committed_stream_count\":").number(snapshot.committed_streams).raw("}");
     }
 
     void stat(std::nullptr_t) { json_.raw("null"); }

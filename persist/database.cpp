@@ -8,12 +8,14 @@
 
 #include "engine/querier.h"
 #include "persist/database_tasks.h"
+#include "persist/history_task.h"
 #include "persist/memory_storage.h"
 #include "persist/preparations.h"
 #include "persist/record_store.h"
 #include "persist/restore.h"
 #include "persist/rocksdb_storage.h"
 #include "persist/snapshot_files.h"
+#include "persist/snapshot_tasks.h"
 #include "persist/statistics.h"
 
 namespace karma {
@@ -47,7 +49,13 @@ std::uint64_t hash_seed_of(Storage& storage) {
 template <typename Body>
 constexpr bool is_control =
     std::is_same_v<Body, control::SaveSnapshot> || std::is_same_v<Body, control::SaveAllSnapshots> ||
-    std::is_same_v<Body, control::ReportReconciliation>;
+    std::is_same_v<Body, control::LoadSnapshot> || std::is_same_v<Body, control::ReportReconciliation>;
+
+/// What is answered by a task that does its own waiting.
+template <typename SomeTask, typename... Arguments>
+Outcome later(Arguments&&... arguments) {
+    return {std::unique_ptr<Task>(std::make_unique<SomeTask>(std::forward<Arguments>(arguments)...)), 0};
+}
 
 /// Measures how long an ingest chunk takes.
 class ChunkTimer {
@@ -109,23 +117,27 @@ Database::Database(const DatabaseOptions& options, std::unique_ptr<DataDirectory
       owned_storage_(std::move(owned)),
       storage_(*storage),
       engine_(hash_seed_of(*storage), *this, options.idempotency),
-      snapshots_(*storage) {
+      snapshots_(*storage),
+      tree_files_(snapshots_) {
     if (!options_.clock_ms) {
         options_.clock_ms = machine_clock_ms;
     }
     opened_ms_ = now_ms();
+    last_snapshot_ms_ = opened_ms_;
+    snapshots_.erase_leftovers();
     restore();
     if (options_.wal) {
         if (engine_.last_lsn() >= storage_.next_lsn()) {
             // What was accepted without a log is in no log: the log can only go on after a snapshot of
             // everything.
-            snapshots_.save_all(engine_.view(), now_ms(), options_.snapshots_retained);
+            snapshots_.save_all(snapshots_.begin_saving(), engine_.view(), now_ms());
         }
         storage_.skip_to(engine_.last_lsn() + 1);
         committer_ = std::make_unique<GroupCommitter>(
             storage_, mutex_, stats_,
             GroupCommitter::Options{options_.wal_fsync, options_.wal_batch_size, options_.wal_batch_wait_us});
         committer_->add_listener([this] { notify(); });
+        abort_loads();
     }
     housekeeper_ = std::make_unique<Housekeeper>([this] { load_records(); }, [this] { keep_house(); });
 }
@@ -136,67 +148,13 @@ Database::~Database() {
 }
 
 void Database::restore() {
-    const Restored restored = restore_state(engine_, storage_, snapshots_, NoDeadline());
-    // Without a log a snapshot of one series may be ahead of everything else.
-    engine_.restore_last_lsn(std::max(engine_.last_lsn(), snapshots_.last_lsn()));
+    constexpr Lsn any = std::numeric_limits<Lsn>::max();
+    Restored restored =
+        restore_state(engine_, storage_, snapshots_, NoDeadline(), {}, options_.restore_from.value_or(any));
+    restore_warnings_ = std::move(restored.damaged);
     restore_summary_ = "restored " + std::to_string(engine_.series_count()) + " series: snapshot at LSN " +
                        std::to_string(restored.snapshot_lsn) + ", then " + std::to_string(restored.events) +
                        " events; last LSN " + std::to_string(engine_.last_lsn());
-}
-
-// ---- the housekeeper's work
-
-/// The records are read while requests are served that do not need them.
-void Database::load_records() {
-    std::string failure;
-    try {
-        read_idempotency_records(storage_, [this](std::span<const IdempotencyRecord> records) {
-            const std::lock_guard lock(mutex_);
-            for (const IdempotencyRecord& record : records) {
-                engine_.restore_record(record);
-            }
-            return !stopping_.load(std::memory_order_relaxed);
-        });
-    } catch (const std::exception& caught) {
-        failure = caught.what();
-    }
-    set_has_records(failure);
-}
-
-void Database::set_has_records(const std::string& failure) {
-    {
-        const std::lock_guard lock(listeners_mutex_);
-        records_failure_ = failure;
-        has_records_.store(true, std::memory_order_release);
-    }
-    records_loaded_.notify_all();
-    notify();
-}
-
-void Database::keep_house() {
-    constexpr std::size_t swept_at_once = 256;
-    Lsn first_lsn = 0;
-    Lsn last_lsn = 0;
-    for (bool more = true; more;) {
-        const std::lock_guard lock(mutex_);
-        more = engine_.sweep_records(swept_at_once, now_ms());
-        last_lsn = engine_.last_lsn();
-        first_lsn = engine_.idempotency().first_lsn().value_or(last_lsn + 1);
-    }
-    // Without a log records are stored with snapshots, and only those say what is gone.
-    if (first_lsn <= erased_records_below_ || !committer_ || !records_failure_.empty()) {
-        return;
-    }
-    // What has made them go must not be taken back by a crash.
-    if (!committer_->wait_durable(last_lsn)) {
-        return;
-    }
-    try {
-        erase_records_below(storage_, first_lsn);
-        erased_records_below_ = first_lsn;
-    } catch (const std::exception&) {
-        // The storage refuses everything from now on, and who writes next is told why.
-    }
 }
 
 // ---- requests
@@ -320,11 +278,17 @@ Outcome Database::execute_one(const Request& request, const PreparedMutation* pr
             } else if constexpr (std::is_same_v<Body, query::Metrics>) {
                 return {Reply(reply::MetricsText{metrics()}), engine_.last_lsn()};
             } else if constexpr (std::is_same_v<Body, query::Snapshots>) {
-                return {Reply(reply::SnapshotNames{snapshot_files(snapshots_.manifests())}), 0};
+                return {Reply(snapshot_names()), 0};
             } else if constexpr (std::is_same_v<Body, query::SnapshotInfo>) {
                 return {Reply(snapshot_info()), engine_.last_lsn()};
             } else if constexpr (std::is_same_v<Body, query::VerifySnapshots>) {
-                return {std::unique_ptr<Task>(std::make_unique<VerifyTask>(*this)), 0};
+                return later<VerifyTask>(*this);
+            } else if constexpr (std::is_same_v<Body, query::FetchSnapshot>) {
+                return later<FetchTask>(*this, body);
+            } else if constexpr (std::is_same_v<Body, query::FetchRecords>) {
+                return later<FetchRecordsTask>(*this, body);
+            } else if constexpr (std::is_same_v<Body, control::LoadSnapshot>) {
+                return later<LoadTask>(*this, std::string(body.file));
             } else if constexpr (std::is_same_v<Body, control::ReportReconciliation>) {
                 count_reconciliation(body, static_cast<std::uint64_t>(now / 1000), stats_);
                 return {Reply(reply::Ok{}), 0};
@@ -333,6 +297,11 @@ Outcome Database::execute_one(const Request& request, const PreparedMutation* pr
             } else if constexpr (std::is_same_v<Body, control::SaveAllSnapshots>) {
                 return save_snapshot_later(std::nullopt);
             } else {
+                if constexpr (AskablePast<Body>) {
+                    if (body.as_of) {
+                        return ask_past(body, now);
+                    }
+                }
                 return prepared == nullptr ? engine_.execute(request, now)
                                            : engine_.execute(request, *prepared, now);
             }
@@ -341,25 +310,127 @@ Outcome Database::execute_one(const Request& request, const PreparedMutation* pr
 }
 
 Outcome Database::save_snapshot_later(std::optional<std::string_view> series) {
-    const Series* const found = series ? engine_.find_series(*series) : nullptr;
-    if (series && found == nullptr) {
+    if (series && engine_.find_series(*series) == nullptr) {
         return {Reply(series_not_found(*series)), engine_.last_lsn()};
     }
-    // Without a log only a snapshot of everything is a state to come back to: one of a single series would
-    // be ahead of the others, and of the records of its requests.
-    if (series && committer_) {
-        return {
-            std::unique_ptr<Task>(std::make_unique<SnapshotTask>(*this, found->view(), engine_.last_lsn())),
+    auto name = series ? std::optional<std::string>(*series) : std::nullopt;
+    return {std::unique_ptr<Task>(std::make_unique<SnapshotTask>(*this, std::move(name))),
             engine_.last_lsn()};
+}
+
+template <typename Query>
+Outcome Database::ask_past(const Query& query, std::int64_t now) {
+    const Lsn last_lsn = engine_.last_lsn();
+    const HistoryPoint& point = *query.as_of;
+    constexpr HistoryPoint latest;
+    if ((point.lsn != latest.lsn && point.lsn > last_lsn) ||
+        (point.time_ms != latest.time_ms && point.time_ms > now)) {
+        return {Reply(Error{ErrorCode::validation_error,
+                            "Field as_of must not be in the future: the last event has LSN " +
+                                std::to_string(last_lsn)}),
+                last_lsn};
     }
-    return {std::unique_ptr<Task>(std::make_unique<SnapshotTask>(*this, engine_.view(), take_unsaved(),
-                                                                 std::string(series.value_or("")))),
-            engine_.last_lsn()};
+    const Series* const series = engine_.find_series(query.series);
+    if (series != nullptr && point.time_ms == latest.time_ms && series->last_lsn() <= point.lsn) {
+        return Querier(engine_)(query);  // nothing has touched it since
+    }
+    return {std::unique_ptr<Task>(std::make_unique<HistoryTask<Query>>(*this, query, last_lsn)), last_lsn};
+}
+
+std::optional<Error> Database::rebuild_series(Engine& past, std::string_view series,
+                                              const HistoryPoint& point, Lsn last_lsn,
+                                              const Deadline& deadline) {
+    if (committer_ && !committer_->wait_durable(last_lsn)) {
+        return log_failed();
+    }
+    const auto kept = snapshots_.keep_all();
+    const HistoryPoint until{std::min(point.lsn, last_lsn), point.time_ms};
+    restore_series(past, series, storage_, snapshots_, deadline, until);
+    return std::nullopt;
 }
 
 Outcome Database::read_entries_later(const query::LogEntries& query) {
     return {std::unique_ptr<Task>(std::make_unique<EntriesTask>(*this, query, engine_.last_lsn())),
             engine_.last_lsn()};
+}
+
+// ---- for tasks
+
+std::optional<SnapshotFile> Database::find_snapshot(const std::string& file) const {
+    for (SnapshotFile& found : snapshot_files(snapshots_.manifests(), options_.snapshots_retained)) {
+        if (found.name() == file) {
+            return std::move(found);
+        }
+    }
+    return std::nullopt;
+}
+
+std::filesystem::path Database::file_in_directory(const std::string& file) const {
+    if (!directory_) {
+        return {};
+    }
+    std::filesystem::path path = directory_->path() / file;
+    std::error_code failure;
+    return std::filesystem::is_regular_file(path, failure) ? path : std::filesystem::path();
+}
+
+std::string Database::new_load_id(const std::string& file) {
+    return std::string(load_stream_prefix) + file + "#" + std::to_string(opened_ms_) + "." +
+           std::to_string(++loads_);
+}
+
+Lsn Database::execute_own(const Mutation& body) {
+    PreparedMutation prepared;
+    prepared.body = body;
+    Outcome outcome;
+    {
+        const std::lock_guard lock(mutex_);
+        if (has_failed()) {
+            throw RequestError(ErrorCode::internal_error, log_failed().message);
+        }
+        outcome = engine_.execute(Mutation(body), prepared, now_ms());
+    }
+    if (const auto* const reply = std::get_if<Reply>(&outcome.result)) {
+        if (const auto* const refused = std::get_if<Error>(reply)) {
+            throw RequestError(refused->code, refused->message);
+        }
+    }
+    // No more of them are under way than the log takes.
+    commit();
+    if (!wait_durable(outcome.wait_lsn)) {
+        throw RequestError(ErrorCode::internal_error, log_failed().message);
+    }
+    return outcome.wait_lsn;
+}
+
+/// Loads of snapshots that a crash cut short.
+void Database::abort_loads() {
+    std::vector<std::string> ids;
+    for (const StreamView& stream : engine_.streams().open_streams()) {
+        if (stream.info.id.starts_with(load_stream_prefix)) {
+            ids.push_back(stream.info.id);
+        }
+    }
+    if (options_.read_only) {
+        return;
+    }
+    for (const std::string& id : ids) {
+        execute_own(mutation::AbortStream{id});
+    }
+}
+
+std::shared_ptr<const RecordsFile> Database::records_file(const reply::IdempotencySnapshot& about,
+                                                          std::uint64_t offset, const Deadline& deadline) {
+    const std::lock_guard lock(records_file_mutex_);
+    // Who is in the middle of a file goes on with it, also after another snapshot.
+    const bool is_usable =
+        records_file_ && (offset != 0 || records_file_->about().last_lsn == about.last_lsn);
+    if (!is_usable) {
+        records_file_ = std::make_shared<const RecordsFile>(
+            storage_, about, directory_ ? directory_->path() : std::filesystem::temp_directory_path(),
+            deadline);
+    }
+    return records_file_;
 }
 
 reply::Health Database::health() const {
@@ -374,22 +445,31 @@ reply::Health Database::health() const {
 }
 
 reply::ReplicationStatus Database::replication_status() const {
-    const std::vector<SnapshotStore::Manifest> manifests = snapshots_.manifests();
-    return {options_.read_only ? "slave" : "master",
-            options_.wal,
-            engine_.last_lsn(),
-            options_.wal ? storage_.log_bytes() : 0,
-            replication_metrics(),
-            snapshots_.last_lsn(),
-            latest_snapshots(manifests),
-            {engine_.checkpoints()}};
+    return {options_.read_only ? "slave" : "master",  options_.wal,           engine_.last_lsn(),
+            options_.wal ? storage_.log_bytes() : 0,  replication_metrics(),  snapshots_.last_lsn(),
+            latest_snapshots(snapshots_.manifests()), {engine_.checkpoints()}};
+}
+
+reply::SnapshotNames Database::snapshot_names() const {
+    reply::SnapshotNames names;
+    for (const SnapshotFile& file : snapshot_files(snapshots_.manifests(), options_.snapshots_retained)) {
+        names.files.push_back(file.name());
+    }
+    return names;
 }
 
 reply::SnapshotInfo Database::snapshot_info() const {
-    const std::vector<SnapshotStore::Manifest> manifests = snapshots_.manifests();
-    return {snapshot_files(manifests).size(),
+    const std::vector<SnapshotStore::ManifestRef> manifests = snapshots_.manifests();
+    std::optional<reply::IdempotencySnapshot> records = idempotency_snapshot(manifests);
+    // Its size is known once somebody has fetched it; nobody waits for who is making it.
+    if (const std::unique_lock lock(records_file_mutex_, std::try_to_lock);
+        lock.owns_lock() && records && records_file_ &&
+        records_file_->about().last_lsn == records->last_lsn) {
+        records->bytes = records_file_->size();
+    }
+    return {snapshot_files(manifests, options_.snapshots_retained).size(),
             latest_snapshots(manifests),
-            idempotency_snapshot(manifests),
+            std::move(records),
             snapshots_.last_lsn(),
             options_.wal,
             options_.wal ? storage_.log_bytes() : 0,
@@ -404,7 +484,7 @@ std::vector<Metric> Database::metrics() const {
     figures.wal_enabled = options_.wal;
     figures.series = engine_.series_count();
     figures.keys = engine_.key_count();
-    figures.snapshots = snapshot_files(snapshots_.manifests()).size();
+    figures.snapshots = snapshot_files(snapshots_.manifests(), options_.snapshots_retained).size();
     figures.wal_bytes = options_.wal ? storage_.log_bytes() : 0;
     figures.wal_current_lsn = engine_.last_lsn();
     for (const reply::Checkpoint& checkpoint : engine_.checkpoints()) {

@@ -18,6 +18,9 @@
 #include "persist/data_directory.h"
 #include "persist/group_committer.h"
 #include "persist/housekeeper.h"
+#include "persist/records_file.h"
+#include "persist/snapshot_files.h"
+#include "persist/snapshot_source.h"
 #include "persist/snapshot_store.h"
 
 namespace karma {
@@ -34,9 +37,16 @@ struct DatabaseOptions {
     std::uint32_t wal_batch_wait_us = 0;  // how long a group that is not full waits for more
     bool restore = true;                  // false: put an existing database aside and start empty
     bool read_only = false;               // the slave role
+    std::optional<Lsn> restore_from;      // begin with no newer snapshot than this; 0: with none
     unsigned snapshots_retained = 5;      // for each series
+    std::uint32_t snapshot_interval_s =
+        0;  // a snapshot of everything that often, if something changed; 0: never
+    std::uint64_t event_retention_s = 604'800;  // events older than that are dropped; 0: none are
+    std::uint64_t event_retention_bytes = 0;    // the oldest are dropped while the log is longer; 0: none are
     IdempotencyRetention idempotency;
     std::function<std::int64_t()> clock_ms;  // Unix milliseconds; empty: the machine's clock
+    /// Told of what failed in the background, from another thread.
+    std::function<void(const std::string& what, const std::string& why)> on_failure;
 };
 
 /// A counter database: the engine, its storage and the thread that commits. This is what a program embeds
@@ -74,15 +84,30 @@ public:
     /// The sum of a counter over all days or a range; 0 where there is no such key. Throws RequestError.
     std::uint64_t sum(std::string_view series, std::uint64_t key, const std::optional<DayRange>& range = {});
 
-    /// Stores a snapshot of all series.
+    /// Stores a snapshot of all series. Throws RequestError.
     void save_snapshot();
+    /// The same, unless the latest one holds all that there is. True when it was stored.
+    bool save_snapshot_if_changed();
+
+    /// Drops events and snapshots that need not be kept any longer, as the options say. Happens by itself
+    /// every some seconds.
+    void apply_retention();
 
     StateView view() const;
     Digest digest() const;
     Lsn last_lsn() const;
 
+    std::uint64_t hash_seed() const noexcept { return engine_.hash_seed(); }
+
+    /// Puts a series into an empty engine as it was at a point of the past, not after `last_lsn`. Without
+    /// the lock; throws RequestError where what is kept does not reach back so far.
+    std::optional<Error> rebuild_series(Engine& past, std::string_view series, const HistoryPoint& point,
+                                        Lsn last_lsn, const Deadline& deadline);
+
     /// What `open` found, for the operator: "restored 3 series, ...".
     const std::string& restore_summary() const noexcept { return restore_summary_; }
+    /// Damage that `open` has found and got round, without loss.
+    const std::vector<std::string>& restore_warnings() const noexcept { return restore_warnings_; }
 
 private:
     Database(const DatabaseOptions& options, std::unique_ptr<DataDirectory> directory,
@@ -96,15 +121,35 @@ private:
     void load_records();
     void set_has_records(const std::string& failure);
     void keep_house();
+    void forget_records();
+    void save_when_due();
+    Lsn first_retained_lsn() const;
+    void run_in_background(const char* what, const std::function<void()>& work) const;
     void notify();
     void wait_for_records();
 
     Outcome execute_one(const Request& request, const PreparedMutation* prepared, std::int64_t now_ms);
     std::optional<Error> refuse_write(const Request& request) const;
     Outcome save_snapshot_later(std::optional<std::string_view> series);
+    Reply store_snapshot(const std::optional<std::string>& series);
     Outcome read_entries_later(const query::LogEntries& query);
+    // For tasks about the files of snapshots:
+    std::optional<SnapshotFile> find_snapshot(const std::string& file) const;
+    /// A file that somebody has put into the data directory; empty where there is none.
+    std::filesystem::path file_in_directory(const std::string& file) const;
+    std::string new_load_id(const std::string& file);
+    /// Executes a mutation of the database's own. Throws RequestError.
+    Lsn execute_own(const Mutation& body);
+    bool wait_durable(Lsn lsn) { return !committer_ || committer_->wait_durable(lsn); }
+    void abort_loads();
+    /// The file of a snapshot's records: kept while a client fetches it.
+    std::shared_ptr<const RecordsFile> records_file(const reply::IdempotencySnapshot& about,
+                                                    std::uint64_t offset, const Deadline& deadline);
+    template <typename Query>
+    Outcome ask_past(const Query& query, std::int64_t now_ms);
     reply::Health health() const;
     reply::ReplicationStatus replication_status() const;
+    reply::SnapshotNames snapshot_names() const;
     reply::SnapshotInfo snapshot_info() const;
     std::vector<Metric> metrics() const;
     std::int64_t now_ms() const { return options_.clock_ms(); }
@@ -112,6 +157,9 @@ private:
     friend class SnapshotTask;
     friend class EntriesTask;
     friend class VerifyTask;
+    friend class LoadTask;
+    friend class FetchTask;
+    friend class FetchRecordsTask;
 
     DatabaseOptions options_;
     std::unique_ptr<DataDirectory> directory_;
@@ -120,7 +168,12 @@ private:
     mutable std::mutex mutex_;
     Engine engine_;  // under the mutex
     SnapshotStore snapshots_;
+    TreeFiles tree_files_;
+    mutable std::mutex records_file_mutex_;
+    std::shared_ptr<const RecordsFile> records_file_;  // the last one that was asked for
+    std::atomic<std::uint64_t> loads_{0};              // begun since the start
     std::string restore_summary_;
+    std::vector<std::string> restore_warnings_;
     Stats stats_;
     std::int64_t opened_ms_;
     std::unique_ptr<GroupCommitter> committer_;  // null without a WAL
@@ -141,7 +194,10 @@ private:
     std::string records_failure_;  // why they could not be read; set before has_records_
     std::map<int, std::function<void()>> listeners_;
     int next_listener_ = 0;
-    Lsn erased_records_below_ = 0;              // of the housekeeper's thread
+    // Of the housekeeper's thread:
+    Lsn erased_records_below_ = 0;
+    std::int64_t last_snapshot_ms_ = 0;
+    std::int64_t last_retention_ms_ = 0;
     std::unique_ptr<Housekeeper> housekeeper_;  // ends before all that it uses
 };
 

@@ -18,18 +18,7 @@ Error log_failed() {
             "The event log could not be written: nothing is accepted until the daemon is restarted"};
 }
 
-Reply SnapshotTask::run(const Deadline& /*deadline*/) {
-    if (database_.committer_ && !database_.committer_->wait_durable(lsn_)) {
-        return log_failed();
-    }
-    const unsigned retained = database_.options_.snapshots_retained;
-    if (one_) {
-        database_.snapshots_.save_series(*one_, lsn_, database_.now_ms(), retained);
-        return reply::SnapshotSaved{name_};
-    }
-    database_.snapshots_.save_all(all_, database_.now_ms(), retained, std::move(changes_));
-    return name_.empty() ? Reply(reply::Ok{}) : Reply(reply::SnapshotSaved{name_});
-}
+Reply SnapshotTask::run(const Deadline& /*deadline*/) { return database_.store_snapshot(series_); }
 
 Reply EntriesTask::run(const Deadline& deadline) {
     constexpr std::size_t bytes_max = 64U << 20U;  // more than a reply should have
@@ -71,8 +60,8 @@ Reply VerifyTask::run(const Deadline& deadline) {
     const Restored restored = restore_state(rebuilt, database_.storage_, database_.snapshots_, deadline,
                                             HistoryPoint::at_lsn(live.lsn));
     reply::Verified verified;
-    for (const SnapshotStore::Manifest& manifest : database_.snapshots_.manifests()) {
-        verified.snapshots += manifest.series.size();
+    for (const SnapshotStore::ManifestRef& manifest : database_.snapshots_.manifests()) {
+        verified.snapshots += manifest->series.size();
     }
     verified.series = rebuilt.series_count();
     verified.keys = rebuilt.key_count();
@@ -83,11 +72,15 @@ Reply VerifyTask::run(const Deadline& deadline) {
     verified.digest = digest.text();
     // Without a log only what the snapshots hold can be read back.
     const bool comparable = database_.committer_ != nullptr || rebuilt.last_lsn() == live.lsn;
-    if (comparable && (rebuilt.last_lsn() != live.lsn || !(digest == live.digest(deadline)))) {
+    if (!restored.damaged.empty()) {
+        return Error{ErrorCode::internal_error, restored.damaged.front()};
+    }
+    const Digest live_digest = live.digest(deadline);
+    if (comparable && (rebuilt.last_lsn() != live.lsn || !(digest == live_digest))) {
         return Error{ErrorCode::internal_error,
                      "What is stored gives another state than the live one: digest " + verified.digest +
-                         " at LSN " + std::to_string(rebuilt.last_lsn()) + ", live " +
-                         live.digest(deadline).text() + " at LSN " + std::to_string(live.lsn)};
+                         " at LSN " + std::to_string(rebuilt.last_lsn()) + ", live " + live_digest.text() +
+                         " at LSN " + std::to_string(live.lsn)};
     }
     return verified;
 }

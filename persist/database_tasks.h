@@ -1,6 +1,7 @@
 #pragma once
 
 #include <limits>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,30 +12,18 @@
 /// Requests to a database that take long. Each runs on any thread, without the database's lock.
 namespace karma {
 
-/// Stores a snapshot of a view that was pinned when it was asked for.
+/// Stores a snapshot of all series, or of one, as they are when it runs.
 class SnapshotTask final : public Task {
 public:
-    /// `changes` are stored with it; `series` is what was asked for, empty for all.
-    SnapshotTask(Database& database, StateView all, std::vector<RecordChange> changes, std::string series)
-        : database_(database),
-          all_(std::move(all)),
-          lsn_(all_.lsn),
-          changes_(std::move(changes)),
-          name_(std::move(series)) {}
-    /// `lsn`: the last event when the view was taken.
-    SnapshotTask(Database& database, SeriesView one, Lsn lsn)
-        : database_(database), one_(std::move(one)), lsn_(lsn), name_(one_->name()) {}
+    SnapshotTask(Database& database, std::optional<std::string> series)
+        : database_(database), series_(std::move(series)) {}
 
     std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
     Reply run(const Deadline& deadline) override;
 
 private:
     Database& database_;
-    StateView all_;
-    std::optional<SeriesView> one_;
-    Lsn lsn_;
-    std::vector<RecordChange> changes_;
-    std::string name_;
+    std::optional<std::string> series_;
 };
 
 /// Reads events of the log up to what was the last one when they were asked for.

@@ -1,5 +1,6 @@
 #include "persist/manifest_codec.h"
 
+#include <algorithm>
 #include <tuple>
 
 #include <msgpack.hpp>
@@ -10,13 +11,16 @@
 namespace karma {
 namespace {
 
-// Version 1 ended after the checkpoints.
-constexpr std::uint32_t manifest_version = 2;
+// Version 1 ended after the checkpoints, version 2 before the page id.
+constexpr std::uint32_t manifest_version = 3;
+
+/// The elements of a manifest of each version.
+constexpr std::size_t elements_of[] = {0, 6, 10, 11};
 
 using Packer = msgpack::packer<msgpack::sbuffer>;
 
-void pack_series(Packer& packer, const SnapshotStore::SeriesEntry& entry) {
-    packer.pack_array(8);
+void pack_series(Packer& packer, const SnapshotSeries& entry) {
+    packer.pack_array(9);
     packer.pack(entry.name);
     packer.pack(entry.lsn);
     packer.pack(entry.totals.keys);
@@ -25,9 +29,10 @@ void pack_series(Packer& packer, const SnapshotStore::SeriesEntry& entry) {
     packer.pack(static_cast<std::uint64_t>(entry.totals.total));
     packer.pack(entry.pages);
     packer.pack(entry.bytes);
+    packer.pack(entry.tree_bytes);
 }
 
-void pack_stream(Packer& packer, const SnapshotStore::StreamEntry& entry) {
+void pack_stream(Packer& packer, const SnapshotStream& entry) {
     packer.pack_array(2);
     const std::string info = encode_stream(entry.info);
     packer.pack_bin(static_cast<std::uint32_t>(info.size()));
@@ -56,31 +61,32 @@ void pack_all(Packer& packer, const Entries& entries, Pack&& pack) {
 }
 
 using EncodedSeries = std::tuple<std::string, Lsn, std::uint64_t, std::uint64_t, std::uint64_t, std::uint64_t,
-                                 std::uint64_t, std::uint64_t>;
+                                 std::uint64_t, std::uint64_t, std::uint64_t>;
 using EncodedCheckpoint =
     std::tuple<std::string, std::optional<std::string>, std::optional<std::string>, std::int64_t>;
 using EncodedStream = std::tuple<std::string, std::optional<EncodedSeries>>;
 using EncodedManifest = std::tuple<std::uint32_t, bool, Lsn, std::int64_t, std::vector<EncodedSeries>,
                                    std::vector<EncodedCheckpoint>, std::int64_t, std::vector<EncodedStream>,
-                                   std::uint64_t, std::uint64_t>;
+                                   std::uint64_t, std::uint64_t, std::uint64_t>;
+static_assert(std::tuple_size_v<EncodedManifest> == elements_of[manifest_version]);
 
-SnapshotStore::SeriesEntry to_series(EncodedSeries& encoded) {
-    auto& [name, lsn, keys, buckets, high, low, pages, bytes] = encoded;
-    return {std::move(name), lsn, {keys, buckets, (Uint128{high} << 64U) | low}, pages, bytes};
+SnapshotSeries to_series(EncodedSeries& encoded) {
+    auto& [name, lsn, keys, buckets, high, low, pages, bytes, tree_bytes] = encoded;
+    return {std::move(name), lsn, {keys, buckets, (Uint128{high} << 64U) | low}, pages, bytes, tree_bytes, 0};
 }
 
-SnapshotStore::StreamEntry to_stream(EncodedStream& encoded) {
-    SnapshotStore::StreamEntry entry{decode_stream(std::get<0>(encoded)), {}};
+SnapshotStream to_stream(EncodedStream& encoded) {
+    SnapshotStream entry{decode_stream(std::get<0>(encoded)), {}};
     if (std::get<1>(encoded)) {
         entry.staged = to_series(*std::get<1>(encoded));
     }
     return entry;
 }
 
-SnapshotStore::Manifest to_manifest(std::uint64_t id, EncodedManifest& encoded) {
-    auto& [version, full, lsn, created_ms, series, checkpoints, file_unix, streams, records, committed] =
-        encoded;
-    SnapshotStore::Manifest manifest;
+SnapshotManifest to_manifest(std::uint64_t id, EncodedManifest& encoded) {
+    auto& [version, full, lsn, created_ms, series, checkpoints, file_unix, streams, records, committed,
+           next_page_id] = encoded;
+    SnapshotManifest manifest;
     manifest.id = id;
     manifest.full = full;
     manifest.lsn = lsn;
@@ -97,12 +103,23 @@ SnapshotStore::Manifest to_manifest(std::uint64_t id, EncodedManifest& encoded) 
     }
     manifest.idempotency_records = records;
     manifest.committed_streams = committed;
+    manifest.has_page_lists = version >= 3;
+    manifest.next_page_id = std::max<std::uint64_t>(next_page_id, 1);
+    std::size_t number = 0;
+    for (SnapshotSeries& entry : manifest.series) {
+        entry.number = number++;
+    }
+    for (SnapshotStream& stream : manifest.streams) {
+        if (stream.staged) {
+            stream.staged->number = number++;
+        }
+    }
     return manifest;
 }
 
 }  // namespace
 
-std::string encode_manifest(const SnapshotStore::Manifest& manifest) {
+std::string encode_manifest(const SnapshotManifest& manifest) {
     msgpack::sbuffer buffer;
     Packer packer(buffer);
     packer.pack_array(std::tuple_size_v<EncodedManifest>);
@@ -116,25 +133,29 @@ std::string encode_manifest(const SnapshotStore::Manifest& manifest) {
     pack_all(packer, manifest.streams, pack_stream);
     packer.pack(manifest.idempotency_records);
     packer.pack(manifest.committed_streams);
+    packer.pack(manifest.next_page_id);
     return {buffer.data(), buffer.size()};
 }
 
-SnapshotStore::Manifest decode_manifest(std::uint64_t id, std::string_view bytes) {
+SnapshotManifest decode_manifest(std::uint64_t id, std::string_view bytes) {
     const std::string what = "snapshot manifest " + std::to_string(id);
     EncodedManifest encoded;
     try {
         const msgpack::object_handle handle = msgpack::unpack(bytes.data(), bytes.size());
         const msgpack::object& object = handle.get();
-        const bool is_first_version = object.type == msgpack::type::ARRAY && object.via.array.size == 6;
-        if (!is_first_version && (object.type != msgpack::type::ARRAY ||
-                                  object.via.array.size != std::tuple_size_v<EncodedManifest>)) {
+        if (object.type != msgpack::type::ARRAY || object.via.array.size == 0) {
             throw CorruptionError("not of a form that this program knows");
         }
-        object.convert(encoded);  // what the first version has not keeps its default
-        if (std::get<0>(encoded) != (is_first_version ? 1 : manifest_version)) {
-            throw CorruptionError("of version " + std::to_string(std::get<0>(encoded)) +
+        const auto version = object.via.array.ptr[0].as<std::uint32_t>();
+        if (version == 0 || version > manifest_version) {
+            throw CorruptionError("of version " + std::to_string(version) +
                                   ", this program reads versions up to " + std::to_string(manifest_version));
         }
+        if (object.via.array.size != elements_of[version]) {
+            throw CorruptionError("of " + std::to_string(object.via.array.size) + " elements instead of " +
+                                  std::to_string(elements_of[version]));
+        }
+        object.convert(encoded);  // what an earlier version has not keeps its default
         return to_manifest(id, encoded);
     } catch (const std::exception& failure) {
         throw CorruptionError(what + " is damaged: " + failure.what());

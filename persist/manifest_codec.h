@@ -4,14 +4,14 @@
 #include <string>
 #include <string_view>
 
-#include "persist/snapshot_store.h"
+#include "persist/snapshot_manifest.h"
 
 namespace karma {
 
 /// The bytes of a manifest: see docs/snapshot-format.md. Its id is in its key.
-std::string encode_manifest(const SnapshotStore::Manifest& manifest);
+std::string encode_manifest(const SnapshotManifest& manifest);
 
 /// Throws CorruptionError, naming the manifest, when the bytes are none that this version reads.
-SnapshotStore::Manifest decode_manifest(std::uint64_t id, std::string_view bytes);
+SnapshotManifest decode_manifest(std::uint64_t id, std::string_view bytes);
 
 }  // namespace karma

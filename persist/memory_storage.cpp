@@ -2,6 +2,8 @@
 
 #include <vector>
 
+#include "persist/keys.h"
+
 namespace karma {
 
 void MemoryStorage::apply(std::span<const RecordChange> records) {
@@ -101,10 +103,65 @@ void MemoryStorage::erase_prefix(Table table, std::string_view prefix) {
     }
 }
 
-void MemoryStorage::erase_below(Table table, std::string_view end) {
+void MemoryStorage::erase_range(Table table, std::string_view begin, std::string_view end) {
     const std::lock_guard lock(mutex_);
     Records& records = tables_.at(static_cast<std::size_t>(table));
-    records.erase(records.begin(), records.lower_bound(end));
+    if (begin < end) {
+        records.erase(records.lower_bound(begin), records.lower_bound(end));
+    }
+}
+
+std::optional<std::string> MemoryStorage::last_key(Table table, std::string_view prefix) const {
+    const std::lock_guard lock(mutex_);
+    std::optional<std::string> last;
+    const Records& records = tables_.at(static_cast<std::size_t>(table));
+    const std::string end = prefix_end(prefix);
+    auto at = end.empty() ? records.end() : records.lower_bound(end);
+    if (at != records.begin() && (--at)->first.starts_with(prefix)) {
+        last = at->first;
+    }
+    return last;
+}
+
+namespace {
+
+/// Gathers the records and writes them as one.
+class GatheringWriter final : public BulkWriter {
+public:
+    GatheringWriter(MemoryStorage& storage, Table table) : storage_(storage), table_(table) {}
+
+    void add(std::string_view key, std::string_view value) override {
+        records_.push_back({table_, std::string(key), std::string(value)});
+    }
+    void commit() override { storage_.write(records_, true); }
+
+private:
+    MemoryStorage& storage_;
+    Table table_;
+    std::vector<RecordChange> records_;
+};
+
+}  // namespace
+
+std::unique_ptr<BulkWriter> MemoryStorage::bulk_writer(Table table) {
+    return std::make_unique<GatheringWriter>(*this, table);
+}
+
+std::uint64_t MemoryStorage::log_bytes_from(Lsn from) const {
+    const std::lock_guard lock(mutex_);
+    std::uint64_t bytes = 0;
+    for (auto at = log_.rbegin(); at != log_.rend() && at->first + at->second.count > from; ++at) {
+        bytes += at->second.bytes.size();
+    }
+    return bytes;
+}
+
+void MemoryStorage::erase_log_below(Lsn lsn) {
+    const std::lock_guard lock(mutex_);
+    while (log_.size() > 1 && log_.begin()->first + log_.begin()->second.count <= lsn) {
+        log_bytes_ -= log_.begin()->second.bytes.size();
+        log_.erase(log_.begin());
+    }
 }
 
 }  // namespace karma

@@ -22,7 +22,12 @@ public:
     void scan(Table table, std::string_view prefix,
               const std::function<bool(std::string_view, std::string_view)>& visit) const override;
     void erase_prefix(Table table, std::string_view prefix) override;
-    void erase_below(Table table, std::string_view end) override;
+    void erase_range(Table table, std::string_view begin, std::string_view end) override;
+    std::optional<std::string> last_key(Table table, std::string_view prefix) const override;
+    std::unique_ptr<BulkWriter> bulk_writer(Table table) override;
+    void reclaim(Table /*table*/) override {}
+    std::uint64_t log_bytes_from(Lsn from) const override;
+    void erase_log_below(Lsn lsn) override;
 
 private:
     struct StoredGroup {

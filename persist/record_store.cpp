@@ -4,20 +4,12 @@
 #include <vector>
 
 #include "engine/error.h"
+#include "persist/keys.h"
 
 namespace karma {
 namespace {
 
 constexpr const char* first_record_key = "first_idempotency_lsn";
-
-/// Big-endian, so that keys sort as LSNs do.
-std::string lsn_key(Lsn lsn) {
-    std::string key(8, '\0');
-    for (std::size_t i = 0; i < key.size(); ++i) {
-        key[i] = static_cast<char>(lsn >> (8 * (7 - i)));
-    }
-    return key;
-}
 
 Lsn first_record_lsn(const Storage& storage) {
     const std::optional<std::string> stored = storage.read(Table::meta, first_record_key);
@@ -35,7 +27,7 @@ Lsn first_record_lsn(const Storage& storage) {
 }  // namespace
 
 RecordChange records_change(Lsn last_lsn, std::string bytes) {
-    return {Table::idempotency, lsn_key(last_lsn), std::move(bytes)};
+    return {Table::idempotency, big_endian(last_lsn), std::move(bytes)};
 }
 
 RecordChange committed_stream_change(const StreamInfo& stream) {
@@ -75,6 +67,8 @@ void read_idempotency_records(const Storage& storage,
     });
 }
 
-void erase_records_below(Storage& storage, Lsn lsn) { storage.erase_below(Table::idempotency, lsn_key(lsn)); }
+void erase_records_below(Storage& storage, Lsn lsn) {
+    storage.erase_range(Table::idempotency, "", big_endian(lsn));
+}
 
 }  // namespace karma

@@ -6,30 +6,50 @@
 #include "engine/event_codec.h"
 
 namespace karma {
+namespace {
 
-Restored restore_state(Engine& engine, const Storage& storage, const SnapshotStore& snapshots,
-                       const Deadline& deadline, const HistoryPoint& until) {
-    Restored restored;
-    restored.snapshot_lsn = snapshots.restore(engine, until);
-    Lsn expected = restored.snapshot_lsn + 1;
+/// Events that are not there: how it is said depends on who asks.
+struct Missing {
+    Lsn first = 0;
+    Lsn last = 0;
+};
+
+EventGroupInfo read_group(const EventGroup& group, const std::function<void(const Event&)>& visit) {
+    try {
+        return read_event_group(group.bytes, visit);
+    } catch (const CorruptionError& failure) {
+        throw CorruptionError("event log, group at LSN " + std::to_string(group.first_lsn) + ": " +
+                              failure.what());
+    }
+}
+
+/// Applies the log after what the engine holds, as far as `until`, to where `wants` says so. False when the
+/// log ends before that. Throws Missing.
+template <typename Wants>
+bool apply_log(Engine& engine, const Storage& storage, const Deadline& deadline, const HistoryPoint& until,
+               Restored& restored, Wants&& wants) {
+    Lsn expected = engine.last_lsn() + 1;
     bool is_done = false;
     storage.read_log(expected, [&](const EventGroup& group) {
         deadline.check();
-        if (is_done || group.first_lsn > until.lsn) {
+        if (is_done || expected > until.lsn) {
             return false;
         }
         if (group.first_lsn > expected) {
-            throw CorruptionError("event log: the events from LSN " + std::to_string(expected) + " to " +
-                                  std::to_string(group.first_lsn - 1) + " are missing");
+            throw Missing{expected, group.first_lsn - 1};
         }
-        const EventGroupInfo info = read_event_group(group.bytes, [&](const Event& event) {
+        const EventGroupInfo info = read_group(group, [&](const Event& event) {
             if (event.lsn != expected || is_done) {
                 return;
             }
             is_done = !until.includes(event.lsn, event.time_ms);
-            if (!is_done) {
+            if (is_done) {
+                return;
+            }
+            ++expected;
+            restored.last_event_ms = event.time_ms;
+            if (wants(event)) {
                 engine.apply(event);
-                ++expected;
                 ++restored.events;
             }
         });
@@ -39,7 +59,64 @@ Restored restore_state(Engine& engine, const Storage& storage, const SnapshotSto
         }
         return true;
     });
+    engine.restore_last_lsn(expected - 1);
     engine.take_retired();  // nobody waits yet
+    return is_done;
+}
+
+std::string because_of(const std::vector<std::string>& damaged) {
+    std::string text;
+    for (const std::string& one : damaged) {
+        text += (text.empty() ? " (needed because of: " : "; ") + one;
+    }
+    return text.empty() ? text : text + ")";
+}
+
+}  // namespace
+
+Restored restore_state(Engine& engine, const Storage& storage, const SnapshotStore& snapshots,
+                       const Deadline& deadline, const HistoryPoint& until, Lsn newest) {
+    Restored restored;
+    SnapshotStore::Base base = snapshots.restore(engine, until, newest);
+    restored.snapshot_lsn = base.lsn;
+    restored.damaged = std::move(base.damaged);
+    try {
+        apply_log(engine, storage, deadline, until, restored, [](const Event&) { return true; });
+    } catch (const Missing& missing) {
+        throw CorruptionError("event log: the events from LSN " + std::to_string(missing.first) + " to " +
+                              std::to_string(missing.last) + " are missing" + because_of(restored.damaged));
+    }
+    const Lsn known = snapshots.known_lsn();
+    if (until == HistoryPoint() && engine.last_lsn() < known) {
+        throw CorruptionError("the state at LSN " + std::to_string(known) +
+                              " was stored and cannot be restored: what is sound reaches to LSN " +
+                              std::to_string(engine.last_lsn()) + because_of(restored.damaged));
+    }
+    return restored;
+}
+
+Restored restore_series(Engine& engine, std::string_view series, const Storage& storage,
+                        const SnapshotStore& snapshots, const Deadline& deadline, const HistoryPoint& until) {
+    Restored restored;
+    SnapshotStore::Base base = snapshots.restore_series(engine, series, until);
+    restored.snapshot_lsn = base.lsn;
+    restored.damaged = std::move(base.damaged);
+    const auto concerns = [&](const Event& event) {
+        const std::string_view of = series_of(event.body);
+        return of == series || (of.empty() && !std::holds_alternative<mutation::SaveCheckpoint>(event.body) &&
+                                !std::holds_alternative<mutation::PruneRecords>(event.body));
+    };
+    try {
+        const bool is_there = apply_log(engine, storage, deadline, until, restored, concerns);
+        if (!is_there && engine.last_lsn() < until.lsn) {
+            throw Missing{engine.last_lsn() + 1, until.lsn};  // there was no log then
+        }
+    } catch (const Missing& missing) {
+        throw RequestError(ErrorCode::replication_gap,
+                           "What is kept does not reach back so far: the events from LSN " +
+                               std::to_string(missing.first) + " to " + std::to_string(missing.last) +
+                               " are gone, and there is no snapshot between them and the point asked for");
+    }
     return restored;
 }
 

@@ -1,6 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
 
 #include "engine/engine.h"
 #include "engine/history_point.h"
@@ -12,13 +15,22 @@ namespace karma {
 
 /// What rebuilding a state from storage found.
 struct Restored {
-    Lsn snapshot_lsn = 0;      // after which the log was applied
-    std::uint64_t events = 0;  // of the log, applied
+    Lsn snapshot_lsn = 0;              // after which the log was applied
+    std::uint64_t events = 0;          // of the log, applied
+    std::int64_t last_event_ms = 0;    // the time of the last of them
+    std::vector<std::string> damaged;  // snapshots that could not be used, and why
 };
 
-/// Puts what is stored into an empty engine: the newest snapshots, then the log after them, as far as
-/// `until`. Idempotency records are not part of it. Throws CorruptionError that says what is damaged.
+/// Puts what is stored into an empty engine: the newest sound snapshots whose LSN is not above `newest`, then
+/// the log after them, as far as `until`. Idempotency records are not part of it. Never gives less than was
+/// stored: throws CorruptionError that says what is damaged or missing.
 Restored restore_state(Engine& engine, const Storage& storage, const SnapshotStore& snapshots,
-                       const Deadline& deadline, const HistoryPoint& until = {});
+                       const Deadline& deadline, const HistoryPoint& until = {},
+                       Lsn newest = std::numeric_limits<Lsn>::max());
+
+/// The same of one series only, for questions about the past. Throws RequestError `replication_gap` when what
+/// is kept does not reach back so far.
+Restored restore_series(Engine& engine, std::string_view series, const Storage& storage,
+                        const SnapshotStore& snapshots, const Deadline& deadline, const HistoryPoint& until);
 
 }  // namespace karma

@@ -3,39 +3,29 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <limits>
 
+#include <rocksdb/convenience.h>
 #include <rocksdb/options.h>
+#include <rocksdb/sst_file_writer.h>
 #include <rocksdb/write_batch.h>
 
 #include "engine/error.h"
+#include "persist/keys.h"
 
 namespace karma {
 namespace {
 
 constexpr const char* format_key = "format_version";
 
-/// Key of a group: its first LSN, big-endian, so that keys sort as LSNs do.
-std::array<char, 8> lsn_key(Lsn lsn) noexcept {
-    std::array<char, 8> key{};
-    for (std::size_t i = 0; i < key.size(); ++i) {
-        key[i] = static_cast<char>(lsn >> (8 * (7 - i)));
-    }
-    return key;
-}
-
 Lsn key_lsn(const rocksdb::Slice& key) {
     if (key.size() != 8) {
         throw CorruptionError("event log: a key of " + std::to_string(key.size()) + " bytes instead of 8");
     }
-    Lsn lsn = 0;
-    for (std::size_t i = 0; i < key.size(); ++i) {
-        lsn = (lsn << 8U) | static_cast<unsigned char>(key[i]);
-    }
-    return lsn;
+    return from_big_endian(key.ToStringView());
 }
 
 rocksdb::Slice slice(std::string_view text) noexcept { return {text.data(), text.size()}; }
-rocksdb::Slice slice(const std::array<char, 8>& key) noexcept { return {key.data(), key.size()}; }
 
 /// A stored group: the number of its events, so that no one has to decode them to count, and its bytes.
 std::array<char, 4> encode_count(std::uint32_t count) noexcept {
@@ -53,19 +43,6 @@ EventGroup stored_group(const rocksdb::Slice& key, const rocksdb::Slice& value) 
     std::memcpy(&group.count, value.data(), sizeof group.count);
     group.bytes = value.ToStringView().substr(sizeof group.count);
     return group;
-}
-
-/// The smallest key above all that begin with `prefix`; empty where there is none.
-std::string prefix_end(std::string_view prefix) {
-    std::string end(prefix);
-    while (!end.empty()) {
-        if (static_cast<unsigned char>(end.back()) != 0xFF) {
-            end.back() = static_cast<char>(end.back() + 1);
-            return end;
-        }
-        end.pop_back();
-    }
-    return end;
 }
 
 [[noreturn]] void fail(const std::string& what, const rocksdb::Status& status) {
@@ -107,10 +84,67 @@ rocksdb::ColumnFamilyOptions log_options(const RocksdbStorage::Options& options)
     return result;
 }
 
+constexpr const char* bulk_prefix = "bulk-";
+
+/// Makes a table file and hands it to the database as a whole: nothing of it goes through the write-ahead
+/// log or the memory tables, whose limits would hold up the log's writes.
+class TableFileWriter final : public BulkWriter {
+public:
+    TableFileWriter(rocksdb::DB& db, rocksdb::ColumnFamilyHandle& family, const std::string& path)
+        : db_(db),
+          family_(family),
+          path_(path + "/" + bulk_prefix + std::to_string(db.GetLatestSequenceNumber()) + ".sst"),
+          file_(rocksdb::EnvOptions(), db.GetOptions(&family)) {
+        check(file_.Open(path_), "create");
+    }
+    TableFileWriter(const TableFileWriter&) = delete;
+    TableFileWriter& operator=(const TableFileWriter&) = delete;
+    ~TableFileWriter() override {
+        if (!committed_) {
+            db_.GetEnv()->DeleteFile(path_).PermitUncheckedError();
+        }
+    }
+
+    void add(std::string_view key, std::string_view value) override {
+        check(file_.Put(slice(key), slice(value)), "write");
+        any_ = true;
+    }
+
+    void commit() override {
+        if (!any_) {
+            return;
+        }
+        check(file_.Finish(), "write");
+        rocksdb::IngestExternalFileOptions options;
+        options.move_files = true;
+        options.failed_move_fall_back_to_copy = true;
+        options.write_global_seqno = false;
+        check(db_.IngestExternalFile(&family_, {path_}, options), "take in");
+        committed_ = true;
+        db_.GetEnv()->DeleteFile(path_).PermitUncheckedError();  // a second name of what is in the database
+    }
+
+private:
+    void check(const rocksdb::Status& status, const char* what) const {
+        if (!status.ok()) {
+            throw StorageError(std::string("cannot ") + what + " table file " + path_ + ": " +
+                               status.ToString());
+        }
+    }
+
+    rocksdb::DB& db_;
+    rocksdb::ColumnFamilyHandle& family_;
+    std::string path_;
+    rocksdb::SstFileWriter file_;
+    bool any_ = false;
+    bool committed_ = false;
+};
+
 }  // namespace
 
 RocksdbStorage::RocksdbStorage(const Options& options) : path_(options.path.string()) {
     open(options);
+    remove_bulk_files();
     check_format();
     next_lsn_ = find_next_lsn();
 }
@@ -149,6 +183,19 @@ void RocksdbStorage::open(const Options& options) {
 }
 
 RocksdbStorage::~RocksdbStorage() = default;
+
+/// Table files that a crash kept from being taken in.
+void RocksdbStorage::remove_bulk_files() const {
+    std::vector<std::string> names;
+    if (!db_->GetEnv()->GetChildren(path_, &names).ok()) {
+        return;
+    }
+    for (const std::string& name : names) {
+        if (name.starts_with(bulk_prefix)) {
+            db_->GetEnv()->DeleteFile(path_ + "/" + name).PermitUncheckedError();
+        }
+    }
+}
 
 void RocksdbStorage::check_format() {
     const std::optional<std::string> stored = read(Table::meta, format_key);
@@ -201,10 +248,11 @@ void RocksdbStorage::append(const EventGroup& group, std::span<const RecordChang
         throw StorageError("append at LSN " + std::to_string(group.first_lsn) + ": the log goes on at " +
                            std::to_string(expected));
     }
-    const std::array<char, 8> key = lsn_key(group.first_lsn);
+    key_.clear();
+    append_big_endian(key_, group.first_lsn);
     batch_.Clear();
     const std::array<char, 4> count = encode_count(group.count);
-    const std::array<rocksdb::Slice, 1> key_parts = {slice(key)};
+    const std::array<rocksdb::Slice, 1> key_parts = {slice(key_)};
     const std::array<rocksdb::Slice, 2> value_parts = {rocksdb::Slice(count.data(), count.size()),
                                                        slice(group.bytes)};
     batch_.Put(events_, rocksdb::SliceParts(key_parts.data(), 1), rocksdb::SliceParts(value_parts.data(), 2));
@@ -229,8 +277,7 @@ void RocksdbStorage::read_log(Lsn from, const std::function<bool(const EventGrou
     rocksdb::ReadOptions options;
     options.readahead_size = 1U << 20U;
     const std::unique_ptr<rocksdb::Iterator> at(db_->NewIterator(options, events_));
-    const std::array<char, 8> key = lsn_key(from);
-    at->SeekForPrev(slice(key));  // the group that may hold it, where there is one
+    at->SeekForPrev(big_endian(from));  // the group that may hold it, where there is one
     if (!at->Valid()) {
         if (!at->status().ok()) {
             fail("cannot read the event log of " + path_, at->status());
@@ -309,10 +356,95 @@ void RocksdbStorage::erase_prefix(Table table, std::string_view prefix) {
     commit(batch, false, "cannot write to");
 }
 
-void RocksdbStorage::erase_below(Table table, std::string_view end) {
+void RocksdbStorage::erase_range(Table table, std::string_view begin, std::string_view end) {
+    if (begin >= end) {
+        return;
+    }
     rocksdb::WriteBatch batch;
-    batch.DeleteRange(family(table), rocksdb::Slice(), slice(end));
+    batch.DeleteRange(family(table), slice(begin), slice(end));
     commit(batch, false, "cannot write to");
+}
+
+std::optional<std::string> RocksdbStorage::last_key(Table table, std::string_view prefix) const {
+    const std::unique_ptr<rocksdb::Iterator> at(db_->NewIterator(rocksdb::ReadOptions(), family(table)));
+    const std::string end = prefix_end(prefix);
+    if (end.empty()) {
+        at->SeekToLast();
+    } else {
+        at->SeekForPrev(end);
+        if (at->Valid() && at->key() == rocksdb::Slice(end)) {
+            at->Prev();
+        }
+    }
+    if (!at->status().ok()) {
+        fail("cannot read from " + path_, at->status());
+    }
+    if (!at->Valid() || !at->key().starts_with(slice(prefix))) {
+        return std::nullopt;
+    }
+    return at->key().ToString();
+}
+
+std::unique_ptr<BulkWriter> RocksdbStorage::bulk_writer(Table table) {
+    return std::make_unique<TableFileWriter>(*db_, *family(table), path_);
+}
+
+void RocksdbStorage::compact(rocksdb::ColumnFamilyHandle* in, const rocksdb::Slice* begin,
+                             const rocksdb::Slice* end) {
+    rocksdb::CompactRangeOptions options;
+    options.exclusive_manual_compaction = false;  // what goes on by itself goes on
+    options.allow_write_stall = false;
+    const rocksdb::Status status = db_->CompactRange(options, in, begin, end);
+    if (!status.ok() && !status.IsIncomplete()) {
+        throw StorageError("cannot compact " + path_ + ": " + status.ToString());
+    }
+}
+
+void RocksdbStorage::reclaim(Table table) { compact(family(table), nullptr, nullptr); }
+
+std::uint64_t RocksdbStorage::log_bytes_from(Lsn from) const {
+    const std::string begin = big_endian(from);
+    const std::string end = big_endian(std::numeric_limits<Lsn>::max());
+    const rocksdb::Range range(begin, end);
+    rocksdb::SizeApproximationOptions options;
+    options.include_memtables = true;
+    options.include_files = true;
+    std::uint64_t bytes = 0;
+    const rocksdb::Status status = db_->GetApproximateSizes(options, events_, &range, 1, &bytes);
+    if (!status.ok()) {
+        fail("cannot measure the event log of " + path_, status);
+    }
+    return bytes;
+}
+
+void RocksdbStorage::erase_log_below(Lsn lsn) {
+    // The group that holds the event, or the last group: what is before it goes.
+    Lsn first_kept = 0;
+    read_log(std::min(lsn, next_lsn() - 1), [&](const EventGroup& group) {
+        first_kept = group.first_lsn;
+        return false;
+    });
+    const std::string begin = big_endian(0);
+    const std::string end = big_endian(first_kept);
+    bool any = false;
+    read_log(0, [&](const EventGroup& group) {
+        any = group.first_lsn < first_kept;
+        return false;
+    });
+    if (!any) {
+        return;
+    }
+    const rocksdb::Slice first(begin);
+    const rocksdb::Slice last(end);
+    // Whole files at once, then what is left of the range.
+    const rocksdb::Status status = rocksdb::DeleteFilesInRange(db_.get(), events_, &first, &last, false);
+    if (!status.ok()) {
+        throw StorageError("cannot delete old events of " + path_ + ": " + status.ToString());
+    }
+    rocksdb::WriteBatch batch;
+    batch.DeleteRange(events_, first, last);
+    commit(batch, false, "cannot delete old events of");
+    compact(events_, &first, &last);
 }
 
 }  // namespace karma

@@ -39,18 +39,25 @@ public:
     void scan(Table table, std::string_view prefix,
               const std::function<bool(std::string_view, std::string_view)>& visit) const override;
     void erase_prefix(Table table, std::string_view prefix) override;
-    void erase_below(Table table, std::string_view end) override;
+    void erase_range(Table table, std::string_view begin, std::string_view end) override;
+    std::optional<std::string> last_key(Table table, std::string_view prefix) const override;
+    std::unique_ptr<BulkWriter> bulk_writer(Table table) override;
+    void reclaim(Table table) override;
+    std::uint64_t log_bytes_from(Lsn from) const override;
+    void erase_log_below(Lsn lsn) override;
 
 private:
     static constexpr std::size_t table_count = 4;
 
     void open(const Options& options);
+    void remove_bulk_files() const;
     void check_format();
     Lsn find_next_lsn() const;
     rocksdb::ColumnFamilyHandle* family(Table table) const {
         return tables_.at(static_cast<std::size_t>(table));
     }
     void commit(rocksdb::WriteBatch& batch, bool sync, const char* what);
+    void compact(rocksdb::ColumnFamilyHandle* in, const rocksdb::Slice* begin, const rocksdb::Slice* end);
 
     std::string path_;
     std::unique_ptr<rocksdb::DB> db_;
@@ -59,7 +66,8 @@ private:
     std::vector<std::unique_ptr<rocksdb::ColumnFamilyHandle>> handles_;  // go before the database does
     std::atomic<Lsn> next_lsn_{1};
     std::atomic<bool> failed_{false};
-    rocksdb::WriteBatch batch_;  // of append; kept so that its memory is
+    rocksdb::WriteBatch batch_;  // of append; kept, as is the next one, so that its memory is
+    std::string key_;
 };
 
 }  // namespace karma

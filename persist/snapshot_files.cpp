@@ -1,49 +1,49 @@
 #include "persist/snapshot_files.h"
 
-#include <set>
+#include <algorithm>
+#include <map>
 
 namespace karma {
-namespace {
 
-std::string file_name(const SnapshotStore::Manifest& manifest, const SnapshotStore::SeriesEntry& entry) {
-    return std::to_string(manifest.file_unix) + "_" + entry.name + ".tree";
+std::string SnapshotFile::name() const {
+    return std::to_string(manifest->file_unix) + "_" + series->name + ".tree";
 }
 
-}  // namespace
+reply::SnapshotOf SnapshotFile::describe() const {
+    const std::uint64_t bytes = manifest->has_page_lists ? series->tree_bytes : series->bytes;
+    return {series->name, name(), manifest->file_unix, bytes, series->lsn};
+}
 
-std::vector<std::string> snapshot_files(const std::vector<SnapshotStore::Manifest>& manifests) {
-    std::vector<std::string> files;
-    for (const SnapshotStore::Manifest& manifest : manifests) {
-        for (const SnapshotStore::SeriesEntry& entry : manifest.series) {
-            files.push_back(file_name(manifest, entry));
+std::vector<SnapshotFile> snapshot_files(Manifests manifests, unsigned per_series) {
+    std::vector<SnapshotFile> files;
+    std::map<std::string_view, unsigned> seen;
+    for (const SnapshotStore::ManifestRef& manifest : manifests) {
+        for (const SnapshotStore::SeriesEntry& entry : manifest->series) {
+            if (++seen[entry.name] <= per_series) {
+                files.push_back({manifest, &entry});
+            }
         }
     }
     return files;
 }
 
-std::vector<reply::SnapshotOf> latest_snapshots(const std::vector<SnapshotStore::Manifest>& manifests) {
+std::vector<reply::SnapshotOf> latest_snapshots(Manifests manifests) {
     std::vector<reply::SnapshotOf> latest;
-    std::set<std::string_view> seen;
-    for (const SnapshotStore::Manifest& manifest : manifests) {
-        for (const SnapshotStore::SeriesEntry& entry : manifest.series) {
-            if (seen.insert(entry.name).second) {
-                latest.push_back(
-                    {entry.name, file_name(manifest, entry), manifest.file_unix, entry.bytes, entry.lsn});
-            }
-        }
+    for (const SnapshotFile& file : snapshot_files(manifests, 1)) {
+        latest.push_back(file.describe());
     }
     return latest;
 }
 
-std::optional<reply::IdempotencySnapshot> idempotency_snapshot(
-    const std::vector<SnapshotStore::Manifest>& manifests) {
-    for (const SnapshotStore::Manifest& manifest : manifests) {
-        if (manifest.full) {
-            return reply::IdempotencySnapshot{manifest.file_unix, manifest.lsn, manifest.idempotency_records,
-                                              manifest.committed_streams};
-        }
+std::optional<reply::IdempotencySnapshot> idempotency_snapshot(Manifests manifests) {
+    const auto full = std::ranges::find_if(
+        manifests, [](const SnapshotStore::ManifestRef& manifest) { return manifest->full; });
+    if (full == manifests.end()) {
+        return std::nullopt;
     }
-    return std::nullopt;
+    const SnapshotStore::Manifest& manifest = **full;
+    return reply::IdempotencySnapshot{manifest.file_unix, manifest.lsn, manifest.idempotency_records,
+                                      manifest.committed_streams, std::nullopt};
 }
 
 }  // namespace karma

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -10,14 +12,25 @@
 /// seconds>_<series>.tree`.
 namespace karma {
 
-/// The names of all files, newest first.
-std::vector<std::string> snapshot_files(const std::vector<SnapshotStore::Manifest>& manifests);
+using Manifests = std::span<const SnapshotStore::ManifestRef>;  // newest first
+
+/// A file: a series in a snapshot.
+struct SnapshotFile {
+    SnapshotStore::ManifestRef manifest;
+    const SnapshotStore::SeriesEntry* series = nullptr;  // in the manifest
+
+    std::string name() const;
+    reply::SnapshotOf describe() const;
+};
+
+/// The files that clients see, newest first: of each series the `per_series` latest. What is kept longer for
+/// questions about the past has no file.
+std::vector<SnapshotFile> snapshot_files(Manifests manifests, unsigned per_series);
 
 /// The latest file of each series, newest first.
-std::vector<reply::SnapshotOf> latest_snapshots(const std::vector<SnapshotStore::Manifest>& manifests);
+std::vector<reply::SnapshotOf> latest_snapshots(Manifests manifests);
 
 /// What went with the latest snapshot of everything; nothing before the first.
-std::optional<reply::IdempotencySnapshot> idempotency_snapshot(
-    const std::vector<SnapshotStore::Manifest>& manifests);
+std::optional<reply::IdempotencySnapshot> idempotency_snapshot(Manifests manifests);
 
 }  // namespace karma

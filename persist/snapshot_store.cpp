@@ -1,118 +1,94 @@
 #include "persist/snapshot_store.h"
 
-#include <cstring>
+#include <algorithm>
+#include <charconv>
 #include <set>
+#include <unordered_map>
 
-#include "engine/checksum.h"
 #include "engine/error.h"
+#include "persist/keys.h"
 #include "persist/manifest_codec.h"
 #include "persist/record_store.h"
 
 namespace karma {
 namespace {
 
-constexpr std::size_t batch_bytes_max = 1U << 20U;
+constexpr const char* manifest_prefix = "m";
+constexpr const char* last_lsn_key = "last_snapshot_lsn";
 
-void append_big_endian(std::string& out, std::uint64_t number, unsigned bytes) {
-    for (unsigned i = bytes; i-- > 0;) {
-        out.push_back(static_cast<char>(number >> (8 * i)));
+std::string manifest_key(std::uint64_t id) { return manifest_prefix + big_endian(id); }
+
+/// Of the pages of a snapshot before version 3 of the format.
+std::string own_pages_prefix(std::uint64_t id) { return "p" + big_endian(id); }
+
+std::string describe(const SnapshotManifest& manifest) {
+    return "snapshot " + std::to_string(manifest.id) + " at LSN " + std::to_string(manifest.lsn);
+}
+
+std::string describe(const SnapshotManifest& manifest, const SnapshotSeries& entry) {
+    return describe(manifest) + ", series \"" + entry.name + "\"";
+}
+
+SnapshotSeries entry_of(const SeriesView& view, Lsn lsn) {
+    SnapshotSeries entry;
+    entry.name = view.name();
+    entry.lsn = lsn;
+    entry.totals = view.totals();
+    entry.pages = view.pages().size();
+    entry.bytes = view.bytes();
+    return entry;
+}
+
+void add_once(std::vector<std::string>& texts, const char* text) {
+    if (std::ranges::find(texts, text) == texts.end()) {
+        texts.emplace_back(text);
     }
 }
 
-std::string manifest_key(std::uint64_t id) {
-    std::string key = "m";
-    append_big_endian(key, id, 8);
-    return key;
-}
-
-std::string pages_prefix(std::uint64_t id) {
-    std::string key = "p";
-    append_big_endian(key, id, 8);
-    return key;
-}
-
-std::string page_key(std::uint64_t id, std::size_t series, std::size_t page) {
-    std::string key = pages_prefix(id);
-    append_big_endian(key, series, 4);
-    append_big_endian(key, page, 4);
-    return key;
-}
-
-/// A stored value: the CRC-32 of what follows, then that.
-std::string sealed(std::string_view bytes) {
-    const std::uint32_t sum = crc32_of(bytes);
-    std::string value(sizeof sum, '\0');
-    std::memcpy(value.data(), &sum, sizeof sum);
-    value.append(bytes);
-    return value;
-}
-
-std::string_view unsealed(std::string_view value, const std::string& what) {
-    std::uint32_t sum = 0;
-    if (value.size() < sizeof sum) {
-        throw CorruptionError(what + " is too short");
+/// Calls `visit` for each series and staged series of a manifest.
+template <typename Visit>
+void for_each_entry(const SnapshotManifest& manifest, Visit&& visit) {
+    for (const SnapshotSeries& entry : manifest.series) {
+        visit(entry);
     }
-    std::memcpy(&sum, value.data(), sizeof sum);
-    value.remove_prefix(sizeof sum);
-    if (crc32_of(value) != sum) {
-        throw CorruptionError(what + ": the checksum does not match");
+    for (const SnapshotStream& stream : manifest.streams) {
+        if (stream.staged) {
+            visit(*stream.staged);
+        }
     }
-    return value;
 }
 
 }  // namespace
 
-SnapshotStore::SnapshotStore(Storage& storage) : storage_(storage) {
-    storage_.scan(Table::snapshots, "m", [this](std::string_view key, std::string_view value) {
-        std::uint64_t id = 0;
-        for (const char c : key.substr(1)) {
-            id = (id << 8U) | static_cast<unsigned char>(c);
+SnapshotStore::SnapshotStore(Storage& storage) : storage_(storage), pages_(storage) {
+    storage_.scan(Table::snapshots, manifest_prefix, [this](std::string_view key, std::string_view value) {
+        const std::uint64_t id = from_big_endian(key.substr(1));
+        const std::string what = "snapshot manifest " + std::to_string(id);
+        try {
+            manifests_.emplace(id,
+                               std::make_shared<const Manifest>(decode_manifest(id, unsealed(value, what))));
+        } catch (const CorruptionError& failure) {
+            damaged_.emplace_back(failure.what());
+            damaged_ids_.push_back(id);
         }
-        manifests_.emplace(id,
-                           decode_manifest(id, unsealed(value, "snapshot manifest " + std::to_string(id))));
         return true;
     });
 }
 
-namespace {
-
-SnapshotStore::SeriesEntry entry_of(const SeriesView& view, Lsn lsn) {
-    return {view.name(), lsn, view.totals(), view.pages().size(), view.bytes()};
+void SnapshotStore::erase_leftovers() {
+    if (!damaged_ids_.empty()) {
+        return;  // what belongs to a snapshot is not known
+    }
+    const std::lock_guard lock(mutex_);
+    // Pages before version 3 have other keys, and their manifests say nothing of these.
+    const std::uint64_t page_id = manifests_.empty() ? 1 : manifests_.begin()->second->next_page_id;
+    const std::uint64_t snapshot_id = manifests_.empty() ? 1 : manifests_.begin()->first + 1;
+    pages_.erase_from(page_id, snapshot_id);
 }
 
-/// Writes pages under the keys of a snapshot, some at a time.
-class PageWriter {
-public:
-    PageWriter(Storage& storage, std::uint64_t id) : storage_(storage), id_(id) {}
+// ---- saving
 
-    void write(const SeriesView& view) {
-        for (std::size_t page = 0; page < view.pages().size(); ++page) {
-            const std::string_view image = view.pages()[page]->image();
-            batch_bytes_ += image.size();
-            batch_.push_back({Table::snapshots, page_key(id_, series_, page), sealed(image)});
-            if (batch_bytes_ >= batch_bytes_max) {
-                storage_.write(batch_, false);
-                batch_.clear();
-                batch_bytes_ = 0;
-            }
-        }
-        ++series_;
-    }
-
-    /// What was not written yet.
-    std::vector<RecordChange> take_rest() { return std::move(batch_); }
-
-private:
-    Storage& storage_;
-    std::uint64_t id_;
-    std::size_t series_ = 0;
-    std::vector<RecordChange> batch_;
-    std::size_t batch_bytes_ = 0;
-};
-
-}  // namespace
-
-void SnapshotStore::save_all(const StateView& view, std::int64_t now_ms, unsigned retained,
+void SnapshotStore::save_all(const Saving& /*saving*/, const StateView& view, std::int64_t now_ms,
                              std::vector<RecordChange> changes) {
     Manifest manifest;
     manifest.full = true;
@@ -133,142 +109,362 @@ void SnapshotStore::save_all(const StateView& view, std::int64_t now_ms, unsigne
     for (const SeriesView& series : view.series) {
         manifest.series.push_back(entry_of(series, view.lsn));
     }
-    save(std::move(manifest), views, retained, std::move(changes));
+    save(std::move(manifest), views, std::move(changes));
 }
 
-void SnapshotStore::save_series(const SeriesView& view, Lsn lsn, std::int64_t now_ms, unsigned retained) {
+void SnapshotStore::save_series(const Saving& /*saving*/, const SeriesView& view, Lsn lsn,
+                                std::int64_t now_ms) {
     Manifest manifest;
     manifest.lsn = lsn;
     manifest.created_ms = now_ms;
     manifest.series.push_back(entry_of(view, lsn));
-    save(std::move(manifest), {view}, retained, {});
+    save(std::move(manifest), {view}, {});
 }
 
-void SnapshotStore::save(Manifest manifest, const std::vector<SeriesView>& views, unsigned retained,
+/// The pages of the newest snapshot of a series: most of the next one's.
+std::vector<StoredPage> SnapshotStore::known_pages(const std::string& series) const {
+    for (const ManifestRef& manifest : manifests()) {
+        const auto entry = std::ranges::find(manifest->series, series, &SeriesEntry::name);
+        if (entry == manifest->series.end()) {
+            continue;
+        }
+        try {
+            return pages(*manifest, *entry);
+        } catch (const CorruptionError&) {
+            return {};  // figures are made anew
+        }
+    }
+    return {};
+}
+
+void SnapshotStore::save(Manifest manifest, const std::vector<SeriesView>& views,
                          std::vector<RecordChange> changes) {
-    const std::lock_guard saving(saving_);
     manifest.id = 1;
     manifest.file_unix = manifest.created_ms / 1000;
     {
         const std::lock_guard lock(mutex_);
         if (!manifests_.empty()) {
             manifest.id = manifests_.begin()->first + 1;
-            manifest.file_unix = std::max(manifest.file_unix, manifests_.begin()->second.file_unix + 1);
+            manifest.file_unix = std::max(manifest.file_unix, manifests_.begin()->second->file_unix + 1);
+        }
+        if (!damaged_ids_.empty()) {
+            manifest.id = std::max(manifest.id, damaged_ids_.back() + 1);
         }
     }
-    storage_.erase_prefix(Table::snapshots, pages_prefix(manifest.id));  // of one that a crash cut short
-    PageWriter pages(storage_, manifest.id);
+    PageWriter writer(pages_, manifest.id);
+    std::vector<TreeFigures> figures;
     for (const SeriesView& view : views) {
-        pages.write(view);
+        figures.push_back(writer.write(view, known_pages(view.name())));
     }
-    for (RecordChange& change : pages.take_rest()) {
+    std::size_t number = 0;
+    const auto complete = [&](SeriesEntry& entry) {
+        entry.number = number++;
+        entry.tree_bytes = tree_file_bytes(figures[entry.number]);
+    };
+    std::ranges::for_each(manifest.series, complete);
+    for (StreamEntry& stream : manifest.streams) {
+        if (stream.staged) {
+            complete(*stream.staged);
+        }
+    }
+    manifest.next_page_id = pages_.next_id();
+    for (RecordChange& change : writer.finish()) {
         changes.push_back(std::move(change));
     }
     changes.push_back({Table::snapshots, manifest_key(manifest.id), sealed(encode_manifest(manifest))});
+    changes.push_back({Table::meta, last_lsn_key, std::to_string(std::max(manifest.lsn, known_lsn()))});
     storage_.write(changes, true);
-    {
-        const std::lock_guard lock(mutex_);
-        manifests_.emplace(manifest.id, std::move(manifest));
-    }
-    prune(retained);
+    writer.mark_stored();
+    const std::lock_guard lock(mutex_);
+    manifests_.emplace(manifest.id, std::make_shared<const Manifest>(std::move(manifest)));
+    wants_prune_ = true;
 }
 
-void SnapshotStore::prune(unsigned retained) {
-    std::vector<std::uint64_t> dropped;
+// ---- dropping
+
+void SnapshotStore::set_retention(const SnapshotRetention& retention) {
+    const std::lock_guard lock(mutex_);
+    wants_prune_ = wants_prune_ || !(retention_ == retention);
+    retention_ = retention;
+}
+
+void SnapshotStore::prune() {
+    bool is_worth_it = false;
     {
-        const std::lock_guard lock(mutex_);
-        // Snapshots seen of each series, from the newest on. A series that is neither in the newest full
-        // snapshot nor in a later one has been dropped: nothing of it is kept.
-        std::map<std::string, unsigned, std::less<>> seen;
-        bool has_full = false;
-        for (const auto& [id, manifest] : manifests_) {
-            const bool is_recent = !has_full;
-            bool needed = manifest.full && !has_full;  // what a restart begins with
-            has_full = has_full || manifest.full;
-            for (const SeriesEntry& entry : manifest.series) {
-                const auto known = is_recent ? seen.try_emplace(entry.name).first : seen.find(entry.name);
-                if (known != seen.end() && ++known->second <= std::max(retained, 1U)) {
-                    needed = true;
-                }
-            }
-            if (!needed) {
-                dropped.push_back(id);
-            }
+        const std::unique_lock saving(saving_, std::try_to_lock);
+        const std::unique_lock pruning(pruning_, std::try_to_lock);
+        if (!saving.owns_lock() || !pruning.owns_lock()) {
+            return;
+        }
+        if (const std::vector<std::uint64_t> ids = droppable(); !ids.empty()) {
+            is_worth_it = drop(ids);
         }
     }
-    for (const std::uint64_t id : dropped) {
-        const RecordChange change{Table::snapshots, manifest_key(id), std::nullopt};
-        storage_.write(std::span(&change, 1), false);
-        storage_.erase_prefix(Table::snapshots, pages_prefix(id));
-        const std::lock_guard lock(mutex_);
-        manifests_.erase(id);
+    if (is_worth_it) {
+        pages_.reclaim();
     }
 }
 
-Series SnapshotStore::load(const Manifest& manifest, const SeriesEntry& entry, std::size_t number) const {
-    std::string prefix = pages_prefix(manifest.id);
-    append_big_endian(prefix, number, 4);
-    std::vector<PageRef> pages;
-    storage_.scan(Table::snapshots, prefix, [&](std::string_view, std::string_view value) {
-        const std::string what = "snapshot " + std::to_string(manifest.id) + ", series \"" + entry.name +
-                                 "\", page " + std::to_string(pages.size());
+std::vector<std::uint64_t> SnapshotStore::droppable() {
+    const std::lock_guard lock(mutex_);
+    if (!retention_ || !std::exchange(wants_prune_, false)) {
+        return {};
+    }
+    std::vector<ManifestRef> all;
+    for (const auto& entry : manifests_) {
+        all.push_back(entry.second);
+    }
+    std::vector<std::uint64_t> ids = droppable_snapshots(all, *retention_);
+    // A damaged one is of no use once there is a newer one of everything.
+    const auto full = std::ranges::find_if(all, [](const ManifestRef& manifest) { return manifest->full; });
+    for (const std::uint64_t id : damaged_ids_) {
+        if (full != all.end() && id < (*full)->id) {
+            ids.push_back(id);
+        }
+    }
+    return ids;
+}
+
+/// Calls `visit` for each page of a snapshot. False when a list cannot be read.
+bool SnapshotStore::list_pages(const Manifest& manifest,
+                               const std::function<void(const StoredPage&)>& visit) const {
+    bool is_whole = true;
+    for_each_entry(manifest, [&](const SeriesEntry& entry) {
         try {
-            pages.push_back(Page::from_image(unsealed(value, what)));
-        } catch (const CorruptionError& failure) {
-            throw CorruptionError(what + ": " + failure.what());
+            std::ranges::for_each(pages(manifest, entry), visit);
+        } catch (const CorruptionError&) {
+            is_whole = false;
         }
+    });
+    return is_whole;
+}
+
+/// True when there is much space to be given back.
+bool SnapshotStore::drop(const std::vector<std::uint64_t>& ids) {
+    std::vector<RecordChange> changes;
+    std::unordered_map<std::uint64_t, std::uint32_t> pages;  // that may go, and their bytes
+    bool is_known = true;                                    // which pages those that go had
+    for (const std::uint64_t id : ids) {
+        changes.push_back({Table::snapshots, manifest_key(id), std::nullopt});
+        pages_.add_erased_lists(id, changes);
+        const ManifestRef manifest = find(id);
+        if (manifest == nullptr) {
+            is_known = false;
+        } else if (!manifest->has_page_lists) {
+            storage_.erase_prefix(Table::snapshots, own_pages_prefix(id));
+        } else {
+            is_known =
+                list_pages(*manifest, [&](const StoredPage& page) { pages.emplace(page.id, page.bytes); }) &&
+                is_known;
+        }
+    }
+    if (!is_known) {
+        for (const std::uint64_t id : pages_.all_ids()) {
+            pages.emplace(id, 0);
+        }
+    }
+    bool may_erase = true;
+    std::uint64_t live_bytes = 0;
+    for (const ManifestRef& manifest : manifests()) {
+        if (std::ranges::find(ids, manifest->id) == ids.end()) {
+            may_erase = list_pages(*manifest,
+                                   [&](const StoredPage& page) {
+                                       pages.erase(page.id);
+                                       live_bytes += page.bytes;
+                                   }) &&
+                        may_erase;
+        }
+    }
+    if (may_erase) {
+        for (const auto& [id, bytes] : pages) {
+            changes.push_back(PageStore::erased_page(id));
+            garbage_bytes_ += bytes;
+        }
+    }
+    storage_.write(changes, false);
+    {
+        const std::lock_guard lock(mutex_);
+        for (const std::uint64_t id : ids) {
+            manifests_.erase(id);
+            std::erase(damaged_ids_, id);
+        }
+    }
+    constexpr std::uint64_t worth_it = 8U << 20U;
+    if (garbage_bytes_ < std::max(worth_it, live_bytes / 4)) {
+        return false;
+    }
+    garbage_bytes_ = 0;
+    return true;
+}
+
+// ---- reading
+
+std::vector<StoredPage> SnapshotStore::pages(const Manifest& manifest, const SeriesEntry& entry) const {
+    std::vector<StoredPage> pages = pages_.list(manifest.id, entry.number);
+    if (manifest.has_page_lists && pages.size() != entry.pages) {
+        throw CorruptionError(describe(manifest, entry) + ": a list of " + std::to_string(pages.size()) +
+                              " pages instead of " + std::to_string(entry.pages));
+    }
+    return pages;
+}
+
+namespace {
+
+/// The pages of a series of a snapshot before version 3.
+std::vector<PageRef> read_own_pages(const Storage& storage, const SnapshotManifest& manifest,
+                                    const SnapshotSeries& entry) {
+    std::string prefix = own_pages_prefix(manifest.id);
+    append_big_endian(prefix, entry.number, 4);
+    std::vector<PageRef> pages;
+    storage.scan(Table::snapshots, prefix, [&](std::string_view, std::string_view value) {
+        pages.push_back(Page::from_image(unsealed(value, "page " + std::to_string(pages.size()))));
         return true;
     });
     if (pages.size() != entry.pages) {
-        throw CorruptionError("snapshot " + std::to_string(manifest.id) + ", series \"" + entry.name +
-                              "\": " + std::to_string(pages.size()) + " pages instead of " +
+        throw CorruptionError(std::to_string(pages.size()) + " pages instead of " +
                               std::to_string(entry.pages));
     }
-    return Series::from_pages(entry.name, std::move(pages), entry.totals, entry.lsn);
+    return pages;
 }
 
-void SnapshotStore::restore_base(const Manifest& manifest, Engine& engine) const {
-    std::size_t number = manifest.series.size();
-    for (const StreamEntry& stream : manifest.streams) {
-        std::unique_ptr<Series> staged;
-        if (stream.staged) {
-            staged = std::make_unique<Series>(load(manifest, *stream.staged, number));
-            ++number;
+}  // namespace
+
+Series SnapshotStore::load(const Manifest& manifest, const SeriesEntry& entry) const {
+    try {
+        std::vector<PageRef> read;
+        if (manifest.has_page_lists) {
+            const std::vector<StoredPage> list = pages(manifest, entry);
+            read.reserve(list.size());
+            for (const StoredPage& page : list) {
+                read.push_back(pages_.read(page));
+            }
+        } else {
+            read = read_own_pages(storage_, manifest, entry);
         }
-        engine.restore_stream(stream.info, std::move(staged));
+        return Series::from_pages(entry.name, std::move(read), entry.totals, entry.lsn);
+    } catch (const CorruptionError& failure) {
+        throw CorruptionError(describe(manifest, entry) + ": " + failure.what());
     }
-    engine.restore_checkpoints(manifest.checkpoints);
 }
 
-Lsn SnapshotStore::restore(Engine& engine, const HistoryPoint& until) const {
-    std::set<std::string, std::less<>> restored;
-    Lsn base_lsn = 0;
-    for (const Manifest& manifest : manifests()) {
-        if (!until.includes(manifest.lsn, manifest.created_ms)) {
-            continue;
+std::vector<IngestStreams::Stream> SnapshotStore::load_streams(
+    const Manifest& manifest, const std::optional<std::string_view>& only) const {
+    std::vector<IngestStreams::Stream> streams;
+    for (const StreamEntry& entry : manifest.streams) {
+        streams.push_back({entry.info, nullptr});
+        if (entry.staged && (!only || entry.staged->name == *only)) {
+            streams.back().staged = std::make_unique<Series>(load(manifest, *entry.staged));
         }
-        for (std::size_t number = 0; number < manifest.series.size(); ++number) {
-            const SeriesEntry& entry = manifest.series[number];
-            if (restored.insert(entry.name).second) {
-                engine.restore_series(load(manifest, entry, number));
+    }
+    return streams;
+}
+
+/// Puts back a snapshot of everything, and series of later ones; the empty state without a manifest.
+void SnapshotStore::restore_from(const Manifest* base, const std::vector<ManifestRef>& newer, Engine& engine,
+                                 std::vector<std::string>& damaged) const {
+    std::set<std::string, std::less<>> restored;
+    std::vector<Series> series;
+    std::vector<IngestStreams::Stream> streams;
+    for (const ManifestRef& manifest : newer) {
+        for (const SeriesEntry& entry : manifest->series) {
+            if (restored.contains(entry.name)) {
+                continue;
+            }
+            try {
+                series.push_back(load(*manifest, entry));
+                restored.insert(entry.name);
+            } catch (const CorruptionError& failure) {
+                add_once(damaged, failure.what());  // an older one will do, and more of the log
             }
         }
-        if (manifest.full) {
-            restore_base(manifest, engine);
-            base_lsn = manifest.lsn;
-            break;
-        }
     }
+    if (base != nullptr) {
+        for (const SeriesEntry& entry : base->series) {
+            if (restored.insert(entry.name).second) {
+                series.push_back(load(*base, entry));
+            }
+        }
+        streams = load_streams(*base, std::nullopt);
+    }
+    // Nothing can fail any more.
+    if (base != nullptr) {
+        engine.restore_checkpoints(base->checkpoints);
+    }
+    for (IngestStreams::Stream& stream : streams) {
+        engine.restore_stream(std::move(stream.info), std::move(stream.staged));
+    }
+    for (Series& one : series) {
+        engine.restore_series(std::move(one));
+    }
+    const Lsn lsn = base == nullptr ? 0 : base->lsn;
     // Streams that were committed later are open at this LSN: their commit is in the log.
-    read_committed_streams(storage_, base_lsn,
+    read_committed_streams(storage_, lsn,
                            [&](StreamInfo stream) { engine.restore_stream(std::move(stream), nullptr); });
-    engine.restore_last_lsn(base_lsn);
-    return base_lsn;
+    engine.restore_last_lsn(lsn);
 }
 
-std::vector<SnapshotStore::Manifest> SnapshotStore::manifests() const {
+SnapshotStore::Base SnapshotStore::restore(Engine& engine, const HistoryPoint& until, Lsn newest) const {
+    Base base{0, damaged_};
+    std::vector<ManifestRef> newer;
+    for (const ManifestRef& manifest : manifests()) {
+        if (!until.includes(manifest->lsn, manifest->created_ms) || manifest->lsn > newest) {
+            continue;
+        }
+        if (!manifest->full) {
+            newer.push_back(manifest);
+            continue;
+        }
+        try {
+            restore_from(manifest.get(), newer, engine, base.damaged);
+            base.lsn = manifest->lsn;
+            return base;
+        } catch (const CorruptionError& failure) {
+            add_once(base.damaged, failure.what());
+        }
+    }
+    restore_from(nullptr, newer, engine, base.damaged);
+    return base;
+}
+
+SnapshotStore::Base SnapshotStore::restore_series(Engine& engine, std::string_view series,
+                                                  const HistoryPoint& until) const {
+    Base base;
+    for (const ManifestRef& manifest : manifests()) {
+        if (!manifest->full || !until.includes(manifest->lsn, manifest->created_ms)) {
+            continue;
+        }
+        try {
+            const auto entry = std::ranges::find(manifest->series, series, &SeriesEntry::name);
+            std::optional<Series> found;
+            if (entry != manifest->series.end()) {
+                found = load(*manifest, *entry);
+            }
+            for (IngestStreams::Stream& stream : load_streams(*manifest, series)) {
+                engine.restore_stream(std::move(stream.info), std::move(stream.staged));
+            }
+            if (found) {
+                engine.restore_series(std::move(*found));
+            }
+            engine.restore_last_lsn(manifest->lsn);
+            base.lsn = manifest->lsn;
+            return base;
+        } catch (const CorruptionError& failure) {
+            base.damaged.emplace_back(failure.what());
+        }
+    }
+    return base;
+}
+
+SnapshotStore::ManifestRef SnapshotStore::find(std::uint64_t id) const {
     const std::lock_guard lock(mutex_);
-    std::vector<Manifest> all;
+    const auto found = manifests_.find(id);
+    return found == manifests_.end() ? nullptr : found->second;
+}
+
+std::vector<SnapshotStore::ManifestRef> SnapshotStore::manifests() const {
+    const std::lock_guard lock(mutex_);
+    std::vector<ManifestRef> all;
+    all.reserve(manifests_.size());
     for (const auto& entry : manifests_) {
         all.push_back(entry.second);
     }
@@ -277,7 +473,40 @@ std::vector<SnapshotStore::Manifest> SnapshotStore::manifests() const {
 
 Lsn SnapshotStore::last_lsn() const {
     const std::lock_guard lock(mutex_);
-    return manifests_.empty() ? 0 : manifests_.begin()->second.lsn;
+    return manifests_.empty() ? 0 : manifests_.begin()->second->lsn;
+}
+
+Lsn SnapshotStore::last_full_lsn() const {
+    const std::lock_guard lock(mutex_);
+    for (const auto& entry : manifests_) {
+        if (entry.second->full) {
+            return entry.second->lsn;
+        }
+    }
+    return 0;
+}
+
+std::optional<Lsn> SnapshotStore::oldest_full_lsn() const {
+    const std::lock_guard lock(mutex_);
+    std::optional<Lsn> lsn;
+    for (const auto& entry : manifests_) {
+        if (entry.second->full) {
+            lsn = entry.second->lsn;
+        }
+    }
+    return lsn;
+}
+
+Lsn SnapshotStore::known_lsn() const {
+    const std::optional<std::string> stored = storage_.read(Table::meta, last_lsn_key);
+    Lsn lsn = 0;
+    if (stored) {
+        const auto [end, failure] = std::from_chars(stored->data(), stored->data() + stored->size(), lsn);
+        if (failure != std::errc{} || end != stored->data() + stored->size()) {
+            throw CorruptionError("the LSN of the last snapshot is not a number");
+        }
+    }
+    return std::max(lsn, last_lsn());
 }
 
 }  // namespace karma

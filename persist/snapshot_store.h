@@ -3,83 +3,116 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
+#include <shared_mutex>
 #include <string>
 #include <vector>
 
 #include "engine/engine.h"
 #include "engine/history_point.h"
 #include "engine/storage.h"
+#include "persist/page_store.h"
+#include "persist/snapshot_retention.h"
 
 namespace karma {
 
 /// Snapshots in storage: the pages of series as they were at an LSN, and a manifest that makes them whole.
-/// The format is docs/snapshot-format.md. Thread-safe.
+/// Pages that did not change since they were stored are shared between snapshots. The format is
+/// docs/snapshot-format.md. Thread-safe.
 class SnapshotStore {
 public:
-    struct SeriesEntry {
-        std::string name;
-        Lsn lsn = 0;  // the last event that the pages hold
-        SeriesTotals totals;
-        std::uint64_t pages = 0;
-        std::uint64_t bytes = 0;
-    };
-
-    /// An open stream, and the series that it was making.
-    struct StreamEntry {
-        StreamInfo info;
-        std::optional<SeriesEntry> staged;  // its pages are behind those of the series
-    };
-
-    struct Manifest {
-        std::uint64_t id = 0;
-        bool full = false;  // all series, or one
-        Lsn lsn = 0;        // at which the view was taken
-        std::int64_t created_ms = 0;
-        std::int64_t file_unix = 0;  // the time in the names of its files: that of no other snapshot
-        std::vector<SeriesEntry> series;
-        // Of a full one:
-        std::vector<reply::Checkpoint> checkpoints;
-        std::vector<StreamEntry> streams;
-        std::uint64_t idempotency_records = 0;  // that there were, as were the committed streams
-        std::uint64_t committed_streams = 0;
-    };
+    using SeriesEntry = SnapshotSeries;
+    using StreamEntry = SnapshotStream;
+    using Manifest = SnapshotManifest;
+    using ManifestRef = std::shared_ptr<const Manifest>;
 
     /// Reads the manifests; `storage` outlives the store.
     explicit SnapshotStore(Storage& storage);
 
+    /// Held by who saves: from before the view is taken until it is stored, so that snapshots are stored in
+    /// the order of their LSNs.
+    using Saving = std::unique_lock<std::mutex>;
+    Saving begin_saving() { return Saving(saving_); }
+
     /// Stores all series, or one. Everything up to the view's LSN must be durable in the log, or the log be
-    /// off. Then drops what is older than the `retained` latest snapshots of each series.
+    /// off. Then drops what need not be kept.
     /// `changes` are written with the manifest, all or nothing.
-    void save_all(const StateView& view, std::int64_t now_ms, unsigned retained,
+    void save_all(const Saving& saving, const StateView& view, std::int64_t now_ms,
                   std::vector<RecordChange> changes = {});
     /// `lsn`: the last event of the database when the view was taken.
-    void save_series(const SeriesView& view, Lsn lsn, std::int64_t now_ms, unsigned retained);
+    void save_series(const Saving& saving, const SeriesView& view, Lsn lsn, std::int64_t now_ms);
 
-    /// Puts the latest snapshots into an empty engine, and the streams that were committed by then; returns
-    /// the LSN after which the log has to be applied. Takes no snapshot of a later state than `until`.
-    Lsn restore(Engine& engine, const HistoryPoint& until) const;
+    /// What `save` keeps; until it is called nothing is dropped.
+    void set_retention(const SnapshotRetention& retention);
+    /// Drops snapshots that need not be kept. Waits for nobody: what is being read stays for the next time.
+    void prune();
+    /// Removes what a crash has left of a snapshot that it cut short. Before the first save.
+    void erase_leftovers();
 
-    /// What keeps snapshots from being dropped, for someone who reads them; new ones wait for it.
-    std::unique_lock<std::mutex> keep_all() { return std::unique_lock(saving_); }
+    /// While it is held nothing is dropped.
+    std::shared_lock<std::shared_mutex> keep_all() const { return std::shared_lock(pruning_); }
+
+    /// What `restore` put back.
+    struct Base {
+        Lsn lsn = 0;                       // after which the log has to be applied
+        std::vector<std::string> damaged;  // snapshots that could not be used, and why
+    };
+
+    /// Puts the latest sound snapshots into an empty engine, and the streams that were committed by then.
+    /// Takes no snapshot of a later state than `until`, and no one of an LSN above `newest`. Damaged
+    /// ones are passed over in favour of older ones; the last resort is the empty state.
+    Base restore(Engine& engine, const HistoryPoint& until, Lsn newest) const;
+
+    /// The same of one series, and of what is needed beside it to apply the log. The series may be missing
+    /// from the snapshot.
+    Base restore_series(Engine& engine, std::string_view series, const HistoryPoint& until) const;
+
+    /// A series that a snapshot holds. Throws CorruptionError that names what is damaged.
+    Series load(const Manifest& manifest, const SeriesEntry& entry) const;
+    /// Its pages, to be read with `read_page`.
+    std::vector<StoredPage> pages(const Manifest& manifest, const SeriesEntry& entry) const;
+    PageRef read_page(const StoredPage& page) const { return pages_.read(page); }
 
     /// Newest first.
-    std::vector<Manifest> manifests() const;
+    std::vector<ManifestRef> manifests() const;
+    /// Manifests that cannot be read, and why.
+    const std::vector<std::string>& damaged_manifests() const noexcept { return damaged_; }
     /// The LSN of the newest snapshot, 0 without one.
     Lsn last_lsn() const;
+    /// The LSN of the newest snapshot of everything, 0 without one.
+    Lsn last_full_lsn() const;
+    /// The LSN of the oldest snapshot of everything that is kept: events after it are needed.
+    std::optional<Lsn> oldest_full_lsn() const;
+    /// An LSN that was reached, whether the snapshot that says so can still be read or not. Throws
+    /// CorruptionError.
+    Lsn known_lsn() const;
 
 private:
-    void save(Manifest manifest, const std::vector<SeriesView>& views, unsigned retained,
-              std::vector<RecordChange> changes);
-    void prune(unsigned retained);
-    Series load(const Manifest& manifest, const SeriesEntry& entry, std::size_t number) const;
-    void restore_base(const Manifest& manifest, Engine& engine) const;
+    void save(Manifest manifest, const std::vector<SeriesView>& views, std::vector<RecordChange> changes);
+    std::vector<StoredPage> known_pages(const std::string& series) const;
+    std::vector<std::uint64_t> droppable();
+    bool drop(const std::vector<std::uint64_t>& ids);
+    bool list_pages(const Manifest& manifest, const std::function<void(const StoredPage&)>& visit) const;
+    void restore_from(const Manifest* base, const std::vector<ManifestRef>& newer, Engine& engine,
+                      std::vector<std::string>& damaged) const;
+    /// The open streams with the series that they are making: all of them, or only one.
+    std::vector<IngestStreams::Stream> load_streams(const Manifest& manifest,
+                                                    const std::optional<std::string_view>& only) const;
+    ManifestRef find(std::uint64_t id) const;
 
     Storage& storage_;
-    std::mutex saving_;  // one snapshot at a time
-    mutable std::mutex mutex_;
-    std::map<std::uint64_t, Manifest, std::greater<>> manifests_;  // by id, newest first; under mutex_
+    PageStore pages_;
+    std::vector<std::string> damaged_;  // as of the opening
+    std::mutex saving_;                 // one snapshot at a time
+    mutable std::shared_mutex pruning_;
+    std::uint64_t garbage_bytes_ = 0;  // of dropped pages whose space was not given back; under pruning_
+    mutable std::mutex mutex_;         // of all that follows
+    std::map<std::uint64_t, ManifestRef, std::greater<>> manifests_;  // by id, newest first
+    std::vector<std::uint64_t> damaged_ids_;
+    std::optional<SnapshotRetention> retention_;
+    bool wants_prune_ = false;
 };
 
 }  // namespace karma

@@ -30,7 +30,16 @@ public:
         under_.scan(table, prefix, visit);
     }
     void erase_prefix(Table table, std::string_view prefix) override { under_.erase_prefix(table, prefix); }
-    void erase_below(Table table, std::string_view end) override { under_.erase_below(table, end); }
+    void erase_range(Table table, std::string_view begin, std::string_view end) override {
+        under_.erase_range(table, begin, end);
+    }
+    std::optional<std::string> last_key(Table table, std::string_view prefix) const override {
+        return under_.last_key(table, prefix);
+    }
+    std::unique_ptr<BulkWriter> bulk_writer(Table table) override { return under_.bulk_writer(table); }
+    void reclaim(Table table) override { under_.reclaim(table); }
+    std::uint64_t log_bytes_from(Lsn from) const override { return under_.log_bytes_from(from); }
+    void erase_log_below(Lsn lsn) override { under_.erase_log_below(lsn); }
 
 private:
     Storage& under_;
@@ -59,9 +68,17 @@ public:
         use(writes_left_);
         ForwardingStorage::erase_prefix(table, prefix);
     }
-    void erase_below(Table table, std::string_view end) override {
+    void erase_range(Table table, std::string_view begin, std::string_view end) override {
         use(writes_left_);
-        ForwardingStorage::erase_below(table, end);
+        ForwardingStorage::erase_range(table, begin, end);
+    }
+    std::unique_ptr<BulkWriter> bulk_writer(Table table) override {
+        use(writes_left_);
+        return ForwardingStorage::bulk_writer(table);
+    }
+    void erase_log_below(Lsn lsn) override {
+        use(writes_left_);
+        ForwardingStorage::erase_log_below(lsn);
     }
 
 private:

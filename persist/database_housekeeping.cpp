@@ -1,0 +1,183 @@
+#include <algorithm>
+#include <utility>
+
+#include "engine/error.h"
+#include "engine/querier.h"
+#include "persist/database.h"
+#include "persist/database_tasks.h"
+#include "persist/log_search.h"
+#include "persist/record_store.h"
+
+/// What a database does in the background, on the housekeeper's thread.
+namespace karma {
+
+/// The records are read while requests are served that do not need them.
+void Database::load_records() {
+    std::string failure;
+    try {
+        read_idempotency_records(storage_, [this](std::span<const IdempotencyRecord> records) {
+            const std::lock_guard lock(mutex_);
+            for (const IdempotencyRecord& record : records) {
+                engine_.restore_record(record);
+            }
+            return !stopping_.load(std::memory_order_relaxed);
+        });
+    } catch (const std::exception& caught) {
+        failure = caught.what();
+    }
+    set_has_records(failure);
+}
+
+void Database::set_has_records(const std::string& failure) {
+    {
+        const std::lock_guard lock(listeners_mutex_);
+        records_failure_ = failure;
+        has_records_.store(true, std::memory_order_release);
+    }
+    records_loaded_.notify_all();
+    notify();
+}
+
+void Database::forget_records() {
+    constexpr std::size_t swept_at_once = 256;
+    Lsn first_lsn = 0;
+    Lsn last_lsn = 0;
+    for (bool more = true; more;) {
+        const std::lock_guard lock(mutex_);
+        more = engine_.sweep_records(swept_at_once, now_ms());
+        last_lsn = engine_.last_lsn();
+        first_lsn = engine_.idempotency().first_lsn().value_or(last_lsn + 1);
+    }
+    // Without a log records are stored with snapshots, and only those say what is gone.
+    if (first_lsn <= erased_records_below_ || !committer_ || !records_failure_.empty()) {
+        return;
+    }
+    // What has made them go must not be taken back by a crash.
+    if (!committer_->wait_durable(last_lsn)) {
+        return;
+    }
+    try {
+        erase_records_below(storage_, first_lsn);
+        erased_records_below_ = first_lsn;
+    } catch (const std::exception&) {
+        // The storage refuses everything from now on, and who writes next is told why.
+    }
+}
+
+void Database::keep_house() {
+    forget_records();
+    run_in_background("snapshot", [this] { save_when_due(); });
+    constexpr std::int64_t between_ms = 10'000;
+    if (now_ms() - last_retention_ms_ >= between_ms) {
+        last_retention_ms_ = now_ms();
+        run_in_background("retention", [this] { apply_retention(); });
+    }
+    run_in_background("retention", [this] { snapshots_.prune(); });
+}
+
+/// Failures end the work, not the thread: it is tried again the next time.
+void Database::run_in_background(const char* what, const std::function<void()>& work) const {
+    try {
+        work();
+    } catch (const std::exception& failure) {
+        if (options_.on_failure) {
+            options_.on_failure(what, failure.what());
+        }
+    }
+}
+
+// ---- snapshots
+
+Reply Database::store_snapshot(const std::optional<std::string>& series) {
+    const SnapshotStore::Saving saving = snapshots_.begin_saving();
+    // Without a log only a snapshot of everything is a state to come back to: one of a single series would
+    // be ahead of the others, and of the records of its requests.
+    const bool is_full = !series || !committer_;
+    StateView all;
+    SeriesView one;
+    Lsn lsn = 0;
+    std::vector<RecordChange> changes;
+    {
+        const std::lock_guard lock(mutex_);
+        lsn = engine_.last_lsn();
+        const Series* const found = series ? engine_.find_series(*series) : nullptr;
+        if (series && found == nullptr) {
+            return series_not_found(*series);
+        }
+        if (is_full) {
+            all = engine_.view();
+            changes = take_unsaved();
+        } else {
+            one = found->view();
+        }
+    }
+    if (committer_ && !committer_->wait_durable(lsn)) {
+        return log_failed();
+    }
+    if (is_full) {
+        snapshots_.save_all(saving, all, now_ms(), std::move(changes));
+    } else {
+        snapshots_.save_series(saving, one, lsn, now_ms());
+    }
+    return series ? Reply(reply::SnapshotSaved{*series}) : Reply(reply::Ok{});
+}
+
+void Database::save_when_due() {
+    const std::int64_t interval_ms = std::int64_t{options_.snapshot_interval_s} * 1000;
+    if (interval_ms == 0 || options_.read_only || now_ms() - last_snapshot_ms_ < interval_ms) {
+        return;
+    }
+    last_snapshot_ms_ = now_ms();
+    save_snapshot_if_changed();
+}
+
+bool Database::save_snapshot_if_changed() {
+    if (last_lsn() <= snapshots_.last_full_lsn()) {
+        return false;
+    }
+    save_snapshot();
+    return true;
+}
+
+// ---- retention
+
+/// The first event that the options want kept; 1 for all.
+Lsn Database::first_retained_lsn() const {
+    Lsn first = 1;
+    if (options_.event_retention_s != 0) {
+        const auto age_ms = static_cast<std::int64_t>(options_.event_retention_s) * 1000;
+        first = std::max(first, first_lsn_from_time(storage_, now_ms() - age_ms));
+    }
+    if (options_.event_retention_bytes != 0 && storage_.log_bytes() > options_.event_retention_bytes) {
+        Lsn low = first;
+        Lsn high = storage_.next_lsn();
+        while (low < high) {
+            const Lsn middle = low + (high - low) / 2;
+            if (storage_.log_bytes_from(middle) > options_.event_retention_bytes) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        first = std::max(first, low);
+    }
+    return first;
+}
+
+void Database::apply_retention() {
+    constexpr std::int64_t history_parts = 16;
+    const Lsn first = options_.wal ? first_retained_lsn() : 1;
+    const auto age_ms = static_cast<std::int64_t>(options_.event_retention_s) * 1000;
+    snapshots_.set_retention({options_.snapshots_retained, first, age_ms / history_parts});
+    snapshots_.prune();
+    // What the oldest snapshot needs to reach the present is kept in any case.
+    const std::optional<Lsn> oldest = snapshots_.oldest_full_lsn();
+    if (!oldest || first <= 1) {
+        return;
+    }
+    if (const Lsn keep_from = std::min(first, *oldest + 1); keep_from > first_kept_lsn(storage_)) {
+        storage_.erase_log_below(keep_from);
+    }
+}
+
+}  // namespace karma

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <limits>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "engine/querier.h"
+#include "engine/reply.h"
+#include "engine/request.h"
+#include "persist/database.h"
+
+namespace karma {
+
+/// Answers a query about the past from the nearest snapshot and the events after it.
+template <typename Query>
+class HistoryTask final : public Task {
+public:
+    HistoryTask(Database& database, const Query& query, Lsn last_lsn)
+        : database_(database), query_(query), last_lsn_(last_lsn), series_(query.series) {
+        query_.series = series_;
+        if constexpr (std::is_same_v<Query, query::BatchSum>) {
+            keys_.assign(query.keys.begin(), query.keys.end());
+            query_.keys = keys_;
+        }
+    }
+
+    std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
+
+    Reply run(const Deadline& deadline) override {
+        NullSink sink;
+        Engine past(database_.hash_seed(), sink);
+        if (std::optional<Error> failed =
+                database_.rebuild_series(past, query_.series, *query_.as_of, last_lsn_, deadline)) {
+            return std::move(*failed);
+        }
+        Outcome outcome = Querier(past)(query_);
+        if (auto* const task = std::get_if<std::unique_ptr<Task>>(&outcome.result)) {
+            return (*task)->run(deadline);
+        }
+        return std::move(std::get<Reply>(outcome.result));
+    }
+
+private:
+    Database& database_;
+    Query query_;
+    Lsn last_lsn_;
+    std::string series_;
+    std::vector<std::uint64_t> keys_;
+};
+
+/// Whether a query can be asked about the past.
+template <typename Query>
+concept AskablePast = requires(const Query& query) {
+    { query.as_of } -> std::convertible_to<std::optional<HistoryPoint>>;
+};
+
+}  // namespace karma

@@ -1,0 +1,97 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/scan.h"
+#include "engine/series.h"
+#include "engine/storage.h"
+#include "persist/tree_format.h"
+
+namespace karma {
+
+/// A page in storage.
+struct StoredPage {
+    std::uint64_t id = 0;
+    std::uint32_t bytes = 0;  // of its image
+    TreeFigures tree;         // what it adds to a .tree file
+
+    bool operator==(const StoredPage&) const = default;
+};
+
+/// The value of a record of snapshots: the CRC-32 of what follows, then that.
+std::string sealed(std::string_view bytes);
+/// Takes the checksum off. Throws CorruptionError that says `what` is damaged.
+std::string_view unsealed(std::string_view value, const std::string& what);
+
+/// The pages of snapshots, each stored once under a number of its own, and for every series of a snapshot the
+/// list of its pages. The format is docs/snapshot-format.md. One thread writes; any may read.
+class PageStore {
+public:
+    explicit PageStore(Storage& storage);
+
+    /// Ids from here on are free.
+    std::uint64_t next_id() const noexcept { return next_id_; }
+    /// Removes pages from an id on, and lists of snapshots from one on: what a crash left of a snapshot that
+    /// never was.
+    void erase_from(std::uint64_t page_id, std::uint64_t snapshot_id);
+
+    /// The pages of a series of a snapshot. Throws CorruptionError.
+    std::vector<StoredPage> list(std::uint64_t snapshot_id, std::size_t series) const;
+    /// Throws CorruptionError.
+    PageRef read(const StoredPage& page) const;
+
+    /// What removes the lists of a snapshot, or a page.
+    void add_erased_lists(std::uint64_t snapshot_id, std::vector<RecordChange>& changes) const;
+    static RecordChange erased_page(std::uint64_t id);
+    /// The ids of all pages that are stored.
+    std::vector<std::uint64_t> all_ids() const;
+    void reclaim() { storage_.reclaim(Table::snapshots); }
+
+private:
+    friend class PageWriter;
+
+    Storage& storage_;
+    std::uint64_t next_id_ = 1;
+};
+
+/// Writes the pages and lists of one snapshot: pages that are stored already only enter the lists.
+class PageWriter {
+public:
+    PageWriter(PageStore& store, std::uint64_t snapshot_id) : store_(store), snapshot_id_(snapshot_id) {}
+
+    /// Writes a series, in the order of their numbers from 0. `known` describes pages that are stored, as far
+    /// as it is at hand. Returns the sum of its pages' figures.
+    TreeFigures write(const SeriesView& view, const std::vector<StoredPage>& known);
+
+    /// Puts what is large into storage and returns the rest, to be written with the snapshot's manifest.
+    std::vector<RecordChange> finish();
+
+    /// Once the manifest is written: notes in the pages where they are.
+    void mark_stored() const;
+
+    std::uint64_t pages_written() const noexcept { return fresh_.size(); }
+
+private:
+    struct FreshPage {
+        const Page* page = nullptr;  // held by the view
+        std::uint64_t id = 0;
+    };
+
+    void add_page(const Page& page, std::uint64_t id);
+    void start_bulk();
+
+    PageStore& store_;
+    std::uint64_t snapshot_id_;
+    std::size_t series_ = 0;
+    std::vector<FreshPage> fresh_;
+    std::vector<RecordChange> records_;  // pages, while they are few
+    std::vector<RecordChange> lists_;
+    std::size_t bytes_ = 0;
+    std::unique_ptr<BulkWriter> bulk_;
+};
+
+}  // namespace karma

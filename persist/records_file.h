@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string_view>
+
+#include "engine/reply.h"
+#include "engine/scan.h"
+#include "engine/storage.h"
+
+namespace karma {
+
+/// The `karma.idempotency.json` of a snapshot, for clients that fetch it part by part: records come and go
+/// meanwhile, so it is written to disk once. The file has no name and is gone with this object. Thread-safe.
+class RecordsFile final : public reply::ByteSource {
+public:
+    /// Throws StorageError, and RequestError when the deadline comes first.
+    RecordsFile(const Storage& storage, const reply::IdempotencySnapshot& about,
+                const std::filesystem::path& directory, const Deadline& deadline);
+    ~RecordsFile() override;
+
+    /// What it was made from.
+    const reply::IdempotencySnapshot& about() const noexcept { return about_; }
+    std::uint64_t size() const noexcept { return size_; }
+
+    void read(std::uint64_t offset, std::size_t count, std::string& out) const override;
+
+private:
+    void write(std::string_view bytes);
+
+    reply::IdempotencySnapshot about_;
+    int file_ = -1;
+    std::uint64_t size_ = 0;
+};
+
+}  // namespace karma

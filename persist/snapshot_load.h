@@ -1,0 +1,47 @@
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/counter.h"
+#include "engine/fingerprint.h"
+#include "engine/mutation.h"
+#include "engine/number.h"
+
+namespace karma {
+
+/// Gives a series new contents by events alone: an ingest stream of mode replace_series, so that nobody sees
+/// a part of it and a log can be replayed without the file. Not thread-safe.
+class SeriesLoader {
+public:
+    /// Executes a mutation and returns its LSN; throws RequestError when it is refused.
+    using Execute = std::function<Lsn(const Mutation&)>;
+
+    /// `id` is that of no other stream and begins with load_stream_prefix.
+    SeriesLoader(std::string series, std::string id, Execute execute);
+    SeriesLoader(const SeriesLoader&) = delete;
+    SeriesLoader& operator=(const SeriesLoader&) = delete;
+
+    /// Gives up what was begun and not finished, where that can still be done.
+    ~SeriesLoader();
+
+    /// Adds a key with its buckets, which may be none. Each key once.
+    void add(std::uint64_t key, std::span<const Point> points);
+
+    /// The series becomes what was added. Returns the LSN of the last event.
+    Lsn finish();
+
+private:
+    void flush();
+
+    std::string series_;
+    std::string id_;
+    Execute execute_;
+    std::vector<mutation::Item> items_;
+    std::uint64_t chunk_seq_ = 0;
+    bool is_open_ = false;
+};
+
+}  // namespace karma

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/ingest.h"
+#include "engine/reply.h"
+
+namespace karma {
+
+/// A series in a snapshot.
+struct SnapshotSeries {
+    std::string name;
+    Lsn lsn = 0;  // the last event that the pages hold
+    SeriesTotals totals;
+    std::uint64_t pages = 0;
+    std::uint64_t bytes = 0;       // of the pages in memory
+    std::uint64_t tree_bytes = 0;  // of its .tree file; 0 where it is not known
+    std::size_t number = 0;        // among the series and staged series of the snapshot
+};
+
+/// An open stream in a snapshot, and the series that it was making.
+struct SnapshotStream {
+    StreamInfo info;
+    std::optional<SnapshotSeries> staged;  // numbered behind the series
+};
+
+/// What makes a snapshot whole.
+struct SnapshotManifest {
+    std::uint64_t id = 0;
+    bool has_page_lists = true;  // false before version 3: pages have keys of the snapshot's own
+    bool full = false;           // all series, or one
+    Lsn lsn = 0;                 // at which the view was taken
+    std::int64_t created_ms = 0;
+    std::int64_t file_unix = 0;  // the time in the names of its files: that of no other snapshot
+    std::vector<SnapshotSeries> series;
+    std::uint64_t next_page_id = 1;  // above the ids of all its pages
+    // Of a full one:
+    std::vector<reply::Checkpoint> checkpoints;
+    std::vector<SnapshotStream> streams;
+    std::uint64_t idempotency_records = 0;  // that there were, as were the committed streams
+    std::uint64_t committed_streams = 0;
+};
+
+}  // namespace karma

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <limits>
+#include <string>
+
+#include "engine/reply.h"
+#include "persist/database.h"
+#include "persist/snapshot_files.h"
+
+/// Requests about the files of snapshots. Each runs on any thread, without the database's lock.
+namespace karma {
+
+/// Gives a series the contents of a snapshot, or of a `.tree` file in the data directory.
+class LoadTask final : public Task {
+public:
+    LoadTask(Database& database, std::string file) : database_(database), file_(std::move(file)) {}
+
+    std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
+    Reply run(const Deadline& deadline) override;
+
+private:
+    Database& database_;
+    std::string file_;
+};
+
+/// Finds the file that a part is asked for of.
+class FetchTask final : public Task {
+public:
+    FetchTask(Database& database, const query::FetchSnapshot& query)
+        : database_(database), file_(query.file), offset_(query.offset), limit_(query.limit) {}
+
+    std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
+    Reply run(const Deadline& deadline) override;
+
+private:
+    Database& database_;
+    std::string file_;
+    std::uint64_t offset_;
+    std::uint64_t limit_;
+};
+
+/// The same of the file of idempotency records.
+class FetchRecordsTask final : public Task {
+public:
+    FetchRecordsTask(Database& database, const query::FetchRecords& query)
+        : database_(database), query_(query) {}
+
+    std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
+    Reply run(const Deadline& deadline) override;
+
+private:
+    Database& database_;
+    query::FetchRecords query_;
+};
+
+}  // namespace karma

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string_view>
+
+#include "engine/counter.h"
+
+namespace karma {
+
+/// Reads the bytes of a `.tree` file of Karma 1.0 (docs/karma-1-formats.md) and calls `visit` for each key
+/// with its buckets, ascending by day. Fields may come in any order, unknown ones are passed over, buckets of
+/// value 0 are dropped, and keys and days may be written as texts. Makes no document: 8 bytes of memory a
+/// key.
+///
+/// Throws CorruptionError, with the key or the byte, when the bytes are no such file or disagree with
+/// themselves; some keys may have been visited by then.
+void read_tree(std::string_view bytes,
+               const std::function<void(std::uint64_t key, std::span<const Point> points)>& visit);
+
+}  // namespace karma

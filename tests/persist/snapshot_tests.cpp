@@ -1,0 +1,375 @@
+#include <set>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+#include <msgpack.hpp>
+
+#include "engine/error.h"
+#include "persist/database.h"
+#include "persist/keys.h"
+#include "persist/memory_storage.h"
+#include "tests/persist/faulty_storage.h"
+#include "tests/support/settings.h"
+#include "tests/support/temp_dir.h"
+
+using namespace karma;
+using karma::test::random_between;
+
+namespace {
+
+constexpr Day day = 739'575;
+
+/// A clock that stands still until it is moved.
+struct Clock {
+    std::int64_t now_ms = 1'777'000'000'000;
+};
+
+DatabaseOptions options_with(const Clock& clock) {
+    DatabaseOptions options;
+    options.clock_ms = [&clock] { return clock.now_ms; };
+    return options;
+}
+
+std::vector<std::string> keys_of(const Storage& storage, std::string_view prefix) {
+    std::vector<std::string> keys;
+    storage.scan(Table::snapshots, prefix, [&](std::string_view key, std::string_view) {
+        keys.emplace_back(key);
+        return true;
+    });
+    return keys;
+}
+
+std::size_t count(const Storage& storage, std::string_view prefix) { return keys_of(storage, prefix).size(); }
+
+void put(Storage& storage, const std::string& key, std::optional<std::string> value) {
+    const RecordChange change{Table::snapshots, key, std::move(value)};
+    storage.write(std::span(&change, 1), true);
+}
+
+void flip_a_bit(Storage& storage, const std::string& key) {
+    std::string value = storage.read(Table::snapshots, key).value();
+    value.back() = static_cast<char>(value.back() ^ 1);
+    put(storage, key, value);
+}
+
+void add_keys(Database& database, const std::string& series, std::uint64_t keys, std::uint64_t value) {
+    std::vector<mutation::Item> items;
+    for (std::uint64_t key = 0; key < keys; ++key) {
+        items.push_back({key, day, value});
+    }
+    database.call(Mutation(mutation::BatchAdd{series, items}));
+}
+
+std::vector<std::string> names_of(Database& database) {
+    return std::get<reply::SnapshotNames>(database.call(query::Snapshots{})).files;
+}
+
+ErrorCode code_of(const Reply& reply) {
+    REQUIRE(std::holds_alternative<Error>(reply));
+    return std::get<Error>(reply).code;
+}
+
+}  // namespace
+
+TEST_CASE("snapshots: only pages that have changed are written again") {
+    MemoryStorage disk;
+    const Clock clock;
+    Digest digest;
+    {
+        const auto database = Database::open(options_with(clock), disk);
+        add_keys(*database, "links", 20'000, 3);
+        add_keys(*database, "still", 1'000, 3);
+        database->save_snapshot();
+        const std::size_t pages = count(disk, "g");
+        CHECK(pages > 20);
+        database->save_snapshot();
+        CHECK(count(disk, "g") == pages);
+        database->increment("links", 7, 1, day);
+        database->save_snapshot();
+        CHECK(count(disk, "g") == pages + 1);
+        digest = database->digest();
+    }
+    // Pages that were read back are known to be stored as well.
+    const auto database = Database::open(options_with(clock), disk);
+    CHECK(database->digest() == digest);
+    const std::size_t pages = count(disk, "g");
+    database->increment("still", 7, 1, day);
+    database->save_snapshot();
+    CHECK(count(disk, "g") == pages + 1);
+    CHECK(Database::open(options_with(clock), disk)->digest() == database->digest());
+}
+
+TEST_CASE("snapshots: any mix of changes, snapshots, drops and restarts comes back") {
+    std::mt19937_64 engine = test::random_engine("incremental snapshots");
+    const test::TempDir directory;
+    Clock clock;
+    for (int round = 0; round < 12; ++round) {
+        MemoryStorage memory;
+        DatabaseOptions options = options_with(clock);
+        options.snapshots_retained = static_cast<unsigned>(random_between(engine, 1, 3));
+        options.directory = directory / std::to_string(round);
+        const bool on_disk = round % 3 == 0;
+        const auto open = [&] { return on_disk ? Database::open(options) : Database::open(options, memory); };
+        auto database = open();
+        for (int step = 0; step < 60; ++step) {
+            clock.now_ms += static_cast<std::int64_t>(random_between(engine, 0, 2'000));
+            const std::string series = "s" + std::to_string(random_between(engine, 0, 3));
+            switch (random_between(engine, 0, 9)) {
+                case 0: database->save_snapshot(); break;
+                case 1: database->call(control::SaveSnapshot{series}); break;
+                case 2: database->call(Mutation(mutation::DropSeries{series})); break;
+                case 3: database->apply_retention(); break;
+                case 4: {
+                    const Digest digest = database->digest();
+                    database.reset();
+                    database = open();
+                    REQUIRE(database->digest() == digest);
+                    break;
+                }
+                case 5:
+                    if (const std::vector<std::string> files = names_of(*database); !files.empty()) {
+                        const auto& file = files[random_between(engine, 0, files.size() - 1)];
+                        CHECK(std::holds_alternative<reply::SeriesLoaded>(
+                            database->call(control::LoadSnapshot{file})));
+                    }
+                    break;
+                default:
+                    add_keys(*database, series, random_between(engine, 1, 3'000),
+                             random_between(engine, 1, 500));
+                    break;
+            }
+        }
+        CHECK(std::holds_alternative<reply::Verified>(database->call(query::VerifySnapshots{})));
+        const Digest digest = database->digest();
+        database.reset();
+        CHECK(open()->digest() == digest);
+    }
+}
+
+TEST_CASE("snapshots: only the latest are kept, and nothing of series that are gone") {
+    MemoryStorage disk;
+    Clock clock;
+    DatabaseOptions options = options_with(clock);
+    options.snapshots_retained = 2;
+    options.event_retention_s = 0;
+    const auto database = Database::open(options, disk);
+    for (int i = 0; i < 10; ++i) {
+        const std::string passing = "passing" + std::to_string(i);
+        database->increment("stays", 1, 1, day);
+        database->increment(passing, 1, 1, day);
+        database->save_snapshot();
+        database->call(Mutation(mutation::DropSeries{passing}));
+        database->apply_retention();
+    }
+    CHECK(count(disk, "m") == 2);
+    CHECK(count(disk, "l") == 4);
+    CHECK(count(disk, "g") == 4);
+    CHECK(Database::open(options, disk)->sum("stays", 1) == 10);
+}
+
+TEST_CASE("snapshots: clients see the latest of each series, as many as are to be kept") {
+    MemoryStorage disk;
+    Clock clock;
+    DatabaseOptions options = options_with(clock);
+    options.snapshots_retained = 2;
+    const auto database = Database::open(options, disk);
+    database->increment("a", 1, 1, day);
+    database->increment("b", 1, 1, day);
+    database->save_snapshot();
+    for (int i = 0; i < 3; ++i) {
+        database->call(control::SaveSnapshot{"a"});
+    }
+    const std::vector<std::string> files = names_of(*database);
+    // Within one second each has a name of its own.
+    CHECK(std::set<std::string>(files.begin(), files.end()).size() == 3);
+    CHECK(std::ranges::count_if(files, [](const std::string& f) { return f.ends_with("_a.tree"); }) == 2);
+    CHECK(std::ranges::count_if(files, [](const std::string& f) { return f.ends_with("_b.tree"); }) == 1);
+}
+
+TEST_CASE("snapshots: a damaged page is got round with an older snapshot and more of the log") {
+    MemoryStorage disk;
+    const Clock clock;
+    Digest digest;
+    std::vector<std::string> pages;
+    {
+        const auto database = Database::open(options_with(clock), disk);
+        database->increment("links", 1, 5, day);
+        database->increment("other", 1, 5, day);
+        database->save_snapshot();
+        database->increment("links", 1, 5, day);
+        database->save_snapshot();
+        pages = keys_of(disk, "g");
+        REQUIRE(pages.size() == 3);
+        database->increment("links", 1, 5, day);
+        digest = database->digest();
+    }
+    SUBCASE("of the newest snapshot: the one before it") { flip_a_bit(disk, pages[2]); }
+    SUBCASE("missing") { put(disk, pages[2], std::nullopt); }
+    SUBCASE("of all snapshots: the log alone") { flip_a_bit(disk, pages[1]); }
+    SUBCASE("a page list") { flip_a_bit(disk, keys_of(disk, "l").back()); }
+    SUBCASE("a manifest") { flip_a_bit(disk, keys_of(disk, "m").back()); }
+    SUBCASE("all manifests") {
+        for (const std::string& key : keys_of(disk, "m")) {
+            flip_a_bit(disk, key);
+        }
+    }
+    {
+        const auto database = Database::open(options_with(clock), disk);
+        CHECK(database->digest() == digest);
+        REQUIRE_FALSE(database->restore_warnings().empty());
+        CHECK(database->restore_warnings().front().find("snapshot") != std::string::npos);
+        // A new snapshot makes up for it.
+        database->save_snapshot();
+        database->apply_retention();
+    }
+    const auto database = Database::open(options_with(clock), disk);
+    CHECK(database->digest() == digest);
+}
+
+TEST_CASE("snapshots: damage that the log does not make up for is named, and nothing starts") {
+    MemoryStorage disk;
+    Clock clock;
+    DatabaseOptions options = options_with(clock);
+    options.event_retention_s = 60;
+    options.wal_batch_size = 1;
+    {
+        const auto database = Database::open(options, disk);
+        for (int i = 0; i < 10; ++i) {
+            database->increment("links", 1, 5, day);
+        }
+        database->save_snapshot();
+        clock.now_ms += 3'600'000;
+        for (int i = 0; i < 10; ++i) {
+            database->increment("links", 1, 5, day);
+        }
+        database->apply_retention();
+    }
+    const std::string page = keys_of(disk, "g").front();
+    const std::string whole = disk.read(Table::snapshots, page).value();
+    flip_a_bit(disk, page);
+    CHECK_THROWS_WITH_AS(Database::open(options, disk), doctest::Contains("the events from LSN 1 to 9 are missing"),
+                         CorruptionError);
+    CHECK_THROWS_WITH_AS(Database::open(options, disk), doctest::Contains("series \"links\": snapshot page"),
+                         CorruptionError);
+    put(disk, page, whole);
+    CHECK(Database::open(options, disk)->sum("links", 1) == 100);
+}
+
+TEST_CASE("snapshots: without a log, damage to the newest one is not answered with an older state") {
+    MemoryStorage disk;
+    const Clock clock;
+    DatabaseOptions options = options_with(clock);
+    options.wal = false;
+    {
+        const auto database = Database::open(options, disk);
+        database->increment("links", 1, 5, day);
+        database->save_snapshot();
+        database->increment("links", 1, 5, day);
+        database->save_snapshot();
+    }
+    SUBCASE("a page") { flip_a_bit(disk, keys_of(disk, "g").back()); }
+    SUBCASE("the manifest") { flip_a_bit(disk, keys_of(disk, "m").back()); }
+    CHECK_THROWS_WITH_AS(Database::open(options, disk), doctest::Contains("the state at LSN 2 was stored"),
+                         CorruptionError);
+}
+
+TEST_CASE("snapshots: --restore-from begins with an older one and ends at the same state") {
+    MemoryStorage disk;
+    const Clock clock;
+    const auto database = Database::open(options_with(clock), disk);
+    for (int i = 0; i < 4; ++i) {
+        add_keys(*database, "links", 100, 1);
+        database->save_snapshot();
+    }
+    for (Lsn from = 0; from <= 5; ++from) {
+        DatabaseOptions options = options_with(clock);
+        options.restore_from = from;
+        const auto restored = Database::open(options, disk);
+        CHECK(restored->digest() == database->digest());
+        const std::string used = "snapshot at LSN " + std::to_string(std::min<Lsn>(from, 4)) + ",";
+        CHECK(restored->restore_summary().find(used) != std::string::npos);
+    }
+}
+
+TEST_CASE("snapshots: what a crash has left of one is removed, and its numbers are used again") {
+    MemoryStorage disk;
+    const Clock clock;
+    Digest digest;
+    std::size_t pages = 0;
+    {
+        // The manifest cannot be written; pages past the size of a batch are there by then.
+        test::FaultyStorage storage(disk);
+        const auto database = Database::open(options_with(clock), storage);
+        add_keys(*database, "links", 1'000, 3);
+        database->save_snapshot();
+        pages = count(disk, "g");
+        add_keys(*database, "links", 200'000, 3);
+        storage.fail_after(1'000, 1);
+        CHECK(code_of(database->call(control::SaveAllSnapshots{})) == ErrorCode::internal_error);
+        digest = database->digest();
+        CHECK(count(disk, "g") > pages);
+    }
+    const auto database = Database::open(options_with(clock), disk);
+    CHECK(database->digest() == digest);
+    CHECK(count(disk, "g") == pages);
+    CHECK(count(disk, "m") == 1);
+    database->save_snapshot();
+    CHECK(Database::open(options_with(clock), disk)->digest() == digest);
+}
+
+TEST_CASE("snapshots: those of an earlier format are restored, and replaced by the next one") {
+    MemoryStorage disk;
+    const Clock clock;
+    Digest digest;
+    {
+        const auto database = Database::open(options_with(clock), disk);
+        add_keys(*database, "links", 5'000, 3);
+        digest = database->digest();
+        // As version 2 wrote it: pages under keys of the snapshot's own, a manifest of ten elements.
+        const SeriesView view = database->view().series.front();
+        std::uint32_t number = 0;
+        for (const PageRef& page : view.pages()) {
+            std::string key = "p" + big_endian(1);
+            append_big_endian(key, 0, 4);
+            append_big_endian(key, number++, 4);
+            put(disk, key, sealed(page->image()));
+        }
+        msgpack::sbuffer buffer;
+        msgpack::packer<msgpack::sbuffer> packer(buffer);
+        packer.pack_array(10);
+        packer.pack(2);
+        packer.pack(true);
+        packer.pack(database->last_lsn());
+        packer.pack(clock.now_ms);
+        packer.pack_array(1);
+        packer.pack_array(8);
+        packer.pack("links");
+        packer.pack(database->last_lsn());
+        packer.pack(view.totals().keys);
+        packer.pack(view.totals().buckets);
+        packer.pack(0);
+        packer.pack(static_cast<std::uint64_t>(view.totals().total));
+        packer.pack(view.pages().size());
+        packer.pack(view.bytes());
+        packer.pack_array(0);
+        packer.pack(clock.now_ms / 1000);
+        packer.pack_array(0);
+        packer.pack(0);
+        packer.pack(0);
+        put(disk, "m" + big_endian(1), sealed({buffer.data(), buffer.size()}));
+    }
+    DatabaseOptions options = options_with(clock);
+    options.snapshots_retained = 1;
+    options.event_retention_s = 0;
+    const auto database = Database::open(options, disk);
+    CHECK(database->digest() == digest);
+    CHECK(database->restore_summary().find("snapshot at LSN 1, then 0 events") != std::string::npos);
+    CHECK(names_of(*database).size() == 1);
+    CHECK(std::holds_alternative<reply::SeriesLoaded>(
+        database->call(control::LoadSnapshot{names_of(*database).front()})));
+    database->save_snapshot();
+    database->apply_retention();
+    CHECK(count(disk, "p") == 0);
+    CHECK(Database::open(options, disk)->digest() == digest);
+}
