@@ -5,6 +5,7 @@
 
 #include "cli/call.h"
 #include "cli/command_line.h"
+#include "cli/history.h"
 #include "cli/import.h"
 #include "cli/reconcile.h"
 #include "cli/serve.h"
@@ -32,6 +33,9 @@ int main(int argc, char** argv) {
     }
     if (first == "reconcile") {
         return reconcile_main(arguments.subspan(1));
+    }
+    if (first == "history") {
+        return history_main(arguments.subspan(1));
     }
     std::cerr << "karma: unknown subcommand \"" << first << "\" (karma --help lists them)\n";
     return exit_usage;

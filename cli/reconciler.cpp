@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <limits>
 #include <map>
+#include <stdexcept>
 
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/json/string.hpp>
 #include <boost/json/value.hpp>
@@ -22,32 +22,6 @@ constexpr std::size_t in_flight_max = 64;
 std::string json_text(std::string_view text) { return json::serialize(json::string(text)); }
 
 std::string day_text(Day day) { return std::to_string(day_to_yyyymmdd(day)); }
-
-[[noreturn]] void no_reply_of_karma(std::string_view reply) {
-    throw ConnectionError("the daemon answers something that is no reply of Karma: " + quoted(reply, 200));
-}
-
-/// The members of a reply, whose `success` is there.
-json::object parse_reply(std::string_view reply) {
-    boost::system::error_code failure;
-    json::value value = json::parse(reply, failure);
-    json::object* const object = failure ? nullptr : value.if_object();
-    const json::value* const success = object == nullptr ? nullptr : object->if_contains("success");
-    if (success == nullptr || !success->is_bool() || !object->contains("response")) {
-        no_reply_of_karma(reply);
-    }
-    return std::move(*object);
-}
-
-std::string member(const json::object& reply, std::string_view name) {
-    const json::value* const value = reply.if_contains(name);
-    return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
-}
-
-[[noreturn]] void refused(const json::object& reply) {
-    throw RefusedError("the daemon refuses: " + member(reply, "error_code") + ": " +
-                       member(reply, "response"));
-}
 
 /// The buckets of a counter.series response.
 std::map<Day, std::uint64_t> buckets_in(const json::object& reply, std::string_view text) {
@@ -142,13 +116,13 @@ void Reconciler::judge(const Question& question, const std::vector<ExpectedPoint
     const json::object answer = parse_reply(reply);
     if (!answer.at("success").as_bool()) {
         const bool can_split = question.end - question.begin > 1;
-        if (member(answer, "error_code") == "response_too_large" && can_split) {
+        if (text_member(answer, "error_code") == "response_too_large" && can_split) {
             const std::size_t middle = question.begin + (question.end - question.begin) / 2;
             ask({question.begin, middle}, points);
             ask({middle, question.end}, points);
             return;
         }
-        refused(answer);
+        throw_refused(answer);
     }
     const std::map<Day, std::uint64_t> buckets = buckets_in(answer, reply);
     for (std::size_t at = question.begin; at < question.end; ++at) {
@@ -175,7 +149,7 @@ void Reconciler::report(const Reconciliation& result) {
     connection_.flush();
     const json::object answer = parse_reply(connection_.read_line());
     if (!answer.at("success").as_bool()) {
-        refused(answer);
+        throw_refused(answer);
     }
 }
 

@@ -3,23 +3,17 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "cli/client_connection.h"
 #include "cli/client_options.h"
+#include "cli/daemon_reply.h"
 #include "engine/day.h"
 #include "engine/number.h"
 
 namespace karma::cli {
-
-/// The daemon does not answer the question; the text says why.
-class RefusedError : public std::runtime_error {
-public:
-    using std::runtime_error::runtime_error;
-};
 
 /// What a source says that a bucket holds.
 struct ExpectedPoint {

@@ -294,6 +294,7 @@ void print_serve_help(std::ostream& out) {
            "       karma call OP NAME=VALUE...      one request to a running daemon; karma call --help\n"
            "       karma import FILE --series S     a CSV file into a running daemon; karma import --help\n"
            "       karma reconcile FILE --series S  compares a CSV file with it; karma reconcile --help\n"
+           "       karma history                    what happened: its events; karma history --help\n"
            "       karma --version | --help\n"
            "\n"
            "An option that is not given is taken from its environment variable. Defaults are in "

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/error.h"
+#include "engine/event_filter.h"
 #include "engine/mutation.h"
 #include "engine/scan.h"
 #include "engine/stats.h"
@@ -207,6 +208,18 @@ struct LogEntries {
     bool truncated = false;           // unless they were too many bytes
 };
 
+/// Events that a filter lets through, as the groups that hold them.
+struct Events {
+    Lsn after_lsn = 0;
+    std::size_t limit = 0;
+    EventFilter filter;
+    Lsn first_lsn = 0;                // the first event that is kept
+    Lsn last_lsn = 0;                 // the last event when it was asked
+    std::vector<std::string> groups;  // see read_event_group; without those in which nothing matches
+    Lsn searched_lsn = 0;             // up to here the log was searched
+    bool complete = false;            // and there is nothing more to be found
+};
+
 struct SnapshotNames {
     std::vector<std::string> files;  // newest first
 };
@@ -261,9 +274,9 @@ using Reply =
                  reply::Top, reply::SummaryOf, reply::AllPoints, reply::PointList, reply::Sums,
                  reply::NamedSums, reply::StreamBegun, reply::ChunkApplied, reply::ChunkSkipped,
                  reply::StreamEnded, reply::Pruned, reply::Checkpoint, reply::Checkpoints, reply::Health,
-                 reply::ReplicationStatus, reply::LogEntries, reply::SnapshotNames, reply::SnapshotInfo,
-                 reply::Verified, reply::SnapshotSaved, reply::SeriesLoaded, reply::FileBytes,
-                 reply::StatsList, reply::MetricsText>;
+                 reply::ReplicationStatus, reply::LogEntries, reply::Events, reply::SnapshotNames,
+                 reply::SnapshotInfo, reply::Verified, reply::SnapshotSaved, reply::SeriesLoaded,
+                 reply::FileBytes, reply::StatsList, reply::MetricsText>;
 
 /// The rest of a request that takes long: it runs without any lock, on any thread, once.
 class Task {

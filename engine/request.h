@@ -94,6 +94,16 @@ struct LogEntries {
     std::size_t limit = 1'000;
 };
 
+/// Events of the log above an LSN, as far as a filter lets them through.
+struct Events {
+    std::optional<Lsn> after_lsn;  // none: from the first that is kept
+    std::size_t limit = 100;
+    std::optional<std::string_view> series;
+    std::optional<std::uint64_t> key;
+    std::optional<std::int64_t> from_ms;  // Unix milliseconds, inclusive, as is the next one
+    std::optional<std::int64_t> to_ms;
+};
+
 /// The names of the snapshots that are kept.
 struct Snapshots {};
 struct SnapshotInfo {};
@@ -153,12 +163,13 @@ struct KeyedMutation {
     std::string_view fingerprint;    // what the client says that the request's is; empty: nothing
 };
 
-using Request = std::variant<Mutation, KeyedMutation, query::Ping, query::Health, query::ListSeries,
-                             query::SeriesInfo, query::SeriesKeys, query::SeriesTop, query::SeriesSummary,
-                             query::SeriesPoints, query::Sum, query::Points, query::BatchSum, query::MultiSum,
-                             query::Checkpoints, query::ReplicationStatus, query::LogEntries, query::Stats,
-                             query::Metrics, query::Snapshots, query::SnapshotInfo, query::VerifySnapshots,
-                             query::FetchSnapshot, query::FetchRecords, control::SaveSnapshot,
-                             control::SaveAllSnapshots, control::LoadSnapshot, control::ReportReconciliation>;
+using Request =
+    std::variant<Mutation, KeyedMutation, query::Ping, query::Health, query::ListSeries, query::SeriesInfo,
+                 query::SeriesKeys, query::SeriesTop, query::SeriesSummary, query::SeriesPoints, query::Sum,
+                 query::Points, query::BatchSum, query::MultiSum, query::Checkpoints,
+                 query::ReplicationStatus, query::LogEntries, query::Events, query::Stats, query::Metrics,
+                 query::Snapshots, query::SnapshotInfo, query::VerifySnapshots, query::FetchSnapshot,
+                 query::FetchRecords, control::SaveSnapshot, control::SaveAllSnapshots, control::LoadSnapshot,
+                 control::ReportReconciliation>;
 
 }  // namespace karma

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "engine/event_codec.h"
+#include "engine/timestamp.h"
 #include "net/json_appender.h"
 
 namespace karma::net {
@@ -145,35 +146,85 @@ void append_entry(const Event& event, std::string& out) {
     out += "}";
 }
 
-LogEntriesText::LogEntriesText(const reply::LogEntries& reply, std::size_t response_bytes_max)
-    : next_lsn(reply.after_lsn) {
-    const std::size_t byte_limit =
-        response_bytes_max > reply_frame_bytes ? response_bytes_max - reply_frame_bytes : response_bytes_max;
-    const std::size_t bytes_max = byte_limit == 0 ? std::numeric_limits<std::size_t>::max() : byte_limit;
-    std::uint64_t count = 0;
-    bool truncated = false;
-    const auto visit = [&](const Event& event) {
-        if (event.lsn <= reply.after_lsn || event.lsn > reply.source_lsn || count == reply.limit ||
-            truncated) {
-            return;
-        }
-        const std::size_t before = entries.size();
-        Json(entries).raw(count == 0 ? "{\"lsn\":" : ",{\"lsn\":").number(event.lsn).raw(",\"entry\":");
-        append_entry(event, entries);
-        entries += "}";
-        if (count != 0 && entries.size() > bytes_max) {
-            entries.resize(before);
-            truncated = true;
-            return;
-        }
-        ++count;
-        next_lsn = event.lsn;
-    };
-    for (const std::string& group : reply.groups) {
-        if (!truncated && count < reply.limit) {
-            read_event_group(group, visit);
+namespace {
+
+std::size_t byte_limit_of(std::size_t response_bytes_max) {
+    return response_bytes_max > reply_frame_bytes ? response_bytes_max - reply_frame_bytes
+                                                  : response_bytes_max;
+}
+
+/// Writes events of groups as long as there is room for them; the first one has room in any case.
+class EntriesWriter {
+public:
+    EntriesWriter(std::string& out, std::size_t limit, std::size_t byte_limit)
+        : out_(out),
+          limit_(limit),
+          bytes_max_(byte_limit == 0 ? std::numeric_limits<std::size_t>::max() : byte_limit) {}
+
+    /// `append_head` writes what stands between the brace and the entry.
+    template <typename Wants, typename AppendHead>
+    void write(const std::vector<std::string>& groups, Wants&& wants, AppendHead&& append_head) {
+        for (const std::string& group : groups) {
+            if (is_cut_short()) {
+                return;
+            }
+            read_event_group(group, [&](const Event& event) {
+                if (!is_cut_short() && wants(event)) {
+                    add(event, append_head);
+                }
+            });
         }
     }
+
+    std::uint64_t count() const noexcept { return count_; }
+    Lsn last_lsn() const noexcept { return last_lsn_; }
+    /// Whether there were more.
+    bool has_reached_limit() const noexcept { return has_reached_limit_; }
+    bool has_reached_bytes() const noexcept { return has_reached_bytes_; }
+    bool is_cut_short() const noexcept { return has_reached_limit_ || has_reached_bytes_; }
+
+private:
+    template <typename AppendHead>
+    void add(const Event& event, AppendHead&& append_head) {
+        if (count_ == limit_) {
+            has_reached_limit_ = true;
+            return;
+        }
+        const std::size_t before = out_.size();
+        out_ += count_ == 0 ? "{" : ",{";
+        append_head(event, out_);
+        out_ += ",\"entry\":";
+        append_entry(event, out_);
+        out_ += "}";
+        if (count_ != 0 && out_.size() > bytes_max_) {
+            out_.resize(before);
+            has_reached_bytes_ = true;
+            return;
+        }
+        ++count_;
+        last_lsn_ = event.lsn;
+    }
+
+    std::string& out_;
+    std::size_t limit_;
+    std::size_t bytes_max_;
+    std::uint64_t count_ = 0;
+    Lsn last_lsn_ = 0;
+    bool has_reached_limit_ = false;
+    bool has_reached_bytes_ = false;
+};
+
+}  // namespace
+
+LogEntriesText::LogEntriesText(const reply::LogEntries& reply, std::size_t response_bytes_max) {
+    const std::size_t byte_limit = byte_limit_of(response_bytes_max);
+    EntriesWriter writer(entries, reply.limit, byte_limit);
+    writer.write(
+        reply.groups,
+        [&](const Event& event) { return event.lsn > reply.after_lsn && event.lsn <= reply.source_lsn; },
+        [](const Event& event, std::string& out) { Json(out).raw("\"lsn\":").number(event.lsn); });
+    next_lsn = writer.count() == 0 ? reply.after_lsn : writer.last_lsn();
+    const bool truncated = writer.has_reached_bytes() || (reply.truncated && writer.count() < reply.limit);
     Json(head)
         .raw("{\"after_lsn\":")
         .number(reply.after_lsn)
@@ -184,11 +235,28 @@ LogEntriesText::LogEntriesText(const reply::LogEntries& reply, std::size_t respo
         .raw(",\"entries_bytes\":")
         .number(std::uint64_t{entries.size()})
         .raw(",\"truncated_by_bytes\":")
-        .raw(truncated || (reply.truncated && count < reply.limit) ? "true" : "false")
+        .raw(truncated ? "true" : "false")
         .raw(",\"count\":")
-        .number(count)
+        .number(writer.count())
         .raw(",\"source_lsn\":")
         .number(reply.source_lsn);
+}
+
+EventsText::EventsText(const reply::Events& reply, std::size_t response_bytes_max) {
+    EntriesWriter writer(entries, reply.limit, byte_limit_of(response_bytes_max));
+    writer.write(
+        reply.groups,
+        [&](const Event& event) {
+            return event.lsn > reply.after_lsn && event.lsn <= reply.searched_lsn &&
+                   reply.filter.matches(event);
+        },
+        [](const Event& event, std::string& out) {
+            Json(out).raw("\"lsn\":").number(event.lsn).raw(",\"time\":\"");
+            out += rfc3339_from_unix_ms(event.time_ms) + "\"";
+        });
+    count = writer.count();
+    complete = reply.complete && !writer.is_cut_short();
+    next_lsn = writer.is_cut_short() ? writer.last_lsn() : reply.searched_lsn;
 }
 
 }  // namespace karma::net

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "engine/event.h"
 #include "engine/reply.h"
@@ -12,6 +13,17 @@ namespace karma::net {
 /// Appends the request of protocol v2 that has the effect of an event: what replication.entries shows as its
 /// `entry`.
 void append_entry(const Event& event, std::string& out);
+
+/// The parts of a reply to event.list: `{"lsn","time","entry"}` each.
+struct EventsText {
+    /// As LogEntriesText.
+    EventsText(const reply::Events& reply, std::size_t response_bytes_max);
+
+    std::string entries;  // between the brackets
+    std::uint64_t count = 0;
+    Lsn next_lsn = 0;
+    bool complete = false;
+};
 
 /// The parts of a reply to replication.entries.
 struct LogEntriesText {

@@ -67,6 +67,10 @@ DayRange to_range(const boost::json::value& value) {
     return range;
 }
 
+[[noreturn]] void refuse_instant(std::string_view name) {
+    refuse(name, "must be Unix seconds or an RFC 3339 time such as \"2026-05-05T00:00:00Z\"");
+}
+
 mutation::Item to_item(const boost::json::value& value, std::uint64_t value_min) {
     if (!value.is_array() || value.get_array().size() != 3) {
         refuse("items[]", "must be [key, bucket, value]");
@@ -214,9 +218,26 @@ std::int64_t Fields::instant(std::string_view name) const {
     }
     const std::optional<std::int64_t> instant = unix_from_rfc3339(value.get_string());
     if (!instant) {
-        refuse(name, "must be Unix seconds or an RFC 3339 time such as \"2026-05-05T00:00:00Z\"");
+        refuse_instant(name);
     }
     return *instant;
+}
+
+std::optional<std::int64_t> Fields::optional_instant_ms(std::string_view name, bool last) const {
+    const boost::json::value* const value = object_.if_contains(name);
+    if (value == nullptr || value->is_null()) {
+        return std::nullopt;
+    }
+    if (!value->is_string()) {
+        constexpr auto max = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max() / 1000 - 1);
+        const auto seconds = static_cast<std::int64_t>(std::min(to_number(*value, name), max));
+        return seconds * 1000 + (last ? 999 : 0);
+    }
+    const std::optional<std::int64_t> instant = unix_ms_from_rfc3339(value->get_string());
+    if (!instant) {
+        refuse_instant(name);
+    }
+    return instant;
 }
 
 std::optional<HistoryPoint> Fields::as_of() const {

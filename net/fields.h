@@ -50,6 +50,10 @@ public:
     /// Unix seconds: a number, or an RFC 3339 text.
     std::int64_t instant(std::string_view name) const;
 
+    /// Unix milliseconds: a number of seconds, or an RFC 3339 text; of a number the first or the last one.
+    /// Nothing where the field is missing or null.
+    std::optional<std::int64_t> optional_instant_ms(std::string_view name, bool last) const;
+
     /// The field `as_of`: an LSN, or an RFC 3339 text; nothing where it is missing or null.
     std::optional<HistoryPoint> as_of() const;
 

@@ -121,6 +121,22 @@ Decoded idempotency_prune(F f) {
 
 Decoded replication_entries(F f) { return query::LogEntries{f.number("after_lsn"), f.limit(1'000, 10'000)}; }
 
+Decoded event_list(F f) {
+    query::Events events;
+    events.after_lsn = f.nullable_number("after_lsn");
+    events.limit = f.limit(100, 10'000);
+    if (f.has("series") || f.has("tree")) {
+        events.series = f.series();
+    }
+    events.key = f.nullable_number("key");
+    if (events.key && !events.series) {
+        refuse("Field key needs field series");
+    }
+    events.from_ms = f.optional_instant_ms("from", false);
+    events.to_ms = f.optional_instant_ms("to", true);
+    return events;
+}
+
 Decoded snapshot_list(F /*f*/) { return query::Snapshots{}; }
 Decoded snapshot_info(F /*f*/) { return query::SnapshotInfo{}; }
 Decoded snapshot_verify(F /*f*/) { return query::VerifySnapshots{}; }
@@ -206,6 +222,7 @@ constexpr OpName ops[] = {
     op("reconciliation.report", writes, false, reconciliation_report),
     op("replication.status", reads, false, replication_status),
     op("replication.entries", reads, false, replication_entries),
+    op("event.list", reads, false, event_list),
     op("idempotency.prune", writes, false, idempotency_prune),
     op("idempotency.snapshot_fetch_chunk", reads, false, idempotency_chunk),
 };

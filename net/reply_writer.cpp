@@ -174,6 +174,15 @@ public:
         json_.raw("}");
     }
     void operator()(const reply::MetricsText& r) { json_.text(prometheus_text(r.metrics)); }
+    void operator()(const reply::Events& r) {
+        const EventsText text(r, response_bytes_max_);
+        json_.raw("{\"after_lsn\":").number(r.after_lsn).raw(",\"limit\":").number(std::uint64_t{r.limit});
+        json_.raw(",\"count\":").number(text.count).raw(",\"events\":[").raw(text.entries);
+        json_.raw("],\"next_lsn\":").number(text.next_lsn);
+        json_.raw(",\"complete\":").raw(text.complete ? "true" : "false");
+        json_.raw(",\"first_lsn\":").number(r.first_lsn);
+        json_.raw(",\"last_lsn\":").number(r.last_lsn).raw("}");
+    }
     void operator()(const reply::LogEntries& r) {
         LogEntriesText text(r, response_bytes_max_);
         json_.raw(text.head).raw(",\"entries\":[").raw(text.entries).raw("],\"next_lsn\":");

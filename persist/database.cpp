@@ -273,6 +273,9 @@ Outcome Database::execute_one(const Request& request, const PreparedMutation* pr
                 return {Reply(replication_status()), engine_.last_lsn()};
             } else if constexpr (std::is_same_v<Body, query::LogEntries>) {
                 return read_entries_later(body);
+            } else if constexpr (std::is_same_v<Body, query::Events>) {
+                return {std::unique_ptr<Task>(std::make_unique<EventsTask>(*this, body, engine_.last_lsn())),
+                        engine_.last_lsn()};
             } else if constexpr (std::is_same_v<Body, query::Stats>) {
                 return {Reply(reply::StatsList{metrics()}), engine_.last_lsn()};
             } else if constexpr (std::is_same_v<Body, query::Metrics>) {

@@ -156,6 +156,7 @@ private:
 
     friend class SnapshotTask;
     friend class EntriesTask;
+    friend class EventsTask;
     friend class VerifyTask;
     friend class LoadTask;
     friend class FetchTask;

@@ -1,17 +1,10 @@
 #include "persist/database_tasks.h"
 
 #include "engine/error.h"
+#include "persist/log_search.h"
 #include "persist/restore.h"
 
 namespace karma {
-namespace {
-
-Error gap(Lsn after_lsn) {
-    return {ErrorCode::replication_gap, "The events after LSN " + std::to_string(after_lsn) +
-                                            " are not kept any more: begin with a snapshot"};
-}
-
-}  // namespace
 
 Error log_failed() {
     return {ErrorCode::internal_error,
@@ -46,7 +39,24 @@ Reply EntriesTask::run(const Deadline& deadline) {
         return expected <= source_lsn_ && expected - 1 - query_.after_lsn < query_.limit;
     });
     // What follows a gap is asked for again, and then refused.
-    return entries.groups.empty() ? Reply(gap(query_.after_lsn)) : Reply(std::move(entries));
+    return entries.groups.empty() ? Reply(events_gone(query_.after_lsn)) : Reply(std::move(entries));
+}
+
+EventsTask::EventsTask(Database& database, const query::Events& query, Lsn last_lsn)
+    : database_(database), after_lsn_(query.after_lsn), limit_(query.limit), last_lsn_(last_lsn) {
+    if (query.series) {
+        filter_.series = *query.series;
+    }
+    filter_.key = query.key;
+    filter_.from_ms = query.from_ms.value_or(filter_.from_ms);
+    filter_.to_ms = query.to_ms.value_or(filter_.to_ms);
+}
+
+Reply EventsTask::run(const Deadline& deadline) {
+    if (database_.committer_ && !database_.committer_->wait_durable(last_lsn_)) {
+        return log_failed();
+    }
+    return search_events(database_.storage_, filter_, after_lsn_, limit_, last_lsn_, deadline);
 }
 
 Reply VerifyTask::run(const Deadline& deadline) {

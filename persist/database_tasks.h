@@ -41,6 +41,22 @@ private:
     Lsn source_lsn_;
 };
 
+/// Searches the log for events, as far as one request may take.
+class EventsTask final : public Task {
+public:
+    EventsTask(Database& database, const query::Events& query, Lsn last_lsn);
+
+    std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
+    Reply run(const Deadline& deadline) override;
+
+private:
+    Database& database_;
+    std::optional<Lsn> after_lsn_;
+    std::size_t limit_;
+    EventFilter filter_;
+    Lsn last_lsn_;
+};
+
 /// Rebuilds the state from storage beside the live one and compares the two at one LSN.
 class VerifyTask final : public Task {
 public:

@@ -1,7 +1,11 @@
 #include "persist/log_search.h"
 
+#include <algorithm>
+#include <limits>
 #include <optional>
+#include <string>
 
+#include "engine/error.h"
 #include "engine/event_codec.h"
 
 namespace karma {
@@ -55,6 +59,103 @@ Lsn first_lsn_from_time(const Storage& storage, std::int64_t time_ms) {
         } else {
             high = low + (high - low) / 2;
         }
+    }
+    return found;
+}
+
+Error events_gone(Lsn after_lsn) {
+    return {ErrorCode::replication_gap, "The events after LSN " + std::to_string(after_lsn) +
+                                            " are not kept any more: begin with a snapshot"};
+}
+
+namespace {
+
+/// Gathers the groups in which something matches.
+class Search {
+public:
+    Search(reply::Events& found, const Deadline& deadline) : found_(found), deadline_(deadline) {}
+
+    /// False when it is over.
+    bool look_at(const EventGroup& group) {
+        if (looked_at_ != 0 && has_had_enough()) {
+            return false;
+        }
+        bool any = false;
+        read_event_group(group.bytes, [&](const Event& event) {
+            if (event.lsn <= found_.after_lsn || event.lsn > found_.last_lsn || found_.complete) {
+                return;
+            }
+            if (event.time_ms > found_.filter.to_ms) {
+                found_.complete = true;
+                return;
+            }
+            found_.searched_lsn = event.lsn;
+            if (found_.filter.matches(event)) {
+                any = true;
+                ++matches_;
+            }
+        });
+        looked_at_ += group.count;
+        if (any) {
+            bytes_ += group.bytes.size();
+            found_.groups.emplace_back(group.bytes);
+        }
+        found_.complete = found_.complete || found_.searched_lsn >= found_.last_lsn;
+        return !found_.complete;
+    }
+
+private:
+    bool has_had_enough() const {
+        constexpr std::uint64_t looked_at_max = 1'000'000;
+        constexpr std::size_t bytes_max = 64U << 20U;
+        if (matches_ >= found_.limit || looked_at_ >= looked_at_max || bytes_ >= bytes_max) {
+            return true;
+        }
+        try {
+            deadline_.check();
+            return false;
+        } catch (const RequestError&) {
+            return true;  // who asked goes on from here
+        }
+    }
+
+    reply::Events& found_;
+    const Deadline& deadline_;
+    std::uint64_t looked_at_ = 0;
+    std::uint64_t matches_ = 0;
+    std::size_t bytes_ = 0;
+};
+
+}  // namespace
+
+Reply search_events(const Storage& storage, const EventFilter& filter, std::optional<Lsn> after_lsn,
+                    std::size_t limit, Lsn last_lsn, const Deadline& deadline) {
+    reply::Events found;
+    found.limit = limit;
+    found.filter = filter;
+    found.first_lsn = first_kept_lsn(storage);
+    found.last_lsn = last_lsn;
+    const Lsn first = found.first_lsn == 0 ? last_lsn + 1 : found.first_lsn;
+    if (after_lsn && *after_lsn < last_lsn && *after_lsn + 1 < first) {
+        return events_gone(*after_lsn);
+    }
+    found.after_lsn = after_lsn.value_or(first - 1);
+    found.searched_lsn = found.after_lsn;
+    Lsn begin = found.after_lsn + 1;
+    if (filter.from_ms > std::numeric_limits<std::int64_t>::min()) {
+        begin = std::max(begin, first_lsn_from_time(storage, filter.from_ms));
+    }
+    Search search(found, deadline);
+    bool any = false;
+    if (begin <= last_lsn) {
+        storage.read_log(begin, [&](const EventGroup& group) {
+            any = true;
+            return search.look_at(group);
+        });
+    }
+    if (!any) {
+        found.searched_lsn = std::max(found.after_lsn, last_lsn);
+        found.complete = true;
     }
     return found;
 }

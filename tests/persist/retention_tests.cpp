@@ -64,8 +64,8 @@ private:
 
 TEST_CASE("retention: the latest of each series, and what a restart begins with") {
     const ManifestList all = {snapshot(6, 60, 6, {"a"}, false),        snapshot(5, 50, 5, {"b"}, false),
-                           snapshot(4, 40, 4, {"a", "b"}),          snapshot(3, 30, 3, {"a"}, false),
-                           snapshot(2, 20, 2, {"b", "gone"}, true), snapshot(1, 10, 1, {"gone"}, false)};
+                              snapshot(4, 40, 4, {"a", "b"}),          snapshot(3, 30, 3, {"a"}, false),
+                              snapshot(2, 20, 2, {"b", "gone"}, true), snapshot(1, 10, 1, {"gone"}, false)};
     CHECK(droppable_snapshots(all, {1, 0, 0}) == Ids{3, 2, 1});
     CHECK(droppable_snapshots(all, {2, 0, 0}) == Ids{3, 2, 1});
     CHECK(droppable_snapshots(all, {3, 0, 0}) == Ids{1});

@@ -1,0 +1,55 @@
+#include "cli/daemon_reply.h"
+
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+
+#include "cli/text.h"
+
+namespace karma::cli {
+
+namespace json = boost::json;
+
+void no_reply_of_karma(std::string_view line) {
+    throw ConnectionError("the daemon answers something that is no reply of Karma: " + quoted(line, 200));
+}
+
+json::object parse_reply(std::string_view line) {
+    boost::system::error_code failure;
+    json::value value = json::parse(line, failure);
+    json::object* const object = failure ? nullptr : value.if_object();
+    const json::value* const success = object == nullptr ? nullptr : object->if_contains("success");
+    if (success == nullptr || !success->is_bool() || !object->contains("response")) {
+        no_reply_of_karma(line);
+    }
+    return std::move(*object);
+}
+
+std::string text_member(const json::object& object, std::string_view name) {
+    const json::value* const value = object.if_contains(name);
+    return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
+}
+
+void throw_refused(const json::object& reply) {
+    throw RefusedError("the daemon refuses: " + text_member(reply, "error_code") + ": " +
+                       text_member(reply, "response"));
+}
+
+DaemonClient::DaemonClient(const ClientOptions& options)
+    : options_(options), connection_(options.host, options.port, options.timeout) {}
+
+json::value DaemonClient::ask(std::string_view op, json::object fields) {
+    fields["v"] = 2;
+    fields["op"] = op;
+    if (!options_.token.empty()) {
+        fields["token"] = options_.token;
+    }
+    connection_.queue_line(json::serialize(fields));
+    connection_.flush();
+    json::object reply = parse_reply(connection_.read_line());
+    if (!reply.at("success").as_bool()) {
+        throw_refused(reply);
+    }
+    return std::move(reply.at("response"));
+}
+
+}  // namespace karma::cli

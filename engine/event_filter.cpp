@@ -1,0 +1,36 @@
+#include "engine/event_filter.h"
+
+#include <algorithm>
+
+namespace karma {
+namespace {
+
+/// Whether a mutation that concerns a series concerns a key of it.
+template <typename Body>
+bool concerns_key(const Body& body, std::uint64_t key) {
+    if constexpr (requires { body.key; }) {
+        return body.key == key;
+    } else if constexpr (requires { body.items; }) {
+        return std::ranges::find(body.items, key, &mutation::Item::key) != body.items.end();
+    } else if constexpr (requires { body.keys; }) {
+        return std::ranges::find(body.keys, key) != body.keys.end();
+    } else {
+        return true;
+    }
+}
+
+}  // namespace
+
+bool EventFilter::matches(const Event& event) const {
+    if (event.time_ms < from_ms || event.time_ms > to_ms) {
+        return false;
+    }
+    const bool concerns_all = std::holds_alternative<mutation::CompactAll>(event.body);
+    if (series && series_of(event.body) != *series && !concerns_all) {
+        return false;
+    }
+    return !key || concerns_all ||
+           std::visit([&](const auto& body) { return concerns_key(body, *key); }, event.body);
+}
+
+}  // namespace karma
