@@ -5,10 +5,13 @@
 
 #include "cli/call.h"
 #include "cli/command_line.h"
+#include "cli/export.h"
 #include "cli/history.h"
 #include "cli/import.h"
 #include "cli/reconcile.h"
+#include "cli/replay.h"
 #include "cli/serve.h"
+#include "cli/verify.h"
 
 int main(int argc, char** argv) {
     using namespace karma::cli;
@@ -33,6 +36,15 @@ int main(int argc, char** argv) {
     }
     if (first == "reconcile") {
         return reconcile_main(arguments.subspan(1));
+    }
+    if (first == "verify") {
+        return verify_main(arguments.subspan(1));
+    }
+    if (first == "replay") {
+        return replay_main(arguments.subspan(1));
+    }
+    if (first == "export") {
+        return export_main(arguments.subspan(1));
     }
     if (first == "history") {
         return history_main(arguments.subspan(1));

@@ -22,7 +22,7 @@ std::string cause() { return std::error_code(errno, std::generic_category()).mes
 
 }  // namespace
 
-DataDirectory::DataDirectory(std::filesystem::path path) : path_(std::move(path)) {
+DataDirectory::DataDirectory(std::filesystem::path path, Use use) : path_(std::move(path)) {
     std::error_code failure;
     std::filesystem::create_directories(path_, failure);
     if (!std::filesystem::is_directory(path_)) {
@@ -32,7 +32,9 @@ DataDirectory::DataDirectory(std::filesystem::path path) : path_(std::move(path)
     }
     lock();
     try {
-        refuse_karma_1();
+        if (use == Use::database) {
+            refuse_karma_1();
+        }
     } catch (...) {
         ::close(lock_fd_);
         throw;
@@ -77,8 +79,8 @@ void DataDirectory::refuse_karma_1() const {
         if (const std::string name = entry.path().filename().string(); is_karma_1_file(name)) {
             throw StorageError(
                 "--directory " + path_.string() + " holds data of Karma 1.0 (" + name +
-                ") and no database of this version. Nothing was changed. Give an empty directory "
-                "to start without that data, or keep running Karma 1.0 on this one");
+                ") and no database of this version. Nothing was changed. Take them over with: karma import " +
+                path_.string() + "; or give an empty directory to start without them");
         }
     }
 }

@@ -9,9 +9,15 @@ namespace karma {
 /// The directory of a daemon, held against every other one while this object lives.
 class DataDirectory {
 public:
-    /// Creates the directory where it is missing. Throws StorageError when it cannot be used, when another
-    /// process holds it, or when it has files of Karma 1.0 and no database.
-    explicit DataDirectory(std::filesystem::path path);
+    /// What the directory is opened for.
+    enum class Use {
+        database,  // refused where it has files of Karma 1.0 and no database
+        import,    // of such files
+    };
+
+    /// Creates the directory where it is missing. Throws StorageError when it cannot be used, or when another
+    /// process holds it.
+    explicit DataDirectory(std::filesystem::path path, Use use = Use::database);
     ~DataDirectory();
     DataDirectory(const DataDirectory&) = delete;
     DataDirectory& operator=(const DataDirectory&) = delete;

@@ -1,13 +1,12 @@
 #include "persist/database.h"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <limits>
-#include <random>
 
 #include "engine/querier.h"
 #include "persist/database_tasks.h"
+#include "persist/hash_seed.h"
 #include "persist/history_task.h"
 #include "persist/memory_storage.h"
 #include "persist/preparations.h"
@@ -21,29 +20,10 @@
 namespace karma {
 namespace {
 
-constexpr const char* hash_seed_key = "hash_seed";
-
 std::int64_t machine_clock_ms() {
     return std::chrono::duration_cast<std::chrono::milliseconds>(
                std::chrono::system_clock::now().time_since_epoch())
         .count();
-}
-
-/// The seed that this database was created with; a new database gets one that no client knows.
-std::uint64_t hash_seed_of(Storage& storage) {
-    if (const std::optional<std::string> stored = storage.read(Table::meta, hash_seed_key)) {
-        std::uint64_t seed = 0;
-        const auto [end, failure] = std::from_chars(stored->data(), stored->data() + stored->size(), seed);
-        if (failure != std::errc{} || end != stored->data() + stored->size()) {
-            throw CorruptionError("the database's hash seed is not a number");
-        }
-        return seed;
-    }
-    std::random_device device;
-    const std::uint64_t seed = (std::uint64_t{device()} << 32U) | device();
-    const RecordChange change{Table::meta, hash_seed_key, std::to_string(seed)};
-    storage.write(std::span(&change, 1), true);
-    return seed;
 }
 
 template <typename Body>
@@ -116,7 +96,7 @@ Database::Database(const DatabaseOptions& options, std::unique_ptr<DataDirectory
       directory_(std::move(directory)),
       owned_storage_(std::move(owned)),
       storage_(*storage),
-      engine_(hash_seed_of(*storage), *this, options.idempotency),
+      engine_(ensure_hash_seed(*storage), *this, options.idempotency),
       snapshots_(*storage),
       tree_files_(snapshots_) {
     if (!options_.clock_ms) {

@@ -14,15 +14,6 @@ struct Missing {
     Lsn last = 0;
 };
 
-EventGroupInfo read_group(const EventGroup& group, const std::function<void(const Event&)>& visit) {
-    try {
-        return read_event_group(group.bytes, visit);
-    } catch (const CorruptionError& failure) {
-        throw CorruptionError("event log, group at LSN " + std::to_string(group.first_lsn) + ": " +
-                              failure.what());
-    }
-}
-
 /// Applies the log after what the engine holds, as far as `until`, to where `wants` says so. False when the
 /// log ends before that. Throws Missing.
 template <typename Wants>
@@ -73,6 +64,15 @@ std::string because_of(const std::vector<std::string>& damaged) {
 }
 
 }  // namespace
+
+EventGroupInfo read_group(const EventGroup& group, const std::function<void(const Event&)>& visit) {
+    try {
+        return read_event_group(group.bytes, visit);
+    } catch (const CorruptionError& failure) {
+        throw CorruptionError("event log, group at LSN " + std::to_string(group.first_lsn) + ": " +
+                              failure.what());
+    }
+}
 
 Restored restore_state(Engine& engine, const Storage& storage, const SnapshotStore& snapshots,
                        const Deadline& deadline, const HistoryPoint& until, Lsn newest) {

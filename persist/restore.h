@@ -1,11 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <string>
 #include <vector>
 
 #include "engine/engine.h"
+#include "engine/event_codec.h"
 #include "engine/history_point.h"
 #include "engine/scan.h"
 #include "engine/storage.h"
@@ -20,6 +22,9 @@ struct Restored {
     std::int64_t last_event_ms = 0;    // the time of the last of them
     std::vector<std::string> damaged;  // snapshots that could not be used, and why
 };
+
+/// read_event_group with the group's place in what it throws.
+EventGroupInfo read_group(const EventGroup& group, const std::function<void(const Event&)>& visit);
 
 /// Puts what is stored into an empty engine: the newest sound snapshots whose LSN is not above `newest`, then
 /// the log after them, as far as `until`. Idempotency records are not part of it. Never gives less than was

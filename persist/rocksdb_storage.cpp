@@ -144,8 +144,10 @@ private:
 
 RocksdbStorage::RocksdbStorage(const Options& options) : path_(options.path.string()) {
     open(options);
-    remove_bulk_files();
-    check_format();
+    if (!options.read_only) {
+        remove_bulk_files();
+    }
+    check_format(options.read_only);
     next_lsn_ = find_next_lsn();
 }
 
@@ -163,8 +165,10 @@ void RocksdbStorage::open(const Options& options) {
     };
     rocksdb::DB* db = nullptr;
     std::vector<rocksdb::ColumnFamilyHandle*> handles;
-    const rocksdb::Status status =
-        rocksdb::DB::Open(database_options(options), path_, families, &handles, &db);
+    const rocksdb::Options with = database_options(options);
+    const rocksdb::Status status = options.read_only
+                                       ? rocksdb::DB::OpenForReadOnly(with, path_, families, &handles, &db)
+                                       : rocksdb::DB::Open(with, path_, families, &handles, &db);
     if (!status.ok()) {
         if (status.ToString().find("Column families not opened") != std::string::npos ||
             status.ToString().find("Column family not found") != std::string::npos) {
@@ -197,8 +201,11 @@ void RocksdbStorage::remove_bulk_files() const {
     }
 }
 
-void RocksdbStorage::check_format() {
+void RocksdbStorage::check_format(bool read_only) {
     const std::optional<std::string> stored = read(Table::meta, format_key);
+    if (!stored && read_only) {
+        throw StorageError("database " + path_ + " was never finished: it has no format version");
+    }
     if (!stored) {
         const RecordChange change{Table::meta, format_key, std::to_string(format_version)};
         write(std::span(&change, 1), true);

@@ -23,6 +23,7 @@ public:
         /// A write-ahead log file is left for a new one when the files in use pass this many bytes.
         std::uint64_t log_segment_bytes = 67'108'864;
         rocksdb::Env* env = nullptr;  // null: the machine's own
+        bool read_only = false;       // changes no file; what writes throws
     };
 
     /// Opens or creates. Throws StorageError that says what is wrong and what can be done.
@@ -51,7 +52,7 @@ private:
 
     void open(const Options& options);
     void remove_bulk_files() const;
-    void check_format();
+    void check_format(bool read_only);
     Lsn find_next_lsn() const;
     rocksdb::ColumnFamilyHandle* family(Table table) const {
         return tables_.at(static_cast<std::size_t>(table));

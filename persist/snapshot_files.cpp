@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <map>
 
+#include "persist/file_name.h"
+
 namespace karma {
 
 std::string SnapshotFile::name() const {
-    return std::to_string(manifest->file_unix) + "_" + series->name + ".tree";
+    return std::to_string(manifest->file_unix) + "_" + file_name_of(series->name) + ".tree";
 }
 
 reply::SnapshotOf SnapshotFile::describe() const {
@@ -16,13 +18,17 @@ reply::SnapshotOf SnapshotFile::describe() const {
 
 std::vector<SnapshotFile> snapshot_files(Manifests manifests, unsigned per_series) {
     std::vector<SnapshotFile> files;
+    // A series that is neither in the newest snapshot of everything nor in a later one was dropped.
     std::map<std::string_view, unsigned> seen;
+    bool is_recent = true;
     for (const SnapshotStore::ManifestRef& manifest : manifests) {
         for (const SnapshotStore::SeriesEntry& entry : manifest->series) {
-            if (++seen[entry.name] <= per_series) {
+            const auto known = is_recent ? seen.try_emplace(entry.name).first : seen.find(entry.name);
+            if (known != seen.end() && ++known->second <= per_series) {
                 files.push_back({manifest, &entry});
             }
         }
+        is_recent = is_recent && !manifest->full;
     }
     return files;
 }

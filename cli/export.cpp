@@ -1,0 +1,103 @@
+#include "cli/export.h"
+
+#include <chrono>
+#include <iostream>
+
+#include <boost/program_options/value_semantic.hpp>
+
+#include "cli/client_connection.h"
+#include "cli/command_line.h"
+#include "cli/daemon_export.h"
+#include "cli/offline.h"
+
+namespace karma::cli {
+
+namespace po = boost::program_options;
+
+namespace {
+
+constexpr const char* usage =
+    "Usage: karma export [options] OUT                  (from a running daemon)\n"
+    "       karma export [options] OUT --directory DIR  (from a stopped daemon's directory)\n"
+    "\n"
+    "Writes all series, as of one LSN, to the directory OUT: as .tree files with their metadata,\n"
+    "karma.idempotency.json and recovery.json, which karma import OUT and Karma 1.0 read, or as CSV.\n";
+
+constexpr const char* behind =
+    "\nExit status: 0 done, 1 refused or not possible, 2 wrong usage, 3 no connection.\n";
+
+po::options_description visible_options() {
+    po::options_description what("What and how");
+    what.add_options()  //
+        ("format", po::value<std::string>()->default_value("tree")->value_name("tree|csv"),
+         "Karma 1.0's .tree files, or CSV with the rows key,bucket,value")                           //
+        ("series", po::value<std::string>()->value_name("SERIES"), "only this one")                  //
+        ("directory", po::value<std::string>()->value_name("DIR"), "of a daemon that does not run")  //
+        ("until", po::value<std::string>()->value_name("LSN|TIME"),
+         "with --directory: the state at that point (the latest)")  //
+        ("no-snapshot", po::bool_switch(),
+         "from a running daemon: take the latest snapshots instead of a new one")  //
+        ("help", po::bool_switch(), "print this help");
+    po::options_description all;
+    all.add(what).add(client_options_description());
+    return all;
+}
+
+std::vector<ExportedSeries> from_directory(const po::variables_map& values, const ExportDirectory& out,
+                                           const std::string& series) {
+    const StoredDatabase stored(values["directory"].as<std::string>());
+    NullSink sink;
+    Engine engine(stored.hash_seed(), sink);
+    rebuild(stored, until_option(values), engine);
+    const auto now = std::chrono::system_clock::now().time_since_epoch() / std::chrono::seconds(1);
+    return export_state(out, engine.view(), stored.storage(), format_option(values), series, now);
+}
+
+int run(const po::variables_map& values, std::ostream& out) {
+    const std::string path = only_argument(values, "OUT");
+    const bool is_offline = values.count("directory") != 0;
+    if (!is_offline && values.count("until") != 0) throw UsageError("--until needs --directory");
+    if (is_offline && values["no-snapshot"].as<bool>())
+        throw UsageError("--no-snapshot excludes --directory");
+    static_cast<void>(until_option(values));
+    const std::string series = values.count("series") == 0 ? "" : values["series"].as<std::string>();
+    const ExportFormat format = format_option(values);
+    const ClientOptions client = read_client_options(values);
+    const ExportDirectory directory(path);
+    print_exported(
+        is_offline ? from_directory(values, directory, series)
+                   : export_from_daemon(client, directory, format, series, !values["no-snapshot"].as<bool>()),
+        directory.path(), out);
+    return exit_success;
+}
+
+}  // namespace
+
+int run_export(std::span<const std::string> args, std::ostream& out, std::ostream& err) {
+    try {
+        const po::options_description visible = visible_options();
+        po::options_description all;
+        all.add(visible).add_options()("argument", po::value<std::vector<std::string>>());
+        po::positional_options_description positions;
+        positions.add("argument", -1);
+        const po::variables_map values = parse_arguments(args, all, positions);
+        if (values["help"].as<bool>()) {
+            out << usage << '\n' << visible << behind;
+            return exit_success;
+        }
+        return run(values, out);
+    } catch (const UsageError& error) {
+        err << "karma export: " << error.what() << "\nTry 'karma export --help'.\n";
+        return exit_usage;
+    } catch (const ConnectionError& error) {
+        err << "karma export: " << error.what() << '\n';
+        return exit_no_reply;
+    } catch (const std::exception& error) {
+        err << "karma export: " << error.what() << '\n';
+        return exit_failure;
+    }
+}
+
+int export_main(std::span<const std::string> args) { return run_export(args, std::cout, std::cerr); }
+
+}  // namespace karma::cli

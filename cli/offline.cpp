@@ -1,0 +1,83 @@
+#include "cli/offline.h"
+
+#include <iomanip>
+
+#include "cli/command_line.h"
+#include "cli/text.h"
+#include "engine/error.h"
+#include "persist/log_search.h"
+
+namespace karma::cli {
+
+namespace po = boost::program_options;
+
+std::string only_argument(const po::variables_map& values, const char* what) {
+    if (values.count("argument") == 0) {
+        throw UsageError(std::string(what) + " is missing");
+    }
+    const auto& all = values["argument"].as<std::vector<std::string>>();
+    if (all.size() > 1) {
+        throw UsageError(cli::quoted(all[1]) + ": only one " + what + " can be given");
+    }
+    if (all.front().empty()) {
+        throw UsageError(std::string(what) + " is empty");
+    }
+    return all.front();
+}
+
+HistoryPoint until_option(const po::variables_map& values) {
+    if (values.count("until") == 0) {
+        return {};
+    }
+    const auto& text = values["until"].as<std::string>();
+    const std::optional<HistoryPoint> point = history_point_from_text(text);
+    if (!point) {
+        throw UsageError("--until must be an LSN or a time such as 2026-05-05T00:00:00Z, not " +
+                         cli::quoted(text));
+    }
+    return *point;
+}
+
+ExportFormat format_option(const po::variables_map& values) {
+    const auto& text = values["format"].as<std::string>();
+    if (text != "tree" && text != "csv") {
+        throw UsageError("--format must be tree or csv, not " + cli::quoted(text));
+    }
+    return text == "csv" ? ExportFormat::csv : ExportFormat::tree;
+}
+
+Restored rebuild(const StoredDatabase& stored, const HistoryPoint& until, Engine& engine) {
+    try {
+        Restored restored = restore_state(engine, stored.storage(), stored.snapshots(), NoDeadline(), until);
+        if (until.lsn != HistoryPoint().lsn && engine.last_lsn() < until.lsn) {
+            throw CorruptionError("the last event has LSN " + std::to_string(engine.last_lsn()));
+        }
+        return restored;
+    } catch (const CorruptionError& failure) {
+        std::string kept =
+            "; kept are the events from LSN " + std::to_string(first_kept_lsn(stored.storage())) + " to " +
+            std::to_string(stored.storage().next_lsn() - 1) + " and snapshots of everything at LSN";
+        for (const SnapshotStore::ManifestRef& manifest : stored.snapshots().manifests()) {
+            if (manifest->full) {
+                kept += " " + std::to_string(manifest->lsn);
+            }
+        }
+        throw CorruptionError(failure.what() + kept);
+    }
+}
+
+void print_exported(const std::vector<ExportedSeries>& exported, const std::filesystem::path& directory,
+                    std::ostream& out) {
+    constexpr int wide = 16;
+    std::uint64_t bytes = 0;
+    for (const ExportedSeries& one : exported) {
+        out << std::setw(wide) << grouped(one.totals.keys) << " keys" << std::setw(wide)
+            << grouped(one.totals.buckets) << " points  LSN " << one.lsn << "  " << one.file << "  ("
+            << cli::quoted(one.name) << ")\n";
+        bytes += one.bytes;
+    }
+    out << counted(exported.size(), "series file") << ", " << grouped(bytes) << " bytes, in "
+        << directory.string() << '\n';
+}
+
+}  // namespace karma::cli

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <filesystem>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include <boost/json/object.hpp>
+#include <boost/program_options/options_description.hpp>
+#include <boost/program_options/variables_map.hpp>
+
+#include "engine/engine.h"
+#include "engine/history_point.h"
+#include "persist/export.h"
+#include "persist/restore.h"
+#include "persist/stored_database.h"
+
+/// What the subcommands share that work on a stopped daemon's directory.
+namespace karma::cli {
+
+/// The one positional argument, `what` in messages. Throws UsageError.
+std::string only_argument(const boost::program_options::variables_map& values, const char* what);
+
+/// --until: LSN or TIME; the latest state where it is not given. Throws UsageError.
+HistoryPoint until_option(const boost::program_options::variables_map& values);
+
+/// --format. Throws UsageError.
+ExportFormat format_option(const boost::program_options::variables_map& values);
+
+/// Rebuilds the state at a point; what is older than what is kept is refused with what is.
+Restored rebuild(const StoredDatabase& stored, const HistoryPoint& until, Engine& engine);
+
+/// Prints what was exported: a table, or a member of `summary`.
+void print_exported(const std::vector<ExportedSeries>& exported, const std::filesystem::path& directory,
+                    std::ostream& out);
+
+}  // namespace karma::cli

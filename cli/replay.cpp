@@ -1,0 +1,143 @@
+#include "cli/replay.h"
+
+#include <chrono>
+#include <iomanip>
+#include <iostream>
+
+#include <boost/json/array.hpp>
+#include <boost/json/serialize.hpp>
+#include <boost/program_options/value_semantic.hpp>
+
+#include "cli/command_line.h"
+#include "cli/offline.h"
+#include "cli/text.h"
+#include "engine/timestamp.h"
+
+namespace karma::cli {
+
+namespace json = boost::json;
+namespace po = boost::program_options;
+
+namespace {
+
+constexpr const char* usage =
+    "Usage: karma replay [options] DIR\n"
+    "\n"
+    "Rebuilds the state that a stopped daemon's directory had at some point, from the nearest snapshot\n"
+    "and the events after it. Changes nothing there.\n";
+
+constexpr const char* behind =
+    "\nExit status: 0 done, 1 not possible (the message says what is kept), 2 wrong usage.\n";
+
+po::options_description visible_options() {
+    po::options_description visible("Options");
+    visible.add_options()  //
+        ("until", po::value<std::string>()->value_name("LSN|TIME"),
+         "the last event to apply, or a time after which nothing is (the latest state)")                  //
+        ("series", po::value<std::string>()->value_name("SERIES"), "print and export only this one")      //
+        ("export", po::value<std::string>()->value_name("OUT"), "write the state to this directory too")  //
+        ("format", po::value<std::string>()->default_value("tree")->value_name("tree|csv"),
+         "of the export: Karma 1.0's .tree files, or CSV")    //
+        ("json", po::bool_switch(), "print one JSON object")  //
+        ("help", po::bool_switch(), "print this help");
+    return visible;
+}
+
+struct State {
+    StateView view;
+    Restored restored;
+    std::string digest;
+};
+
+void print(const State& state, const std::string& series, std::ostream& out) {
+    constexpr int wide = 16;
+    for (const SeriesView& view : state.view.series) {
+        if (series.empty() || view.name() == series) {
+            out << std::setw(wide) << grouped(view.totals().keys) << " keys" << std::setw(wide)
+                << grouped(view.totals().buckets) << " points" << std::setw(wide + 4)
+                << to_decimal(view.totals().total) << " total  " << cli::quoted(view.name()) << '\n';
+        }
+    }
+    out << "LSN " << state.view.lsn;
+    if (state.restored.events != 0) {
+        out << " of " << rfc3339_from_unix_ms(state.restored.last_event_ms);
+    }
+    out << ": snapshot at LSN " << state.restored.snapshot_lsn << " and "
+        << counted(state.restored.events, "event") << '\n'
+        << "digest " << state.digest << '\n';
+}
+
+json::object summary(const State& state, const std::string& series) {
+    json::array all;
+    for (const SeriesView& view : state.view.series) {
+        if (series.empty() || view.name() == series) {
+            all.push_back(json::object{{"series", view.name()},
+                                       {"keys", view.totals().keys},
+                                       {"points", view.totals().buckets},
+                                       {"total", to_decimal(view.totals().total)}});
+        }
+    }
+    return {{"lsn", state.view.lsn},
+            {"snapshot_lsn", state.restored.snapshot_lsn},
+            {"events", state.restored.events},
+            {"digest", state.digest},
+            {"series", std::move(all)}};
+}
+
+int replay(const po::variables_map& values, std::ostream& out, std::ostream& err) {
+    const StoredDatabase stored(only_argument(values, "DIR"));
+    NullSink sink;
+    Engine engine(stored.hash_seed(), sink);
+    State state;
+    state.restored = rebuild(stored, until_option(values), engine);
+    state.view = engine.view();
+    state.digest = state.view.digest(NoDeadline()).text();
+    for (const std::string& damage : state.restored.damaged) {
+        err << "karma replay: passed over: " << damage << '\n';
+    }
+    const std::string series = values.count("series") == 0 ? "" : values["series"].as<std::string>();
+    if (values["json"].as<bool>()) {
+        out << json::serialize(summary(state, series)) << '\n';
+    } else {
+        print(state, series, out);
+    }
+    if (values.count("export") != 0) {
+        const ExportDirectory directory(values["export"].as<std::string>());
+        const auto now = std::chrono::system_clock::now().time_since_epoch() / std::chrono::seconds(1);
+        const std::vector<ExportedSeries> exported =
+            export_state(directory, state.view, stored.storage(), format_option(values), series, now);
+        if (!values["json"].as<bool>()) {
+            print_exported(exported, directory.path(), out);
+        }
+    }
+    return exit_success;
+}
+
+}  // namespace
+
+int run_replay(std::span<const std::string> args, std::ostream& out, std::ostream& err) {
+    try {
+        const po::options_description visible = visible_options();
+        po::options_description all;
+        all.add(visible).add_options()("argument", po::value<std::vector<std::string>>());
+        po::positional_options_description positions;
+        positions.add("argument", -1);
+        const po::variables_map values = parse_arguments(args, all, positions);
+        if (values["help"].as<bool>()) {
+            out << usage << '\n' << visible << behind;
+            return exit_success;
+        }
+        static_cast<void>(format_option(values));
+        return replay(values, out, err);
+    } catch (const UsageError& error) {
+        err << "karma replay: " << error.what() << "\nTry 'karma replay --help'.\n";
+        return exit_usage;
+    } catch (const std::exception& error) {
+        err << "karma replay: " << error.what() << '\n';
+        return exit_failure;
+    }
+}
+
+int replay_main(std::span<const std::string> args) { return run_replay(args, std::cout, std::cerr); }
+
+}  // namespace karma::cli

@@ -1,0 +1,134 @@
+#include "cli/verify.h"
+
+#include <chrono>
+#include <iomanip>
+#include <iostream>
+#include <unistd.h>
+
+#include <boost/json/array.hpp>
+#include <boost/json/serialize.hpp>
+#include <boost/program_options/value_semantic.hpp>
+
+#include "cli/command_line.h"
+#include "cli/offline.h"
+#include "cli/text.h"
+#include "persist/verifier.h"
+
+namespace karma::cli {
+
+namespace json = boost::json;
+namespace po = boost::program_options;
+
+namespace {
+
+constexpr const char* usage =
+    "Usage: karma verify [options] DIR\n"
+    "\n"
+    "Reads everything back that a stopped daemon has stored in its directory, changes nothing, and proves\n"
+    "that snapshots and log are whole and give one state. (A running daemon: karma call snapshot.verify.)\n";
+
+constexpr const char* behind =
+    "\nExit status: 0 sound, 1 damaged (each damage is a line), 2 wrong usage or cannot be opened.\n";
+
+constexpr int exit_unopened = 2;
+
+void print(const Verification& found, double seconds, std::ostream& out) {
+    const auto line = [&](const char* name) -> std::ostream& {
+        return out << std::left << std::setw(22) << name;
+    };
+    line("snapshots") << grouped(found.snapshots) << ", of " << counted(found.snapshot_series, "series file")
+                      << "; " << counted(found.pages, "page") << ", " << grouped(found.page_bytes)
+                      << " bytes\n";
+    line("events") << grouped(found.events) << " in " << counted(found.groups, "group") << ", "
+                   << grouped(found.log_bytes) << " bytes, from LSN " << found.first_lsn << '\n';
+    line("idempotency records") << grouped(found.idempotency_records) << '\n';
+    line("committed streams") << grouped(found.committed_streams) << '\n';
+    line("state") << found.series << " series, " << counted(found.keys, "key") << ", LSN " << found.last_lsn
+                  << ", rebuilt in " << counted(found.rebuilt, "way") << '\n';
+    line("digest") << found.digest << '\n';
+    line("seconds") << std::fixed << std::setprecision(2) << seconds << '\n';
+    line("result") << (found.is_sound() ? "sound" : "DAMAGED") << '\n';
+}
+
+json::object summary(const Verification& found, double seconds) {
+    json::array damage;
+    for (const std::string& one : found.damage) {
+        damage.emplace_back(one);
+    }
+    return {{"sound", found.is_sound()},
+            {"snapshots", found.snapshots},
+            {"snapshot_series", found.snapshot_series},
+            {"pages", found.pages},
+            {"page_bytes", found.page_bytes},
+            {"groups", found.groups},
+            {"events", found.events},
+            {"log_bytes", found.log_bytes},
+            {"first_lsn", found.first_lsn},
+            {"last_lsn", found.last_lsn},
+            {"idempotency_records", found.idempotency_records},
+            {"committed_streams", found.committed_streams},
+            {"rebuilt", found.rebuilt},
+            {"series", found.series},
+            {"keys", found.keys},
+            {"digest", found.digest},
+            {"seconds", seconds},
+            {"damage", std::move(damage)}};
+}
+
+int verify(const std::string& directory, bool as_json, std::ostream& out, std::ostream& err, bool progress) {
+    using Clock = std::chrono::steady_clock;
+    const Clock::time_point begin = Clock::now();
+    const StoredDatabase stored(directory);
+    int shown = -1;
+    Verifier verifier(stored.storage(), stored.snapshots(), stored.hash_seed(), [&](double done) {
+        const int percent = static_cast<int>(done * 100);
+        if (progress && percent != shown) {
+            shown = percent;
+            err << "\rverified " << percent << " %" << (percent == 100 ? "\n" : "") << std::flush;
+        }
+    });
+    const Verification found = verifier.run();
+    const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+    if (as_json) {
+        out << json::serialize(summary(found, seconds)) << '\n';
+    } else {
+        for (const std::string& damage : found.damage) {
+            out << "damage: " << damage << '\n';
+        }
+        print(found, seconds, out);
+    }
+    return found.is_sound() ? exit_success : exit_failure;
+}
+
+}  // namespace
+
+int run_verify(std::span<const std::string> args, std::ostream& out, std::ostream& err, bool progress) {
+    try {
+        po::options_description visible("Options");
+        visible.add_options()                                     //
+            ("json", po::bool_switch(), "print one JSON object")  //
+            ("help", po::bool_switch(), "print this help");
+        po::options_description all;
+        all.add(visible).add_options()("argument", po::value<std::vector<std::string>>());
+        po::positional_options_description positions;
+        positions.add("argument", -1);
+        const po::variables_map values = parse_arguments(args, all, positions);
+        if (values["help"].as<bool>()) {
+            out << usage << '\n' << visible << behind;
+            return exit_success;
+        }
+        return verify(only_argument(values, "DIR"), values["json"].as<bool>(), out, err, progress);
+    } catch (const UsageError& error) {
+        err << "karma verify: " << error.what() << "\nTry 'karma verify --help'.\n";
+        return exit_usage;
+    } catch (const std::exception& error) {
+        err << "karma verify: " << error.what() << '\n';
+        return exit_unopened;
+    }
+}
+
+int verify_main(std::span<const std::string> args) {
+    return run_verify(args, std::cout, std::cerr, ::isatty(STDERR_FILENO) == 1);
+}
+
+}  // namespace karma::cli

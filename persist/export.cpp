@@ -1,0 +1,215 @@
+#include "persist/export.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <fcntl.h>
+#include <system_error>
+#include <unistd.h>
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+
+#include "persist/records_json.h"
+#include "persist/tree_format.h"
+#include "persist/tree_reader.h"
+
+namespace karma {
+
+namespace json = boost::json;
+
+namespace {
+
+[[noreturn]] void fail(const std::string& what, const std::filesystem::path& path) {
+    throw StorageError("cannot " + what + " " + path.string() + ": " +
+                       std::error_code(errno, std::generic_category()).message());
+}
+
+/// A file that is gone again unless it becomes whole.
+class PartFile {
+public:
+    explicit PartFile(std::filesystem::path path) : path_(std::move(path)) {
+        file_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+        if (file_ < 0) {
+            fail("create", path_);
+        }
+    }
+    PartFile(const PartFile&) = delete;
+    PartFile& operator=(const PartFile&) = delete;
+    ~PartFile() {
+        if (file_ >= 0) {
+            ::close(file_);
+            ::unlink(path_.c_str());
+        }
+    }
+
+    void write(std::string_view bytes) {
+        while (!bytes.empty()) {
+            const ssize_t written = ::write(file_, bytes.data(), bytes.size());
+            if (written < 0 && errno != EINTR) {
+                fail("write", path_);
+            }
+            const auto count = static_cast<std::size_t>(std::max<ssize_t>(written, 0));
+            bytes.remove_prefix(count);
+            bytes_ += count;
+        }
+    }
+
+    std::uint64_t finish(const std::filesystem::path& name) {
+        if (::fsync(file_) != 0 || ::rename(path_.c_str(), name.c_str()) != 0) {
+            fail("finish", name);
+        }
+        ::close(std::exchange(file_, -1));
+        return bytes_;
+    }
+
+private:
+    std::filesystem::path path_;
+    int file_ = -1;
+    std::uint64_t bytes_ = 0;
+};
+
+/// Rows of CSV, handed on some at a time.
+class CsvWriter {
+public:
+    explicit CsvWriter(const ExportDirectory::Sink& sink) : sink_(sink) { rows_ = "key,bucket,value\n"; }
+
+    void add(std::uint64_t key, Point point) {
+        rows_ += std::to_string(key) + "," + std::to_string(day_to_yyyymmdd(point.day)) + "," +
+                 std::to_string(point.value) + "\n";
+        constexpr std::size_t piece = 256U << 10U;
+        if (rows_.size() >= piece) {
+            finish();
+        }
+    }
+    void finish() {
+        sink_(rows_);
+        rows_.clear();
+    }
+
+private:
+    const ExportDirectory::Sink& sink_;
+    std::string rows_;
+};
+
+void write_csv(const SeriesView& view, const ExportDirectory::Sink& sink) {
+    CsvWriter rows(sink);
+    for (const std::uint64_t key : scan_all_keys(view, NoDeadline())) {
+        Counter(view.find(key)).for_each(DayRange{}, [&](Point point) { rows.add(key, point); });
+    }
+    rows.finish();
+}
+
+json::value text_or_null(const std::optional<std::string>& text) {
+    return text ? json::value(*text) : json::value(nullptr);
+}
+
+}  // namespace
+
+ExportDirectory::ExportDirectory(std::filesystem::path path) : path_(std::move(path)) {
+    std::error_code failure;
+    std::filesystem::create_directories(path_, failure);
+    if (!std::filesystem::is_directory(path_)) {
+        throw StorageError("cannot create directory " + path_.string() +
+                           (failure ? ": " + failure.message() : ""));
+    }
+    if (!std::filesystem::is_empty(path_)) {
+        throw StorageError("directory " + path_.string() + " is not empty");
+    }
+}
+
+std::uint64_t ExportDirectory::write(const std::string& name,
+                                     const std::function<void(const Sink&)>& fill) const {
+    PartFile file(path_ / (name + ".part"));
+    fill([&](std::string_view bytes) { file.write(bytes); });
+    return file.finish(path_ / name);
+}
+
+std::string tree_metadata(const ExportedSeries& series, std::int64_t unix_time) {
+    return json::serialize(json::object{{"tree", series.name},
+                                        {"file", series.file},
+                                        {"timestamp", unix_time},
+                                        {"last_lsn", series.lsn},
+                                        {"bytes", series.bytes}}) +
+           "\n";
+}
+
+void export_lsn(const ExportDirectory& directory, Lsn lsn) {
+    directory.write("karma.wal.lsn", [&](const auto& sink) { sink(std::to_string(lsn)); });
+}
+
+void export_checkpoints(const ExportDirectory& directory, const std::vector<reply::Checkpoint>& checkpoints) {
+    json::array all;
+    for (const reply::Checkpoint& checkpoint : checkpoints) {
+        all.push_back(json::object{{"source", checkpoint.source},
+                                   {"offset", text_or_null(checkpoint.offset)},
+                                   {"event_id", text_or_null(checkpoint.event_id)},
+                                   {"updated_at_unix", checkpoint.updated_at_unix}});
+    }
+    directory.write("recovery.json", [&](const auto& sink) {
+        sink(json::serialize(json::object{{"checkpoints", std::move(all)}}) + "\n");
+    });
+}
+
+std::uint64_t export_csv_of_tree(const ExportDirectory& directory, const std::string& name,
+                                 std::string_view tree, SeriesTotals& totals) {
+    return directory.write(name, [&](const ExportDirectory::Sink& sink) {
+        CsvWriter rows(sink);
+        read_tree(tree, [&](std::uint64_t key, std::span<const Point> points) {
+            ++totals.keys;
+            totals.buckets += points.size();
+            for (const Point& point : points) {
+                totals.total += point.value;
+                rows.add(key, point);
+            }
+        });
+        rows.finish();
+    });
+}
+
+void export_series_names(const ExportDirectory& directory, const std::vector<ExportedSeries>& series) {
+    json::object names;
+    for (const ExportedSeries& one : series) {
+        names[one.file] = one.name;
+    }
+    directory.write("series.json", [&](const auto& sink) { sink(json::serialize(names) + "\n"); });
+}
+
+std::vector<ExportedSeries> export_state(const ExportDirectory& directory, const StateView& state,
+                                         const Storage& storage, ExportFormat format, std::string_view series,
+                                         std::int64_t unix_time) {
+    std::vector<ExportedSeries> exported;
+    for (const SeriesView& view : state.series) {
+        if (!series.empty() && view.name() != series) {
+            continue;
+        }
+        ExportedSeries one{view.name(), {}, view.totals(), 0, state.lsn};
+        if (format == ExportFormat::csv) {
+            one.file = file_name_of(view.name()) + ".csv";
+            one.bytes = directory.write(one.file, [&](const auto& sink) { write_csv(view, sink); });
+        } else {
+            one.file = std::to_string(unix_time) + "_" + file_name_of(view.name()) + ".tree";
+            const PageSource pages = [&](std::size_t number) { return view.pages()[number]; };
+            one.bytes = directory.write(
+                one.file, [&](const auto& sink) { write_tree(view.pages().size(), pages, sink); });
+            directory.write(one.file + ".meta.json",
+                            [&](const auto& sink) { sink(tree_metadata(one, unix_time)); });
+        }
+        exported.push_back(std::move(one));
+    }
+    if (!series.empty() && exported.empty()) {
+        throw StorageError("there is no series \"" + std::string(series) + "\" at LSN " +
+                           std::to_string(state.lsn));
+    }
+    if (format == ExportFormat::csv) {
+        export_series_names(directory, exported);
+        return exported;
+    }
+    export_checkpoints(directory, state.checkpoints);
+    directory.write("karma.idempotency.json",
+                    [&](const auto& sink) { write_records_json(storage, state.lsn, sink); });
+    export_lsn(directory, state.lsn);
+    return exported;
+}
+
+}  // namespace karma

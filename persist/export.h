@@ -1,0 +1,64 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/storage.h"
+#include "persist/file_name.h"
+
+/// Data as files, to be moved elsewhere: see docs/karma-1-formats.md.
+namespace karma {
+
+/// A directory that is filled with files; each gets its name only when it is whole and on disk.
+class ExportDirectory {
+public:
+    /// Creates it. Throws StorageError when there is something in it.
+    explicit ExportDirectory(std::filesystem::path path);
+
+    const std::filesystem::path& path() const noexcept { return path_; }
+
+    using Sink = std::function<void(std::string_view)>;
+    /// Writes a file: what `fill` hands to the sink. Returns its bytes. Throws StorageError.
+    std::uint64_t write(const std::string& name, const std::function<void(const Sink&)>& fill) const;
+
+private:
+    std::filesystem::path path_;
+};
+
+enum class ExportFormat : std::uint8_t { tree, csv };
+
+/// A series as it was written.
+struct ExportedSeries {
+    std::string name;
+    std::string file;
+    SeriesTotals totals;
+    std::uint64_t bytes = 0;
+    Lsn lsn = 0;
+};
+
+/// What Karma 1.0 puts beside a `.tree` file.
+std::string tree_metadata(const ExportedSeries& series, std::int64_t unix_time);
+
+/// `karma.wal.lsn`, `recovery.json`.
+void export_lsn(const ExportDirectory& directory, Lsn lsn);
+void export_checkpoints(const ExportDirectory& directory, const std::vector<reply::Checkpoint>& checkpoints);
+
+/// Writes the rows `key,bucket,value` of a `.tree` file.
+std::uint64_t export_csv_of_tree(const ExportDirectory& directory, const std::string& name,
+                                 std::string_view tree, SeriesTotals& totals);
+
+/// Writes the names that the CSV files' series have: series.json.
+void export_series_names(const ExportDirectory& directory, const std::vector<ExportedSeries>& series);
+
+/// Writes a state: as `.tree` files with all that a Karma 1.0 directory has (open ingest streams have no
+/// place there), or as CSV. `storage` has the records; `series` is the only one where it is not empty.
+std::vector<ExportedSeries> export_state(const ExportDirectory& directory, const StateView& state,
+                                         const Storage& storage, ExportFormat format, std::string_view series,
+                                         std::int64_t unix_time);
+
+}  // namespace karma

@@ -1,0 +1,12 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace karma {
+
+/// The name of a series as a part of a file's name: bytes that would leave the directory or that terminals
+/// act upon are written as %XX, and so is '%'. The end of a very long one is replaced by a hash.
+std::string file_name_of(std::string_view series);
+
+}  // namespace karma

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "engine/storage.h"
+
+namespace karma {
+
+/// The seed of the page hash that a database was created with; nothing where it has none yet. Throws
+/// CorruptionError.
+std::optional<std::uint64_t> read_hash_seed(const Storage& storage);
+
+/// The same; a new database gets one that no client knows.
+std::uint64_t ensure_hash_seed(Storage& storage);
+
+}  // namespace karma
