@@ -15,6 +15,7 @@
 #include "cli/client_connection.h"
 #include "cli/command_line.h"
 #include "cli/csv_reader.h"
+#include "cli/import_directory.h"
 #include "cli/import_options.h"
 #include "cli/input_file.h"
 #include "cli/progress.h"
@@ -275,6 +276,9 @@ int run_import(std::span<const std::string> args, int standard_input, std::ostre
 }
 
 int import_main(std::span<const std::string> args) {
+    if (names_directory(args)) {
+        return run_import_directory(args, std::cout, std::cerr);
+    }
     const SignalGuard guard;
     return run_import(args, STDIN_FILENO, std::cout, std::cerr, [] { return signal_came.load(); });
 }

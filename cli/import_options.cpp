@@ -18,6 +18,8 @@ namespace {
 constexpr const char* usage =
     "Usage: karma import [options] FILE --series SERIES\n"
     "       karma import [options] - --series SERIES        (reads standard input)\n"
+    "       karma import [--directory TARGET] DIR           (takes a Karma 1.0 directory over:\n"
+    "                                                        karma import DIR --help)\n"
     "\n"
     "Sends the rows of a CSV file, plain or gzip, to a running daemon. A row is key,bucket,value:\n"
     "\n"

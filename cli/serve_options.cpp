@@ -293,6 +293,7 @@ void print_serve_help(std::ostream& out) {
     out << "usage: karma [serve] [options]          the daemon\n"
            "       karma call OP NAME=VALUE...      one request to a running daemon; karma call --help\n"
            "       karma import FILE --series S     a CSV file into a running daemon; karma import --help\n"
+           "       karma import DIR                 a Karma 1.0 directory into a new database\n"
            "       karma reconcile FILE --series S  compares a CSV file with it; karma reconcile --help\n"
            "       karma history                    what happened: its events; karma history --help\n"
            "       karma export OUT                 its data as files; karma export --help\n"

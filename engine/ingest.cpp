@@ -99,6 +99,15 @@ void IngestStreams::restore(Stream stream) {
     streams.insert_or_assign(std::move(id), std::move(stream));
 }
 
+std::vector<StreamInfo> IngestStreams::committed_streams() const {
+    std::vector<StreamInfo> streams;
+    streams.reserve(committed_.size());
+    for (const auto& entry : committed_) {
+        streams.push_back(entry.second.info);
+    }
+    return streams;
+}
+
 std::vector<StreamView> IngestStreams::open_streams() const {
     std::vector<StreamView> views;
     views.reserve(open_.size());

@@ -86,6 +86,7 @@ public:
     void restore(Stream stream);
 
     std::vector<StreamView> open_streams() const;
+    std::vector<StreamInfo> committed_streams() const;
     /// Of the committed streams.
     const Digest& committed_digest() const noexcept { return committed_digest_; }
 

@@ -31,9 +31,13 @@ std::uint64_t ensure_hash_seed(Storage& storage) {
     }
     std::random_device device;
     const std::uint64_t seed = (std::uint64_t{device()} << 32U) | device();
+    write_hash_seed(storage, seed);
+    return seed;
+}
+
+void write_hash_seed(Storage& storage, std::uint64_t seed) {
     const RecordChange change{Table::meta, hash_seed_key, std::to_string(seed)};
     storage.write(std::span(&change, 1), true);
-    return seed;
 }
 
 }  // namespace karma

@@ -1,12 +1,22 @@
 #include "persist/records_json.h"
 
+#include <algorithm>
+
+#include <boost/json/array.hpp>
+#include <boost/json/monotonic_resource.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/json/string_view.hpp>
 
+#include "engine/error.h"
 #include "engine/fingerprinter.h"
 #include "persist/record_store.h"
 
 namespace karma {
+
+namespace json = boost::json;
+
 namespace {
 
 constexpr std::size_t piece_bytes = 256U << 10U;
@@ -94,6 +104,188 @@ void write_records_json(const Storage& storage, Lsn last_lsn,
     });
     piece += "]}";
     sink(piece);
+}
+
+namespace {
+
+/// Takes fields of an element of an array; errors name both.
+class Element {
+public:
+    Element(const json::value& value, const char* array, std::size_t number)
+        : value_(value), place_(std::string(array) + "[" + std::to_string(number) + "]") {
+        if (!value.is_object()) {
+            fail("", "is no object");
+        }
+    }
+
+    std::string_view text(const char* name) const {
+        const json::value* const value = find(name);
+        if (value == nullptr || !value->is_string()) {
+            fail(name, "is no string");
+        }
+        return value->get_string();
+    }
+
+    std::optional<std::string> optional_text(const char* name) const {
+        const json::value* const value = find(name);
+        return value == nullptr || value->is_null() ? std::nullopt : std::optional(std::string(text(name)));
+    }
+
+    std::int64_t integer(const char* name) const {
+        const json::value* const value = find(name);
+        boost::system::error_code failure;
+        const auto number = value == nullptr ? 0 : value->to_number<std::int64_t>(failure);
+        if (value == nullptr || failure) {
+            fail(name, "is no integer");
+        }
+        return number;
+    }
+
+    Fingerprint fingerprint(const char* name, std::string_view hex) const {
+        const std::optional<Fingerprint> read = Fingerprint::from_hex(hex);
+        if (!read) {
+            fail(name, "is no fingerprint of 64 hexadecimal digits");
+        }
+        return *read;
+    }
+
+    const json::value* find(const char* name) const { return value_.get_object().if_contains(name); }
+
+    [[noreturn]] void fail(const std::string& field, const std::string& what) const {
+        throw CorruptionError(place_ + (field.empty() ? " " : "." + field + " ") + what);
+    }
+
+private:
+    const json::value& value_;
+    std::string place_;
+};
+
+Operation operation_from_name(const Element& element) {
+    const std::string_view name = element.text("operation");
+    for (unsigned number = 1; number <= static_cast<unsigned>(Operation::batch_delete_range); ++number) {
+        if (operation_name(static_cast<Operation>(number)) == name) {
+            return static_cast<Operation>(number);
+        }
+    }
+    element.fail("operation", "is none that can have a key: " + std::string(name));
+}
+
+/// The numbers that are kept of a response. What a client gets again is made from them and its request.
+void read_response(const Element& element, IdempotencyRecord& record) {
+    const json::value* const response = element.find("response");
+    if (response == nullptr) {
+        element.fail("response", "is missing");
+    }
+    const auto number = [&](const char* name) {
+        const json::value* const value =
+            response->is_object() ? response->get_object().if_contains(name) : nullptr;
+        boost::system::error_code failure;
+        const auto read = value == nullptr ? 0 : value->to_number<std::uint64_t>(failure);
+        if (value == nullptr || failure) {
+            element.fail(std::string("response.") + name, "is no number");
+        }
+        return read;
+    };
+    switch (record.operation) {
+        case Operation::increment:
+        case Operation::decrement: {
+            boost::system::error_code failure;
+            record.response[0] = response->to_number<std::uint64_t>(failure);
+            record.response_size = 1;
+            if (failure) {
+                element.fail("response", "is no number");
+            }
+            break;
+        }
+        case Operation::batch_add:
+            record.response = {number("applied"), 0, number("total")};
+            record.response_size = 3;
+            break;
+        case Operation::batch_set:
+            record.response[0] = number("applied");
+            record.response_size = 1;
+            break;
+        case Operation::batch_reset:
+            record.response = {number("reset"), number("missing"), 0};
+            record.response_size = 2;
+            break;
+        case Operation::batch_delete_range:
+            record.response = {number("deleted"), number("missing"), 0};
+            record.response_size = 2;
+            break;
+        default: break;
+    }
+}
+
+const json::array& array_of(const json::value& document, const char* name) {
+    static const json::array none;
+    const json::value* const value = document.is_object() ? document.get_object().if_contains(name) : nullptr;
+    if (value == nullptr) {
+        return none;
+    }
+    if (!value->is_array()) {
+        throw CorruptionError(std::string(name) + " is no array");
+    }
+    return value->get_array();
+}
+
+StreamInfo read_stream(const Element& element) {
+    StreamInfo stream;
+    stream.id = element.text("stream_id");
+    const std::optional<IngestMode> mode = ingest_mode_from_name(element.text("mode"));
+    if (!mode) {
+        element.fail("mode", "is none of add, set and replace_series");
+    }
+    stream.mode = *mode;
+    stream.granularity = element.optional_text("granularity");
+    stream.series = element.optional_text("series_name");
+    stream.committed_at_unix = element.integer("committed_at_unix");
+    const json::value* const chunks = element.find("chunk_fingerprints");
+    if (chunks == nullptr || !chunks->is_object()) {
+        element.fail("chunk_fingerprints", "is no object");
+    }
+    const auto last = static_cast<std::size_t>(std::max<std::int64_t>(element.integer("last_chunk_seq"), 0));
+    for (std::size_t seq = 1; seq <= last; ++seq) {
+        const std::string name = std::to_string(seq);
+        const json::value* const chunk = chunks->get_object().if_contains(name);
+        if (chunk == nullptr || !chunk->is_string()) {
+            element.fail("chunk_fingerprints", "has no chunk " + name);
+        }
+        stream.chunks->fingerprints.push_back(element.fingerprint("chunk_fingerprints", chunk->get_string()));
+    }
+    return stream;
+}
+
+}  // namespace
+
+void read_records_json(std::string_view text, const std::function<void(const IdempotencyRecord&)>& on_record,
+                       const std::function<void(StreamInfo)>& on_stream) {
+    json::monotonic_resource arena;
+    boost::system::error_code failure;
+    const json::value document = json::parse(text, failure, &arena);
+    if (failure || !document.is_object()) {
+        throw CorruptionError("no JSON object" + (failure ? ": " + failure.message() : std::string()));
+    }
+    std::vector<std::pair<std::int64_t, std::size_t>> order;
+    const json::array& records = array_of(document, "records");
+    for (std::size_t number = 0; number < records.size(); ++number) {
+        order.emplace_back(Element(records[number], "records", number).integer("created_at_unix"), number);
+    }
+    std::ranges::sort(order);
+    for (const auto& [created, number] : order) {
+        const Element element(records[number], "records", number);
+        IdempotencyRecord record;
+        record.key = element.text("key");
+        record.created_at_unix = created;
+        record.operation = operation_from_name(element);
+        record.fingerprint = element.fingerprint("fingerprint", element.text("fingerprint"));
+        read_response(element, record);
+        on_record(record);
+    }
+    const json::array& streams = array_of(document, "committed_streams");
+    for (std::size_t number = 0; number < streams.size(); ++number) {
+        on_stream(read_stream(Element(streams[number], "committed_streams", number)));
+    }
 }
 
 }  // namespace karma

@@ -132,12 +132,13 @@ void Verifier::rebuild() {
             bases.push_back(manifest->lsn);
         }
     }
-    if (found_.first_lsn <= 1) {
+    if (bases.empty() || unbroken_from_ == 1) {
         bases.push_back(0);
     }
+    bases.erase(std::unique(bases.begin(), bases.end()), bases.end());
     for (const Lsn base : bases) {
-        // A snapshot before a time without a log leads nowhere, and need not.
-        if (found_.rebuilt != 0 && found_.first_lsn > base + 1) {
+        // From one before a time without a log nothing leads here.
+        if (base != bases.front() && (unbroken_from_ == 0 || base + 1 < unbroken_from_)) {
             continue;
         }
         try_to([&] {

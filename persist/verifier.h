@@ -58,6 +58,7 @@ private:
     std::function<void(double)> progress_;
     std::uint64_t bytes_done_ = 0;
     std::uint64_t bytes_in_all_ = 0;
+    Lsn unbroken_from_ = 0;  // from here to its end the log has no gap; 0 without events
     Verification found_;
 };
 

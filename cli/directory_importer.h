@@ -1,0 +1,91 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <filesystem>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "cli/karma1_files.h"
+#include "engine/engine.h"
+#include "engine/storage.h"
+#include "net/access.h"
+#include "net/request_decoder.h"
+
+namespace karma::cli {
+
+/// What was taken over from a Karma 1.0 directory.
+struct DirectoryImport {
+    struct Refused {
+        Lsn lsn = 0;
+        std::string why;
+    };
+
+    std::vector<TreeFile> files;
+    LogSummary log;
+    std::uint64_t applied = 0;  // entries of the log
+    std::uint64_t older = 0;    // that the files of their series held already
+    std::uint64_t refused = 0;
+    std::vector<Refused> first_refused;  // some of them
+    std::uint64_t records = 0;
+    std::uint64_t streams = 0;  // committed ones
+    std::vector<std::string> warnings;
+    StateView state;
+    std::string digest;
+};
+
+/// Builds a state from the files of Karma 1.0: the latest file of each series, then the log after each
+/// file's LSN, idempotency records, committed streams and recovery checkpoints. Entries that Karma 1.0 wrote
+/// and did not execute are refused here as well. Used once.
+class DirectoryImporter {
+public:
+    explicit DirectoryImporter(std::filesystem::path directory);
+
+    /// Reads everything. Throws InputError, naming the file and what is wrong there.
+    void read();
+
+    /// Stores what was read as a new database at `path`, which must not exist: it appears there as a whole.
+    DirectoryImport store(const std::filesystem::path& path, std::int64_t now_ms);
+
+private:
+    struct OwnedRecord {
+        std::string key;
+        IdempotencyRecord record;
+    };
+
+    void read_trees();
+    void read_tree_file(const TreeFile& file);
+    void read_records();
+    void read_checkpoints();
+    void read_log();
+    void apply(const LogLine& line);
+    void apply_mutation(const LogLine& line, const Mutation& body, const KeyedMutation* keyed);
+    /// Whether the file of a series holds what an entry did.
+    bool is_older(const Mutation& body, const LogLine& line) const;
+    void refuse(const LogLine& line, const std::string& why);
+    void keep_record(const Mutation& body, const PreparedMutation& prepared, const KeyedMutation& keyed,
+                     const Reply& reply, std::int64_t now_ms);
+    void warn_of_dropped();
+    std::vector<RecordChange> record_changes(Lsn last_lsn);
+
+    std::filesystem::path directory_;
+    std::uint64_t hash_seed_;
+    NullSink sink_;
+    Engine engine_;
+    Preparer preparer_;
+    net::Access access_{"", ""};
+    net::RequestDecoder decoder_{access_};
+    std::map<std::string, Lsn, std::less<>> file_lsns_;
+    std::set<std::string, std::less<>> without_lsn_;
+    std::deque<OwnedRecord> records_;
+    std::set<std::string, std::less<>> known_keys_;
+    std::vector<StreamInfo> streams_;
+    bool has_checkpoints_ = false;
+    Lsn last_lsn_ = 0;
+    DirectoryImport result_;
+};
+
+}  // namespace karma::cli

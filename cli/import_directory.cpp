@@ -1,0 +1,181 @@
+#include "cli/import_directory.h"
+
+#include <chrono>
+#include <filesystem>
+#include <iomanip>
+#include <iostream>
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+#include <boost/program_options/value_semantic.hpp>
+
+#include "cli/command_line.h"
+#include "cli/directory_importer.h"
+#include "cli/offline.h"
+#include "cli/text.h"
+#include "persist/data_directory.h"
+#include "persist/rocksdb_storage.h"
+#include "persist/snapshot_store.h"
+
+namespace karma::cli {
+
+namespace json = boost::json;
+namespace po = boost::program_options;
+
+namespace {
+
+constexpr const char* usage =
+    "Usage: karma import [options] DIR\n"
+    "\n"
+    "Takes the directory of a Karma 1.0 over, or one that karma export has written: the latest .tree file\n"
+    "of each series, the log after them, idempotency records, committed streams and recovery checkpoints.\n"
+    "Makes a new database; the old files stay as they are. Neither daemon may run.\n";
+
+constexpr const char* behind =
+    "\nExit status: 0 done, 1 refused or damaged (nothing was made), 2 wrong usage.\n";
+
+/// Refuses a database that has something in it; an empty one is removed.
+void make_room(const std::filesystem::path& database) {
+    if (!std::filesystem::exists(database)) {
+        return;
+    }
+    {
+        RocksdbStorage::Options options;
+        options.path = database;
+        options.read_only = true;
+        const RocksdbStorage storage(options);
+        if (storage.next_lsn() > 1 || storage.last_key(Table::snapshots, "")) {
+            throw StorageError("there is a database with data already: " + database.string() +
+                               ". Nothing was changed; give another --directory");
+        }
+    }
+    std::filesystem::remove_all(database);
+}
+
+void print(const DirectoryImport& done, std::ostream& out) {
+    constexpr int wide = 16;
+    for (const SeriesView& view : done.state.series) {
+        out << std::setw(wide) << grouped(view.totals().keys) << " keys" << std::setw(wide)
+            << grouped(view.totals().buckets) << " points" << std::setw(wide + 4)
+            << to_decimal(view.totals().total) << " total  " << cli::quoted(view.name()) << '\n';
+    }
+    for (const TreeFile& file : done.files) {
+        out << "file " << file.path.filename().string() << ", LSN "
+            << (file.last_lsn ? std::to_string(*file.last_lsn) : "unknown") << '\n';
+    }
+    out << "log entries          " << grouped(done.log.entries) << ": " << grouped(done.applied)
+        << " applied, " << grouped(done.older) << " in the files already, " << grouped(done.refused)
+        << " refused, " << grouped(done.log.repeated) << " repeated\n";
+    for (const DirectoryImport::Refused& refused : done.first_refused) {
+        out << "  refused at LSN " << refused.lsn << ": " << refused.why << '\n';
+    }
+    out << "idempotency records  " << grouped(done.records) << '\n'
+        << "committed streams    " << grouped(done.streams) << '\n'
+        << "checkpoints          " << grouped(done.state.checkpoints.size()) << '\n'
+        << "last LSN             " << done.state.lsn << '\n'
+        << "digest               " << done.digest << '\n';
+}
+
+json::object summary(const DirectoryImport& done) {
+    json::array series;
+    for (const SeriesView& view : done.state.series) {
+        series.push_back(json::object{{"series", view.name()},
+                                      {"keys", view.totals().keys},
+                                      {"points", view.totals().buckets},
+                                      {"total", to_decimal(view.totals().total)}});
+    }
+    json::array refused;
+    for (const DirectoryImport::Refused& one : done.first_refused) {
+        refused.push_back(json::object{{"lsn", one.lsn}, {"why", one.why}});
+    }
+    json::array warnings;
+    for (const std::string& warning : done.warnings) {
+        warnings.emplace_back(warning);
+    }
+    return {{"series", std::move(series)},
+            {"entries", done.log.entries},
+            {"applied", done.applied},
+            {"older", done.older},
+            {"refused", done.refused},
+            {"first_refused", std::move(refused)},
+            {"repeated", done.log.repeated},
+            {"torn", done.log.torn},
+            {"idempotency_records", done.records},
+            {"committed_streams", done.streams},
+            {"checkpoints", done.state.checkpoints.size()},
+            {"last_lsn", done.state.lsn},
+            {"digest", done.digest},
+            {"warnings", std::move(warnings)}};
+}
+
+int import(const std::filesystem::path& source, const std::filesystem::path& target, bool as_json,
+           std::ostream& out, std::ostream& err) {
+    const DataDirectory directory(target, DataDirectory::Use::import);
+    // A running Karma 1.0 holds no lock; one of this version does.
+    make_room(directory.database());
+    DirectoryImporter importer(source);
+    importer.read();
+    const auto now = std::chrono::system_clock::now().time_since_epoch() / std::chrono::milliseconds(1);
+    const DirectoryImport done = importer.store(directory.database(), now);
+    for (const std::string& warning : done.warnings) {
+        err << "karma import: warning: " << warning << '\n';
+    }
+    if (as_json) {
+        out << json::serialize(summary(done)) << '\n';
+    } else {
+        print(done, out);
+    }
+    return exit_success;
+}
+
+po::options_description visible_options() {
+    po::options_description visible("Options");
+    visible.add_options()  //
+        ("directory", po::value<std::string>()->value_name("TARGET"),
+         "where the new database goes: what the daemon will get as --directory (DIR itself)")  //
+        ("json", po::bool_switch(), "print one JSON object")                                   //
+        ("help", po::bool_switch(), "print this help");
+    return visible;
+}
+
+}  // namespace
+
+bool names_directory(std::span<const std::string> args) {
+    bool is_value = false;
+    for (const std::string& argument : args) {
+        std::error_code failure;
+        if (!is_value && !argument.starts_with('-') && std::filesystem::is_directory(argument, failure)) {
+            return true;
+        }
+        is_value = argument.starts_with("--") && argument.find('=') == std::string::npos;
+    }
+    return false;
+}
+
+int run_import_directory(std::span<const std::string> args, std::ostream& out, std::ostream& err) {
+    try {
+        const po::options_description visible = visible_options();
+        po::options_description all;
+        all.add(visible).add_options()("argument", po::value<std::vector<std::string>>());
+        po::positional_options_description positions;
+        positions.add("argument", -1);
+        const po::variables_map values = parse_arguments(args, all, positions);
+        if (values["help"].as<bool>()) {
+            out << usage << '\n' << visible << behind;
+            return exit_success;
+        }
+        const std::string source = only_argument(values, "DIR");
+        const std::string target =
+            values.count("directory") == 0 ? source : values["directory"].as<std::string>();
+        return import(source, target, values["json"].as<bool>(), out, err);
+    } catch (const UsageError& error) {
+        err << "karma import: " << error.what() << "\nTry 'karma import --help'.\n";
+        return exit_usage;
+    } catch (const std::exception& error) {
+        err << "karma import: " << error.what() << '\n';
+        return exit_failure;
+    }
+}
+
+}  // namespace karma::cli

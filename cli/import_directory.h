@@ -1,0 +1,15 @@
+#pragma once
+
+#include <iosfwd>
+#include <span>
+#include <string>
+
+namespace karma::cli {
+
+/// `karma import DIR`: takes a Karma 1.0 directory over into a new database. Returns the exit status.
+int run_import_directory(std::span<const std::string> args, std::ostream& out, std::ostream& err);
+
+/// Whether the arguments of `karma import` name a directory.
+bool names_directory(std::span<const std::string> args);
+
+}  // namespace karma::cli

@@ -1,0 +1,231 @@
+#include "cli/karma1_files.h"
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <fstream>
+#include <iterator>
+#include <map>
+
+#include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/value.hpp>
+
+#include "cli/input_file.h"
+#include "cli/json_text.h"
+#include "cli/text.h"
+#include "persist/mapped_file.h"
+
+namespace karma::cli {
+
+namespace json = boost::json;
+
+namespace {
+
+std::string whole_file(const std::filesystem::path& path) {
+    std::ifstream in(path, std::ios::binary);
+    std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+    if (!in && !in.eof()) {
+        throw InputError("cannot read " + path.string());
+    }
+    return text;
+}
+
+std::optional<std::uint64_t> to_number(std::string_view digits) {
+    std::uint64_t number = 0;
+    const char* const end = digits.data() + digits.size();
+    const auto read = std::from_chars(digits.data(), end, number);
+    return read.ec == std::errc{} && read.ptr == end ? std::optional(number) : std::nullopt;
+}
+
+/// A file whose name is `<unix seconds>_<series>.tree`.
+std::optional<TreeFile> tree_file(const std::filesystem::path& path) {
+    const std::string name = path.filename().string();
+    constexpr std::string_view extension = ".tree";
+    const std::size_t underscore = name.find('_');
+    if (!name.ends_with(extension) || underscore == std::string::npos) {
+        return std::nullopt;
+    }
+    const std::optional<std::uint64_t> timestamp = to_number(std::string_view(name).substr(0, underscore));
+    const std::size_t size = name.size() - underscore - 1 - extension.size();
+    if (!timestamp || size == 0) {
+        return std::nullopt;
+    }
+    return TreeFile{path, name.substr(underscore + 1, size), *timestamp, std::nullopt};
+}
+
+void read_metadata(TreeFile& file) {
+    const std::filesystem::path path = file.path.string() + ".meta.json";
+    if (!std::filesystem::exists(path)) {
+        return;
+    }
+    boost::system::error_code failure;
+    const json::value value = json::parse(whole_file(path), failure);
+    const json::object* const object = failure ? nullptr : value.if_object();
+    const json::value* const lsn = object == nullptr ? nullptr : object->if_contains("last_lsn");
+    if (lsn == nullptr) {
+        throw InputError(path.string() + ": no JSON object with last_lsn");
+    }
+    file.last_lsn = lsn->to_number<Lsn>(failure);
+    if (failure) {
+        throw InputError(path.string() + ": last_lsn is no LSN");
+    }
+    if (const json::value* const tree = object->if_contains("tree"); tree != nullptr && tree->is_string()) {
+        file.series = tree->get_string();
+    }
+}
+
+struct LogFile {
+    std::filesystem::path path;
+    Lsn first_lsn = 0;
+};
+
+/// In the order in which they were written.
+std::vector<LogFile> find_log_files(const std::filesystem::path& directory) {
+    std::vector<LogFile> files;
+    constexpr std::string_view prefix = "karma.wal.";
+    constexpr std::string_view extension = ".segment";
+    for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+        const std::string name = entry.path().filename().string();
+        if (!name.starts_with(prefix) || !name.ends_with(extension)) {
+            continue;
+        }
+        const std::string_view digits =
+            std::string_view(name).substr(prefix.size(), name.size() - prefix.size() - extension.size());
+        const std::optional<std::uint64_t> first = to_number(digits);
+        if (!first) {
+            throw InputError(entry.path().string() + ": the name of a log segment must hold its first LSN");
+        }
+        files.push_back({entry.path(), *first});
+    }
+    std::ranges::sort(files, {}, &LogFile::first_lsn);
+    if (const std::filesystem::path last = directory / "karma.wal"; std::filesystem::exists(last)) {
+        files.push_back({last, 0});
+    }
+    return files;
+}
+
+/// The LSN and the entry of a line; nothing where it is none.
+std::optional<LogLine> parse_line(std::string_view line) {
+    boost::system::error_code failure;
+    const json::value value = json::parse(line, failure);
+    const json::object* const object = failure ? nullptr : value.if_object();
+    const json::value* const lsn = object == nullptr ? nullptr : object->if_contains("lsn");
+    const json::value* const entry = object == nullptr ? nullptr : object->if_contains("entry");
+    if (lsn == nullptr || entry == nullptr || !entry->is_object()) {
+        return std::nullopt;
+    }
+    LogLine parsed;
+    parsed.lsn = lsn->to_number<Lsn>(failure);
+    const std::optional<std::string_view> text = member_text(line, "entry");
+    if (failure || parsed.lsn == 0 || !text) {
+        return std::nullopt;
+    }
+    parsed.entry = *text;
+    return parsed;
+}
+
+std::int64_t modified_unix(const std::filesystem::path& path) {
+    const auto written = std::chrono::file_clock::to_sys(std::filesystem::last_write_time(path));
+    return std::chrono::duration_cast<std::chrono::seconds>(written.time_since_epoch()).count();
+}
+
+/// Hands the lines of one file on.
+class LineReader {
+public:
+    LineReader(const std::filesystem::path& path, bool is_last_file, LogSummary& summary)
+        : path_(path), is_last_file_(is_last_file), summary_(summary) {}
+
+    void read(Lsn& last_lsn, const std::function<void(const LogLine&)>& visit) {
+        const MappedFile file(path_);
+        const std::int64_t modified = modified_unix(path_);
+        std::string_view rest = file.bytes();
+        for (std::uint64_t number = 1; !rest.empty(); ++number) {
+            const std::size_t end = rest.find('\n');
+            const std::string_view text = trimmed(rest.substr(0, end));
+            rest = end == std::string_view::npos ? std::string_view() : rest.substr(end + 1);
+            if (text.empty()) {
+                continue;
+            }
+            const std::string place = path_.string() + ", line " + std::to_string(number);
+            std::optional<LogLine> line = parse_line(text);
+            if (!line) {
+                if (is_last_file_ && trimmed(rest).empty()) {
+                    summary_.torn = place;
+                    return;
+                }
+                throw InputError(place + ": no log entry: " + quoted(text));
+            }
+            line->place = place;
+            line->modified_unix = modified;
+            hand_on(*line, last_lsn, visit);
+        }
+    }
+
+private:
+    void hand_on(const LogLine& line, Lsn& last_lsn, const std::function<void(const LogLine&)>& visit) {
+        if (line.lsn <= last_lsn) {
+            ++summary_.repeated;
+            return;
+        }
+        if (last_lsn != 0 && line.lsn != last_lsn + 1) {
+            summary_.gaps.push_back("from LSN " + std::to_string(last_lsn + 1) + " to " +
+                                    std::to_string(line.lsn - 1) + ", before " + line.place);
+        }
+        last_lsn = line.lsn;
+        ++summary_.entries;
+        visit(line);
+    }
+
+    const std::filesystem::path& path_;
+    bool is_last_file_;
+    LogSummary& summary_;
+};
+
+}  // namespace
+
+std::vector<TreeFile> find_tree_files(const std::filesystem::path& directory) {
+    std::map<std::string, TreeFile> latest;
+    for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+        std::optional<TreeFile> file = tree_file(entry.path());
+        if (!file || !entry.is_regular_file()) {
+            continue;
+        }
+        read_metadata(*file);
+        const auto [at, is_new] = latest.try_emplace(file->series, *file);
+        if (!is_new && std::pair(file->timestamp, file->last_lsn) >
+                           std::pair(at->second.timestamp, at->second.last_lsn)) {
+            at->second = *file;
+        }
+    }
+    std::vector<TreeFile> files;
+    for (auto& entry : latest) {
+        files.push_back(std::move(entry.second));
+    }
+    return files;
+}
+
+LogSummary read_log_files(const std::filesystem::path& directory,
+                          const std::function<void(const LogLine&)>& visit) {
+    LogSummary summary;
+    Lsn last_lsn = 0;
+    const std::vector<LogFile> files = find_log_files(directory);
+    for (const LogFile& file : files) {
+        LineReader(file.path, &file == &files.back(), summary).read(last_lsn, visit);
+    }
+    return summary;
+}
+
+Lsn read_lsn_file(const std::filesystem::path& path) {
+    if (!std::filesystem::exists(path)) {
+        return 0;
+    }
+    const std::string text = whole_file(path);
+    const std::optional<std::uint64_t> lsn = to_number(trimmed(text));
+    if (!lsn) {
+        throw InputError(path.string() + ": no LSN: " + cli::quoted(text));
+    }
+    return *lsn;
+}
+
+}  // namespace karma::cli

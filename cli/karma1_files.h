@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/number.h"
+
+/// The files of a Karma 1.0 directory: see docs/karma-1-formats.md.
+namespace karma::cli {
+
+/// The latest `.tree` file of a series.
+struct TreeFile {
+    std::filesystem::path path;
+    std::string series;
+    std::uint64_t timestamp = 0;
+    std::optional<Lsn> last_lsn;  // the last event that it holds; none without metadata
+};
+
+/// The latest file of each series, by series. Throws InputError, naming the file, when metadata cannot be
+/// read.
+std::vector<TreeFile> find_tree_files(const std::filesystem::path& directory);
+
+/// A line of the log.
+struct LogLine {
+    Lsn lsn = 0;
+    std::string_view entry;          // JSON; good until the callback returns
+    std::string place;               // file and line, for messages
+    std::int64_t modified_unix = 0;  // of the file
+};
+
+/// What reading a log has found.
+struct LogSummary {
+    std::uint64_t entries = 0;
+    std::uint64_t repeated = 0;  // of an LSN that was there before
+    std::vector<std::string> gaps;
+    std::string torn;  // the place of a last line that is cut short; empty where it is whole
+};
+
+/// Reads `karma.wal` and its segments in the order of their LSNs. Throws InputError, naming file and line,
+/// for damage anywhere but in the last line.
+LogSummary read_log_files(const std::filesystem::path& directory,
+                          const std::function<void(const LogLine&)>& visit);
+
+/// The number in a file such as karma.wal.lsn; 0 where there is none. Throws InputError.
+Lsn read_lsn_file(const std::filesystem::path& path);
+
+}  // namespace karma::cli
