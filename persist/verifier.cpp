@@ -82,9 +82,14 @@ void Verifier::check_log() {
         storage_.read_log(0, [&](const EventGroup& group) {
             if (expected == 0) {
                 found_.first_lsn = group.first_lsn;
+                unbroken_from_ = group.first_lsn;
             } else if (group.first_lsn != expected) {
-                found_.damage.push_back("event log: the events from LSN " + std::to_string(expected) +
-                                        " to " + std::to_string(group.first_lsn - 1) + " are missing");
+                // A time without a log ends with a snapshot of everything.
+                if (snapshots_.last_full_lsn() + 1 < group.first_lsn) {
+                    found_.damage.push_back("event log: the events from LSN " + std::to_string(expected) +
+                                            " to " + std::to_string(group.first_lsn - 1) + " are missing");
+                }
+                unbroken_from_ = group.first_lsn;
             }
             try_to([&] {
                 const EventGroupInfo info = read_group(group, [](const Event&) {});
