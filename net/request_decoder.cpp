@@ -12,26 +12,31 @@
 namespace karma::net {
 
 RequestDecoder::RequestDecoder(const Access& access)
-    : access_(access),
-      first_block_(std::make_unique<unsigned char[]>(first_block_bytes)),
-      arena_(first_block_.get(), first_block_bytes) {}
+    : access_(access), first_block_(std::make_unique<unsigned char[]>(first_block_bytes)) {
+    release();
+}
+
+void RequestDecoder::release() noexcept {
+    // A new one: releasing alone would leave the size of the next block, which doubles with every block.
+    arena_.emplace(first_block_.get(), first_block_bytes);
+}
 
 Decoded RequestDecoder::decode(std::string_view line, bool accepts_writes) {
-    if (std::optional<Request> request = decode_fast(line, access_, accepts_writes, arena_)) {
+    if (std::optional<Request> request = decode_fast(line, access_, accepts_writes, *arena_)) {
         return *request;
     }
     return decode_general(line, accepts_writes);
 }
 
 Decoded RequestDecoder::decode_general(std::string_view line, bool accepts_writes) {
-    parser_.reset(&arena_);
+    parser_.reset(&*arena_);
     boost::system::error_code failure;
     parser_.write(line.data(), line.size(), failure);
     if (failure) {
         return Error{ErrorCode::invalid_json, "Not valid JSON: " + failure.message()};
     }
     // The value lies in the arena and needs no destructor; it must outlive this function.
-    const auto* const value = new (arena_.allocate(sizeof(boost::json::value), alignof(boost::json::value)))
+    const auto* const value = new (arena_->allocate(sizeof(boost::json::value), alignof(boost::json::value)))
         boost::json::value(parser_.release());
     if (!value->is_object()) {
         return Error{ErrorCode::validation_error, "A request must be a JSON object"};
@@ -85,7 +90,7 @@ Decoded RequestDecoder::decode_object(const boost::json::object& object, bool ac
     if (op->writes && level == Access::Level::read) {
         return Error{ErrorCode::forbidden, "Read-only token cannot execute " + std::string(op->name)};
     }
-    const Fields fields(object, arena_);
+    const Fields fields(object, *arena_);
     Decoded decoded = op->decode(fields);
     if (op->idempotent) {
         decoded = with_key(fields, std::move(decoded));

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include <boost/json/memory_resource.hpp>
@@ -26,7 +27,7 @@ public:
     Decoded decode_general(std::string_view line, bool accepts_writes);
 
     /// Frees what earlier requests borrowed.
-    void release() noexcept { arena_.release(); }
+    void release() noexcept;
 
 private:
     Decoded decode_object(const boost::json::object& object, bool accepts_writes);
@@ -35,7 +36,7 @@ private:
 
     const Access& access_;
     std::unique_ptr<unsigned char[]> first_block_;
-    boost::json::monotonic_resource arena_;
+    std::optional<boost::json::monotonic_resource> arena_;
     boost::json::parser parser_;
 };
 

@@ -281,3 +281,21 @@ TEST_CASE("metrics: text that a Prometheus parser takes") {
           "# HELP karma_b Help.\n# TYPE karma_b gauge\nkarma_b 1.500000\n"
           "# HELP karma_role Role.\n# TYPE karma_role gauge\nkarma_role{role=\"master\"} 1\n");
 }
+
+TEST_CASE("decoder: large requests without end take no more and more memory at a time") {
+    const Access access("", "");
+    RequestDecoder decoder(access);
+    std::string items;
+    for (int item = 0; item < 20'000; ++item) {
+        items += (item == 0 ? "[" : ",[") + std::to_string(item) + ",20260505,1]";
+    }
+    const std::string fast = R"({"v":2,"op":"series.batch_add","series":"links","items":[)" + items + "]}";
+    const std::string general = R"({"v":2,"op":"series.batch_add","series":"l\u0069nks","items":[)" + items + "]}";
+    for (int round = 0; round < 100; ++round) {
+        for (const std::string& line : {fast, general}) {
+            const auto decoded = decoder.decode(line, true);
+            REQUIRE(std::holds_alternative<karma::Request>(decoded));
+        }
+        decoder.release();
+    }
+}
