@@ -98,7 +98,7 @@ Restored restore_state(Engine& engine, const Storage& storage, const SnapshotSto
 Restored restore_series(Engine& engine, std::string_view series, const Storage& storage,
                         const SnapshotStore& snapshots, const Deadline& deadline, const HistoryPoint& until) {
     Restored restored;
-    SnapshotStore::Base base = snapshots.restore_series(engine, series, until);
+    SnapshotStore::Base base = snapshots.restore_series(engine, series, until, deadline);
     restored.snapshot_lsn = base.lsn;
     restored.damaged = std::move(base.damaged);
     const auto concerns = [&](const Event& event) {

@@ -329,13 +329,15 @@ std::vector<PageRef> read_own_pages(const Storage& storage, const SnapshotManife
 
 }  // namespace
 
-Series SnapshotStore::load(const Manifest& manifest, const SeriesEntry& entry) const {
+Series SnapshotStore::load(const Manifest& manifest, const SeriesEntry& entry,
+                           const Deadline& deadline) const {
     try {
         std::vector<PageRef> read;
         if (manifest.has_page_lists) {
             const std::vector<StoredPage> list = pages(manifest, entry);
             read.reserve(list.size());
             for (const StoredPage& page : list) {
+                deadline.check();
                 read.push_back(pages_.read(page));
             }
         } else {
@@ -347,13 +349,14 @@ Series SnapshotStore::load(const Manifest& manifest, const SeriesEntry& entry) c
     }
 }
 
-std::vector<IngestStreams::Stream> SnapshotStore::load_streams(
-    const Manifest& manifest, const std::optional<std::string_view>& only) const {
+std::vector<IngestStreams::Stream> SnapshotStore::load_streams(const Manifest& manifest,
+                                                               const std::optional<std::string_view>& only,
+                                                               const Deadline& deadline) const {
     std::vector<IngestStreams::Stream> streams;
     for (const StreamEntry& entry : manifest.streams) {
         streams.push_back({entry.info, nullptr});
         if (entry.staged && (!only || entry.staged->name == *only)) {
-            streams.back().staged = std::make_unique<Series>(load(manifest, *entry.staged));
+            streams.back().staged = std::make_unique<Series>(load(manifest, *entry.staged, deadline));
         }
     }
     return streams;
@@ -384,7 +387,7 @@ void SnapshotStore::restore_from(const Manifest* base, const std::vector<Manifes
                 series.push_back(load(*base, entry));
             }
         }
-        streams = load_streams(*base, std::nullopt);
+        streams = load_streams(*base, std::nullopt, NoDeadline());
     }
     // Nothing can fail any more.
     if (base != nullptr) {
@@ -427,7 +430,7 @@ SnapshotStore::Base SnapshotStore::restore(Engine& engine, const HistoryPoint& u
 }
 
 SnapshotStore::Base SnapshotStore::restore_series(Engine& engine, std::string_view series,
-                                                  const HistoryPoint& until) const {
+                                                  const HistoryPoint& until, const Deadline& deadline) const {
     Base base;
     for (const ManifestRef& manifest : manifests()) {
         if (!manifest->full || !until.includes(manifest->lsn, manifest->created_ms)) {
@@ -437,9 +440,9 @@ SnapshotStore::Base SnapshotStore::restore_series(Engine& engine, std::string_vi
             const auto entry = std::ranges::find(manifest->series, series, &SeriesEntry::name);
             std::optional<Series> found;
             if (entry != manifest->series.end()) {
-                found = load(*manifest, *entry);
+                found = load(*manifest, *entry, deadline);
             }
-            for (IngestStreams::Stream& stream : load_streams(*manifest, series)) {
+            for (IngestStreams::Stream& stream : load_streams(*manifest, series, deadline)) {
                 engine.restore_stream(std::move(stream.info), std::move(stream.staged));
             }
             if (found) {

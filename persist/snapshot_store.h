@@ -67,10 +67,13 @@ public:
 
     /// The same of one series, and of what is needed beside it to apply the log. The series may be missing
     /// from the snapshot.
-    Base restore_series(Engine& engine, std::string_view series, const HistoryPoint& until) const;
+    Base restore_series(Engine& engine, std::string_view series, const HistoryPoint& until,
+                        const Deadline& deadline) const;
 
-    /// A series that a snapshot holds. Throws CorruptionError that names what is damaged.
-    Series load(const Manifest& manifest, const SeriesEntry& entry) const;
+    /// A series that a snapshot holds. Throws CorruptionError that names what is damaged, and RequestError
+    /// when the deadline comes first.
+    Series load(const Manifest& manifest, const SeriesEntry& entry,
+                const Deadline& deadline = NoDeadline()) const;
     /// Its pages, to be read with `read_page`.
     std::vector<StoredPage> pages(const Manifest& manifest, const SeriesEntry& entry) const;
     PageRef read_page(const StoredPage& page) const { return pages_.read(page); }
@@ -99,7 +102,8 @@ private:
                       std::vector<std::string>& damaged) const;
     /// The open streams with the series that they are making: all of them, or only one.
     std::vector<IngestStreams::Stream> load_streams(const Manifest& manifest,
-                                                    const std::optional<std::string_view>& only) const;
+                                                    const std::optional<std::string_view>& only,
+                                                    const Deadline& deadline) const;
     ManifestRef find(std::uint64_t id) const;
 
     Storage& storage_;

@@ -290,7 +290,8 @@ TEST_CASE("decoder: large requests without end take no more and more memory at a
         items += (item == 0 ? "[" : ",[") + std::to_string(item) + ",20260505,1]";
     }
     const std::string fast = R"({"v":2,"op":"series.batch_add","series":"links","items":[)" + items + "]}";
-    const std::string general = R"({"v":2,"op":"series.batch_add","series":"l\u0069nks","items":[)" + items + "]}";
+    const std::string general =
+        R"({"v":2,"op":"series.batch_add","series":"l\u0069nks","items":[)" + items + "]}";
     for (int round = 0; round < 100; ++round) {
         for (const std::string& line : {fast, general}) {
             const auto decoded = decoder.decode(line, true);

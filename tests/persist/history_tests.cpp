@@ -1,3 +1,4 @@
+#include <atomic>
 #include <map>
 #include <string>
 #include <vector>
@@ -26,7 +27,7 @@ struct Moment {
 class Fixture {
 public:
     Fixture() {
-        options_.clock_ms = [this] { return now_ms_; };
+        options_.clock_ms = [this] { return now_ms_.load(); };
         options_.event_retention_s = 0;
         options_.wal_batch_size = 3;
         open();
@@ -38,7 +39,7 @@ public:
         database_ = Database::open(options_, storage_);
     }
     Database& database() { return *database_; }
-    std::int64_t& now_ms() { return now_ms_; }
+    std::atomic<std::int64_t>& now_ms() { return now_ms_; }
 
     template <typename Change>
     void change(const Mutation& body, Change&& change) {
@@ -57,7 +58,7 @@ public:
 private:
     MemoryStorage storage_;
     DatabaseOptions options_;
-    std::int64_t now_ms_ = 1'777'000'000'000;
+    std::atomic<std::int64_t> now_ms_ = 1'777'000'000'000;  // the housekeeper reads it too
     std::unique_ptr<Database> database_;
     std::vector<Moment> moments_;  // by LSN
 };
@@ -122,7 +123,6 @@ TEST_CASE("history: every point can be asked for, by LSN and by time") {
                     if (!is_streaming) {
                         staged.clear();
                         chunk = 0;
-                        const std::string id = "s" + std::to_string(step);
                         fixture.change(mutation::BeginStream{"s", IngestMode::replace_series, {}},
                                        [](auto&) {});
                         is_streaming = true;
@@ -247,9 +247,9 @@ TEST_CASE("events: pages, filters and times") {
 
 TEST_CASE("events: those that are not kept any more are a gap") {
     MemoryStorage storage;
-    std::int64_t now_ms = 1'777'000'000'000;
+    std::atomic<std::int64_t> now_ms = 1'777'000'000'000;
     DatabaseOptions options;
-    options.clock_ms = [&] { return now_ms; };
+    options.clock_ms = [&] { return now_ms.load(); };
     options.event_retention_s = 60;
     const auto database = Database::open(options, storage);
     for (int i = 0; i < 10; ++i) {

@@ -1,3 +1,4 @@
+#include <atomic>
 #include <set>
 #include <string>
 #include <vector>
@@ -39,7 +40,7 @@ using Ids = std::vector<std::uint64_t>;
 class Fixture {
 public:
     explicit Fixture(Storage& storage) : storage_(storage) {
-        options_.clock_ms = [this] { return now_ms_; };
+        options_.clock_ms = [this] { return now_ms_.load(); };
         options_.event_retention_s = 24 * 3600;
         options_.wal_batch_size = 1;
     }
@@ -51,12 +52,11 @@ public:
     }
     Database& database() { return *database_; }
     void advance(std::int64_t ms) { now_ms_ += ms; }
-    std::int64_t now_ms() const { return now_ms_; }
 
 private:
     Storage& storage_;
     DatabaseOptions options_;
-    std::int64_t now_ms_ = 1'777'000'000'000;
+    std::atomic<std::int64_t> now_ms_ = 1'777'000'000'000;  // the housekeeper reads it too
     std::unique_ptr<Database> database_;
 };
 

@@ -1,3 +1,4 @@
+#include <atomic>
 #include <set>
 #include <string>
 #include <vector>
@@ -22,12 +23,12 @@ constexpr Day day = 739'575;
 
 /// A clock that stands still until it is moved.
 struct Clock {
-    std::int64_t now_ms = 1'777'000'000'000;
+    std::atomic<std::int64_t> now_ms = 1'777'000'000'000;  // the housekeeper reads it too
 };
 
 DatabaseOptions options_with(const Clock& clock) {
     DatabaseOptions options;
-    options.clock_ms = [&clock] { return clock.now_ms; };
+    options.clock_ms = [&clock] { return clock.now_ms.load(); };
     return options;
 }
 
@@ -341,7 +342,7 @@ TEST_CASE("snapshots: those of an earlier format are restored, and replaced by t
         packer.pack(2);
         packer.pack(true);
         packer.pack(database->last_lsn());
-        packer.pack(clock.now_ms);
+        packer.pack(clock.now_ms.load());
         packer.pack_array(1);
         packer.pack_array(8);
         packer.pack("links");
