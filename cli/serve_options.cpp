@@ -92,165 +92,196 @@ constexpr std::uint32_t u32_max = std::numeric_limits<std::uint32_t>::max();
 using Options = ServeOptions;
 using Text = const std::string&;
 
-std::vector<Setting> make_settings() {
-    const char* const general = "General";
-    const char* const durability = "Durability";
-    const char* const limits = "Limits and timeouts";
-    const char* const access = "Access";
-    const char* const replication =
-        "Replication (parsed and checked; this version does not follow a master yet)";
+std::vector<Setting> general_settings() {
+    const char* const group = "General";
     return {
-        {"bind", 'b', "KARMA_HOST", general, "ADDRESS", "address to listen on (0.0.0.0)",
+        {"bind", 'b', "KARMA_HOST", group, "ADDRESS", "address to listen on (0.0.0.0)",
          [](Options& o, Text text, Text source) {
              if (text.empty()) {
                  refuse(source, text, "an address");
              }
              o.server.address = text;
          }},
-        {"port", 'p', "KARMA_PORT", general, "PORT", "port to listen on, 0 for any free one (8080)",
+        {"port", 'p', "KARMA_PORT", group, "PORT", "port to listen on, 0 for any free one (8080)",
          [](Options& o, Text text, Text s) { o.server.port = to_number<std::uint16_t>(text, s, 0, 65535); }},
-        {"directory", 'd', "KARMA_DUMP_DIR", general, "DIR", "where the data lies (.)",
+        {"directory", 'd', "KARMA_DUMP_DIR", group, "DIR", "where the data lies (.)",
          [](Options& o, Text text, Text source) {
              if (text.empty()) {
                  refuse(source, text, "a directory");
              }
              o.database.directory = text;
          }},
-        {"storage", 0, "KARMA_STORAGE", general, "KIND",
+        {"storage", 0, "KARMA_STORAGE", group, "KIND",
          "rocksdb: on disk; memory: gone when the daemon ends (rocksdb)",
          [](Options& o, Text text, Text s) { o.database.storage = to_storage(text, s); }},
-        {"threads", 0, "KARMA_THREADS", general, "N",
+        {"threads", 0, "KARMA_THREADS", group, "N",
          "threads that serve connections (half the cores: " + std::to_string(default_threads()) + ")",
          [](Options& o, Text text, Text s) { o.server.threads = to_number<unsigned>(text, s, 1, 256); }},
-        {"role", 0, "KARMA_ROLE", general, "ROLE", "master, or slave: answers queries only (master)",
+        {"role", 0, "KARMA_ROLE", group, "ROLE", "master, or slave: answers queries only (master)",
          [](Options& o, Text text, Text s) { o.database.read_only = is_slave(text, s); }},
-        {"restore", 'r', "KARMA_RESTORE", general, "BOOL",
+        {"restore", 'r', "KARMA_RESTORE", group, "BOOL",
          "restore the state at start; false starts empty and puts an existing database aside, untouched "
          "(true)",
          [](Options& o, Text text, Text s) { o.database.restore = to_bool(text, s); }},
-        {"nodelay", 'n', "KARMA_TCP_NODELAY", general, "BOOL", "set TCP_NODELAY on connections (true)",
+        {"nodelay", 'n', "KARMA_TCP_NODELAY", group, "BOOL", "set TCP_NODELAY on connections (true)",
          [](Options& o, Text text, Text s) { o.server.nodelay = to_bool(text, s); }},
-        {"log", 0, "KARMA_LOG", general, "BOOL",
+        {"log", 0, "KARMA_LOG", group, "BOOL",
          "log one JSON object a line on standard output; warnings and errors always go to standard error "
          "(true)",
          [](Options& o, Text text, Text s) { o.log = to_bool(text, s); }},
+    };
+}
 
-        {"wal", 'w', "KARMA_WAL", durability, "BOOL",
+std::vector<Setting> durability_settings() {
+    const char* const group = "Durability";
+    return {
+        {"wal", 'w', "KARMA_WAL", group, "BOOL",
          "write events to the log before they are acknowledged; without it only snapshots survive (true)",
          [](Options& o, Text text, Text s) { o.database.wal = to_bool(text, s); }},
-        {"wal-fsync", 0, "KARMA_WAL_FSYNC", durability, "BOOL",
+        {"wal-fsync", 0, "KARMA_WAL_FSYNC", group, "BOOL",
          "sync the log before an acknowledgement; false hands it to the operating system only (true)",
          [](Options& o, Text text, Text s) { o.database.wal_fsync = to_bool(text, s); }},
-        {"wal-segment-bytes", 0, "KARMA_WAL_SEGMENT_BYTES", durability, "BYTES",
+        {"wal-segment-bytes", 0, "KARMA_WAL_SEGMENT_BYTES", group, "BYTES",
          "with RocksDB: when its write-ahead files pass this size, what they hold is written to table files "
          "and new "
          "ones are begun (67108864)",
          [](Options& o, Text text, Text s) {
              o.database.wal_segment_bytes = to_number<std::uint64_t>(text, s, 65'536, bytes_max);
          }},
-        {"wal-batch-size", 0, "KARMA_WAL_BATCH_SIZE", durability, "N",
+        {"wal-batch-size", 0, "KARMA_WAL_BATCH_SIZE", group, "N",
          "events that are committed together at most (1024)",
          [](Options& o, Text text, Text s) {
              o.database.wal_batch_size = to_number<std::uint32_t>(text, s, 1, 1'000'000);
          }},
-        {"wal-batch-wait-us", 0, "KARMA_WAL_BATCH_WAIT_MICROSECONDS", durability, "US",
+        {"wal-batch-wait-us", 0, "KARMA_WAL_BATCH_WAIT_MICROSECONDS", group, "US",
          "microseconds that a group which is not full waits for more events; 0 commits as soon as the commit "
          "before is "
          "done (0)",
          [](Options& o, Text text, Text s) {
              o.database.wal_batch_wait_us = to_number<std::uint32_t>(text, s, 0, 1'000'000);
          }},
-        {"restore-from", 0, "KARMA_RESTORE_FROM", durability, "LSN",
+    };
+}
+
+std::vector<Setting> history_settings() {
+    const char* const group = "Snapshots and history";
+    return {
+        {"restore-from", 0, "KARMA_RESTORE_FROM", group, "LSN",
          "restore from no newer snapshot than the one at this LSN, and from more of the log: for one that is "
          "damaged; 0 uses the log alone (the newest)",
          [](Options& o, Text text, Text s) {
              o.database.restore_from = to_number<Lsn>(text, s, 0, std::numeric_limits<Lsn>::max());
          }},
-        {"snapshot-interval-seconds", 0, "KARMA_SNAPSHOT_INTERVAL_SECONDS", durability, "SECONDS",
+        {"snapshot-interval-seconds", 0, "KARMA_SNAPSHOT_INTERVAL_SECONDS", group, "SECONDS",
          "a snapshot of all series that often, unless nothing has changed; 0 for none (3600)",
          [](Options& o, Text text, Text s) {
              o.database.snapshot_interval_s = to_number<std::uint32_t>(text, s, 0, seconds_max);
          }},
-        {"event-retention-seconds", 0, "KARMA_EVENT_RETENTION_SECONDS", durability, "SECONDS",
+        {"event-retention-seconds", 0, "KARMA_EVENT_RETENTION_SECONDS", group, "SECONDS",
          "events that are older are dropped, but none that the oldest snapshot needs; 0 for no limit "
          "(604800)",
          [](Options& o, Text text, Text s) {
              o.database.event_retention_s = to_number<std::uint64_t>(text, s, 0, seconds_max);
          }},
-        {"event-retention-bytes", 0, "KARMA_EVENT_RETENTION_BYTES", durability, "BYTES",
+        {"event-retention-bytes", 0, "KARMA_EVENT_RETENTION_BYTES", group, "BYTES",
          "the oldest events are dropped while the log takes more, but none that the oldest snapshot needs; 0 "
          "for no limit (0)",
          [](Options& o, Text text, Text s) {
              o.database.event_retention_bytes = to_number<std::uint64_t>(text, s, 0, bytes_max);
          }},
-        {"dump-retention-per-tree", 0, "KARMA_DUMP_RETENTION_PER_TREE", durability, "N",
+        {"dump-retention-per-tree", 0, "KARMA_DUMP_RETENTION_PER_TREE", group, "N",
          "snapshots that are kept of each series (5)",
          [](Options& o, Text text, Text s) {
              o.database.snapshots_retained = to_number<unsigned>(text, s, 1, 1'000'000);
          }},
+    };
+}
 
-        {"max-request-bytes", 0, "KARMA_MAX_REQUEST_BYTES", limits, "BYTES",
+std::vector<Setting> limits_settings() {
+    const char* const group = "Limits and timeouts";
+    return {
+        {"max-request-bytes", 0, "KARMA_MAX_REQUEST_BYTES", group, "BYTES",
          "longest request line, without its newline (4096)",
          [](Options& o, Text text, Text s) {
              o.server.request_bytes_max = to_number<std::size_t>(text, s, 1, 1ULL << 30U);
          }},
-        {"max-response-bytes", 0, "KARMA_MAX_RESPONSE_BYTES", limits, "BYTES",
+        {"max-response-bytes", 0, "KARMA_MAX_RESPONSE_BYTES", group, "BYTES",
          "longest reply line, 0 for no limit (1048576)",
          [](Options& o, Text text, Text s) {
              o.server.response_bytes_max = to_number<std::size_t>(text, s, 0, bytes_max);
          }},
-        {"read-timeout", 0, "KARMA_READ_TIMEOUT_SECONDS", limits, "SECONDS",
+        {"read-timeout", 0, "KARMA_READ_TIMEOUT_SECONDS", group, "SECONDS",
          "a connection that sends nothing for so long is closed (5)",
          [](Options& o, Text text, Text s) { o.server.read_timeout = to_seconds(text, s); }},
-        {"write-timeout", 0, "KARMA_WRITE_TIMEOUT_SECONDS", limits, "SECONDS",
+        {"write-timeout", 0, "KARMA_WRITE_TIMEOUT_SECONDS", group, "SECONDS",
          "a connection that does not take its reply for so long is closed (5)",
          [](Options& o, Text text, Text s) { o.server.write_timeout = to_seconds(text, s); }},
-        {"query-timeout-ms", 0, "KARMA_QUERY_TIMEOUT_MS", limits, "MS",
+        {"query-timeout-ms", 0, "KARMA_QUERY_TIMEOUT_MS", group, "MS",
          "longest time for a read of a whole series, 0 for no limit (1000)",
          [](Options& o, Text text, Text s) {
              o.server.query_timeout =
                  std::chrono::milliseconds(to_number<std::uint32_t>(text, s, 0, u32_max));
          }},
-        {"shutdown-timeout", 0, "KARMA_SHUTDOWN_TIMEOUT_SECONDS", limits, "SECONDS",
+        {"shutdown-timeout", 0, "KARMA_SHUTDOWN_TIMEOUT_SECONDS", group, "SECONDS",
          "time to finish what was received after SIGINT or SIGTERM (5)",
          [](Options& o, Text text, Text s) { o.server.shutdown_timeout = to_seconds(text, s); }},
-        {"idempotency-max-records", 0, "KARMA_IDEMPOTENCY_MAX_RECORDS", limits, "N",
+        {"idempotency-max-records", 0, "KARMA_IDEMPOTENCY_MAX_RECORDS", group, "N",
          "idempotency records that are kept; beyond it the oldest are forgotten (1000000)",
          [](Options& o, Text text, Text s) {
              constexpr std::uint64_t records_max = 1ULL << 31U;
              o.database.idempotency.records_max = to_number<std::uint64_t>(text, s, 1, records_max);
          }},
-        {"idempotency-max-age-seconds", 0, "KARMA_IDEMPOTENCY_MAX_AGE_SECONDS", limits, "SECONDS",
+        {"idempotency-max-age-seconds", 0, "KARMA_IDEMPOTENCY_MAX_AGE_SECONDS", group, "SECONDS",
          "how long they are kept, 0 for no limit by age (604800)",
          [](Options& o, Text text, Text s) {
              o.database.idempotency.age_max_s = to_number<std::int64_t>(text, s, 0, u32_max);
          }},
+    };
+}
 
-        {"auth-token", 0, "KARMA_AUTH_TOKEN", access, "TOKEN", "token that allows everything (none)",
+std::vector<Setting> access_settings() {
+    const char* const group = "Access";
+    return {
+        {"auth-token", 0, "KARMA_AUTH_TOKEN", group, "TOKEN", "token that allows everything (none)",
          [](Options& o, Text text, Text) { o.server.auth_token = text; }},
-        {"read-auth-token", 0, "KARMA_READ_AUTH_TOKEN", access, "TOKEN", "token that allows to read (none)",
+        {"read-auth-token", 0, "KARMA_READ_AUTH_TOKEN", group, "TOKEN", "token that allows to read (none)",
          [](Options& o, Text text, Text) { o.server.read_auth_token = text; }},
+    };
+}
 
-        {"replication-source-host", 0, "KARMA_REPLICATION_SOURCE_HOST", replication, "HOST",
-         "the master (none)", [](Options& o, Text text, Text) { o.replication.source_host = text; }},
-        {"replication-source-port", 0, "KARMA_REPLICATION_SOURCE_PORT", replication, "PORT",
-         "its port (8080)",
+std::vector<Setting> replication_settings() {
+    const char* const group = "Replication (parsed and checked; this version does not follow a master yet)";
+    return {
+        {"replication-source-host", 0, "KARMA_REPLICATION_SOURCE_HOST", group, "HOST", "the master (none)",
+         [](Options& o, Text text, Text) { o.replication.source_host = text; }},
+        {"replication-source-port", 0, "KARMA_REPLICATION_SOURCE_PORT", group, "PORT", "its port (8080)",
          [](Options& o, Text text, Text s) {
              o.replication.source_port = to_number<std::uint16_t>(text, s, 1, 65535);
          }},
-        {"replication-token", 0, "KARMA_REPLICATION_TOKEN", replication, "TOKEN",
-         "token for the master (none)", [](Options& o, Text text, Text) { o.replication.token = text; }},
-        {"replication-poll-interval-ms", 0, "KARMA_REPLICATION_POLL_INTERVAL_MS", replication, "MS",
+        {"replication-token", 0, "KARMA_REPLICATION_TOKEN", group, "TOKEN", "token for the master (none)",
+         [](Options& o, Text text, Text) { o.replication.token = text; }},
+        {"replication-poll-interval-ms", 0, "KARMA_REPLICATION_POLL_INTERVAL_MS", group, "MS",
          "how often to ask the master (1000)",
          [](Options& o, Text text, Text s) {
              o.replication.poll_interval_ms = to_number<std::uint32_t>(text, s, 1, u32_max);
          }},
-        {"replication-batch-size", 0, "KARMA_REPLICATION_BATCH_SIZE", replication, "N",
+        {"replication-batch-size", 0, "KARMA_REPLICATION_BATCH_SIZE", group, "N",
          "events to ask for at a time, 1 to 10000 (1000)",
          [](Options& o, Text text, Text s) {
              o.replication.batch_size = to_number<std::uint32_t>(text, s, 1, 10'000);
          }},
     };
+}
+
+std::vector<Setting> make_settings() {
+    std::vector<Setting> all;
+    for (auto* const group : {general_settings, durability_settings, history_settings, limits_settings,
+                              access_settings, replication_settings}) {
+        for (Setting& setting : group()) {
+            all.push_back(std::move(setting));
+        }
+    }
+    return all;
 }
 
 const std::vector<Setting>& settings() {

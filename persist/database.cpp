@@ -452,7 +452,7 @@ reply::SnapshotInfo Database::snapshot_info() const {
     }
     return {snapshot_files(manifests, options_.snapshots_retained).size(),
             latest_snapshots(manifests),
-            std::move(records),
+            records,
             snapshots_.last_lsn(),
             options_.wal,
             options_.wal ? storage_.log_bytes() : 0,

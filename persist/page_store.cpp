@@ -121,17 +121,17 @@ std::vector<StoredPage> PageStore::list(std::uint64_t snapshot_id, std::size_t s
     return pages;
 }
 
-PageRef PageStore::read(const StoredPage& stored) const {
-    const std::string what = page_name(stored.id);
-    const std::optional<std::string> value = storage_.read(Table::snapshots, page_key(stored.id));
+PageRef PageStore::read(const StoredPage& page) const {
+    const std::string what = page_name(page.id);
+    const std::optional<std::string> value = storage_.read(Table::snapshots, page_key(page.id));
     if (!value) {
         throw CorruptionError(what + " is missing");
     }
     const std::string_view image = unsealed(*value, what);
     try {
-        PageRef page = Page::from_image(image);
-        page->set_stored_id(stored.id);
-        return page;
+        PageRef read = Page::from_image(image);
+        read->set_stored_id(page.id);
+        return read;
     } catch (const CorruptionError& failure) {
         throw CorruptionError(what + ": " + failure.what());
     }

@@ -175,8 +175,9 @@ void SnapshotStore::save(Manifest manifest, const std::vector<SeriesView>& views
     changes.push_back({Table::meta, last_lsn_key, std::to_string(std::max(manifest.lsn, known_lsn()))});
     storage_.write(changes, true);
     writer.mark_stored();
+    const std::uint64_t id = manifest.id;
     const std::lock_guard lock(mutex_);
-    manifests_.emplace(manifest.id, std::make_shared<const Manifest>(std::move(manifest)));
+    manifests_.emplace(id, std::make_shared<const Manifest>(std::move(manifest)));
     wants_prune_ = true;
 }
 

@@ -62,13 +62,13 @@ public:
             return true;
         }
         switch (slot_) {
-            case Slot::file: break;
-            case Slot::branch: break;
+            case Slot::file:
+            case Slot::branch:
+            case Slot::table: break;
             case Slot::counter:
                 total_.reset();
                 points_.clear();
                 break;
-            case Slot::table: break;
             default: unexpected("a map");
         }
         inside_.push_back(slot_);

@@ -251,10 +251,10 @@ TEST_CASE("tree files: what is wrong is named") {
     refused(example + "\x01", "behind the end, from byte 78");
     const std::size_t total = example.find("total") + 5;
     refused(changed(total, "\x0B"), "key 42: total is 11, the sum of its values 10");
-    const std::size_t day = example.find("\xCE");
+    const std::size_t day = example.find('\xCE');
     refused(changed(day, "\xCE\x01\x35\xFF\xFF"), "key 42: 20316159 is no calendar day");
     refused(changed(day + 5, "\xFF"), "key 42: a negative number instead of a value");
-    refused(changed(example.find("\x2B"), "\x2A"), "key 42 is there twice");
+    refused(changed(example.find('\x2B'), "\x2A"), "key 42 is there twice");
 }
 
 TEST_CASE("tree files: every cut and any flipped bit is refused or harmless") {

@@ -38,12 +38,12 @@ std::string latest_file(Client& client, const std::string& series) {
     return {};
 }
 
-ProgramResult karma(std::vector<std::string> arguments) {
-    return run_program(karma_binary(), std::move(arguments));
+ProgramResult karma(const std::vector<std::string>& arguments) {
+    return run_program(karma_binary(), arguments);
 }
 
-ProgramResult karma_ok(std::vector<std::string> arguments) {
-    ProgramResult result = karma(std::move(arguments));
+ProgramResult karma_ok(const std::vector<std::string>& arguments) {
+    ProgramResult result = karma(arguments);
     CAPTURE(result.standard_output);
     CAPTURE(result.standard_error);
     REQUIRE(result.status == ExitStatus{0, 0});
