@@ -180,7 +180,9 @@ class ProgramTests(unittest.TestCase):
         for number in (signal.SIGINT, signal.SIGTERM):
             with self.subTest(signal=number):
                 self.log.unlink(missing_ok=True)
+                # A shell that runs this in the background has SIGINT ignored, which a child would inherit.
                 with subprocess.Popen(self.command("--seconds=300", "--only=no-wal-1", "--contenders=karma"),
+                                      preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
                                       env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
                     deadline = time.monotonic() + PATIENCE_SECONDS
                     while not self.starts() and time.monotonic() < deadline:
