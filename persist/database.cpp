@@ -107,7 +107,7 @@ Database::Database(const DatabaseOptions& options, std::unique_ptr<DataDirectory
     snapshots_.erase_leftovers();
     restore();
     if (options_.wal) {
-        if (engine_.last_lsn() >= storage_.next_lsn()) {
+        if (engine_.last_lsn() >= storage_.next_lsn() && engine_.last_lsn() > snapshots_.last_full_lsn()) {
             // What was accepted without a log is in no log: the log can only go on after a snapshot of
             // everything.
             snapshots_.save_all(snapshots_.begin_saving(), engine_.view(), now_ms());

@@ -89,8 +89,8 @@ public:
     /// The same, unless the latest one holds all that there is. True when it was stored.
     bool save_snapshot_if_changed();
 
-    /// Drops events and snapshots that need not be kept any longer, as the options say. Happens by itself
-    /// every some seconds.
+    /// Drops events and snapshots that need not be kept any longer, as the options say, but for snapshots
+    /// that are being read. Happens by itself every some seconds.
     void apply_retention();
 
     StateView view() const;
@@ -195,6 +195,7 @@ private:
     std::string records_failure_;  // why they could not be read; set before has_records_
     std::map<int, std::function<void()>> listeners_;
     int next_listener_ = 0;
+    std::mutex retention_mutex_;  // of who drops what is old
     // Of the housekeeper's thread:
     Lsn erased_records_below_ = 0;
     std::int64_t last_snapshot_ms_ = 0;

@@ -72,7 +72,10 @@ void Database::keep_house() {
         last_retention_ms_ = now_ms();
         run_in_background("retention", [this] { apply_retention(); });
     }
-    run_in_background("retention", [this] { snapshots_.prune(); });
+    run_in_background("retention", [this] {
+        const std::lock_guard lock(retention_mutex_);
+        snapshots_.prune();
+    });
 }
 
 /// Failures end the work, not the thread: it is tried again the next time.
@@ -165,6 +168,7 @@ Lsn Database::first_retained_lsn() const {
 }
 
 void Database::apply_retention() {
+    const std::lock_guard lock(retention_mutex_);
     constexpr std::int64_t history_parts = 16;
     const Lsn first = options_.wal ? first_retained_lsn() : 1;
     const auto age_ms = static_cast<std::int64_t>(options_.event_retention_s) * 1000;

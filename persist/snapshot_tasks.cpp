@@ -38,7 +38,13 @@ Reply LoadTask::run(const Deadline& /*deadline*/) {
         database_.commit();
         return database_.wait_durable(lsn) ? Reply(reply::SeriesLoaded{series}) : Reply(log_failed());
     };
+    const std::filesystem::path path = database_.file_in_directory(file_);
     if (const std::optional<SnapshotFile> found = database_.find_snapshot(file_)) {
+        if (!path.empty()) {
+            return Error{ErrorCode::validation_error,
+                         "Field file is the name of a snapshot and of a file in the "
+                         "data directory: give the file another name"};
+        }
         const auto kept = database_.snapshots_.keep_all();
         const Series stored = database_.snapshots_.load(*found->manifest, *found->series);
         return load(stored.name(), [&](SeriesLoader& loader) {
@@ -54,7 +60,6 @@ Reply LoadTask::run(const Deadline& /*deadline*/) {
         });
     }
     const std::string series = series_of_file(file_);
-    const std::filesystem::path path = database_.file_in_directory(file_);
     if (series.empty() || path.empty()) {
         return Error{ErrorCode::not_found, "Dump \"" + (series.empty() ? file_ : series) + "\" not found"};
     }

@@ -114,6 +114,7 @@ TEST_CASE("moving: what a running daemon exports is what another one imports") {
     Daemon other(options);
     Client there = other.connect();
     CHECK(digest(there) == before);
+    CHECK(member(there.call("snapshot.info"), "dump_count") == json::value(3));  // no new ones at a start
     CHECK(sum(there, "a/b 100%", 1) == 18446744073709551615U);
     check_memory_of_requests(there);
     // Not into what has data.
@@ -218,6 +219,9 @@ TEST_CASE("moving: snapshot.load survives a crash (defect 3), also of a file tha
           json::value("Tree \"moved\" loaded"));
     write_file(daemon.directory() / "1700000001_moved.tree", tree.substr(0, 40));
     CHECK(later.error_of("snapshot.load", {{"file", "1700000001_moved.tree"}}) == "validation_error");
+    // A name that stands for two things is not guessed at.
+    write_file(daemon.directory() / file, tree);
+    CHECK(later.error_of("snapshot.load", {{"file", file}}) == "validation_error");
     daemon.restart_after_kill();
     Client last = daemon.connect();
     CHECK(sum(last, "moved", 9) == 7);
