@@ -198,6 +198,7 @@ private:
     std::mutex retention_mutex_;  // of who drops what is old
     // Of the housekeeper's thread:
     Lsn erased_records_below_ = 0;
+    std::optional<std::uint64_t> erased_forgotten_;  // how many were forgotten when some were erased last
     std::int64_t last_snapshot_ms_ = 0;
     std::int64_t last_retention_ms_ = 0;
     std::unique_ptr<Housekeeper> housekeeper_;  // ends before all that it uses

@@ -42,14 +42,17 @@ void Database::forget_records() {
     constexpr std::size_t swept_at_once = 256;
     Lsn first_lsn = 0;
     Lsn last_lsn = 0;
+    std::uint64_t forgotten = 0;
     for (bool more = true; more;) {
         const std::lock_guard lock(mutex_);
         more = engine_.sweep_records(swept_at_once, now_ms());
         last_lsn = engine_.last_lsn();
         first_lsn = engine_.idempotency().first_lsn().value_or(last_lsn + 1);
+        forgotten = engine_.idempotency().forgotten();
     }
     // Without a log records are stored with snapshots, and only those say what is gone.
-    if (first_lsn <= erased_records_below_ || !committer_ || !records_failure_.empty()) {
+    const bool is_done = forgotten == erased_forgotten_;
+    if (is_done || first_lsn <= erased_records_below_ || !committer_ || !records_failure_.empty()) {
         return;
     }
     // What has made them go must not be taken back by a crash.
@@ -59,6 +62,7 @@ void Database::forget_records() {
     try {
         erase_records_below(storage_, first_lsn);
         erased_records_below_ = first_lsn;
+        erased_forgotten_ = forgotten;
     } catch (const std::exception&) {
         // The storage refuses everything from now on, and who writes next is told why.
     }

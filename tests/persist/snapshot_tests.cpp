@@ -62,6 +62,23 @@ void add_keys(Database& database, const std::string& series, std::uint64_t keys,
     database.call(Mutation(mutation::BatchAdd{series, items}));
 }
 
+/// Fails where a manifest is written, when it is told to.
+class ManifestRefusingStorage final : public test::ForwardingStorage {
+public:
+    using ForwardingStorage::ForwardingStorage;
+
+    void write(std::span<const RecordChange> records, bool sync) override {
+        for (const RecordChange& record : records) {
+            if (refuse && record.table == Table::snapshots && record.key.starts_with('m')) {
+                throw StorageError("no space left on device (made up by the test)");
+            }
+        }
+        ForwardingStorage::write(records, sync);
+    }
+
+    std::atomic<bool> refuse{false};
+};
+
 std::vector<std::string> names_of(Database& database) {
     return std::get<reply::SnapshotNames>(database.call(query::Snapshots{})).files;
 }
@@ -300,13 +317,13 @@ TEST_CASE("snapshots: what a crash has left of one is removed, and its numbers a
     std::size_t pages = 0;
     {
         // The manifest cannot be written; pages past the size of a batch are there by then.
-        test::FaultyStorage storage(disk);
+        ManifestRefusingStorage storage(disk);
         const auto database = Database::open(options_with(clock), storage);
         add_keys(*database, "links", 1'000, 3);
         database->save_snapshot();
         pages = count(disk, "g");
         add_keys(*database, "links", 200'000, 3);
-        storage.fail_after(1'000, 1);
+        storage.refuse = true;
         CHECK(code_of(database->call(control::SaveAllSnapshots{})) == ErrorCode::internal_error);
         digest = database->digest();
         CHECK(count(disk, "g") > pages);
