@@ -5,10 +5,10 @@
 
 #include <boost/program_options/value_semantic.hpp>
 
-#include "cli/client_connection.h"
-#include "cli/command_line.h"
+#include "cli/client_options.h"
 #include "cli/daemon_export.h"
 #include "cli/offline.h"
+#include "cli/subcommand.h"
 
 namespace karma::cli {
 
@@ -36,8 +36,7 @@ po::options_description visible_options() {
         ("until", po::value<std::string>()->value_name("LSN|TIME"),
          "with --directory: the state at that point (the latest)")  //
         ("no-snapshot", po::bool_switch(),
-         "from a running daemon: take the latest snapshots instead of a new one")  //
-        ("help", po::bool_switch(), "print this help");
+         "from a running daemon: take the latest snapshots instead of a new one");
     po::options_description all;
     all.add(what).add(client_options_description());
     return all;
@@ -60,7 +59,7 @@ int run(const po::variables_map& values, std::ostream& out) {
     if (is_offline && values["no-snapshot"].as<bool>())
         throw UsageError("--no-snapshot excludes --directory");
     static_cast<void>(until_option(values));
-    const std::string series = values.count("series") == 0 ? "" : values["series"].as<std::string>();
+    const std::string series = text_option(values, "series");
     const ExportFormat format = format_option(values);
     const ClientOptions client = read_client_options(values);
     const ExportDirectory directory(path);
@@ -74,28 +73,9 @@ int run(const po::variables_map& values, std::ostream& out) {
 }  // namespace
 
 int run_export(std::span<const std::string> args, std::ostream& out, std::ostream& err) {
-    try {
-        const po::options_description visible = visible_options();
-        po::options_description all;
-        all.add(visible).add_options()("argument", po::value<std::vector<std::string>>());
-        po::positional_options_description positions;
-        positions.add("argument", -1);
-        const po::variables_map values = parse_arguments(args, all, positions);
-        if (values["help"].as<bool>()) {
-            out << usage << '\n' << visible << behind;
-            return exit_success;
-        }
-        return run(values, out);
-    } catch (const UsageError& error) {
-        err << "karma export: " << error.what() << "\nTry 'karma export --help'.\n";
-        return exit_usage;
-    } catch (const ConnectionError& error) {
-        err << "karma export: " << error.what() << '\n';
-        return exit_no_reply;
-    } catch (const std::exception& error) {
-        err << "karma export: " << error.what() << '\n';
-        return exit_failure;
-    }
+    const Subcommand subcommand{"export", usage, behind, visible_options(), true};
+    return run_subcommand(subcommand, args, out, err,
+                          [&](const po::variables_map& values) { return run(values, out); });
 }
 
 int export_main(std::span<const std::string> args) { return run_export(args, std::cout, std::cerr); }

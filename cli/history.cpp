@@ -3,15 +3,14 @@
 #include <iomanip>
 #include <iostream>
 #include <limits>
-#include <optional>
 
 #include <boost/json/serialize.hpp>
 #include <boost/program_options/value_semantic.hpp>
 
-#include "cli/command_line.h"
+#include "cli/client_options.h"
 #include "cli/daemon_reply.h"
 #include "cli/event_text.h"
-#include "cli/text.h"
+#include "cli/subcommand.h"
 #include "engine/timestamp.h"
 
 namespace karma::cli {
@@ -50,9 +49,8 @@ po::options_description visible_options() {
         ("after-lsn", po::value<std::string>()->value_name("LSN"), "behind this event")             //
         ("limit", po::value<std::string>()->default_value("100")->value_name("N"), "so many, 0 for all");
     po::options_description output("Output");
-    output.add_options()                                                                     //
-        ("json", po::bool_switch(), "one JSON object a line: {\"lsn\",\"time\",\"entry\"}")  //
-        ("help", po::bool_switch(), "print this help");
+    output.add_options()  //
+        ("json", po::bool_switch(), "one JSON object a line: {\"lsn\",\"time\",\"entry\"}");
     po::options_description all;
     all.add(which).add(output).add(client_options_description());
     return all;
@@ -67,14 +65,7 @@ json::value time_field(const po::variables_map& values, const char* name) {
         parse_number(std::string("--") + name, text, 0, std::numeric_limits<std::int64_t>::max()));
 }
 
-/// Nothing when help was asked for, which is printed then.
-std::optional<HistoryOptions> read_options(std::span<const std::string> args, std::ostream& out) {
-    const po::options_description visible = visible_options();
-    const po::variables_map values = parse_arguments(args, visible, po::positional_options_description());
-    if (values["help"].as<bool>()) {
-        out << usage << visible << behind;
-        return std::nullopt;
-    }
+HistoryOptions read_options(const po::variables_map& values) {
     HistoryOptions options;
     options.client = read_client_options(values);
     options.as_json = values["json"].as<bool>();
@@ -135,19 +126,10 @@ int history(HistoryOptions options, std::ostream& out, std::ostream& err) {
 }  // namespace
 
 int run_history(std::span<const std::string> args, std::ostream& out, std::ostream& err) {
-    try {
-        std::optional<HistoryOptions> options = read_options(args, out);
-        return options ? history(std::move(*options), out, err) : exit_success;
-    } catch (const UsageError& error) {
-        err << "karma history: " << error.what() << "\nTry 'karma history --help'.\n";
-        return exit_usage;
-    } catch (const ConnectionError& error) {
-        err << "karma history: " << error.what() << '\n';
-        return exit_no_reply;
-    } catch (const std::exception& error) {
-        err << "karma history: " << error.what() << '\n';
-        return exit_failure;
-    }
+    const Subcommand subcommand{"history", usage, behind, visible_options()};
+    return run_subcommand(subcommand, args, out, err, [&](const po::variables_map& values) {
+        return history(read_options(values), out, err);
+    });
 }
 
 int history_main(std::span<const std::string> args) { return run_history(args, std::cout, std::cerr); }

@@ -10,9 +10,8 @@
 #include <boost/json/serialize.hpp>
 #include <boost/program_options/value_semantic.hpp>
 
-#include "cli/command_line.h"
 #include "cli/directory_importer.h"
-#include "cli/offline.h"
+#include "cli/subcommand.h"
 #include "cli/text.h"
 #include "persist/data_directory.h"
 #include "persist/rocksdb_storage.h"
@@ -134,8 +133,7 @@ po::options_description visible_options() {
     visible.add_options()  //
         ("directory", po::value<std::string>()->value_name("TARGET"),
          "where the new database goes: what the daemon will get as --directory (DIR itself)")  //
-        ("json", po::bool_switch(), "print one JSON object")                                   //
-        ("help", po::bool_switch(), "print this help");
+        ("json", po::bool_switch(), "print one JSON object");
     return visible;
 }
 
@@ -154,28 +152,12 @@ bool names_directory(std::span<const std::string> args) {
 }
 
 int run_import_directory(std::span<const std::string> args, std::ostream& out, std::ostream& err) {
-    try {
-        const po::options_description visible = visible_options();
-        po::options_description all;
-        all.add(visible).add_options()("argument", po::value<std::vector<std::string>>());
-        po::positional_options_description positions;
-        positions.add("argument", -1);
-        const po::variables_map values = parse_arguments(args, all, positions);
-        if (values["help"].as<bool>()) {
-            out << usage << '\n' << visible << behind;
-            return exit_success;
-        }
+    const Subcommand subcommand{"import", usage, behind, visible_options(), true};
+    return run_subcommand(subcommand, args, out, err, [&](const po::variables_map& values) {
         const std::string source = only_argument(values, "DIR");
-        const std::string target =
-            values.count("directory") == 0 ? source : values["directory"].as<std::string>();
-        return import(source, target, values["json"].as<bool>(), out, err);
-    } catch (const UsageError& error) {
-        err << "karma import: " << error.what() << "\nTry 'karma import --help'.\n";
-        return exit_usage;
-    } catch (const std::exception& error) {
-        err << "karma import: " << error.what() << '\n';
-        return exit_failure;
-    }
+        const std::string target = text_option(values, "directory");
+        return import(source, target.empty() ? source : target, values["json"].as<bool>(), out, err);
+    });
 }
 
 }  // namespace karma::cli

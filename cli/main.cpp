@@ -13,8 +13,24 @@
 #include "cli/serve.h"
 #include "cli/verify.h"
 
+namespace {
+
+using namespace karma::cli;
+
+struct Entry {
+    const char* name;
+    int (*run)(std::span<const std::string>);
+};
+
+constexpr Entry entries[] = {
+    {"serve", serve_main},   {"call", call_main},           {"import", import_main},
+    {"export", export_main}, {"reconcile", reconcile_main}, {"history", history_main},
+    {"verify", verify_main}, {"replay", replay_main},
+};
+
+}  // namespace
+
 int main(int argc, char** argv) {
-    using namespace karma::cli;
     const std::vector<std::string> all(argv + 1, argv + argc);
     const std::span<const std::string> arguments(all);
     const std::string first = all.empty() ? "" : all.front();
@@ -25,29 +41,10 @@ int main(int argc, char** argv) {
     if (first.empty() || first.starts_with('-')) {
         return serve_main(arguments);
     }
-    if (first == "serve") {
-        return serve_main(arguments.subspan(1));
-    }
-    if (first == "call") {
-        return call_main(arguments.subspan(1));
-    }
-    if (first == "import") {
-        return import_main(arguments.subspan(1));
-    }
-    if (first == "reconcile") {
-        return reconcile_main(arguments.subspan(1));
-    }
-    if (first == "verify") {
-        return verify_main(arguments.subspan(1));
-    }
-    if (first == "replay") {
-        return replay_main(arguments.subspan(1));
-    }
-    if (first == "export") {
-        return export_main(arguments.subspan(1));
-    }
-    if (first == "history") {
-        return history_main(arguments.subspan(1));
+    for (const Entry& entry : entries) {
+        if (first == entry.name) {
+            return entry.run(arguments.subspan(1));
+        }
     }
     std::cerr << "karma: unknown subcommand \"" << first << "\" (karma --help lists them)\n";
     return exit_usage;

@@ -11,20 +11,6 @@ namespace karma::cli {
 
 namespace po = boost::program_options;
 
-std::string only_argument(const po::variables_map& values, const char* what) {
-    if (values.count("argument") == 0) {
-        throw UsageError(std::string(what) + " is missing");
-    }
-    const auto& all = values["argument"].as<std::vector<std::string>>();
-    if (all.size() > 1) {
-        throw UsageError(cli::quoted(all[1]) + ": only one " + what + " can be given");
-    }
-    if (all.front().empty()) {
-        throw UsageError(std::string(what) + " is empty");
-    }
-    return all.front();
-}
-
 HistoryPoint until_option(const po::variables_map& values) {
     if (values.count("until") == 0) {
         return {};

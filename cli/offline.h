@@ -18,9 +18,6 @@
 /// What the subcommands share that work on a stopped daemon's directory.
 namespace karma::cli {
 
-/// The one positional argument, `what` in messages. Throws UsageError.
-std::string only_argument(const boost::program_options::variables_map& values, const char* what);
-
 /// --until: LSN or TIME; the latest state where it is not given. Throws UsageError.
 HistoryPoint until_option(const boost::program_options::variables_map& values);
 

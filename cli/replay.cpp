@@ -8,8 +8,8 @@
 #include <boost/json/serialize.hpp>
 #include <boost/program_options/value_semantic.hpp>
 
-#include "cli/command_line.h"
 #include "cli/offline.h"
+#include "cli/subcommand.h"
 #include "cli/text.h"
 #include "engine/timestamp.h"
 
@@ -37,9 +37,8 @@ po::options_description visible_options() {
         ("series", po::value<std::string>()->value_name("SERIES"), "print and export only this one")      //
         ("export", po::value<std::string>()->value_name("OUT"), "write the state to this directory too")  //
         ("format", po::value<std::string>()->default_value("tree")->value_name("tree|csv"),
-         "of the export: Karma 1.0's .tree files, or CSV")    //
-        ("json", po::bool_switch(), "print one JSON object")  //
-        ("help", po::bool_switch(), "print this help");
+         "of the export: Karma 1.0's .tree files, or CSV")  //
+        ("json", po::bool_switch(), "print one JSON object");
     return visible;
 }
 
@@ -95,7 +94,7 @@ int replay(const po::variables_map& values, std::ostream& out, std::ostream& err
     for (const std::string& damage : state.restored.damaged) {
         err << "karma replay: passed over: " << damage << '\n';
     }
-    const std::string series = values.count("series") == 0 ? "" : values["series"].as<std::string>();
+    const std::string series = text_option(values, "series");
     if (values["json"].as<bool>()) {
         out << json::serialize(summary(state, series)) << '\n';
     } else {
@@ -116,26 +115,11 @@ int replay(const po::variables_map& values, std::ostream& out, std::ostream& err
 }  // namespace
 
 int run_replay(std::span<const std::string> args, std::ostream& out, std::ostream& err) {
-    try {
-        const po::options_description visible = visible_options();
-        po::options_description all;
-        all.add(visible).add_options()("argument", po::value<std::vector<std::string>>());
-        po::positional_options_description positions;
-        positions.add("argument", -1);
-        const po::variables_map values = parse_arguments(args, all, positions);
-        if (values["help"].as<bool>()) {
-            out << usage << '\n' << visible << behind;
-            return exit_success;
-        }
+    const Subcommand subcommand{"replay", usage, behind, visible_options(), true};
+    return run_subcommand(subcommand, args, out, err, [&](const po::variables_map& values) {
         static_cast<void>(format_option(values));
         return replay(values, out, err);
-    } catch (const UsageError& error) {
-        err << "karma replay: " << error.what() << "\nTry 'karma replay --help'.\n";
-        return exit_usage;
-    } catch (const std::exception& error) {
-        err << "karma replay: " << error.what() << '\n';
-        return exit_failure;
-    }
+    });
 }
 
 int replay_main(std::span<const std::string> args) { return run_replay(args, std::cout, std::cerr); }

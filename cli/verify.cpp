@@ -9,9 +9,9 @@
 #include <boost/json/serialize.hpp>
 #include <boost/program_options/value_semantic.hpp>
 
-#include "cli/command_line.h"
-#include "cli/offline.h"
+#include "cli/subcommand.h"
 #include "cli/text.h"
+#include "persist/stored_database.h"
 #include "persist/verifier.h"
 
 namespace karma::cli {
@@ -103,28 +103,12 @@ int verify(const std::string& directory, bool as_json, std::ostream& out, std::o
 }  // namespace
 
 int run_verify(std::span<const std::string> args, std::ostream& out, std::ostream& err, bool progress) {
-    try {
-        po::options_description visible("Options");
-        visible.add_options()                                     //
-            ("json", po::bool_switch(), "print one JSON object")  //
-            ("help", po::bool_switch(), "print this help");
-        po::options_description all;
-        all.add(visible).add_options()("argument", po::value<std::vector<std::string>>());
-        po::positional_options_description positions;
-        positions.add("argument", -1);
-        const po::variables_map values = parse_arguments(args, all, positions);
-        if (values["help"].as<bool>()) {
-            out << usage << '\n' << visible << behind;
-            return exit_success;
-        }
+    po::options_description options("Options");
+    options.add_options()("json", po::bool_switch(), "print one JSON object");
+    const Subcommand subcommand{"verify", usage, behind, options, true, exit_unopened};
+    return run_subcommand(subcommand, args, out, err, [&](const po::variables_map& values) {
         return verify(only_argument(values, "DIR"), values["json"].as<bool>(), out, err, progress);
-    } catch (const UsageError& error) {
-        err << "karma verify: " << error.what() << "\nTry 'karma verify --help'.\n";
-        return exit_usage;
-    } catch (const std::exception& error) {
-        err << "karma verify: " << error.what() << '\n';
-        return exit_unopened;
-    }
+    });
 }
 
 int verify_main(std::span<const std::string> args) {
