@@ -181,7 +181,7 @@ TEST_CASE("database: once the log has failed nothing is acknowledged any more") 
 
 TEST_CASE("database: a snapshot that is cut short leaves the one before it valid") {
     std::mt19937_64 engine = test::random_engine("snapshot cut short");
-    for (std::uint64_t writes = 0; writes < 3; ++writes) {
+    for (std::uint64_t writes = 0; writes < 4; ++writes) {
         MemoryStorage disk;
         Digest digest;
         {
@@ -190,6 +190,14 @@ TEST_CASE("database: a snapshot that is cut short leaves the one before it valid
             change_at_random(*database, engine, 200);
             database->save_snapshot();
             change_at_random(*database, engine, 100);
+            if (writes > 1) {
+                // So much that pages are written ahead of the manifest.
+                std::vector<mutation::Item> items;
+                for (std::uint64_t key = 0; key < 100'000; ++key) {
+                    items.push_back({key, day, 1 + key});
+                }
+                database->call(Mutation(mutation::BatchAdd{"large", items}));
+            }
             storage.fail_after(1'000'000, writes);
             const Reply reply = database->call(control::SaveAllSnapshots{});
             if (writes == 0) {

@@ -1,4 +1,5 @@
 #include <atomic>
+#include <filesystem>
 #include <set>
 #include <string>
 #include <vector>
@@ -390,4 +391,37 @@ TEST_CASE("snapshots: those of an earlier format are restored, and replaced by t
     database->apply_retention();
     CHECK(count(disk, "p") == 0);
     CHECK(Database::open(options, disk)->digest() == digest);
+}
+
+TEST_CASE("snapshots: the space of dropped ones is given back on disk") {
+    const test::TempDir directory;
+    Clock clock;
+    DatabaseOptions options = options_with(clock);
+    options.directory = directory.path();
+    options.snapshots_retained = 1;
+    options.event_retention_s = 1;
+    const auto disk_bytes = [&] {
+        std::uint64_t bytes = 0;
+        for (const auto& file : std::filesystem::recursive_directory_iterator(directory.path())) {
+            bytes += file.is_regular_file() ? file.file_size() : 0;
+        }
+        return bytes;
+    };
+    const auto database = Database::open(options);
+    std::uint64_t after_first = 0;
+    const std::size_t rounds = 30;
+    for (std::size_t round = 0; round < rounds; ++round) {
+        clock.now_ms += 60'000;
+        add_keys(*database, "links", 100'000, 1 + round);  // every page changes
+        database->save_snapshot();
+        database->apply_retention();
+        if (round == 0) {
+            after_first = disk_bytes();
+        }
+    }
+    CHECK(after_first > 2'000'000);
+    CHECK(disk_bytes() < after_first * rounds / 2);
+    const Digest digest = database->digest();
+    CHECK(std::holds_alternative<reply::Verified>(database->call(query::VerifySnapshots{})));
+    CHECK(database->digest() == digest);
 }

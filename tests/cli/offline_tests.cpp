@@ -1,0 +1,173 @@
+// The subcommands that need no daemon: what they print, and how they refuse.
+#include <filesystem>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include <boost/json/parse.hpp>
+#include <doctest/doctest.h>
+
+#include "cli/event_text.h"
+#include "cli/export.h"
+#include "cli/history.h"
+#include "cli/import_directory.h"
+#include "cli/replay.h"
+#include "cli/verify.h"
+#include "persist/database.h"
+#include "persist/file_name.h"
+#include "tests/support/temp_dir.h"
+
+namespace karma::cli {
+
+namespace {
+
+namespace json = boost::json;
+using test::TempDir;
+
+constexpr Day day = 739'375;  // 2025-05-05
+
+struct Run {
+    int status = 0;
+    std::string out;
+    std::string err;
+};
+
+using Subcommand = int (*)(std::span<const std::string>, std::ostream&, std::ostream&);
+
+Run run(Subcommand subcommand, const std::vector<std::string>& args) {
+    std::ostringstream out;
+    std::ostringstream err;
+    const int status = subcommand(args, out, err);
+    return {status, out.str(), err.str()};
+}
+
+int verify_quietly(std::span<const std::string> args, std::ostream& out, std::ostream& err) {
+    return run_verify(args, out, err, false);
+}
+
+bool contains(const std::string& text, const std::string& what) {
+    return text.find(what) != std::string::npos;
+}
+
+std::string facts(const std::string& entry) { return facts_of_entry(json::parse(entry).as_object()); }
+
+/// Three events and a snapshot after the second one.
+std::string fill(const std::filesystem::path& directory) {
+    DatabaseOptions options;
+    options.directory = directory;
+    const auto database = Database::open(options);
+    database->increment("links", 1, 5, day);
+    database->increment("other", 2, 7, day);
+    database->save_snapshot();
+    database->increment("links", 1, 10, day + 1);
+    return database->digest().text();
+}
+
+}  // namespace
+
+TEST_CASE("offline: help and wrong usage") {
+    const std::pair<Subcommand, std::string> all[] = {{run_export, "export"},
+                                                      {run_history, "history"},
+                                                      {run_import_directory, "import"},
+                                                      {run_replay, "replay"},
+                                                      {verify_quietly, "verify"}};
+    for (const auto& [subcommand, name] : all) {
+        CAPTURE(name);
+        const Run help = run(subcommand, {"--help"});
+        CHECK(help.status == 0);
+        CHECK(contains(help.out, "Usage: karma " + name));
+        CHECK(contains(help.out, "Exit status"));
+        const Run unknown = run(subcommand, {"--no-such-option"});
+        CHECK(unknown.status == 2);
+        CHECK(contains(unknown.err, "no-such-option"));
+        CHECK(contains(unknown.err, "karma " + name + " --help"));
+        if (name != "history") {
+            CHECK(run(subcommand, {}).status == 2);
+            CHECK(contains(run(subcommand, {"a", "b"}).err, "\"b\""));
+        }
+    }
+    CHECK(contains(run(run_replay, {"x", "--until", "yesterday"}).err, "holds no database"));
+    CHECK(contains(run(run_replay, {"x", "--format", "xml"}).err, "--format must be tree or csv"));
+    CHECK(contains(run(run_export, {"x", "--until", "1"}).err, "--until needs --directory"));
+    CHECK(contains(run(run_export, {"x", "--directory", "y", "--no-snapshot"}).err, "excludes --directory"));
+    CHECK(contains(run(run_export, {"x", "--directory", "y", "--until", "z"}).err, "--until must be"));
+    CHECK(contains(run(run_history, {"--key", "1"}).err, "--key needs --series"));
+}
+
+TEST_CASE("offline: verify and replay a directory") {
+    const TempDir directory;
+    const std::string digest = fill(directory.path());
+    const Run verified = run(verify_quietly, {directory.path().string(), "--json"});
+    CHECK(verified.status == 0);
+    const json::value summary = json::parse(verified.out);
+    CHECK(summary.at("sound") == json::value(true));
+    CHECK(summary.at("digest") == json::value(digest));
+    CHECK(summary.at("rebuilt") == json::value(2));
+    CHECK(summary.at("damage").as_array().empty());
+    const Run latest = run(run_replay, {directory.path().string(), "--json"});
+    CHECK(json::parse(latest.out).at("digest") == json::value(digest));
+    const Run earlier =
+        run(run_replay, {directory.path().string(), "--until", "2", "--series=links", "--json"});
+    const json::value state = json::parse(earlier.out);
+    CHECK(state.at("lsn") == json::value(2));
+    CHECK(state.at("series").as_array().size() == 1);
+    CHECK(state.at("series").at(0).at("total") == json::value("5"));
+    const Run before =
+        run(run_replay, {directory.path().string(), "--until", "2000-01-01T00:00:00Z", "--json"});
+    CHECK(json::parse(before.out).at("lsn") == json::value(0));
+    CHECK(run(verify_quietly, {(directory / "none").string()}).status == 2);
+    CHECK(run(run_replay, {(directory / "none").string()}).status == 1);
+}
+
+TEST_CASE("offline: export as CSV, of one series and of all") {
+    const TempDir directory;
+    const TempDir scratch;
+    fill(directory.path());
+    const std::string from = directory.path().string();
+    CHECK(run(run_export, {(scratch / "all").string(), "--directory", from, "--format=csv"}).status == 0);
+    CHECK(test::read_file(scratch / "all" / "links.csv") ==
+          "key,bucket,value\n1,20250505,5\n1,20250506,10\n");
+    CHECK(test::read_file(scratch / "all" / "series.json") ==
+          "{\"links.csv\":\"links\",\"other.csv\":\"other\"}\n");
+    const Run one = run(run_replay, {from, "--until=1", "--series=links", "--export",
+                                     (scratch / "one").string(), "--format=csv"});
+    CHECK(one.status == 0);
+    CHECK(test::read_file(scratch / "one" / "links.csv") == "key,bucket,value\n1,20250505,5\n");
+    CHECK_FALSE(std::filesystem::exists(scratch / "one" / "other.csv"));
+    const Run again = run(run_export, {(scratch / "one").string(), "--directory", from});
+    CHECK(again.status == 1);
+    CHECK(contains(again.err, "is not empty"));
+    const Run missing = run(run_export, {(scratch / "two").string(), "--directory", from, "--series=none"});
+    CHECK(missing.status == 1);
+    CHECK(contains(missing.err, "there is no series \"none\""));
+}
+
+TEST_CASE("offline: names of series in names of files") {
+    CHECK(file_name_of("links") == "links");
+    CHECK(file_name_of("a/b\\c%d") == "a%2Fb%5Cc%25d");
+    CHECK(file_name_of("..") == "%2E.");
+    CHECK(file_name_of(std::string("a\0b\n", 4)) == "a%00b%0A");
+    CHECK(file_name_of(std::string(1'000, 'x')).size() < 230);
+    CHECK(file_name_of(std::string(1'000, 'x')) != file_name_of(std::string(1'001, 'x')));
+}
+
+TEST_CASE("history: what an entry did, in a few words") {
+    CHECK(facts(R"({"v":2,"op":"counter.increment","series":"a","key":42,"bucket":20260505,"value":7})") ==
+          "key 42, 2026-05-05, +7");
+    CHECK(facts(R"({"v":2,"op":"counter.decrement","series":"a","key":1,"bucket":20260505,"value":7})") ==
+          "key 1, 2026-05-05, -7");
+    CHECK(
+        facts(
+            R"({"v":2,"op":"series.batch_add","series":"a","items":[[1,20260505,18446744073709551615],[2,20260505,1]]})") ==
+        "2 items, total 18446744073709551616");
+    CHECK(
+        facts(
+            R"({"v":2,"op":"counter.batch_delete_range","keys":[1,2],"range":{"from":20260101,"to":20260201}})") ==
+        "2 keys, 2026-01-01 to 2026-02-01");
+    CHECK(facts(R"({"v":2,"op":"ingest.begin","stream_id":"s\n","mode":"add"})") == "stream s\\x0a, add");
+    CHECK(facts(R"({"v":2,"op":"system.compact"})").empty());
+    CHECK(series_of_entry(json::parse(R"({"series":"a\u001b[2J"})").as_object()).find('\x1b') ==
+          std::string::npos);
+}
+
+}  // namespace karma::cli
