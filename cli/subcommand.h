@@ -14,7 +14,7 @@ namespace karma::cli {
 
 /// How a subcommand is called.
 struct Subcommand {
-    const char* name;
+    const char* name = "";
     const char* usage;                                    // before the options in its help
     const char* behind;                                   // and behind them
     boost::program_options::options_description options;  // without --help

@@ -71,7 +71,9 @@ TEST_CASE("offline: help and wrong usage") {
                                                       {run_import_directory, "import"},
                                                       {run_replay, "replay"},
                                                       {verify_quietly, "verify"}};
-    for (const auto& [subcommand, name] : all) {
+    for (const auto& entry : all) {
+        const Subcommand subcommand = entry.first;
+        const std::string& name = entry.second;
         CAPTURE(name);
         const Run help = run(subcommand, {"--help"});
         CHECK(help.status == 0);
