@@ -15,8 +15,8 @@ namespace karma::cli {
 /// How a subcommand is called.
 struct Subcommand {
     const char* name = "";
-    const char* usage;                                    // before the options in its help
-    const char* behind;                                   // and behind them
+    const char* usage = "";                               // before the options in its help
+    const char* behind = "";                              // and behind them
     boost::program_options::options_description options;  // without --help
     bool takes_argument = false;                          // one, which `only_argument` gives
     int status_of_failure = exit_failure;                 // for what `work` throws
