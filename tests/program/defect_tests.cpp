@@ -1,6 +1,7 @@
 // What Karma 1.0.1 gets wrong about snapshots, batches, streams and rejected requests, each by the crash that
 // shows it there: none of it may happen here.
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -8,6 +9,7 @@
 
 #include "tests/program/points.h"
 #include "tests/support/daemon.h"
+#include "tests/support/settings.h"
 
 namespace karma::test {
 
@@ -343,6 +345,71 @@ TEST_CASE("defect 6: other rejected requests leave nothing, and the daemon start
         CHECK(client.call("tree.list") == json::value(json::array{"a"}));
         CHECK(read_state(client) == State{{"a", {{{1, bucket}, 10}, {{2, bucket}, 5}}}});
     });
+}
+
+namespace {
+
+/// The file that the last events went to.
+std::filesystem::path newest_log_file(const std::filesystem::path& directory) {
+    std::filesystem::path newest;
+    for (const auto& file : std::filesystem::directory_iterator(directory / "karma.db")) {
+        if (file.path().extension() == ".log" &&
+            (newest.empty() || newest.filename() < file.path().filename())) {
+            newest = file.path();
+        }
+    }
+    return newest;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "defect 7: a log whose end is cut short by a crash: the daemon starts, without the last event only") {
+    std::mt19937_64 engine = random_engine("cut log");
+    Daemon daemon;
+    std::uint64_t expected = 0;
+    for (int round = 0; round < 6; ++round) {
+        {
+            Client client = daemon.connect();
+            for (int i = 0; i < 5; ++i) {
+                client.call("counter.increment", counter("links", 1, 1));
+                ++expected;
+            }
+        }
+        daemon.kill_hard();
+        const std::filesystem::path log = newest_log_file(daemon.directory());
+        const std::uintmax_t cut = random_between(engine, 1, 20);  // less than an event and its frame take
+        REQUIRE(std::filesystem::file_size(log) > cut);
+        std::filesystem::resize_file(log, std::filesystem::file_size(log) - cut);
+        daemon.start();
+        --expected;
+        Client client = daemon.connect();
+        REQUIRE(as_number(client.call("counter.sum", {{"series", "links"}, {"key", 1}})) == expected);
+        REQUIRE(last_lsn(client) == expected);
+        CHECK(member(client.call("snapshot.verify"), "status") == json::value("ok"));
+        // What is written from now on is behind the cut, and still there after the next crash.
+        client.call("counter.increment", counter("links", 1, 1));
+        ++expected;
+        daemon.restart_after_kill();
+        Client later = daemon.connect();
+        REQUIRE(as_number(later.call("counter.sum", {{"series", "links"}, {"key", 1}})) == expected);
+    }
+}
+
+TEST_CASE("defect 9: snapshots of a series within one second are all kept, and each is what it was") {
+    Daemon daemon;
+    Client client = daemon.connect();
+    for (int i = 0; i < 4; ++i) {
+        client.call("counter.increment", counter("links", 1, 1));
+        client.call("snapshot.create", {{"series", "links"}});
+    }
+    const json::value names = client.call("snapshot.list");
+    REQUIRE(names.as_array().size() == 4);
+    for (int i = 0; i < 4; ++i) {  // the newest comes first
+        client.call("snapshot.load", {{"file", names.at(static_cast<std::size_t>(i))}});
+        CHECK(as_number(client.call("counter.sum", {{"series", "links"}, {"key", 1}})) ==
+              static_cast<std::uint64_t>(4 - i));
+    }
 }
 
 }  // namespace karma::test
