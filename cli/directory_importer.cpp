@@ -61,6 +61,7 @@ void DirectoryImporter::read() {
     read_checkpoints();
     last_lsn_ = std::max(last_lsn_, read_lsn_file(directory_ / "karma.wal.lsn"));
     read_log();
+    restore_streams();
     warn_of_dropped();
 }
 
@@ -112,8 +113,19 @@ void DirectoryImporter::read_records() {
     } catch (const CorruptionError& failure) {
         throw InputError(path.string() + ": " + failure.what());
     }
+}
+
+bool DirectoryImporter::is_known_stream(std::string_view id) const {
+    return std::ranges::find(streams_, id, &StreamInfo::id) != streams_.end();
+}
+
+/// Committed streams that the log says nothing of, or not all.
+void DirectoryImporter::restore_streams() {
     for (const StreamInfo& stream : streams_) {
-        engine_.restore_stream(stream, nullptr);
+        const IngestStreams::Stream* const found = std::as_const(engine_).streams().find(stream.id);
+        if (found == nullptr || !found->info.is_committed()) {
+            engine_.restore_stream(stream, nullptr);
+        }
     }
 }
 
@@ -197,7 +209,10 @@ void DirectoryImporter::apply_mutation(const LogLine& line, const Mutation& body
     const bool is_of_stream = !stream_of(body).empty();
     const bool wants_record = keyed != nullptr && !known_keys_.contains(keyed->key);
     const bool is_in_files = std::holds_alternative<mutation::PruneRecords>(body) ||
-                             (std::holds_alternative<mutation::SaveCheckpoint>(body) && has_checkpoints_);
+                             (std::holds_alternative<mutation::SaveCheckpoint>(body) && has_checkpoints_) ||
+                             (is_of_stream && is_known_stream(stream_of(body)) &&
+                              engine_.streams().find(stream_of(body)) == nullptr &&
+                              !std::holds_alternative<mutation::BeginStream>(body));
     if (is_in_files || (older && !is_of_stream && !wants_record)) {
         ++result_.older;
         return;

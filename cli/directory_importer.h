@@ -60,6 +60,8 @@ private:
     void read_tree_file(const TreeFile& file);
     void read_records();
     void read_checkpoints();
+    bool is_known_stream(std::string_view id) const;
+    void restore_streams();
     void read_log();
     void apply(const LogLine& line);
     void apply_mutation(const LogLine& line, const Mutation& body, const KeyedMutation* keyed);
@@ -82,7 +84,7 @@ private:
     std::set<std::string, std::less<>> without_lsn_;
     std::deque<OwnedRecord> records_;
     std::set<std::string, std::less<>> known_keys_;
-    std::vector<StreamInfo> streams_;
+    std::vector<StreamInfo> streams_;  // committed ones
     bool has_checkpoints_ = false;
     Lsn last_lsn_ = 0;
     DirectoryImport result_;

@@ -93,6 +93,9 @@ void IngestStreams::restore(Stream stream) {
     lsn_ = std::max(lsn_, stream.info.lsn);
     if (stream.info.is_committed()) {
         committed_digest_ += digest_of(stream.info);
+        if (const auto open = open_.find(stream.info.id); open != open_.end()) {
+            open_.erase(open);
+        }
     }
     Streams& streams = stream.info.is_committed() ? committed_ : open_;
     std::string id = stream.info.id;

@@ -82,7 +82,7 @@ public:
     /// Of an open stream.
     void abort(std::string_view id, Lsn lsn);
 
-    /// Puts back what a snapshot or a record holds.
+    /// Puts back what a snapshot or a record holds; a committed one takes the place of one that is open.
     void restore(Stream stream);
 
     std::vector<StreamView> open_streams() const;

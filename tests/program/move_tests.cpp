@@ -328,6 +328,52 @@ TEST_CASE("moving: a Karma 1.0 directory, with all that its log can hold (defect
     CHECK(read_file(old / "1700000009_links.tree") == tree_of_18('\x06'));
 }
 
+TEST_CASE("moving: streams of a Karma 1.0 directory, in the log, in the file of records, in both") {
+    const TempDir old;
+    const std::string hex(64, 'a');
+    const auto stream = [&](const std::string& id) {
+        return R"({"stream_id":")" + id + R"(","mode":"add","granularity":null,"series_name":"links",)" +
+               R"("last_chunk_seq":1,"begin_fingerprint":")" + hex + R"(","chunk_fingerprints":{"1":")" +
+               hex + R"("},"committed_at_unix":1700000000})";
+    };
+    const auto chunk_of = [](std::uint64_t lsn, const std::string& id, int value) {
+        return entry(lsn, R"("op":"ingest.chunk","stream_id":")" + id +
+                              R"(","series":"links","chunk_seq":1,"items":[[18,20260505,)" +
+                              std::to_string(value) + "]]");
+    };
+    write_file(old / "1700000000_links.tree", tree_of_18('\x06'));
+    write_file(old / "1700000000_links.tree.meta.json", R"({"tree":"links","last_lsn":10})");
+    // "done" is in the records only; "both" in records and log, after the file; "open" was begun before the
+    // file and not committed.
+    write_file(old / "karma.idempotency.json",
+               R"({"records":[],"committed_streams":[)" + stream("done") + "," + stream("both") + "]}");
+    write_file(old / "karma.wal", entry(8, R"("op":"ingest.begin","stream_id":"open","mode":"add")") +
+                                      chunk_of(9, "open", 1) + chunk_of(10, "done", 1) +
+                                      entry(11, R"("op":"ingest.begin","stream_id":"both","mode":"add")") +
+                                      chunk_of(12, "both", 100) +
+                                      entry(13, R"("op":"ingest.commit","stream_id":"both")"));
+    karma_ok({"import", old.path().string()});
+    DaemonOptions options;
+    options.directory = old.path();
+    Daemon daemon(options);
+    Client client = daemon.connect();
+    CHECK(sum(client, "links", 18) == 106);
+    const auto status = [&](const char* id) {
+        return member(client.call("ingest.begin", {{"stream_id", id}, {"mode", "add"}}), "status");
+    };
+    CHECK(status("done") == json::value("already_committed"));
+    CHECK(status("both") == json::value("already_committed"));
+    CHECK(status("open") == json::value("active"));
+    // The chunk that was applied is known as a repeat.
+    const json::value again =
+        client.call("ingest.chunk", {{"stream_id", "open"},
+                                     {"series", "links"},
+                                     {"chunk_seq", 1},
+                                     {"items", json::array{json::array{18, bucket, 1}}}});
+    CHECK(member(again, "skipped") == json::value(true));
+    CHECK(member(client.call("snapshot.verify"), "status") == json::value("ok"));
+}
+
 TEST_CASE("moving: what cannot be taken over is named, and nothing is made") {
     const auto refused = [](const TempDir& old, const char* why) {
         const ProgramResult result = karma({"import", old.path().string()});
