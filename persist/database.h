@@ -124,6 +124,7 @@ private:
     void forget_records();
     void save_when_due();
     Lsn first_retained_lsn() const;
+    bool is_worth_erasing(Lsn keep_from) const;
     void run_in_background(const char* what, const std::function<void()>& work) const;
     void notify();
     void wait_for_records();

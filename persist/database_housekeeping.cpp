@@ -183,9 +183,18 @@ void Database::apply_retention() {
     if (!oldest || first <= 1) {
         return;
     }
-    if (const Lsn keep_from = std::min(first, *oldest + 1); keep_from > first_kept_lsn(storage_)) {
+    const Lsn keep_from = std::min(first, *oldest + 1);
+    if (keep_from > first_kept_lsn(storage_) && is_worth_erasing(keep_from)) {
         storage_.erase_log_below(keep_from);
     }
+}
+
+/// Giving space back rewrites what lies beside it, so it is done for a part of the log at a time.
+bool Database::is_worth_erasing(Lsn keep_from) const {
+    constexpr std::uint64_t parts = 16;
+    const std::uint64_t bytes = storage_.log_bytes();
+    const std::uint64_t kept = std::min(bytes, storage_.log_bytes_from(keep_from));
+    return (bytes - kept) * parts >= bytes;
 }
 
 }  // namespace karma
