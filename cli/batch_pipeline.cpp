@@ -20,7 +20,7 @@ struct Verdict {
     std::string message;
 };
 
-// Throws ConnectionError when `reply` is not what a daemon answers to a batch of `rows` rows.
+// Throws net::ConnectionError when `reply` is not what a daemon answers to a batch of `rows` rows.
 Verdict judge(std::string_view reply, std::uint64_t rows) {
     boost::system::error_code failure;
     const json::value value = json::parse(reply, failure);
@@ -28,8 +28,8 @@ Verdict judge(std::string_view reply, std::uint64_t rows) {
     const json::value* const success = object == nullptr ? nullptr : object->if_contains("success");
     const json::value* const response = object == nullptr ? nullptr : object->if_contains("response");
     if (success == nullptr || !success->is_bool() || response == nullptr) {
-        throw ConnectionError("the daemon answers something that is no reply of Karma: " +
-                              quoted(reply, 200));
+        throw net::ConnectionError("the daemon answers something that is no reply of Karma: " +
+                                   quoted(reply, 200));
     }
     if (!success->as_bool()) {
         const json::value* const code = object->if_contains("error_code");
@@ -40,8 +40,8 @@ Verdict judge(std::string_view reply, std::uint64_t rows) {
     const json::value* const applied = result == nullptr ? nullptr : result->if_contains("applied");
     boost::system::error_code mismatch;
     if (applied == nullptr || applied->to_number<std::uint64_t>(mismatch) != rows || mismatch) {
-        throw ConnectionError("the daemon does not say that it has applied " + counted(rows, "row") + ": " +
-                              quoted(reply, 200));
+        throw net::ConnectionError("the daemon does not say that it has applied " + counted(rows, "row") +
+                                   ": " + quoted(reply, 200));
     }
     return {true, {}, {}};
 }
@@ -68,7 +68,7 @@ void BatchPipeline::send(const Batch& batch, std::string_view request) {
         drain();
         try {
             renew_connection();
-        } catch (const ConnectionError& error) {
+        } catch (const net::ConnectionError& error) {
             lose(error.what());
         }
     } else if (in_flight_.size() >= in_flight_limit_) {
@@ -92,7 +92,7 @@ void BatchPipeline::drain() {
 std::string BatchPipeline::read_reply() {
     try {
         return std::string(connection_->read_line());
-    } catch (const ConnectionError& error) {
+    } catch (const net::ConnectionError& error) {
         lose(error.what());
     }
 }
@@ -102,7 +102,7 @@ void BatchPipeline::accept(std::string_view reply) {
     Verdict verdict;
     try {
         verdict = judge(reply, batch.rows);
-    } catch (const ConnectionError& error) {
+    } catch (const net::ConnectionError& error) {
         lose(error.what());
     }
     if (!verdict.applied) refuse(verdict.code, verdict.message);
@@ -133,7 +133,7 @@ void BatchPipeline::refuse(const std::string& code, const std::string& message) 
             const bool applied = judge(reply, in_flight_.front().rows).applied;
             settle_oldest(applied ? Outcome::applied : Outcome::refused);
         }
-    } catch (const ConnectionError&) {
+    } catch (const net::ConnectionError&) {
         while (!in_flight_.empty()) settle_oldest(Outcome::unknown);
     }
     throw PipelineError(what);

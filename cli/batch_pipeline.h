@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "cli/batch_builder.h"
-#include "cli/client_connection.h"
 #include "cli/client_options.h"
 #include "engine/number.h"
+#include "net/client_connection.h"
 
 namespace karma::cli {
 
@@ -50,7 +50,7 @@ public:
     /// daemons close silent connections, and a request that meets the closing would have an unknown fate.
     static constexpr std::chrono::milliseconds silence_limit{500};
 
-    /// Connects. `in_flight_limit` is at least 1. Throws ConnectionError.
+    /// Connects. `in_flight_limit` is at least 1. Throws net::ConnectionError.
     BatchPipeline(const ClientOptions& options, std::size_t in_flight_limit);
 
     /// Sends a batch as `request`; waits first while as many as allowed are in flight. The bytes may stay in
@@ -78,7 +78,7 @@ private:
 
     ClientOptions options_;
     std::size_t in_flight_limit_;
-    std::optional<ClientConnection> connection_;
+    std::optional<net::ClientConnection> connection_;
     std::chrono::steady_clock::time_point last_sent_;
     std::deque<Batch> in_flight_;
     Acknowledged acknowledged_;

@@ -9,11 +9,11 @@
 #include <boost/program_options/value_semantic.hpp>
 
 #include "cli/call_request.h"
-#include "cli/client_connection.h"
 #include "cli/client_options.h"
 #include "cli/command_line.h"
 #include "cli/json_text.h"
 #include "cli/text.h"
+#include "net/client_connection.h"
 
 namespace karma::cli {
 
@@ -139,13 +139,13 @@ int run_call(std::span<const std::string> args, std::istream& in, std::ostream& 
             return exit_success;
         }
         const Call call = read_call(values, in);
-        ClientConnection connection(call.client.host, call.client.port, call.client.timeout);
+        net::ClientConnection connection(call.client.host, call.client.port, call.client.timeout);
         connection.queue_line(call.request);
         return print_reply(call, connection.read_line(), out, err);
     } catch (const UsageError& error) {
         err << "karma call: " << error.what() << "\nTry 'karma call --help'.\n";
         return exit_usage;
-    } catch (const ConnectionError& error) {
+    } catch (const net::ConnectionError& error) {
         err << "karma call: " << error.what() << '\n';
         return exit_no_reply;
     }

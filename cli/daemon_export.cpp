@@ -27,7 +27,7 @@ std::string from_base64(std::string_view text) {
                                               reinterpret_cast<const unsigned char*>(text.data()),
                                               static_cast<int>(text.size()));
     if (decoded < 0) {
-        throw ConnectionError("the daemon sends data that is no base64");
+        throw net::ConnectionError("the daemon sends data that is no base64");
     }
     const std::size_t padding = text.ends_with("==") ? 2 : (text.ends_with('=') ? 1 : 0);
     bytes.resize(static_cast<std::size_t>(decoded) - padding);
@@ -46,7 +46,7 @@ std::uint64_t fetch(DaemonClient& daemon, const char* op, json::object fields,
             const std::string bytes = from_base64(part.at("data_base64").as_string());
             done = part.at("done").as_bool();
             if (bytes.empty() && !done) {
-                throw ConnectionError(std::string("the daemon sends nothing more of ") + name);
+                throw net::ConnectionError(std::string("the daemon sends nothing more of ") + name);
             }
             sink(bytes);
             offset += bytes.size();

@@ -7,8 +7,8 @@
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 
-#include "cli/client_connection.h"
 #include "cli/client_options.h"
+#include "net/client_connection.h"
 
 namespace karma::cli {
 
@@ -18,8 +18,8 @@ public:
     using std::runtime_error::runtime_error;
 };
 
-/// The members of a reply: `success`, a boolean, and `response` are there. Throws ConnectionError when the
-/// line is no reply of Karma.
+/// The members of a reply: `success`, a boolean, and `response` are there. Throws net::ConnectionError when
+/// the line is no reply of Karma.
 boost::json::object parse_reply(std::string_view line);
 
 /// A member that is a string; empty where there is none.
@@ -28,21 +28,21 @@ std::string text_member(const boost::json::object& object, std::string_view name
 /// Throws RefusedError with the error code and the message of a reply.
 [[noreturn]] void throw_refused(const boost::json::object& reply);
 
-/// Throws ConnectionError: what came is no reply of Karma.
+/// Throws net::ConnectionError: what came is no reply of Karma.
 [[noreturn]] void no_reply_of_karma(std::string_view line);
 
 /// Asks a running daemon one thing after the other.
 class DaemonClient {
 public:
-    /// Connects. Throws ConnectionError.
+    /// Connects. Throws net::ConnectionError.
     explicit DaemonClient(const ClientOptions& options);
 
-    /// The response to a request with these fields. Throws ConnectionError and RefusedError.
+    /// The response to a request with these fields. Throws net::ConnectionError and RefusedError.
     boost::json::value ask(std::string_view op, boost::json::object fields = {});
 
 private:
     ClientOptions options_;
-    ClientConnection connection_;
+    net::ClientConnection connection_;
 };
 
 }  // namespace karma::cli

@@ -12,7 +12,6 @@
 
 #include "cli/batch_builder.h"
 #include "cli/batch_pipeline.h"
-#include "cli/client_connection.h"
 #include "cli/command_line.h"
 #include "cli/csv_reader.h"
 #include "cli/import_directory.h"
@@ -20,6 +19,7 @@
 #include "cli/input_file.h"
 #include "cli/progress.h"
 #include "cli/text.h"
+#include "net/client_connection.h"
 
 namespace karma::cli {
 
@@ -80,7 +80,7 @@ public:
             if (complete && pipeline_error_.empty()) status = exit_success;
         } catch (const InputError& error) {
             complain(error.what());
-        } catch (const ConnectionError& error) {
+        } catch (const net::ConnectionError& error) {
             complain(std::string("karma import: ") + error.what());
             status = exit_no_reply;
         }

@@ -167,7 +167,7 @@ int run_reconcile(std::span<const std::string> args, int standard_input, std::os
     } catch (const UsageError& error) {
         err << "karma reconcile: " << error.what() << "\nTry 'karma reconcile --help'.\n";
         return exit_usage;
-    } catch (const ConnectionError& error) {
+    } catch (const net::ConnectionError& error) {
         err << "karma reconcile: " << error.what() << '\n';
         return exit_no_reply;
     } catch (const std::exception& error) {

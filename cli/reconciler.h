@@ -7,11 +7,11 @@
 #include <string_view>
 #include <vector>
 
-#include "cli/client_connection.h"
 #include "cli/client_options.h"
 #include "cli/daemon_reply.h"
 #include "engine/day.h"
 #include "engine/number.h"
+#include "net/client_connection.h"
 
 namespace karma::cli {
 
@@ -46,15 +46,15 @@ struct Reconciliation {
 /// days that the points of the key span, many of them in flight.
 class Reconciler {
 public:
-    /// Connects. Throws ConnectionError.
+    /// Connects. Throws net::ConnectionError.
     Reconciler(const ClientOptions& options, std::string series);
 
     /// Calls `differs` for each point that differs, by key and, mostly, by day. `points` are merged. Throws
-    /// ConnectionError and RefusedError.
+    /// net::ConnectionError and RefusedError.
     Reconciliation compare(const std::vector<ExpectedPoint>& points,
                            const std::function<void(const Difference&)>& differs);
 
-    /// Reports a comparison with reconciliation.report. Throws ConnectionError and RefusedError.
+    /// Reports a comparison with reconciliation.report. Throws net::ConnectionError and RefusedError.
     void report(const Reconciliation& result);
 
 private:
@@ -71,7 +71,7 @@ private:
 
     ClientOptions options_;
     std::string series_;
-    ClientConnection connection_;
+    net::ClientConnection connection_;
     std::deque<Question> in_flight_;
     Reconciliation result_;
 };

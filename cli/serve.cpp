@@ -8,6 +8,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/address.hpp>
+#include <boost/asio/ip/host_name.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/thread_pool.hpp>
@@ -16,6 +17,8 @@
 #include "cli/serve_options.h"
 #include "net/log.h"
 #include "net/server.h"
+#include "persist/statistics.h"
+#include "replica/node.h"
 
 namespace karma::cli {
 namespace {
@@ -44,11 +47,41 @@ void warn(const ServeOptions& options, net::Log& log) {
                       "everyone who reaches this address may read and write: set --auth-token, or --bind "
                       "a loopback address"}});
     }
-    if (!options.replication.source_host.empty()) {
-        log.warning(
-            "replication_not_available",
-            {{"message", "this version does not follow a master: --replication-source-host has no effect"}});
+    if (!options.replication.source_host.empty() && !options.database.read_only) {
+        log.warning("follows_nobody",
+                    {{"message", "--replication-source-host has no effect without --role=slave"}});
     }
+}
+
+/// What this node is called among the followers of its master unless it is told.
+std::string own_name(std::uint16_t port) {
+    boost::system::error_code failure;
+    const std::string host = boost::asio::ip::host_name(failure);
+    return (failure ? "localhost" : host) + ":" + std::to_string(port);
+}
+
+replica::NodeOptions node_options(const ServeOptions& options) {
+    const ReplicationOptions& given = options.replication;
+    replica::NodeOptions node;
+    node.source.followers_max = given.followers_max;
+    node.source.min_acks = options.database.replication_min_acks;
+    node.source.timeout = std::chrono::milliseconds(given.timeout_ms);
+    node.source.digest_interval = std::chrono::seconds(given.digest_interval_s);
+    if (!given.source_host.empty() && options.database.read_only) {
+        replica::FollowerOptions follower;
+        follower.host = given.source_host;
+        follower.port = given.source_port;
+        follower.token = given.token;
+        follower.name = given.name;
+        follower.directory = options.database.directory;
+        follower.poll_interval = std::chrono::milliseconds(given.poll_interval_ms);
+        follower.batch_size = given.batch_size;
+        follower.timeout = std::chrono::milliseconds(given.timeout_ms);
+        follower.failover_timeout = std::chrono::milliseconds(given.failover_timeout_ms);
+        follower.discard_diverged = given.discard_diverged;
+        node.follower = std::move(follower);
+    }
+    return node;
 }
 
 /// Waits for signals while the server runs.
@@ -133,25 +166,28 @@ int serve(const ServeOptions& options) {
                    {"used_instead", "an older snapshot and more of the log: nothing is lost"}});
     }
     Supervisor supervisor(*database, log);
-    net::Server server(options.server, *database, log);
+    replica::Node node(*database, log, node_options(options));
+    net::Server server(options.server, *database, log, &node.subscriptions());
+    database->set_replication(&node);
+    node.start(own_name(server.port()));
     server.start();
     log.info("listening", {{"version", KARMA_VERSION},
                            {"address", options.server.address},
                            {"port", server.port()},
                            {"directory", options.database.directory.string()},
-                           {"role", options.database.read_only ? "slave" : "master"},
+                           {"role", role_name(database->role())},
                            {"restored", database->restore_summary()}});
     supervisor.run(server);
+    database->set_replication(nullptr);
+    node.stop();
     if (database->has_failed()) {
         log.error("stopped", {{"message", "the event log could not be written"}});
         return exit_failure;
     }
     // Without a log this is all that survives; with one it makes the next start quick.
     const bool wants_snapshot = !options.database.wal || supervisor.stopped_by() == SIGINT;
-    if (wants_snapshot && !options.database.read_only) {
-        if (database->save_snapshot_if_changed()) {
-            log.info("snapshot_saved", {{"last_lsn", database->last_lsn()}});
-        }
+    if (wants_snapshot && database->save_snapshot_if_changed()) {
+        log.info("snapshot_saved", {{"last_lsn", database->last_lsn()}});
     }
     log.info("stopped", {{"last_lsn", database->last_lsn()}});
     return exit_success;

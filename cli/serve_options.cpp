@@ -249,8 +249,8 @@ std::vector<Setting> access_settings() {
     };
 }
 
-std::vector<Setting> replication_settings() {
-    const char* const group = "Replication (parsed and checked; this version does not follow a master yet)";
+std::vector<Setting> following_settings() {
+    const char* const group = "Following a master (with --role=slave)";
     return {
         {"replication-source-host", 0, "KARMA_REPLICATION_SOURCE_HOST", group, "HOST", "the master (none)",
          [](Options& o, Text text, Text) { o.replication.source_host = text; }},
@@ -258,17 +258,68 @@ std::vector<Setting> replication_settings() {
          [](Options& o, Text text, Text s) {
              o.replication.source_port = to_number<std::uint16_t>(text, s, 1, 65535);
          }},
-        {"replication-token", 0, "KARMA_REPLICATION_TOKEN", group, "TOKEN", "token for the master (none)",
+        {"replication-token", 0, "KARMA_REPLICATION_TOKEN", group, "TOKEN",
+         "token for the master: its --auth-token (none)",
          [](Options& o, Text text, Text) { o.replication.token = text; }},
+        {"replication-name", 0, "KARMA_REPLICATION_NAME", group, "NAME",
+         "what the master calls this node: another name for each of its followers (host name and port)",
+         [](Options& o, Text text, Text source) {
+             constexpr std::size_t name_bytes_max = 200;
+             if (text.empty() || text.size() > name_bytes_max) {
+                 refuse(source, text, "a name of 1 to 200 bytes");
+             }
+             o.replication.name = text;
+         }},
         {"replication-poll-interval-ms", 0, "KARMA_REPLICATION_POLL_INTERVAL_MS", group, "MS",
-         "how often to ask the master (1000)",
+         "how often to ask a master that only answers polls: Karma 1.0 (1000)",
          [](Options& o, Text text, Text s) {
              o.replication.poll_interval_ms = to_number<std::uint32_t>(text, s, 1, u32_max);
          }},
         {"replication-batch-size", 0, "KARMA_REPLICATION_BATCH_SIZE", group, "N",
-         "events to ask for at a time, 1 to 10000 (1000)",
+         "events to ask it for at a time, 1 to 10000 (1000)",
          [](Options& o, Text text, Text s) {
              o.replication.batch_size = to_number<std::uint32_t>(text, s, 1, 10'000);
+         }},
+        {"replication-discard-diverged", 0, "KARMA_REPLICATION_DISCARD_DIVERGED", group, "BOOL",
+         "give up events that the master does not have, into a file in the directory: for a former master "
+         "that is to follow the new one (false)",
+         [](Options& o, Text text, Text s) { o.replication.discard_diverged = to_bool(text, s); }},
+        {"failover-timeout-ms", 0, "KARMA_FAILOVER_TIMEOUT_MS", group, "MS",
+         "promote itself when the master was silent for so long and this node was in sync; 0 for never (0)",
+         [](Options& o, Text text, Text s) {
+             o.replication.failover_timeout_ms = to_number<std::uint32_t>(text, s, 0, u32_max);
+         }},
+    };
+}
+
+std::vector<Setting> replication_settings() {
+    const char* const group = "Being followed";
+    return {
+        {"replication-min-acks", 0, "KARMA_REPLICATION_MIN_ACKS", group, "N",
+         "a write is acknowledged when so many followers have it on disk as well (0)",
+         [](Options& o, Text text, Text s) {
+             o.database.replication_min_acks = to_number<std::uint32_t>(text, s, 0, 64);
+         }},
+        {"replication-ack-timeout-ms", 0, "KARMA_REPLICATION_ACK_TIMEOUT_MS", group, "MS",
+         "how long it waits for them before the answer is replication_error (1000)",
+         [](Options& o, Text text, Text s) {
+             o.database.replication_ack_timeout_ms = to_number<std::uint32_t>(text, s, 1, 86'400'000);
+         }},
+        {"replication-followers-max", 0, "KARMA_REPLICATION_FOLLOWERS_MAX", group, "N",
+         "followers at a time (64)",
+         [](Options& o, Text text, Text s) {
+             o.replication.followers_max = to_number<std::size_t>(text, s, 1, 1'000);
+         }},
+        {"replication-timeout-ms", 0, "KARMA_REPLICATION_TIMEOUT_MS", group, "MS",
+         "a follower that takes nothing for so long is dropped, a master that is silent for so long is "
+         "connected to again (15000)",
+         [](Options& o, Text text, Text s) {
+             o.replication.timeout_ms = to_number<std::uint32_t>(text, s, 100, 86'400'000);
+         }},
+        {"replication-digest-interval-seconds", 0, "KARMA_REPLICATION_DIGEST_INTERVAL_SECONDS", group,
+         "SECONDS", "how often followers prove that their state is the same; 0 for never (60)",
+         [](Options& o, Text text, Text s) {
+             o.replication.digest_interval_s = to_number<std::uint32_t>(text, s, 0, seconds_max);
          }},
     };
 }
@@ -276,7 +327,7 @@ std::vector<Setting> replication_settings() {
 std::vector<Setting> make_settings() {
     std::vector<Setting> all;
     for (auto* const group : {general_settings, durability_settings, history_settings, limits_settings,
-                              access_settings, replication_settings}) {
+                              access_settings, following_settings, replication_settings}) {
         for (Setting& setting : group()) {
             all.push_back(std::move(setting));
         }
@@ -292,6 +343,26 @@ const std::vector<Setting>& settings() {
 std::string option_names(const Setting& setting) {
     const std::string name = setting.name;
     return setting.short_name == 0 ? name : name + "," + setting.short_name;
+}
+
+}  // namespace
+
+namespace {
+
+/// What cannot be told from one option alone.
+void check_together(const ServeOptions& options) {
+    const bool follows = !options.replication.source_host.empty();
+    if (follows && options.database.read_only && !options.database.wal) {
+        throw UsageError(
+            "--replication-source-host needs the event log: a follower stores what it takes (--wal=true)");
+    }
+    if (options.database.replication_min_acks != 0 && !options.database.wal) {
+        throw UsageError("--replication-min-acks needs the event log (--wal=true)");
+    }
+    if (options.replication.failover_timeout_ms != 0 && !(follows && options.database.read_only)) {
+        throw UsageError(
+            "--failover-timeout-ms is for a follower: it needs --role=slave and --replication-source-host");
+    }
 }
 
 }  // namespace
@@ -313,6 +384,7 @@ ServeOptions read_serve_options(std::span<const std::string> arguments, const En
             setting.set(options, text, setting.variable);
         }
     }
+    check_together(options);
     return options;
 }
 

@@ -16,8 +16,14 @@ struct ReplicationOptions {
     std::string source_host;  // empty: none
     std::uint16_t source_port = 8080;
     std::string token;  // empty: none
+    std::string name;   // of this node among the followers of its master; empty: its host and port
     std::uint32_t poll_interval_ms = 1000;
     std::uint32_t batch_size = 1000;
+    std::uint32_t timeout_ms = 15'000;
+    std::uint32_t failover_timeout_ms = 0;  // 0: none
+    std::uint32_t digest_interval_s = 60;   // 0: none
+    std::size_t followers_max = 64;
+    bool discard_diverged = false;
 };
 
 /// Everything that the daemon can be told.

@@ -5,8 +5,8 @@
 
 #include <boost/program_options/value_semantic.hpp>
 
-#include "cli/client_connection.h"
 #include "cli/text.h"
+#include "net/client_connection.h"
 
 namespace karma::cli {
 
@@ -45,7 +45,7 @@ int run_subcommand(const Subcommand& subcommand, std::span<const std::string> ar
     } catch (const UsageError& error) {
         err << name << ": " << error.what() << "\nTry '" << name << " --help'.\n";
         return exit_usage;
-    } catch (const ConnectionError& error) {
+    } catch (const net::ConnectionError& error) {
         err << name << ": " << error.what() << '\n';
         return exit_no_reply;
     } catch (const std::exception& error) {

@@ -23,7 +23,7 @@ struct Subcommand {
 };
 
 /// Parses the arguments and prints the help, or calls `work` and says what it threw: UsageError is
-/// exit_usage, ConnectionError exit_no_reply. Returns the exit status.
+/// exit_usage, net::ConnectionError exit_no_reply. Returns the exit status.
 int run_subcommand(const Subcommand& subcommand, std::span<const std::string> args, std::ostream& out,
                    std::ostream& err,
                    const std::function<int(const boost::program_options::variables_map&)>& work);

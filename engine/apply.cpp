@@ -34,7 +34,7 @@ Series* Applier::touch(std::string_view name) {
 Series* Applier::touch_or_create(std::string_view name) {
     if (engine_.find_mutable(name) == nullptr) {
         std::string key(name);
-        auto created = std::make_unique<Series>(key, engine_.hash_seed_);
+        auto created = std::make_unique<Series>(key, engine_.hash_seed());
         engine_.series_.emplace(std::move(key), std::move(created));
         engine_.catalog_lsn_ = event_.lsn;
     }
@@ -204,7 +204,7 @@ Reply Applier::operator()(const mutation::AddChunk& m) {
         case IngestMode::set: (*this)(mutation::BatchSet{m.series, m.items}); break;
         case IngestMode::replace_series:
             if (stream.staged == nullptr) {
-                stream.staged = std::make_unique<Series>(std::string(m.series), engine_.hash_seed_);
+                stream.staged = std::make_unique<Series>(std::string(m.series), engine_.hash_seed());
             }
             set_all(*stream.staged, m.items);
             break;
@@ -255,8 +255,13 @@ Reply Applier::operator()(const mutation::LoadSeries& m) {
 }
 
 Reply Applier::operator()(const mutation::PruneRecords& m) {
-    engine_.keys_.expire(event_.time_ms / 1000);
-    return reply::Pruned{engine_.keys_.prune(m.before_unix, m.limit)};
+    engine_.keys_->expire(event_.time_ms / 1000);
+    return reply::Pruned{engine_.keys_->prune(m.before_unix, m.limit)};
+}
+
+Reply Applier::operator()(const mutation::StartEpoch& m) {
+    engine_.epochs_.push_back({m.number, m.id, event_.lsn});
+    return reply::Ok{};
 }
 
 }  // namespace karma

@@ -32,6 +32,7 @@ public:
     Reply operator()(const mutation::AbortStream& m);
     Reply operator()(const mutation::PruneRecords& m);
     Reply operator()(const mutation::LoadSeries& m);
+    Reply operator()(const mutation::StartEpoch& m);
 
 private:
     /// The series, marked as touched by this event; null when it is not there or holds the event already.

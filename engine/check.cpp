@@ -165,6 +165,13 @@ std::optional<Reply> Checker::operator()(const mutation::LoadSeries& m) const {
     return (*this)(mutation::CommitStream{m.stream_id});
 }
 
+std::optional<Reply> Checker::operator()(const mutation::StartEpoch& m) const {
+    if (m.number > current_epoch(engine_.epochs())) {
+        return std::nullopt;
+    }
+    return refuse(ErrorCode::replication_error, "Epoch " + std::to_string(m.number) + " has been before");
+}
+
 std::optional<Reply> Checker::operator()(const mutation::AbortStream& m) const {
     const IngestStreams::Stream* const stream = engine_.streams().find(m.stream_id);
     // What was committed cannot be aborted any more.

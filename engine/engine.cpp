@@ -5,6 +5,7 @@
 
 #include "engine/apply.h"
 #include "engine/check.h"
+#include "engine/error.h"
 #include "engine/querier.h"
 
 namespace karma {
@@ -19,6 +20,11 @@ Digest digest_of(const reply::Checkpoint& checkpoint) noexcept {
             mix64(mix64(source ^ offset) + event_id) ^ mix64(time + source)};
 }
 
+Digest digest_of(const Epoch& epoch) noexcept {
+    const std::uint64_t number = mix64(epoch.number + 0x9e3779b97f4a7c15ULL);
+    return {mix64(number ^ epoch.id) + epoch.first_lsn, mix64(number + epoch.id) ^ mix64(epoch.first_lsn)};
+}
+
 }  // namespace
 
 Digest StateView::digest(const Deadline& deadline) const {
@@ -26,8 +32,17 @@ Digest StateView::digest(const Deadline& deadline) const {
     for (const SeriesView& view : series) {
         digest += scan_digest(view, deadline);
     }
+    digest += digest_beside_series(deadline);
+    return digest;
+}
+
+Digest StateView::digest_beside_series(const Deadline& deadline) const {
+    Digest digest;
     for (const reply::Checkpoint& checkpoint : checkpoints) {
         digest += digest_of(checkpoint);
+    }
+    for (const Epoch& epoch : epochs) {
+        digest += digest_of(epoch);
     }
     for (const StreamView& stream : streams) {
         digest += stream.digest(deadline);
@@ -37,7 +52,7 @@ Digest StateView::digest(const Deadline& deadline) const {
 }
 
 Engine::Engine(std::uint64_t hash_seed, EventSink& sink, const IdempotencyRetention& retention)
-    : hash_seed_(hash_seed), sink_(sink), keys_(retention) {}
+    : hash_seed_(hash_seed), sink_(sink), keys_(std::make_unique<IdempotencyIndex>(retention)) {}
 
 const Series* Engine::find_series(std::string_view name) const noexcept {
     const auto found = series_.find(name);
@@ -68,7 +83,7 @@ Lsn Engine::wait_lsn(const Mutation& body) const noexcept {
 Outcome Engine::execute(const Request& request, std::int64_t now_ms) {
     if (Preparer::concerns(request)) {
         PreparedMutation prepared;
-        preparer_.prepare(request, hash_seed_, now_ms, prepared);
+        preparer_.prepare(request, hash_seed(), now_ms, prepared);
         return execute(request, prepared, now_ms);
     }
     return std::visit(
@@ -107,7 +122,7 @@ Outcome Engine::execute_keyed(const KeyedMutation& keyed, const PreparedMutation
                                 prepared.fingerprint.hex()}),
                 0};
     }
-    if (const IdempotencyIndex::Record* const first = keys_.find(prepared.key, now_ms / 1000)) {
+    if (const IdempotencyIndex::Record* const first = keys_->find(prepared.key, now_ms / 1000)) {
         if (!first->matches(prepared.fingerprint)) {
             return {Reply(Error{ErrorCode::idempotency_conflict,
                                 "Field idempotency_key was already used with a different request"}),
@@ -127,36 +142,83 @@ Outcome Engine::accept(const Mutation& body, std::int64_t now_ms, const KeyedMut
     if (prepared == nullptr) {
         resolve_day(event.body, now_ms);
     }
-    last_lsn_ = event.lsn;
-    Outcome outcome{std::visit(Applier(*this, event), event.body), event.lsn};
-    EventRecords records;
-    IdempotencyRecord record;
+    Outcome outcome{record(event, prepared), event.lsn};
     if (keyed != nullptr) {
         outcome.repetition = Repetition::first;
-        record.lsn = event.lsn;
-        record.key = keyed->key;
-        record.created_at_unix = now_ms / 1000;
-        record.operation = operation_of(body).value();
-        record.fingerprint = prepared->fingerprint;
-        set_response(record, std::get<Reply>(outcome.result));
-        keys_.add(index_record(record, prepared->key));
-        records.idempotency = &record;
-    } else if (const auto* const commit = std::get_if<mutation::CommitStream>(&body)) {
-        records.stream = &streams_.find(commit->stream_id)->info;
-    } else if (std::holds_alternative<mutation::PruneRecords>(body)) {
-        records.first_record = keys_.first_lsn().value_or(event.lsn);
     }
-    sink_.accept(event, records);
     return outcome;
 }
 
+Reply Engine::record(const Event& event, Prepared prepared) {
+    last_lsn_ = event.lsn;
+    Reply reply = std::visit(Applier(*this, event), event.body);
+    EventRecords records;
+    IdempotencyRecord record;
+    if (!event.idempotency_key.empty()) {
+        record.lsn = event.lsn;
+        record.key = event.idempotency_key;
+        record.created_at_unix = event.time_ms / 1000;
+        record.operation = operation_of(event.body).value();
+        record.fingerprint = prepared->fingerprint;
+        set_response(record, reply);
+        keys_->add(index_record(record, prepared->key));
+        records.idempotency = &record;
+    } else if (const auto* const commit = std::get_if<mutation::CommitStream>(&event.body)) {
+        records.stream = &streams_.find(commit->stream_id)->info;
+    } else if (std::holds_alternative<mutation::PruneRecords>(event.body)) {
+        records.first_record = keys_->first_lsn().value_or(event.lsn);
+    }
+    sink_.accept(event, records);
+    return reply;
+}
+
+void Engine::replicate(const Event& event) {
+    if (event.lsn != last_lsn_ + 1) {
+        throw CorruptionError("an event with LSN " + std::to_string(event.lsn) + " after LSN " +
+                              std::to_string(last_lsn_));
+    }
+    const std::optional<Reply> known = std::visit(Checker(*this), event.body);
+    if (known) {
+        const Error* const refused = std::get_if<Error>(&*known);
+        throw CorruptionError("the event with LSN " + std::to_string(event.lsn) +
+                              " does not follow from the state before it: " +
+                              (refused == nullptr ? "it is a repeat" : refused->message));
+    }
+    if (event.idempotency_key.empty()) {
+        record(event, nullptr);
+        return;
+    }
+    if (!operation_of(event.body)) {
+        throw CorruptionError("the event with LSN " + std::to_string(event.lsn) +
+                              " has an idempotency key that its kind does not take");
+    }
+    PreparedMutation prepared;
+    preparer_.prepare(event, hash_seed(), prepared);
+    record(event, &prepared);
+}
+
+void Engine::exchange_state(Engine& other) noexcept {
+    const std::uint64_t seed = hash_seed();
+    hash_seed_ = other.hash_seed();
+    other.hash_seed_ = seed;
+    std::swap(series_, other.series_);
+    std::swap(checkpoints_, other.checkpoints_);
+    std::swap(streams_, other.streams_);
+    std::swap(keys_, other.keys_);
+    std::swap(epochs_, other.epochs_);
+    std::swap(retired_, other.retired_);
+    std::swap(last_lsn_, other.last_lsn_);
+    std::swap(catalog_lsn_, other.catalog_lsn_);
+    std::swap(checkpoints_lsn_, other.checkpoints_lsn_);
+}
+
 void Engine::restore_record(const IdempotencyRecord& record) {
-    keys_.add(index_record(record, hash_idempotency_key(record.key, hash_seed_)));
+    keys_->add(index_record(record, hash_idempotency_key(record.key, hash_seed())));
 }
 
 bool Engine::sweep_records(std::size_t max, std::int64_t now_ms) {
-    keys_.expire(now_ms / 1000);
-    return keys_.sweep(max);
+    keys_->expire(now_ms / 1000);
+    return keys_->sweep(max);
 }
 
 void Engine::retire(std::unique_ptr<Series> series) {
@@ -189,7 +251,8 @@ StateView Engine::view() const {
                    streams_.open_streams(),
                    streams_.committed_digest(),
                    streams_.committed_count(),
-                   keys_.size()};
+                   keys_->size(),
+                   epochs_};
     view.series.reserve(series_.size());
     for (const auto& entry : series_) {
         view.series.push_back(entry.second->view());

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -10,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/epoch.h"
 #include "engine/event.h"
 #include "engine/fingerprinter.h"
 #include "engine/idempotency.h"
@@ -54,10 +56,13 @@ struct StateView {
     Digest committed_streams;
     std::uint64_t committed_stream_count = 0;
     std::uint64_t idempotency_record_count = 0;
+    Epochs epochs;
 
     /// Depends on the state alone: see Digest. Idempotency records are not part of it: how long they live is
     /// an option.
     Digest digest(const Deadline& deadline) const;
+    /// The part of it that is of no series.
+    Digest digest_beside_series(const Deadline& deadline) const;
 };
 
 /// A mutation with all that can be known of it without the state: what takes time is done before the lock.
@@ -77,6 +82,8 @@ public:
     /// it will be executed. `prepared` borrows from the request, and from itself: it must stay where it is.
     void prepare(const Request& request, std::uint64_t hash_seed, std::int64_t now_ms,
                  PreparedMutation& prepared);
+    /// Prepares what an event with an idempotency key has to be known by.
+    void prepare(const Event& event, std::uint64_t hash_seed, PreparedMutation& prepared);
 
 private:
     Fingerprinter fingerprinter_;
@@ -100,14 +107,20 @@ public:
     Outcome execute(const Request& request, const PreparedMutation& prepared, std::int64_t now_ms);
 
     /// Fetches the memory that executing the request will look at first.
-    void prefetch(const PreparedMutation& prepared) const noexcept { keys_.prefetch(prepared.key); }
+    void prefetch(const PreparedMutation& prepared) const noexcept { keys_->prefetch(prepared.key); }
 
     /// Applies an event of the log: what `execute` did when it accepted it. Series that a snapshot restored
     /// skip what they hold already. The idempotency record of the event is not made: it lies in storage.
     void apply(const Event& event);
 
+    /// Applies the next event of another node's log and hands it to the sink, with all that follows from it:
+    /// what that node's `execute` did. Throws CorruptionError, with nothing changed, when it is not the next
+    /// one, or when the state refuses it: then it is not the other node's.
+    void replicate(const Event& event);
+
     Lsn last_lsn() const noexcept { return last_lsn_; }
-    std::uint64_t hash_seed() const noexcept { return hash_seed_; }
+    /// From any thread.
+    std::uint64_t hash_seed() const noexcept { return hash_seed_.load(std::memory_order_relaxed); }
     std::size_t series_count() const noexcept { return series_.size(); }
 
     /// Keys of all series.
@@ -122,7 +135,8 @@ public:
     }
 
     const IngestStreams& streams() const noexcept { return streams_; }
-    const IdempotencyIndex& idempotency() const noexcept { return keys_; }
+    const Epochs& epochs() const noexcept { return epochs_; }
+    const IdempotencyIndex& idempotency() const noexcept { return *keys_; }
 
     /// Puts back an idempotency record that lies in storage: in the order of their LSNs, before any request
     /// that `needs_records` is executed.
@@ -140,7 +154,12 @@ public:
     void restore_stream(StreamInfo info, std::unique_ptr<Series> staged);
     void restore_series(Series series);
     void restore_checkpoints(std::vector<reply::Checkpoint> checkpoints);
+    void restore_epochs(Epochs epochs) { epochs_ = std::move(epochs); }
     void restore_last_lsn(Lsn lsn) noexcept { last_lsn_ = lsn; }
+
+    /// Gives this engine the state of another one, with its hash seed, and the other one this one's. The
+    /// sinks stay where they are.
+    void exchange_state(Engine& other) noexcept;
 
 private:
     friend class Applier;
@@ -159,6 +178,8 @@ private:
     Outcome execute_mutation(const Mutation& body, std::int64_t now_ms);
     Outcome execute_keyed(const KeyedMutation& keyed, const PreparedMutation& prepared, std::int64_t now_ms);
     Outcome accept(const Mutation& body, std::int64_t now_ms, const KeyedMutation* keyed, Prepared prepared);
+    /// Applies an event and gives it to the sink. `prepared` where it has an idempotency key.
+    Reply record(const Event& event, Prepared prepared);
     void retire(std::unique_ptr<Series> series);
     Series* find_mutable(std::string_view name) noexcept;
     /// The LSN that a reply must wait for which shows whether a series exists, or what it holds.
@@ -166,12 +187,13 @@ private:
     /// The same of all that a mutation concerns.
     Lsn wait_lsn(const Mutation& body) const noexcept;
 
-    std::uint64_t hash_seed_;
+    std::atomic<std::uint64_t> hash_seed_;
     EventSink& sink_;
     std::unordered_map<std::string, std::unique_ptr<Series>, Hash, std::equal_to<>> series_;
     std::map<std::string, reply::Checkpoint, std::less<>> checkpoints_;
     IngestStreams streams_;
-    IdempotencyIndex keys_;
+    std::unique_ptr<IdempotencyIndex> keys_;
+    Epochs epochs_;
     std::vector<std::unique_ptr<Series>> retired_;
     Preparer preparer_;
     Lsn last_lsn_ = 0;

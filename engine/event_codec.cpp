@@ -9,6 +9,7 @@
 
 #include "engine/checksum.h"
 #include "engine/error.h"
+#include "engine/replicated.h"
 
 namespace karma {
 namespace {
@@ -40,6 +41,7 @@ enum class Kind : std::uint8_t {
     abort_stream = 20,
     prune_records = 21,
     load_series = 22,
+    start_epoch = 23,
 };
 
 /// What msgpack::packer writes to.
@@ -147,6 +149,11 @@ public:
         head(Kind::prune_records, 2);
         packer_.pack(m.before_unix);
         packer_.pack(m.limit);
+    }
+    void operator()(const mutation::StartEpoch& m) {
+        head(Kind::start_epoch, 2);
+        packer_.pack(m.number);
+        packer_.pack(m.id);
     }
 
 private:
@@ -309,6 +316,12 @@ public:
                 PruneRecords m;
                 m.before_unix = fields.signed_number();
                 m.limit = fields.optional_number();
+                return m;
+            }
+            case Kind::start_epoch: {
+                StartEpoch m;
+                m.number = fields.number();
+                m.id = fields.number();
                 return m;
             }
             default: return body_of_series(kind, series_name(fields.number()), fields);
@@ -577,6 +590,14 @@ EventGroupInfo read_event_group(std::string_view value, const std::function<void
             failure.what());
     }
     return info;
+}
+
+std::uint32_t checksum_of(const Event& event) {
+    EventGroupBuilder alone;
+    alone.add(event);
+    std::string bytes;
+    alone.finish(bytes);
+    return crc32_of(bytes);
 }
 
 }  // namespace karma

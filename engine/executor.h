@@ -1,6 +1,9 @@
 #pragma once
 
+#include <chrono>
 #include <functional>
+#include <limits>
+#include <optional>
 #include <span>
 
 #include "engine/reply.h"
@@ -43,6 +46,14 @@ public:
 
     /// False for a slave: it answers queries only.
     virtual bool accepts_writes() const noexcept = 0;
+
+    /// How long the reply to a mutation waits until enough followers have its event, after which it becomes a
+    /// `replication_error`; nothing when it does not wait.
+    virtual std::optional<std::chrono::milliseconds> ack_timeout() const noexcept { return std::nullopt; }
+
+    /// Enough followers have everything up to this event. Those who wait are told of a change like those who
+    /// wait for an LSN to be durable.
+    virtual Lsn acked_lsn() const noexcept { return std::numeric_limits<Lsn>::max(); }
 
     /// Everything up to this event survives a crash as far as it was asked for.
     virtual Lsn durable_lsn() const noexcept = 0;

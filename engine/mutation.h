@@ -170,6 +170,12 @@ struct PruneRecords {
     std::optional<std::uint64_t> limit;
 };
 
+/// Begins an epoch: from here on the node that made this event is the one that accepts writes.
+struct StartEpoch {
+    std::uint64_t number = 0;  // one more than the epoch before
+    std::uint64_t id = 0;      // random: two nodes that begin the same epoch can be told apart
+};
+
 }  // namespace karma::mutation
 
 namespace karma {
@@ -181,7 +187,8 @@ using Mutation =
                  mutation::BatchReset, mutation::DeleteCounterRange, mutation::DeleteSeriesRange,
                  mutation::BatchDeleteRange, mutation::DeleteBefore, mutation::CompactSeries,
                  mutation::CompactAll, mutation::SaveCheckpoint, mutation::BeginStream, mutation::AddChunk,
-                 mutation::CommitStream, mutation::AbortStream, mutation::PruneRecords, mutation::LoadSeries>;
+                 mutation::CommitStream, mutation::AbortStream, mutation::PruneRecords, mutation::LoadSeries,
+                 mutation::StartEpoch>;
 
 /// What the ids of streams begin with that load snapshots; clients cannot use it.
 inline constexpr std::string_view load_stream_prefix = "snapshot.load/";

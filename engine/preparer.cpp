@@ -25,4 +25,10 @@ void Preparer::prepare(const Request& request, std::uint64_t hash_seed, std::int
     }
 }
 
+void Preparer::prepare(const Event& event, std::uint64_t hash_seed, PreparedMutation& prepared) {
+    prepared.body = event.body;
+    prepared.key = hash_idempotency_key(event.idempotency_key, hash_seed);
+    prepared.fingerprint = fingerprinter_.of(event.body);
+}
+
 }  // namespace karma

@@ -7,9 +7,11 @@
 #include <variant>
 #include <vector>
 
+#include "engine/epoch.h"
 #include "engine/error.h"
 #include "engine/event_filter.h"
 #include "engine/mutation.h"
+#include "engine/replication_figures.h"
 #include "engine/scan.h"
 #include "engine/stats.h"
 
@@ -197,6 +199,12 @@ struct ReplicationStatus {
     Lsn last_snapshot_lsn = 0;
     std::vector<SnapshotOf> latest_snapshots;  // of each series, the newest first
     Checkpoints recovery;
+    std::uint64_t epoch = 0;
+    bool fenced = false;
+    std::string alarm;   // empty while all is well
+    std::string source;  // the master's address; empty without one
+    std::string state;   // of following it
+    std::vector<FollowerFigures> followers;
 };
 
 /// Events of the log, as the groups that hold them.
@@ -250,6 +258,32 @@ struct SnapshotSaved {
     std::string series;
 };
 
+/// This node is the master of a new epoch.
+struct Promoted {
+    Epoch epoch;
+};
+
+/// What a node makes of the announcement of an epoch.
+struct FenceAnswer {
+    std::string role;         // after it
+    std::uint64_t epoch = 0;  // its own
+};
+
+struct HistoryPosition {
+    Lsn lsn = 0;
+    std::optional<std::uint32_t> checksum;
+    Lsn first_kept_lsn = 0;
+    Lsn last_lsn = 0;
+    Epochs epochs;
+};
+
+/// Nodes have the same state.
+struct DigestsCompared {
+    Lsn lsn = 0;
+    std::string digest;
+    std::vector<std::string> with;  // the nodes
+};
+
 struct SeriesLoaded {
     std::string series;
 };
@@ -276,7 +310,8 @@ using Reply =
                  reply::StreamEnded, reply::Pruned, reply::Checkpoint, reply::Checkpoints, reply::Health,
                  reply::ReplicationStatus, reply::LogEntries, reply::Events, reply::SnapshotNames,
                  reply::SnapshotInfo, reply::Verified, reply::SnapshotSaved, reply::SeriesLoaded,
-                 reply::FileBytes, reply::StatsList, reply::MetricsText>;
+                 reply::FileBytes, reply::StatsList, reply::MetricsText, reply::Promoted, reply::FenceAnswer,
+                 reply::HistoryPosition, reply::DigestsCompared>;
 
 /// The rest of a request that takes long: it runs without any lock, on any thread, once.
 class Task {
@@ -302,6 +337,8 @@ struct Outcome {
     std::variant<Reply, std::unique_ptr<Task>> result;
     Lsn wait_lsn = 0;
     Repetition repetition = Repetition::no_key;
+    /// ... and, where this is set, when enough followers have everything up to there.
+    Lsn ack_lsn = 0;
 };
 
 }  // namespace karma

@@ -121,6 +121,14 @@ struct FetchRecords {
     std::uint64_t limit = 0;
 };
 
+/// Where an event lies in this history, the last one by default.
+struct HistoryPositionAt {
+    std::optional<Lsn> lsn;
+};
+
+/// Whether followers, or the master, have the same state as this node.
+struct CompareDigests {};
+
 /// Whether what is stored gives the live state.
 struct VerifySnapshots {};
 
@@ -151,6 +159,27 @@ struct ReportReconciliation {
     std::uint64_t max_abs_delta = 0;
 };
 
+/// Makes a slave a master.
+struct Promote {};
+
+/// Says that there is an epoch.
+struct Fence {
+    std::uint64_t number = 0;
+    std::uint64_t id = 0;
+};
+
+/// Turns the connection into a stream of events: what the follower says of itself. The place that holds the
+/// connection deals with it.
+struct Subscribe {
+    std::uint64_t format = 0;
+    std::string_view name;  // of the follower, for people
+    Lsn after_lsn = 0;
+    std::optional<std::uint64_t> checksum;  // of the event there
+    std::span<const std::uint64_t> epochs;  // number, id and first LSN of each
+    std::uint64_t heartbeat_ms = 1000;
+    bool wants_state = false;  // instead of events after what it has
+};
+
 }  // namespace karma::control
 
 namespace karma {
@@ -170,6 +199,7 @@ using Request =
                  query::ReplicationStatus, query::LogEntries, query::Events, query::Stats, query::Metrics,
                  query::Snapshots, query::SnapshotInfo, query::VerifySnapshots, query::FetchSnapshot,
                  query::FetchRecords, control::SaveSnapshot, control::SaveAllSnapshots, control::LoadSnapshot,
-                 control::ReportReconciliation>;
+                 control::ReportReconciliation, control::Promote, control::Fence, control::Subscribe,
+                 query::HistoryPositionAt, query::CompareDigests>;
 
 }  // namespace karma

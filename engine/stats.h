@@ -64,7 +64,8 @@ struct Metric {
     Kind kind = Kind::gauge;
     const char* help = "";
     Value value;
-    const char* label = nullptr;  // in system.metrics the value is this label's, and the metric is 1
+    const char* label = nullptr;  // a label that it has in system.metrics; a text counts as 1 there
+    std::string label_value = {};
 };
 
 }  // namespace karma

@@ -90,6 +90,10 @@ public:
     /// back.
     virtual void erase_log_below(Lsn lsn) = 0;
 
+    /// Removes all events and records and writes these records instead, all or nothing, synced. The log goes
+    /// on at LSN 1. Nothing may append or write beside it.
+    virtual void clear(std::span<const RecordChange> records) = 0;
+
     /// Writes records, all or nothing.
     virtual void write(std::span<const RecordChange> records, bool sync) = 0;
 

@@ -206,6 +206,10 @@ bool Connection::decode_lines() {
         }
         decoded.push_back(thread_.decoder().decode(line, accepts_writes));
         const auto* const request = std::get_if<Request>(&decoded.back());
+        if (take_subscription(request)) {
+            decoded.pop_back();
+            break;
+        }
         if (request != nullptr && needs_records(*request) && !thread_.server().executor.has_records()) {
             decoded.pop_back();
             await_records(line);
@@ -213,6 +217,36 @@ bool Connection::decode_lines() {
         }
     }
     return !decoded.empty();
+}
+
+/// Whether the connection goes to somebody else with this request.
+bool Connection::take_subscription(const Request* request) {
+    const auto* const asked = request == nullptr ? nullptr : std::get_if<control::Subscribe>(request);
+    if (asked == nullptr || thread_.server().subscriptions == nullptr) {
+        return false;
+    }
+    Subscription subscription{
+        asked->format,       std::string(asked->name), asked->after_lsn, asked->checksum, {},
+        asked->heartbeat_ms, asked->wants_state};
+    for (std::size_t i = 0; i + 2 < asked->epochs.size(); i += 3) {
+        subscription.epochs.push_back({asked->epochs[i], asked->epochs[i + 1], asked->epochs[i + 2]});
+    }
+    subscription_ = std::move(subscription);
+    return true;
+}
+
+/// Once everything before it is answered.
+void Connection::hand_over() {
+    boost::system::error_code failure;
+    const auto peer = socket_.remote_endpoint(failure);
+    std::string address =
+        failure ? "unknown" : peer.address().to_string() + ":" + std::to_string(peer.port());
+    const int file = socket_.release(failure);
+    if (!failure) {
+        thread_.server().subscriptions->adopt(file, address, std::move(*subscription_));
+    }
+    subscription_.reset();
+    close();
 }
 
 /// Puts a line back, which can be executed only when the idempotency records are known.
@@ -244,7 +278,9 @@ bool Connection::has_room() const noexcept {
 }
 
 void Connection::process() {
-    const auto can_go_on = [this] { return !closed_ && !task_running_ && !awaits_records_ && has_room(); };
+    const auto can_go_on = [this] {
+        return !closed_ && !task_running_ && !awaits_records_ && !subscription_ && has_room();
+    };
     do {
         while (can_go_on() && decode_lines()) {
             execute();
@@ -284,8 +320,15 @@ void Connection::execute() {
 void Connection::answer() {
     const TimeLimit deadline(options_.query_timeout);
     Lsn wait_lsn = 0;
+    Lsn ack_lsn = 0;
     std::uint32_t replies = 0;
-    const std::size_t before = out_.size();
+    std::size_t before = out_.size();
+    const auto close_stretch = [&] {
+        produced_ += out_.size() - before;
+        before = out_.size();
+        count_commands(replies, Clock::now() - batch_begin_, thread_.server().executor.stats());
+        mark(std::exchange(wait_lsn, 0), std::exchange(replies, 0), std::exchange(ack_lsn, 0));
+    };
     while (!rest_.empty() && !task_running_) {
         Outcome outcome = std::move(rest_.front());
         rest_.pop_front();
@@ -296,16 +339,21 @@ void Connection::answer() {
             }
             outcome.result = run(**task, deadline);
         }
+        if (outcome.ack_lsn != 0 && replies != 0) {
+            close_stretch();
+        }
         count_reply(
             thread_.writer().write(std::get<Reply>(outcome.result), outcome.repetition, deadline, out_),
             thread_.server().executor.stats());
         wait_lsn = std::max(wait_lsn, outcome.wait_lsn);
         ++replies;
+        if (outcome.ack_lsn != 0) {
+            ack_lsn = outcome.ack_lsn;  // a stretch of its own: it may have to be replaced
+            close_stretch();
+        }
     }
-    produced_ += out_.size() - before;
     if (replies != 0) {
-        count_commands(replies, Clock::now() - batch_begin_, thread_.server().executor.stats());
-        mark(wait_lsn, replies);
+        close_stretch();
     }
 }
 
@@ -340,14 +388,22 @@ void Connection::on_task_done(const std::string& line, Lsn wait_lsn) {
 
 // ---- output
 
-void Connection::mark(Lsn lsn, std::uint32_t replies) {
+void Connection::mark(Lsn lsn, std::uint32_t replies, Lsn ack_lsn) {
+    const Executor& executor = thread_.server().executor;
     const std::size_t request_bytes = std::exchange(batch_request_bytes_, 0);
-    if (marks_.empty() && lsn <= thread_.server().executor.durable_lsn()) {
+    const bool is_acked = ack_lsn == 0 || ack_lsn <= executor.acked_lsn();
+    if (marks_.empty() && lsn <= executor.durable_lsn() && is_acked) {
         sendable_ = produced_;
         return;
     }
-    marks_.push_back({produced_, lsn, replies, request_bytes});
+    marks_.push_back({produced_, lsn, replies, request_bytes, 0, {}});
     waiting_request_bytes_ += request_bytes;
+    if (!is_acked) {
+        marks_.back().ack_lsn = ack_lsn;
+        marks_.back().ack_deadline =
+            Clock::now() + executor.ack_timeout().value_or(std::chrono::milliseconds(0));
+        thread_.wait_acked(ack_lsn, marks_.back().ack_deadline, shared_from_this());
+    }
     thread_.wait_durable(lsn, shared_from_this());
 }
 
@@ -364,24 +420,46 @@ void Connection::on_durable() {
 /// The log cannot be written: what these replies say may be lost. Each becomes an error.
 void Connection::fail_waiting() {
     const Lsn durable_lsn = thread_.server().executor.durable_lsn();
+    replace_replies(
+        {ErrorCode::internal_error, "The event log could not be written: this may or may not be stored"},
+        [&](const Mark& waiting) { return waiting.lsn > durable_lsn; });
+}
+
+void Connection::on_ack_timeout(Clock::time_point now) {
+    if (closed_) {
+        return;
+    }
+    const Lsn acked_lsn = thread_.server().executor.acked_lsn();
+    replace_replies(
+        {ErrorCode::replication_error,
+         "This is stored on the master and not yet on enough followers: it stays, and is on them "
+         "when they have caught up"},
+        [&](const Mark& waiting) { return waiting.ack_lsn > acked_lsn && waiting.ack_deadline <= now; });
+    process();
+}
+
+/// Puts an error in the place of each reply of the stretches that are concerned, which need to wait for
+/// nothing then.
+template <typename Concerns>
+void Connection::replace_replies(const Error& error, Concerns&& concerns) {
     std::uint64_t position = sendable_;
     std::uint64_t moved = 0;  // wraps when the errors are shorter than what they replace
     for (Mark& waiting : marks_) {
         waiting.end += moved;
-        if (waiting.lsn > durable_lsn) {
+        if (concerns(waiting)) {
             std::string errors;
             for (std::uint32_t i = 0; i < waiting.replies; ++i) {
-                ReplyWriter::write_error(
-                    {ErrorCode::internal_error,
-                     "The event log could not be written: this may or may not be stored"},
-                    errors);
+                ReplyWriter::write_error(error, errors);
             }
             const std::uint64_t size = waiting.end - position;
             out_.replace(out_begin_ + static_cast<std::size_t>(position - sent_),
                          static_cast<std::size_t>(size), errors);
             waiting.end += errors.size() - size;
             moved += errors.size() - size;
-            waiting.lsn = 0;
+            waiting.ack_lsn = 0;
+            if (error.code == ErrorCode::internal_error) {
+                waiting.lsn = 0;
+            }
         }
         position = waiting.end;
     }
@@ -390,7 +468,8 @@ void Connection::fail_waiting() {
 
 void Connection::send() {
     const Lsn durable_lsn = thread_.server().executor.durable_lsn();
-    while (!marks_.empty() && marks_.front().lsn <= durable_lsn) {
+    const Lsn acked_lsn = thread_.server().executor.acked_lsn();
+    while (!marks_.empty() && marks_.front().lsn <= durable_lsn && marks_.front().ack_lsn <= acked_lsn) {
         sendable_ = marks_.front().end;
         waiting_request_bytes_ -= marks_.front().request_bytes;
         marks_.pop_front();
@@ -452,6 +531,10 @@ void Connection::go_on() {
     if (closed_) {
         return;
     }
+    if (subscription_ && owes_nothing()) {
+        hand_over();
+        return;
+    }
     if (is_idle() && input_ended_) {
         if (discarding_) {
             boost::system::error_code ignored;
@@ -463,7 +546,7 @@ void Connection::go_on() {
         }
         return;
     }
-    if (input_ended_ || task_running_ || awaits_records_ || !has_room()) {
+    if (input_ended_ || task_running_ || awaits_records_ || subscription_ || !has_room()) {
         return;
     }
     if (in_begin_ != in_end_) {

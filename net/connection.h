@@ -3,6 +3,7 @@
 #include <chrono>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +25,8 @@ public:
     void start();
     /// What was waited for is durable, or will never be.
     void on_durable();
+    /// Followers that were waited for have not answered in time.
+    void on_ack_timeout(std::chrono::steady_clock::time_point now);
     /// The idempotency records are known: what waited for them goes on.
     void on_records();
     /// Answers what was received, then closes.
@@ -38,6 +41,8 @@ private:
         Lsn lsn = 0;
         std::uint32_t replies = 0;
         std::size_t request_bytes = 0;
+        Lsn ack_lsn = 0;  // and for followers to have this one
+        std::chrono::steady_clock::time_point ack_deadline{};
     };
 
     void read();
@@ -51,14 +56,18 @@ private:
     bool take_line(std::string_view& line);
     void refuse_oversized();
     void await_records(const std::string_view& line);
+    bool take_subscription(const Request* request);
     void execute();
     /// Writes the replies of `rest_` until it is empty or a task has to be waited for.
     void answer();
     void run_task(std::unique_ptr<Task> task, Lsn wait_lsn);
     void on_task_done(const std::string& line, Lsn wait_lsn);
     /// Closes the stretch of replies written since the last mark.
-    void mark(Lsn lsn, std::uint32_t replies);
+    void mark(Lsn lsn, std::uint32_t replies, Lsn ack_lsn = 0);
     void fail_waiting();
+    template <typename Concerns>
+    void replace_replies(const Error& error, Concerns&& concerns);
+    void hand_over();
     void send();
     void wait_writable();
     void compact_input();
@@ -83,7 +92,8 @@ private:
     bool finishing_ = false;
     bool closed_ = false;
 
-    bool awaits_records_ = false;  // the next request needs them
+    bool awaits_records_ = false;               // the next request needs them
+    std::optional<Subscription> subscription_;  // what was asked last: the connection goes to who serves it
 
     std::deque<Outcome> rest_;  // replies not written yet, behind a task that runs
     bool task_running_ = false;

@@ -65,6 +65,10 @@ public:
     void operator()(const mutation::CommitStream& m) { of_stream("ingest.commit", m.stream_id); }
     void operator()(const mutation::AbortStream& m) { of_stream("ingest.abort", m.stream_id); }
     void operator()(const mutation::LoadSeries& m) { of_stream("ingest.commit", m.stream_id); }
+    void operator()(const mutation::StartEpoch& m) {
+        op("replication.promote");
+        json_.raw(",\"epoch\":").number(m.number);
+    }
     void operator()(const mutation::PruneRecords& m) {
         op("idempotency.prune");
         json_.raw(",\"before\":").number(m.before_unix);
@@ -156,9 +160,11 @@ std::size_t byte_limit_of(std::size_t response_bytes_max) {
 /// Writes events of groups as long as there is room for them; the first one has room in any case.
 class EntriesWriter {
 public:
-    EntriesWriter(std::string& out, std::size_t limit, std::size_t byte_limit)
+    /// `for_karma1`: what Karma 1.0 does not know becomes a request that has no effect there.
+    EntriesWriter(std::string& out, std::size_t limit, std::size_t byte_limit, bool for_karma1)
         : out_(out),
           limit_(limit),
+          for_karma1_(for_karma1),
           bytes_max_(byte_limit == 0 ? std::numeric_limits<std::size_t>::max() : byte_limit) {}
 
     /// `append_head` writes what stands between the brace and the entry.
@@ -194,7 +200,11 @@ private:
         out_ += count_ == 0 ? "{" : ",{";
         append_head(event, out_);
         out_ += ",\"entry\":";
-        append_entry(event, out_);
+        if (for_karma1_ && std::holds_alternative<mutation::StartEpoch>(event.body)) {
+            out_ += R"({"v":2,"op":"idempotency.prune","before":1})";
+        } else {
+            append_entry(event, out_);
+        }
         out_ += "}";
         if (count_ != 0 && out_.size() > bytes_max_) {
             out_.resize(before);
@@ -207,6 +217,7 @@ private:
 
     std::string& out_;
     std::size_t limit_;
+    bool for_karma1_;
     std::size_t bytes_max_;
     std::uint64_t count_ = 0;
     Lsn last_lsn_ = 0;
@@ -218,7 +229,7 @@ private:
 
 LogEntriesText::LogEntriesText(const reply::LogEntries& reply, std::size_t response_bytes_max) {
     const std::size_t byte_limit = byte_limit_of(response_bytes_max);
-    EntriesWriter writer(entries, reply.limit, byte_limit);
+    EntriesWriter writer(entries, reply.limit, byte_limit, true);
     writer.write(
         reply.groups,
         [&](const Event& event) { return event.lsn > reply.after_lsn && event.lsn <= reply.source_lsn; },
@@ -243,7 +254,7 @@ LogEntriesText::LogEntriesText(const reply::LogEntries& reply, std::size_t respo
 }
 
 EventsText::EventsText(const reply::Events& reply, std::size_t response_bytes_max) {
-    EntriesWriter writer(entries, reply.limit, byte_limit_of(response_bytes_max));
+    EntriesWriter writer(entries, reply.limit, byte_limit_of(response_bytes_max), false);
     writer.write(
         reply.groups,
         [&](const Event& event) {

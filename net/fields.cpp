@@ -292,11 +292,11 @@ std::optional<DayRange> Fields::optional_range() const {
     return has("range") ? std::optional(range()) : std::nullopt;
 }
 
-std::span<const std::uint64_t> Fields::keys() const {
-    const boost::json::array& values = array("keys");
+std::span<const std::uint64_t> Fields::numbers(std::string_view name) const {
+    const boost::json::array& values = array(name);
     const std::span<std::uint64_t> keys = allocate<std::uint64_t>(values.size());
     for (std::size_t i = 0; i < keys.size(); ++i) {
-        keys[i] = to_number(values[i], "keys[]");
+        keys[i] = to_number(values[i], name == "keys" ? "keys[]" : "epochs[]");
     }
     return keys;
 }

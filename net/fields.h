@@ -72,7 +72,8 @@ public:
     DayRange range() const;
     std::optional<DayRange> optional_range() const;
 
-    std::span<const std::uint64_t> keys() const;
+    std::span<const std::uint64_t> keys() const { return numbers("keys"); }
+    std::span<const std::uint64_t> numbers(std::string_view name) const;
     /// `[[key, bucket, value], ...]`
     std::span<const mutation::Item> items(std::uint64_t value_min) const;
     /// `[{"series", "key"}, ...]`

@@ -15,6 +15,7 @@ IoThread::IoThread(const ServerContext& server)
     : server_(server),
       work_(boost::asio::make_work_guard(context_)),
       tick_timer_(context_),
+      ack_timer_(context_),
       decoder_(server.access),
       writer_(server.options.response_bytes_max) {}
 
@@ -86,6 +87,56 @@ void IoThread::on_wake() {
     wake_posted_.store(false, std::memory_order_release);
     release_records();
     release_durable();
+    release_acked();
+}
+
+void IoThread::wait_acked(Lsn lsn, Clock::time_point deadline, std::shared_ptr<Connection> connection) {
+    awaiting_acks_.push_back({lsn, deadline, std::move(connection)});
+    if (awaiting_acks_.size() == 1) {
+        schedule_ack_timeout();
+    }
+    if (server_.executor.acked_lsn() >= lsn) {
+        wake();
+    }
+}
+
+void IoThread::release_acked() {
+    if (awaiting_acks_.empty()) {
+        return;
+    }
+    const Lsn acked_lsn = server_.executor.acked_lsn();
+    std::vector<std::shared_ptr<Connection>> released;
+    std::erase_if(awaiting_acks_, [&](AwaitingAck& one) {
+        if (one.lsn > acked_lsn) {
+            return false;
+        }
+        released.push_back(std::move(one.connection));
+        return true;
+    });
+    for (const std::shared_ptr<Connection>& connection : released) {
+        connection->on_durable();
+    }
+}
+
+void IoThread::schedule_ack_timeout() {
+    ack_timer_.expires_at(awaiting_acks_.front().deadline);
+    ack_timer_.async_wait([this](const boost::system::error_code& failure) {
+        if (!failure) {
+            end_ack_waits();
+        }
+    });
+}
+
+void IoThread::end_ack_waits() {
+    const Clock::time_point now = Clock::now();
+    while (!awaiting_acks_.empty() && awaiting_acks_.front().deadline <= now) {
+        const std::shared_ptr<Connection> connection = std::move(awaiting_acks_.front().connection);
+        awaiting_acks_.pop_front();
+        connection->on_ack_timeout(now);
+    }
+    if (!awaiting_acks_.empty()) {
+        schedule_ack_timeout();
+    }
 }
 
 void IoThread::release_records() {
@@ -179,6 +230,7 @@ void IoThread::shut_down() {
 void IoThread::end_if_idle() {
     if (shutting_down_ && connections_.empty()) {
         tick_timer_.cancel();
+        ack_timer_.cancel();
         work_.reset();
     }
 }

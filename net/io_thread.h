@@ -19,6 +19,7 @@
 #include "net/reply_writer.h"
 #include "net/request_decoder.h"
 #include "net/server_options.h"
+#include "net/subscription.h"
 
 namespace karma::net {
 
@@ -31,6 +32,7 @@ struct ServerContext {
     const Access& access;
     Log& log;
     boost::asio::thread_pool& workers;  // runs the tasks that take long
+    SubscriptionHost* subscriptions;    // null: nobody can follow
 };
 
 /// A thread that serves some of the connections. Everything but `context`, `adopt`, `wake` and
@@ -65,6 +67,10 @@ public:
     void remove(const std::shared_ptr<Connection>& connection);
     /// Calls `connection->on_durable` once this LSN is durable or the log has failed.
     void wait_durable(Lsn lsn, std::shared_ptr<Connection> connection);
+    /// Calls `connection->on_durable` once enough followers have everything up to this LSN, or
+    /// `connection->on_ack_timeout` when they do not by then.
+    void wait_acked(Lsn lsn, std::chrono::steady_clock::time_point deadline,
+                    std::shared_ptr<Connection> connection);
     /// Calls `connection->on_records` once the executor has the idempotency records.
     void wait_records(std::shared_ptr<Connection> connection);
     /// Something was executed in this turn.
@@ -76,8 +82,17 @@ private:
         std::shared_ptr<Connection> connection;
     };
 
+    struct AwaitingAck {
+        Lsn lsn = 0;
+        std::chrono::steady_clock::time_point deadline;
+        std::shared_ptr<Connection> connection;
+    };
+
     void schedule_tick();
     void tick();
+    void release_acked();
+    void schedule_ack_timeout();
+    void end_ack_waits();
     void on_wake();
     void release_durable();
     void release_records();
@@ -92,6 +107,7 @@ private:
     boost::asio::io_context context_{1};
     boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
     boost::asio::steady_timer tick_timer_;
+    boost::asio::steady_timer ack_timer_;
     RequestDecoder decoder_;
     ReplyWriter writer_;
     std::vector<Decoded> decoded_;
@@ -99,6 +115,7 @@ private:
     std::vector<Outcome> outcomes_;
     std::unordered_set<std::shared_ptr<Connection>> connections_;
     std::deque<Waiting> waiting_;
+    std::deque<AwaitingAck> awaiting_acks_;  // by deadline
     std::vector<std::shared_ptr<Connection>> awaiting_records_;
     std::atomic<bool> wake_posted_{false};
     bool executed_ = false;

@@ -121,6 +121,38 @@ Decoded idempotency_prune(F f) {
 
 Decoded replication_entries(F f) { return query::LogEntries{f.number("after_lsn"), f.limit(1'000, 10'000)}; }
 
+Decoded replication_promote(F /*f*/) { return control::Promote{}; }
+
+Decoded replication_fence(F f) {
+    const control::Fence fence{f.number("epoch"), f.number("epoch_id")};
+    if (fence.number == 0) {
+        refuse("Field epoch must be greater than 0");
+    }
+    return fence;
+}
+
+Decoded replication_position(F f) { return query::HistoryPositionAt{f.nullable_number("lsn")}; }
+Decoded replication_verify(F /*f*/) { return query::CompareDigests{}; }
+
+Decoded replication_subscribe(F f) {
+    constexpr std::uint64_t checksum_max = 0xFFFFFFFF;
+    control::Subscribe subscribe;
+    subscribe.format = f.number("format");
+    subscribe.name = f.text("name");
+    subscribe.after_lsn = f.number("after_lsn");
+    subscribe.checksum = f.nullable_number("checksum");
+    subscribe.epochs = f.numbers("epochs");
+    subscribe.heartbeat_ms = f.number("heartbeat_ms");
+    subscribe.wants_state = f.optional_number("state").value_or(0) != 0;
+    if (subscribe.epochs.size() % 3 != 0) {
+        refuse("Field epochs must hold three numbers for each epoch");
+    }
+    if (subscribe.checksum && *subscribe.checksum > checksum_max) {
+        refuse("Field checksum must have 32 bits");
+    }
+    return subscribe;
+}
+
 Decoded event_list(F f) {
     query::Events events;
     events.after_lsn = f.nullable_number("after_lsn");
@@ -166,6 +198,10 @@ constexpr OpName op(std::string_view name, bool is_write, bool idempotent, Decod
 constexpr OpName alias(std::string_view name, std::string_view of, bool is_write, bool idempotent,
                        Decoded (*decode)(F)) {
     return {name, {of, is_write, idempotent, decode}};
+}
+
+constexpr OpName steering(std::string_view name, Decoded (*decode)(F)) {
+    return {name, {name, reads, false, decode, true}};
 }
 
 constexpr OpName ops[] = {
@@ -222,6 +258,11 @@ constexpr OpName ops[] = {
     op("reconciliation.report", writes, false, reconciliation_report),
     op("replication.status", reads, false, replication_status),
     op("replication.entries", reads, false, replication_entries),
+    op("replication.position", reads, false, replication_position),
+    steering("replication.subscribe", replication_subscribe),
+    steering("replication.promote", replication_promote),
+    steering("replication.fence", replication_fence),
+    steering("replication.verify", replication_verify),
     op("event.list", reads, false, event_list),
     op("idempotency.prune", writes, false, idempotency_prune),
     op("idempotency.snapshot_fetch_chunk", reads, false, idempotency_chunk),

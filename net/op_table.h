@@ -23,6 +23,8 @@ struct Op {
     /// Takes an `idempotency_key`.
     bool idempotent = false;
     Decoded (*decode)(const Fields& fields) = nullptr;
+    /// Steers replication: refused to the read token, executed in every role.
+    bool steers = false;
 };
 
 /// The op of a name or an alias; null where there is none.

@@ -16,25 +16,45 @@ std::string number_text(const Metric::Value& value) {
     if (const auto* const flag = std::get_if<bool>(&value)) {
         return *flag ? "1" : "0";
     }
-    return "0";
+    return std::holds_alternative<std::string>(value) ? "1" : "0";
+}
+
+/// A label's value may have any character.
+std::string escaped(const std::string& text) {
+    std::string result;
+    for (const char c : text) {
+        if (c == '\n') {
+            result += "\\n";
+            continue;
+        }
+        if (c == '"' || c == '\\') {
+            result += '\\';
+        }
+        result += c;
+    }
+    return result;
 }
 
 }  // namespace
 
 std::string prometheus_text(const std::vector<Metric>& metrics) {
     std::string text;
+    const char* before = nullptr;
     for (const Metric& metric : metrics) {
         if (metric.metric == nullptr) {
             continue;
         }
         const std::string name = metric.metric;
-        text += "# HELP " + name + " " + metric.help + "\n";
-        text += "# TYPE " + name + (metric.kind == Metric::Kind::counter ? " counter\n" : " gauge\n");
-        if (metric.label != nullptr) {
-            text += name + "{" + metric.label + "=\"" + std::get<std::string>(metric.value) + "\"} 1\n";
-        } else {
-            text += name + " " + number_text(metric.value) + "\n";
+        if (before == nullptr || name != before) {  // those of one name stand together
+            text += "# HELP " + name + " " + metric.help + "\n";
+            text += "# TYPE " + name + (metric.kind == Metric::Kind::counter ? " counter\n" : " gauge\n");
         }
+        before = metric.metric;
+        text += name;
+        if (metric.label != nullptr) {
+            text += std::string("{") + metric.label + "=\"" + escaped(metric.label_value) + "\"}";
+        }
+        text += " " + number_text(metric.value) + "\n";
     }
     return text;
 }

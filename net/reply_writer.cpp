@@ -157,9 +157,19 @@ public:
         snapshots(r.latest_snapshots);
         json_.raw(",\"recovery\":");
         (*this)(r.recovery);
-        json_.raw(",\"recovery_checkpoint_count\":")
-            .number(std::uint64_t{r.recovery.checkpoints.size()})
-            .raw("}");
+        json_.raw(",\"recovery_checkpoint_count\":").number(std::uint64_t{r.recovery.checkpoints.size()});
+        json_.raw(",\"replication_state\":").text(r.state).raw(",\"replication_source\":");
+        json_.text_or_null(r.source.empty() ? std::nullopt : std::optional(r.source));
+        json_.raw(",\"fenced\":").raw(r.fenced ? "true" : "false").raw(",\"alarm\":");
+        json_.text_or_null(r.alarm.empty() ? std::nullopt : std::optional(r.alarm));
+        json_.raw(",\"followers\":[");
+        std::string_view separator;
+        for (const FollowerFigures& follower : r.followers) {
+            json_.raw(separator);
+            object(follower);
+            separator = ",";
+        }
+        json_.raw("]}");
     }
     void operator()(const reply::StatsList& r) {
         json_.raw("{");
@@ -268,6 +278,36 @@ public:
         }
         json_.raw("\"}");
     }
+    void operator()(const reply::Promoted& r) {
+        json_.raw(R"({"role":"master","epoch":)").number(r.epoch.number);
+        json_.raw(",\"lsn\":").number(r.epoch.first_lsn).raw("}");
+    }
+    void operator()(const reply::FenceAnswer& r) {
+        json_.raw("{\"role\":").text(r.role).raw(",\"epoch\":").number(r.epoch).raw("}");
+    }
+    void operator()(const reply::HistoryPosition& r) {
+        json_.raw("{\"lsn\":").number(r.lsn).raw(",\"checksum\":");
+        number_or_null(r.checksum);
+        json_.raw(",\"first_lsn\":").number(r.first_kept_lsn).raw(",\"last_lsn\":").number(r.last_lsn);
+        json_.raw(",\"epochs\":[");
+        std::string_view separator;
+        for (const Epoch& epoch : r.epochs) {
+            json_.raw(separator).raw("{\"epoch\":").number(epoch.number);
+            json_.raw(",\"first_lsn\":").number(epoch.first_lsn).raw("}");
+            separator = ",";
+        }
+        json_.raw("]}");
+    }
+    void operator()(const reply::DigestsCompared& r) {
+        json_.raw(R"({"status":"equal","lsn":)").number(r.lsn).raw(",\"digest\":").text(r.digest);
+        json_.raw(",\"with\":[");
+        std::string_view separator;
+        for (const std::string& name : r.with) {
+            json_.raw(separator).text(name);
+            separator = ",";
+        }
+        json_.raw("]}");
+    }
     void operator()(const reply::SeriesLoaded& r) { json_.text("Tree \"" + r.series + "\" loaded"); }
     void operator()(const reply::SnapshotSaved& r) { json_.text("Tree \"" + r.series + "\" saved"); }
 
@@ -281,6 +321,15 @@ private:
             separator = ",";
         }
         json_.raw("]");
+    }
+
+    void object(const FollowerFigures& follower) {
+        json_.raw("{\"name\":").text(follower.name).raw(",\"address\":").text(follower.address);
+        json_.raw(",\"state\":").text(follower.state).raw(",\"acked_lsn\":").number(follower.acked_lsn);
+        json_.raw(",\"lag_entries\":").number(follower.lag_entries).raw(",\"lag_seconds\":");
+        json_.raw(std::to_string(follower.lag_seconds));
+        json_.raw(",\"bytes_sent\":").number(follower.bytes_sent);
+        json_.raw(",\"connected_unix\":").number(follower.connected_unix).raw("}");
     }
 
     void object(const reply::SnapshotOf& snapshot) {

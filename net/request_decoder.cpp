@@ -87,7 +87,7 @@ Decoded RequestDecoder::decode_object(const boost::json::object& object, bool ac
         std::string shown(name->get_string().subview(0, std::min(name->get_string().size(), shown_max)));
         return Error{ErrorCode::unknown_command, "Unknown op " + shown};
     }
-    if (op->writes && level == Access::Level::read) {
+    if ((op->writes || op->steers) && level == Access::Level::read) {
         return Error{ErrorCode::forbidden, "Read-only token cannot execute " + std::string(op->name)};
     }
     const Fields fields(object, *arena_);

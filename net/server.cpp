@@ -18,13 +18,13 @@ unsigned worker_count() { return std::max(1U, std::thread::hardware_concurrency(
 
 }  // namespace
 
-Server::Server(const ServerOptions& options, Executor& executor, Log& log)
+Server::Server(const ServerOptions& options, Executor& executor, Log& log, SubscriptionHost* subscriptions)
     : options_(options),
       executor_(executor),
       log_(log),
       access_(options.auth_token, options.read_auth_token),
       workers_(worker_count()) {
-    const ServerContext context{options_, executor_, access_, log_, workers_};
+    const ServerContext context{options_, executor_, access_, log_, workers_, subscriptions};
     for (unsigned i = 0; i < std::max(1U, options_.threads); ++i) {
         threads_.push_back(std::make_unique<IoThread>(context));
     }

@@ -21,7 +21,9 @@ class Server {
 public:
     /// Binds and listens; `executor` and `log` outlive the server. Throws std::runtime_error that names the
     /// address when it cannot.
-    Server(const ServerOptions& options, Executor& executor, Log& log);
+    /// `subscriptions` as well; null where nobody can follow.
+    Server(const ServerOptions& options, Executor& executor, Log& log,
+           SubscriptionHost* subscriptions = nullptr);
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;
 

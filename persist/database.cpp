@@ -104,8 +104,10 @@ Database::Database(const DatabaseOptions& options, std::unique_ptr<DataDirectory
     }
     opened_ms_ = now_ms();
     last_snapshot_ms_ = opened_ms_;
+    discard_interrupted_state();
     snapshots_.erase_leftovers();
     restore();
+    begin_role();
     if (options_.wal) {
         if (engine_.last_lsn() >= storage_.next_lsn() && engine_.last_lsn() > snapshots_.last_full_lsn()) {
             // What was accepted without a log is in no log: the log can only go on after a snapshot of
@@ -134,7 +136,7 @@ void Database::restore() {
     restore_warnings_ = std::move(restored.damaged);
     restore_summary_ = "restored " + std::to_string(engine_.series_count()) + " series: snapshot at LSN " +
                        std::to_string(restored.snapshot_lsn) + ", then " + std::to_string(restored.events) +
-                       " events; last LSN " + std::to_string(engine_.last_lsn());
+                       " events; last LSN " + std::to_string(engine_.last_lsn()) + discarded_;
 }
 
 // ---- requests
@@ -194,6 +196,7 @@ void Database::execute(std::span<const Request> requests, std::span<Outcome> out
                                    stats_);
             outcomes[i] = execute_one(requests[i], prepared, now);
             count_outcome(requests[i], outcomes[i], stats_);
+            note_replicas(requests[i], outcomes[i]);
         }
         if (engine_.has_retired()) {
             retired = engine_.take_retired();
@@ -201,6 +204,19 @@ void Database::execute(std::span<const Request> requests, std::span<Outcome> out
     }
     if (!retired.empty()) {
         housekeeper_->destroy(std::move(retired));
+    }
+}
+
+/// What a reply has to wait for where there are other nodes.
+void Database::note_replicas(const Request& request, Outcome& outcome) const {
+    if (options_.replication_min_acks != 0 &&
+        (std::holds_alternative<Mutation>(request) || std::holds_alternative<KeyedMutation>(request))) {
+        const auto* const reply = std::get_if<Reply>(&outcome.result);
+        outcome.ack_lsn = reply != nullptr && std::holds_alternative<Error>(*reply) ? 0 : outcome.wait_lsn;
+    }
+    if (role() == Role::slave && outcome.wait_lsn <= durable_lsn()) {
+        // Another state may take the place of this one before anybody waits, with lower LSNs.
+        outcome.wait_lsn = 0;
     }
 }
 
@@ -221,8 +237,10 @@ std::optional<Error> Database::refuse_write(const Request& request) const {
     if (has_failed()) {
         return log_failed();
     }
-    if (options_.read_only) {
-        return Error{ErrorCode::forbidden, "Slave role cannot execute commands that write"};
+    if (const Role now = role(); now != Role::master) {
+        return now == Role::slave
+                   ? Error{ErrorCode::forbidden, "Slave role cannot execute commands that write"}
+                   : Error{ErrorCode::replication_error, fenced_text()};
     }
     if (needs_records(request) && !has_records()) {
         return Error{ErrorCode::internal_error, "The idempotency records are still being read"};
@@ -266,6 +284,16 @@ Outcome Database::execute_one(const Request& request, const PreparedMutation* pr
                 return {Reply(snapshot_info()), engine_.last_lsn()};
             } else if constexpr (std::is_same_v<Body, query::VerifySnapshots>) {
                 return later<VerifyTask>(*this);
+            } else if constexpr (std::is_same_v<Body, control::Promote>) {
+                return {promote_later(), 0};
+            } else if constexpr (std::is_same_v<Body, control::Fence>) {
+                return {fence_later({body.number, body.id, 0}), 0};
+            } else if constexpr (std::is_same_v<Body, query::HistoryPositionAt>) {
+                return {find_position_later(body.lsn), engine_.last_lsn()};
+            } else if constexpr (std::is_same_v<Body, query::CompareDigests>) {
+                return {compare_digests_later(), 0};
+            } else if constexpr (std::is_same_v<Body, control::Subscribe>) {
+                return {Reply(Error{ErrorCode::replication_error, "Not on this connection"}), 0};
             } else if constexpr (std::is_same_v<Body, query::FetchSnapshot>) {
                 return later<FetchTask>(*this, body);
             } else if constexpr (std::is_same_v<Body, query::FetchRecords>) {
@@ -388,14 +416,14 @@ Lsn Database::execute_own(const Mutation& body) {
 
 /// Loads of snapshots that a crash cut short.
 void Database::abort_loads() {
+    if (role() != Role::master) {
+        return;
+    }
     std::vector<std::string> ids;
-    for (const StreamView& stream : engine_.streams().open_streams()) {
+    for (const StreamView& stream : view().streams) {
         if (stream.info.id.starts_with(load_stream_prefix)) {
             ids.push_back(stream.info.id);
         }
-    }
-    if (options_.read_only) {
-        return;
     }
     for (const std::string& id : ids) {
         execute_own(mutation::AbortStream{id});
@@ -416,21 +444,43 @@ std::shared_ptr<const RecordsFile> Database::records_file(const reply::Idempoten
     return records_file_;
 }
 
+std::string Database::fenced_text() const {
+    const std::uint64_t later = fenced_by_ ? fenced_by_->number : 0;
+    return "This node takes no writes: epoch " + std::to_string(later) +
+           " has begun on another node, its own is " + std::to_string(current_epoch(engine_.epochs()));
+}
+
 reply::Health Database::health() const {
     std::string status = "ok";
     if (has_failed()) {
         status = "failed: " + committer_->failure();
     } else if (has_records() && !records_failure_.empty()) {
         status = "failed: " + records_failure_;
+    } else if (role() == Role::fenced) {
+        status = "fenced: " + fenced_text();
+    } else if (const std::string alarm = replication_alarm(); !alarm.empty()) {
+        status = alarm;
     }
-    return {std::move(status), static_cast<double>(now_ms() - opened_ms_) / 1000.0,
-            options_.read_only ? "slave" : "master", options_.wal};
+    return {std::move(status), static_cast<double>(now_ms() - opened_ms_) / 1000.0, role_name(role()),
+            options_.wal};
 }
 
 reply::ReplicationStatus Database::replication_status() const {
-    return {options_.read_only ? "slave" : "master",  options_.wal,           engine_.last_lsn(),
-            options_.wal ? storage_.log_bytes() : 0,  replication_metrics(),  snapshots_.last_lsn(),
-            latest_snapshots(snapshots_.manifests()), {engine_.checkpoints()}};
+    ReplicationFigures figures = replication_figures();
+    return {role_name(role()),
+            options_.wal,
+            engine_.last_lsn(),
+            options_.wal ? storage_.log_bytes() : 0,
+            replication_metrics(figures, engine_.epochs()),
+            snapshots_.last_lsn(),
+            latest_snapshots(snapshots_.manifests()),
+            {engine_.checkpoints()},
+            current_epoch(engine_.epochs()),
+            role() == Role::fenced,
+            replication_alarm(),
+            std::move(figures.source),
+            std::move(figures.state),
+            std::move(figures.followers)};
 }
 
 reply::SnapshotNames Database::snapshot_names() const {
@@ -463,7 +513,10 @@ reply::SnapshotInfo Database::snapshot_info() const {
 std::vector<Metric> Database::metrics() const {
     DatabaseFigures figures;
     figures.uptime_seconds = static_cast<double>(now_ms() - opened_ms_) / 1000.0;
-    figures.read_only = options_.read_only;
+    figures.role = role_name(role());
+    figures.replication = replication_figures();
+    figures.epochs = engine_.epochs();
+    figures.has_alarm = role() == Role::fenced || !replication_alarm().empty();
     figures.wal_enabled = options_.wal;
     figures.series = engine_.series_count();
     figures.keys = engine_.key_count();

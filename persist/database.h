@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <filesystem>
@@ -9,11 +10,15 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
+#include <shared_mutex>
 #include <string>
 #include <string_view>
 
 #include "engine/engine.h"
 #include "engine/executor.h"
+#include "engine/replicated.h"
+#include "engine/replication_control.h"
 #include "engine/storage.h"
 #include "persist/data_directory.h"
 #include "persist/group_committer.h"
@@ -37,8 +42,11 @@ struct DatabaseOptions {
     std::uint32_t wal_batch_wait_us = 0;  // how long a group that is not full waits for more
     bool restore = true;                  // false: put an existing database aside and start empty
     bool read_only = false;               // the slave role
-    std::optional<Lsn> restore_from;      // begin with no newer snapshot than this; 0: with none
-    unsigned snapshots_retained = 5;      // for each series
+    /// A mutation's reply waits until so many followers have it; 0: it does not.
+    std::uint32_t replication_min_acks = 0;
+    std::uint32_t replication_ack_timeout_ms = 1000;
+    std::optional<Lsn> restore_from;  // begin with no newer snapshot than this; 0: with none
+    unsigned snapshots_retained = 5;  // for each series
     std::uint32_t snapshot_interval_s =
         0;  // a snapshot of everything that often, if something changed; 0: never
     std::uint64_t event_retention_s = 604'800;  // events older than that are dropped; 0: none are
@@ -51,7 +59,7 @@ struct DatabaseOptions {
 
 /// A counter database: the engine, its storage and the thread that commits. This is what a program embeds
 /// that wants counters without a server. Thread-safe.
-class Database final : public Executor, private EventSink {
+class Database final : public Executor, public Replicated, private EventSink {
 public:
     /// Opens or creates a database and restores its state. Throws StorageError or CorruptionError with a
     /// message for the operator.
@@ -67,11 +75,36 @@ public:
     bool commit() override;
     bool has_records() const noexcept override { return has_records_.load(std::memory_order_acquire); }
     Stats& stats() noexcept override { return stats_; }
-    bool accepts_writes() const noexcept override { return !options_.read_only; }
+    bool accepts_writes() const noexcept override { return role() != Role::slave; }
+    std::optional<std::chrono::milliseconds> ack_timeout() const noexcept override;
+    Lsn acked_lsn() const noexcept override { return acked_lsn_.load(std::memory_order_acquire); }
     Lsn durable_lsn() const noexcept override;
     bool has_failed() const noexcept override;
     int add_durable_listener(std::function<void()> listener) override;
     void remove_durable_listener(int number) override;
+
+    // What replication needs: see Replicated.
+    bool has_log() const noexcept override { return committer_ != nullptr; }
+    Role role() const noexcept override { return role_.load(std::memory_order_acquire); }
+    Epochs epochs() const override;
+    HistoryMark mark_at(Lsn lsn) const override;
+    Lsn first_kept_lsn() const override;
+    std::uint64_t generation() const noexcept override { return generation_.load(std::memory_order_acquire); }
+    void read_log(Lsn from, const std::function<bool(const EventGroup&)>& visit) const override;
+    std::unique_ptr<LogPin> pin_log(Lsn lsn) override;
+    std::unique_ptr<StateReader> read_state(LogPin& pin) override;
+    void set_acked_lsn(Lsn lsn) override;
+    bool wait_until_ready() override;
+    std::optional<StateView> replicate(std::string_view group, std::optional<Lsn> view_at) override;
+    void replicate(const Event& event) override;
+    void commit_replicated() override;
+    std::unique_ptr<StateWriter> write_state() override;
+    Epoch promote() override;
+    bool fence(const Epoch& later) override;
+    void demote() override;
+
+    /// Who replicates, for requests about it and for statistics; outlives its use here, which ends with null.
+    void set_replication(ReplicationControl* control) noexcept;
 
     /// Executes one request to its end: runs its task and waits until what the reply shows is durable. A
     /// refused request gives an Error, never an exception.
@@ -93,7 +126,7 @@ public:
     /// that are being read. Happens by itself every some seconds.
     void apply_retention();
 
-    StateView view() const;
+    StateView view() const override;
     Digest digest() const;
     Lsn last_lsn() const;
 
@@ -118,6 +151,16 @@ private:
     void keep_records(const Event& event, const EventRecords& records);
     std::vector<RecordChange> take_unsaved();
     void restore();
+    void begin_role();
+    void discard_interrupted_state();
+    void install_state(Engine& state, std::vector<RecordChange> records, const HistoryMark& mark);
+    Lsn first_pinned_lsn() const;
+    std::unique_ptr<Task> promote_later();
+    std::unique_ptr<Task> compare_digests_later();
+    std::unique_ptr<Task> find_position_later(std::optional<Lsn> lsn);
+    std::unique_ptr<Task> fence_later(const Epoch& later);
+    std::string replication_alarm() const;
+    ReplicationFigures replication_figures() const;
     void load_records();
     void set_has_records(const std::string& failure);
     void keep_house();
@@ -131,6 +174,8 @@ private:
 
     Outcome execute_one(const Request& request, const PreparedMutation* prepared, std::int64_t now_ms);
     std::optional<Error> refuse_write(const Request& request) const;
+    void note_replicas(const Request& request, Outcome& outcome) const;
+    std::string fenced_text() const;
     Outcome save_snapshot_later(std::optional<std::string_view> series);
     Reply store_snapshot(const std::optional<std::string>& series);
     Outcome read_entries_later(const query::LogEntries& query);
@@ -155,6 +200,8 @@ private:
     std::vector<Metric> metrics() const;
     std::int64_t now_ms() const { return options_.clock_ms(); }
 
+    friend class PinOfLog;
+    friend class ReplicationTask;
     friend class SnapshotTask;
     friend class EntriesTask;
     friend class EventsTask;
@@ -175,6 +222,7 @@ private:
     std::shared_ptr<const RecordsFile> records_file_;  // the last one that was asked for
     std::atomic<std::uint64_t> loads_{0};              // begun since the start
     std::string restore_summary_;
+    std::string discarded_;  // before it, for the summary
     std::vector<std::string> restore_warnings_;
     Stats stats_;
     std::int64_t opened_ms_;
@@ -189,6 +237,15 @@ private:
     std::deque<UnsavedRecords> unsaved_records_;
     std::vector<RecordChange> unsaved_;
 
+    std::atomic<Role> role_{Role::master};
+    std::optional<Epoch> fenced_by_;  // the latest epoch of others that is known; under the mutex
+    std::atomic<Lsn> acked_lsn_{0};
+    std::atomic<std::uint64_t> generation_{0};
+    mutable std::mutex pins_mutex_;
+    std::multiset<Lsn> pins_;  // LSNs above which the log is kept
+    mutable std::shared_mutex control_mutex_;
+    ReplicationControl* control_ = nullptr;
+
     std::atomic<bool> has_records_{false};
     std::atomic<bool> stopping_{false};
     std::mutex listeners_mutex_;
@@ -196,7 +253,7 @@ private:
     std::string records_failure_;  // why they could not be read; set before has_records_
     std::map<int, std::function<void()>> listeners_;
     int next_listener_ = 0;
-    std::mutex retention_mutex_;  // of who drops what is old
+    mutable std::mutex retention_mutex_;  // of who drops what is old
     // Of the housekeeper's thread:
     Lsn erased_records_below_ = 0;
     std::optional<std::uint64_t> erased_forgotten_;  // how many were forgotten when some were erased last

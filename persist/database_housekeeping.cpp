@@ -131,7 +131,7 @@ Reply Database::store_snapshot(const std::optional<std::string>& series) {
 
 void Database::save_when_due() {
     const std::int64_t interval_ms = std::int64_t{options_.snapshot_interval_s} * 1000;
-    if (interval_ms == 0 || options_.read_only || now_ms() - last_snapshot_ms_ < interval_ms) {
+    if (interval_ms == 0 || now_ms() - last_snapshot_ms_ < interval_ms) {
         return;
     }
     last_snapshot_ms_ = now_ms();
@@ -183,8 +183,8 @@ void Database::apply_retention() {
     if (!oldest || first <= 1) {
         return;
     }
-    const Lsn keep_from = std::min(first, *oldest + 1);
-    if (keep_from > first_kept_lsn(storage_) && is_worth_erasing(keep_from)) {
+    const Lsn keep_from = std::min({first, *oldest + 1, first_pinned_lsn()});
+    if (keep_from > karma::first_kept_lsn(storage_) && is_worth_erasing(keep_from)) {
         storage_.erase_log_below(keep_from);
     }
 }

@@ -13,6 +13,7 @@ GroupCommitter::GroupCommitter(Storage& storage, std::mutex& mutex, Stats& stats
       mutex_(mutex),
       stats_(stats),
       options_(options),
+      added_lsn_(storage.next_lsn() - 1),
       durable_lsn_(storage.next_lsn() - 1) {
     thread_ = std::thread([this] { run(); });
 }
@@ -37,6 +38,7 @@ void GroupCommitter::add(const Event& event, const EventRecords& records) {
         work_.notify_one();
     }
     open_.events.add(event);
+    added_lsn_.store(event.lsn, std::memory_order_release);
     if (records.idempotency != nullptr) {
         append_record(*records.idempotency, open_.idempotency);
         ++open_.idempotency_count;
@@ -175,8 +177,17 @@ std::string GroupCommitter::failure() const {
 
 bool GroupCommitter::wait_durable(Lsn lsn) {
     std::unique_lock lock(publish_mutex_);
-    published_.wait(lock, [&] { return durable_lsn() >= lsn || has_failed(); });
-    return durable_lsn() >= lsn;
+    const auto is_durable = [&] {
+        return durable_lsn() >= lsn || added_lsn_.load(std::memory_order_acquire) < lsn;
+    };
+    published_.wait(lock, [&] { return is_durable() || has_failed(); });
+    return is_durable();
+}
+
+void GroupCommitter::restart_after(Lsn lsn) {
+    added_lsn_.store(lsn, std::memory_order_release);
+    durable_lsn_.store(lsn, std::memory_order_release);
+    publish();
 }
 
 int GroupCommitter::add_listener(std::function<void()> listener) {

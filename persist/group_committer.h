@@ -58,8 +58,13 @@ public:
     /// Why it failed; empty while it has not.
     std::string failure() const;
 
-    /// Blocks until an event is committed. False when that will never happen.
+    /// Blocks until an event is committed. False when that will never happen. One above all that were added
+    /// is of a history that is no more: it was committed before.
     bool wait_durable(Lsn lsn);
+
+    /// Another state has taken the place of all that was added, which is committed; it goes on after `lsn`.
+    /// With the mutex held.
+    void restart_after(Lsn lsn);
 
     int add_listener(std::function<void()> listener);
     void remove_listener(int number);
@@ -96,6 +101,7 @@ private:
     std::vector<Group> spare_;  // empty ones, kept for their memory
     bool sleeping_ = false;
     bool stopping_ = false;
+    std::atomic<Lsn> added_lsn_;
     std::atomic<Lsn> durable_lsn_;
     std::atomic<bool> failed_{false};
 

@@ -11,11 +11,11 @@
 namespace karma {
 namespace {
 
-// Version 1 ended after the checkpoints, version 2 before the page id.
-constexpr std::uint32_t manifest_version = 3;
+// Version 1 ended after the checkpoints, version 2 before the page id, version 3 before the epochs.
+constexpr std::uint32_t manifest_version = 4;
 
 /// The elements of a manifest of each version.
-constexpr std::size_t elements_of[] = {0, 6, 10, 11};
+constexpr std::size_t elements_of[] = {0, 6, 10, 11, 12};
 
 using Packer = msgpack::packer<msgpack::sbuffer>;
 
@@ -52,6 +52,13 @@ void pack_checkpoint(Packer& packer, const reply::Checkpoint& checkpoint) {
     packer.pack(checkpoint.updated_at_unix);
 }
 
+void pack_epoch(Packer& packer, const Epoch& epoch) {
+    packer.pack_array(3);
+    packer.pack(epoch.number);
+    packer.pack(epoch.id);
+    packer.pack(epoch.first_lsn);
+}
+
 template <typename Entries, typename Pack>
 void pack_all(Packer& packer, const Entries& entries, Pack&& pack) {
     packer.pack_array(static_cast<std::uint32_t>(entries.size()));
@@ -65,9 +72,10 @@ using EncodedSeries = std::tuple<std::string, Lsn, std::uint64_t, std::uint64_t,
 using EncodedCheckpoint =
     std::tuple<std::string, std::optional<std::string>, std::optional<std::string>, std::int64_t>;
 using EncodedStream = std::tuple<std::string, std::optional<EncodedSeries>>;
+using EncodedEpoch = std::tuple<std::uint64_t, std::uint64_t, Lsn>;
 using EncodedManifest = std::tuple<std::uint32_t, bool, Lsn, std::int64_t, std::vector<EncodedSeries>,
                                    std::vector<EncodedCheckpoint>, std::int64_t, std::vector<EncodedStream>,
-                                   std::uint64_t, std::uint64_t, std::uint64_t>;
+                                   std::uint64_t, std::uint64_t, std::uint64_t, std::vector<EncodedEpoch>>;
 static_assert(std::tuple_size_v<EncodedManifest> == elements_of[manifest_version]);
 
 SnapshotSeries to_series(EncodedSeries& encoded) {
@@ -85,7 +93,7 @@ SnapshotStream to_stream(EncodedStream& encoded) {
 
 SnapshotManifest to_manifest(std::uint64_t id, EncodedManifest& encoded) {
     auto& [version, full, lsn, created_ms, series, checkpoints, file_unix, streams, records, committed,
-           next_page_id] = encoded;
+           next_page_id, epochs] = encoded;
     SnapshotManifest manifest;
     manifest.id = id;
     manifest.full = full;
@@ -105,6 +113,9 @@ SnapshotManifest to_manifest(std::uint64_t id, EncodedManifest& encoded) {
     manifest.committed_streams = committed;
     manifest.has_page_lists = version >= 3;
     manifest.next_page_id = std::max<std::uint64_t>(next_page_id, 1);
+    for (const auto& [epoch, epoch_id, first_lsn] : epochs) {
+        manifest.epochs.push_back({epoch, epoch_id, first_lsn});
+    }
     std::size_t number = 0;
     for (SnapshotSeries& entry : manifest.series) {
         entry.number = number++;
@@ -134,6 +145,7 @@ std::string encode_manifest(const SnapshotManifest& manifest) {
     packer.pack(manifest.idempotency_records);
     packer.pack(manifest.committed_streams);
     packer.pack(manifest.next_page_id);
+    pack_all(packer, manifest.epochs, pack_epoch);
     return {buffer.data(), buffer.size()};
 }
 

@@ -64,6 +64,17 @@ std::uint64_t MemoryStorage::log_bytes() const {
     return log_bytes_;
 }
 
+void MemoryStorage::clear(std::span<const RecordChange> records) {
+    const std::lock_guard lock(mutex_);
+    log_.clear();
+    log_bytes_ = 0;
+    next_lsn_ = 1;
+    for (Records& table : tables_) {
+        table.clear();
+    }
+    apply(records);
+}
+
 void MemoryStorage::write(std::span<const RecordChange> records, bool /*sync*/) {
     const std::lock_guard lock(mutex_);
     apply(records);

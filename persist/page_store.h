@@ -39,6 +39,9 @@ public:
     /// never was.
     void erase_from(std::uint64_t page_id, std::uint64_t snapshot_id);
 
+    /// Storage was cleared.
+    void forget_all() noexcept { next_id_ = 1; }
+
     /// The pages of a series of a snapshot. Throws CorruptionError.
     std::vector<StoredPage> list(std::uint64_t snapshot_id, std::size_t series) const;
     /// Throws CorruptionError.

@@ -325,6 +325,27 @@ void RocksdbStorage::write(std::span<const RecordChange> records, bool sync) {
     commit(batch, sync, "cannot write to");
 }
 
+void RocksdbStorage::clear(std::span<const RecordChange> records) {
+    // No key begins with such a byte: they are texts in UTF-8, and numbers below 2^63.
+    const std::string end(8, '\xff');
+    const rocksdb::Slice first;
+    const rocksdb::Slice last(end);
+    rocksdb::WriteBatch batch;
+    for (const std::unique_ptr<rocksdb::ColumnFamilyHandle>& handle : handles_) {
+        batch.DeleteRange(handle.get(), first, last);
+    }
+    batch.Put(family(Table::meta), format_key, std::to_string(format_version));
+    for (const RecordChange& change : records) {
+        batch.Put(family(change.table), change.key, change.value.value());
+    }
+    commit(batch, true, "cannot clear");
+    next_lsn_.store(1, std::memory_order_release);
+    for (const std::unique_ptr<rocksdb::ColumnFamilyHandle>& handle : handles_) {
+        // Only what is removed already; where it fails the space is given back later.
+        rocksdb::DeleteFilesInRange(db_.get(), handle.get(), &first, &last, false).PermitUncheckedError();
+    }
+}
+
 std::optional<std::string> RocksdbStorage::read(Table table, std::string_view key) const {
     std::string value;
     const rocksdb::Status status = db_->Get(rocksdb::ReadOptions(), family(table), slice(key), &value);

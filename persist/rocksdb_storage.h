@@ -35,6 +35,7 @@ public:
     void skip_to(Lsn lsn) override;
     void read_log(Lsn from, const std::function<bool(const EventGroup&)>& visit) const override;
     std::uint64_t log_bytes() const override;
+    void clear(std::span<const RecordChange> records) override;
     void write(std::span<const RecordChange> records, bool sync) override;
     std::optional<std::string> read(Table table, std::string_view key) const override;
     void scan(Table table, std::string_view prefix,

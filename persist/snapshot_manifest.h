@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/epoch.h"
 #include "engine/ingest.h"
 #include "engine/reply.h"
 
@@ -42,6 +43,17 @@ struct SnapshotManifest {
     std::vector<SnapshotStream> streams;
     std::uint64_t idempotency_records = 0;  // that there were, as were the committed streams
     std::uint64_t committed_streams = 0;
+    Epochs epochs;
 };
+
+struct StateView;
+class SeriesView;
+
+/// What describes a snapshot of this state, but for what is given by who stores it: ids, numbers, times of
+/// files. Puts the series, and the staged series of streams, into `views` in the order of their numbers.
+SnapshotManifest manifest_of(const StateView& view, std::int64_t now_ms, std::vector<SeriesView>& views);
+
+/// The same of one series, when the database was at `lsn`.
+SnapshotManifest manifest_of(const SeriesView& view, Lsn lsn, std::int64_t now_ms);
 
 }  // namespace karma

@@ -64,4 +64,9 @@ std::shared_ptr<const reply::ByteSource> TreeFiles::open(const SnapshotFile& fil
     return source;
 }
 
+void TreeFiles::forget_all() {
+    const std::lock_guard lock(mutex_);
+    recent_.clear();
+}
+
 }  // namespace karma

@@ -23,6 +23,9 @@ public:
     /// Throws RequestError `not_found` where the file cannot be made, CorruptionError where it is damaged.
     std::shared_ptr<const reply::ByteSource> open(const SnapshotFile& file);
 
+    /// Storage was cleared.
+    void forget_all();
+
 private:
     class Source;
 

@@ -29,16 +29,6 @@ std::string describe(const SnapshotManifest& manifest, const SnapshotSeries& ent
     return describe(manifest) + ", series \"" + entry.name + "\"";
 }
 
-SnapshotSeries entry_of(const SeriesView& view, Lsn lsn) {
-    SnapshotSeries entry;
-    entry.name = view.name();
-    entry.lsn = lsn;
-    entry.totals = view.totals();
-    entry.pages = view.pages().size();
-    entry.bytes = view.bytes();
-    return entry;
-}
-
 void add_once(std::vector<std::string>& texts, const char* text) {
     if (std::ranges::find(texts, text) == texts.end()) {
         texts.emplace_back(text);
@@ -90,34 +80,14 @@ void SnapshotStore::erase_leftovers() {
 
 void SnapshotStore::save_all(const Saving& /*saving*/, const StateView& view, std::int64_t now_ms,
                              std::vector<RecordChange> changes) {
-    Manifest manifest;
-    manifest.full = true;
-    manifest.lsn = view.lsn;
-    manifest.created_ms = now_ms;
-    manifest.checkpoints = view.checkpoints;
-    manifest.idempotency_records = view.idempotency_record_count;
-    manifest.committed_streams = view.committed_stream_count;
-    std::vector<SeriesView> views = view.series;
-    for (const StreamView& stream : view.streams) {
-        manifest.streams.push_back({stream.info, {}});
-        if (stream.staged) {
-            manifest.streams.back().staged = entry_of(*stream.staged, view.lsn);
-            views.push_back(*stream.staged);
-        }
-    }
-    // It holds every event up to its LSN, also those that touched other series.
-    for (const SeriesView& series : view.series) {
-        manifest.series.push_back(entry_of(series, view.lsn));
-    }
+    std::vector<SeriesView> views;
+    Manifest manifest = manifest_of(view, now_ms, views);
     save(std::move(manifest), views, std::move(changes));
 }
 
 void SnapshotStore::save_series(const Saving& /*saving*/, const SeriesView& view, Lsn lsn,
                                 std::int64_t now_ms) {
-    Manifest manifest;
-    manifest.lsn = lsn;
-    manifest.created_ms = now_ms;
-    manifest.series.push_back(entry_of(view, lsn));
+    Manifest manifest = manifest_of(view, lsn, now_ms);
     save(std::move(manifest), {view}, {});
 }
 
@@ -179,6 +149,15 @@ void SnapshotStore::save(Manifest manifest, const std::vector<SeriesView>& views
     const std::lock_guard lock(mutex_);
     manifests_.emplace(id, std::make_shared<const Manifest>(std::move(manifest)));
     wants_prune_ = true;
+}
+
+void SnapshotStore::forget_all(const Excluding& /*excluding*/) {
+    const std::lock_guard lock(mutex_);
+    manifests_.clear();
+    damaged_.clear();
+    damaged_ids_.clear();
+    garbage_bytes_ = 0;
+    pages_.forget_all();
 }
 
 // ---- dropping
@@ -393,6 +372,7 @@ void SnapshotStore::restore_from(const Manifest* base, const std::vector<Manifes
     // Nothing can fail any more.
     if (base != nullptr) {
         engine.restore_checkpoints(base->checkpoints);
+        engine.restore_epochs(base->epochs);
     }
     for (IngestStreams::Stream& stream : streams) {
         engine.restore_stream(std::move(stream.info), std::move(stream.staged));

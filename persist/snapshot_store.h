@@ -51,6 +51,12 @@ public:
     /// Removes what a crash has left of a snapshot that it cut short. Before the first save.
     void erase_leftovers();
 
+    /// Held by who puts another state in place of all that is stored: nobody reads meanwhile.
+    using Excluding = std::unique_lock<std::shared_mutex>;
+    Excluding exclude_readers() { return Excluding(pruning_); }
+    /// Forgets all snapshots: storage was cleared.
+    void forget_all(const Excluding& excluding);
+
     /// While it is held nothing is dropped.
     std::shared_lock<std::shared_mutex> keep_all() const { return std::shared_lock(pruning_); }
 

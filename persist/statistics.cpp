@@ -28,14 +28,17 @@ std::uint64_t resident_bytes() {
 class MetricList {
 public:
     void gauge(const char* stat, const char* metric, const char* help, Metric::Value value) {
-        metrics_.push_back({stat, metric, Metric::Kind::gauge, help, std::move(value), nullptr});
+        metrics_.push_back({stat, metric, Metric::Kind::gauge, help, std::move(value), nullptr, {}});
     }
     void counter(const char* stat, const char* metric, const char* help, std::uint64_t value) {
-        metrics_.push_back({stat, metric, Metric::Kind::counter, help, value, nullptr});
+        metrics_.push_back({stat, metric, Metric::Kind::counter, help, value, nullptr, {}});
     }
-    void role(bool read_only) {
-        metrics_.push_back({"role", "karma_role", Metric::Kind::gauge, "The role of the daemon.",
-                            std::string(read_only ? "slave" : "master"), "role"});
+    void role(const std::string& role) {
+        metrics_.push_back(
+            {"role", "karma_role", Metric::Kind::gauge, "The role of the daemon.", role, "role", role});
+    }
+    void of_follower(const char* metric, const char* help, Metric::Value value, const std::string& name) {
+        metrics_.push_back({nullptr, metric, Metric::Kind::gauge, help, std::move(value), "follower", name});
     }
     std::vector<Metric> take() { return std::move(metrics_); }
 
@@ -43,51 +46,93 @@ private:
     std::vector<Metric> metrics_;
 };
 
-/// This version follows no master: nothing of this has ever happened.
-void add_replication_metrics(MetricList& list) {
-    constexpr std::uint64_t none = 0;
+Metric::Value text_or_null(const std::optional<std::string>& text) {
+    return text ? Metric::Value(*text) : Metric::Value(nullptr);
+}
+
+/// Those of Karma 1.0.
+void add_replication_metrics(MetricList& list, const ReplicationFigures& f) {
     list.gauge("replication_replayed_lsn", "karma_replication_replayed_lsn",
-               "LSN of the last event taken from a master.", none);
+               "LSN of the last event taken from a master.", f.replayed_lsn);
     list.gauge("replication_lag_entries", "karma_replication_lag_entries", "Events that the master is ahead.",
-               none);
+               f.source_lsn > f.replayed_lsn ? f.source_lsn - f.replayed_lsn : std::uint64_t{0});
     list.counter("replication_entries_applied", "karma_replication_entries_applied_total",
-                 "Events applied from a master.", none);
+                 "Events applied from a master.", f.entries_applied);
     list.gauge("replication_last_received_unix", "karma_replication_last_received_unix",
-               "When the last event came from a master.", none);
+               "When the last event came from a master.", f.last_received_unix);
     list.counter("replication_poll_attempt_count", "karma_replication_poll_attempts_total",
-                 "Polls of a master.", none);
+                 "Polls of a master, and connections to one that pushes.", f.polls.attempts);
     list.counter("replication_poll_success_count", "karma_replication_poll_success_total",
-                 "Polls that were answered.", none);
-    list.counter("replication_poll_error_count", "karma_replication_poll_errors_total", "Polls that failed.",
-                 none);
+                 "Those of them that were answered.", f.polls.successes);
+    list.counter("replication_poll_error_count", "karma_replication_poll_errors_total",
+                 "Those of them that failed.", f.polls.errors);
     list.gauge("replication_last_poll_attempt_unix", "karma_replication_last_poll_attempt_unix",
-               "When a master was last polled.", none);
+               "When a master was last polled or connected to.", f.polls.last_attempt_unix);
     list.gauge("replication_last_poll_success_unix", "karma_replication_last_poll_success_unix",
-               "When a poll was last answered.", none);
+               "When a master last answered that.", f.polls.last_success_unix);
     list.gauge("replication_last_poll_error_unix", "karma_replication_last_poll_error_unix",
-               "When a poll last failed.", none);
-    list.gauge("replication_last_poll_error", nullptr, "", nullptr);
+               "When that last failed.", f.polls.last_error_unix);
+    list.gauge("replication_last_poll_error", nullptr, "", text_or_null(f.polls.last_error));
     list.counter("replication_bootstrap_attempt_count", "karma_replication_bootstrap_attempts_total",
-                 "Bootstraps from a master.", none);
+                 "Bootstraps from a master.", f.bootstraps.attempts);
     list.counter("replication_bootstrap_success_count", "karma_replication_bootstrap_success_total",
-                 "Bootstraps that succeeded.", none);
+                 "Bootstraps that succeeded.", f.bootstraps.successes);
     list.counter("replication_bootstrap_error_count", "karma_replication_bootstrap_errors_total",
-                 "Bootstraps that failed.", none);
+                 "Bootstraps that failed.", f.bootstraps.errors);
     list.gauge("replication_last_bootstrap_attempt_unix", "karma_replication_last_bootstrap_attempt_unix",
-               "When a bootstrap was last begun.", none);
+               "When a bootstrap was last begun.", f.bootstraps.last_attempt_unix);
     list.gauge("replication_last_bootstrap_success_unix", "karma_replication_last_bootstrap_success_unix",
-               "When a bootstrap last succeeded.", none);
+               "When a bootstrap last succeeded.", f.bootstraps.last_success_unix);
     list.gauge("replication_last_bootstrap_error_unix", "karma_replication_last_bootstrap_error_unix",
-               "When a bootstrap last failed.", none);
-    list.gauge("replication_last_bootstrap_error", nullptr, "", nullptr);
+               "When a bootstrap last failed.", f.bootstraps.last_error_unix);
+    list.gauge("replication_last_bootstrap_error", nullptr, "", text_or_null(f.bootstraps.last_error));
+}
+
+/// Those that it does not have.
+void add_further_replication_metrics(MetricList& list, const ReplicationFigures& f, const Epochs& epochs) {
+    list.gauge("replication_epoch", "karma_replication_epoch", "The epoch: promotions of this history.",
+               current_epoch(epochs));
+    list.gauge("replication_lag_seconds", "karma_replication_lag_seconds",
+               "How long the master has been ahead.", f.lag_seconds);
+    list.counter("replication_bytes_received", "karma_replication_bytes_received_total",
+                 "Bytes taken from a master.", f.bytes_received);
+    list.counter("replication_bytes_sent", "karma_replication_bytes_sent_total", "Bytes given to followers.",
+                 f.bytes_sent);
+    list.gauge("replication_followers", "karma_replication_followers", "Followers that are connected.",
+               std::uint64_t{f.followers.size()});
+    list.counter("replication_digests_compared", "karma_replication_digests_compared_total",
+                 "Comparisons of digests with other nodes.", f.digests_compared);
+    list.counter("replication_digests_different", "karma_replication_digests_different_total",
+                 "Comparisons in which the states differed.", f.digests_different);
+    list.gauge("replication_last_compared_unix", "karma_replication_last_compared_unix",
+               "When digests were last compared.", f.last_compared_unix);
+    list.gauge("replication_last_compared_lsn", "karma_replication_last_compared_lsn",
+               "The LSN at which they were.", f.last_compared_lsn);
+    for (const FollowerFigures& follower : f.followers) {
+        list.of_follower("karma_replication_follower_lag_entries", "Events that a follower is behind.",
+                         follower.lag_entries, follower.name);
+    }
+    for (const FollowerFigures& follower : f.followers) {
+        list.of_follower("karma_replication_follower_lag_seconds", "How long it has been behind.",
+                         follower.lag_seconds, follower.name);
+    }
+    for (const FollowerFigures& follower : f.followers) {
+        list.of_follower("karma_replication_follower_bytes_sent", "Bytes given to it.", follower.bytes_sent,
+                         follower.name);
+    }
 }
 
 }  // namespace
 
-std::vector<Metric> replication_metrics() {
+std::string role_name(Role role) { return role == Role::slave ? "slave" : "master"; }
+
+std::vector<Metric> replication_metrics(const ReplicationFigures& figures, const Epochs& epochs) {
     MetricList list;
-    add_replication_metrics(list);
-    return list.take();
+    add_replication_metrics(list, figures);
+    add_further_replication_metrics(list, figures, epochs);
+    std::vector<Metric> metrics = list.take();
+    std::erase_if(metrics, [](const Metric& metric) { return metric.stat == nullptr; });
+    return metrics;
 }
 
 std::vector<Metric> collect_metrics(const DatabaseFigures& f, const Stats& s) {
@@ -97,11 +142,11 @@ std::vector<Metric> collect_metrics(const DatabaseFigures& f, const Stats& s) {
     list.gauge("trees", "karma_trees", "Series.", f.series);
     list.gauge("keys", "karma_keys", "Keys of all series.", f.keys);
     list.gauge("dump_count", "karma_dumps", "Snapshots of single series that are kept.", f.snapshots);
-    list.role(f.read_only);
+    list.role(f.role);
     list.gauge("wal_enabled", nullptr, "", f.wal_enabled);
     list.gauge("wal_bytes", "karma_wal_bytes", "Bytes of the event log.", f.wal_bytes);
     list.gauge("wal_current_lsn", "karma_wal_current_lsn", "LSN of the last event.", f.wal_current_lsn);
-    add_replication_metrics(list);
+    add_replication_metrics(list, f.replication);
     list.gauge("memory_bytes", "karma_memory_bytes", "Resident memory of the process.", resident_bytes());
     list.counter("command_count", "karma_commands_total", "Requests answered.", get(s.commands));
     list.counter("error_count", "karma_errors_total", "Requests refused or failed.", get(s.errors));

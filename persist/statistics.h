@@ -3,7 +3,10 @@
 #include <cstdint>
 #include <vector>
 
+#include "engine/epoch.h"
 #include "engine/number.h"
+#include "engine/replicated.h"
+#include "engine/replication_figures.h"
 #include "engine/reply.h"
 #include "engine/request.h"
 #include "engine/stats.h"
@@ -13,7 +16,7 @@ namespace karma {
 /// The state of a database at the moment that its statistics are asked for.
 struct DatabaseFigures {
     double uptime_seconds = 0;
-    bool read_only = false;
+    std::string role;  // as role_name gives it
     bool wal_enabled = true;
     std::uint64_t series = 0;
     std::uint64_t keys = 0;
@@ -26,13 +29,19 @@ struct DatabaseFigures {
     std::uint64_t committed_streams = 0;
     std::uint64_t idempotency_records = 0;
     std::uint64_t idempotency_forgotten = 0;  // since the start
+    ReplicationFigures replication;
+    Epochs epochs;
+    bool has_alarm = false;  // of replication
 };
+
+/// As it is shown; a fenced one is a master.
+std::string role_name(Role role);
 
 /// Everything that system.stats and system.metrics show, in the order in which they show it.
 std::vector<Metric> collect_metrics(const DatabaseFigures& figures, const Stats& stats);
 
 /// Those of them that tell how a master is followed.
-std::vector<Metric> replication_metrics();
+std::vector<Metric> replication_metrics(const ReplicationFigures& figures, const Epochs& epochs);
 
 /// Counts a request that was executed.
 void count_outcome(const Request& request, const Outcome& outcome, Stats& stats) noexcept;

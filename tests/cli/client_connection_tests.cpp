@@ -4,7 +4,7 @@
 
 #include <doctest/doctest.h>
 
-#include "cli/client_connection.h"
+#include "net/client_connection.h"
 #include "tests/cli/fake_server.h"
 #include "tests/support/port.h"
 #include "tests/support/settings.h"
@@ -13,8 +13,8 @@ namespace karma::test {
 
 namespace {
 
-using cli::ClientConnection;
-using cli::ConnectionError;
+using net::ClientConnection;
+using net::ConnectionError;
 
 FakeAnswer echo(std::size_t /*index*/, const std::string& line) { return {line + "\r\n"}; }
 

@@ -1,4 +1,4 @@
-#include "cli/client_connection.h"
+#include "net/client_connection.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -9,7 +9,7 @@
 #include <boost/asio/connect.hpp>
 #include <boost/asio/error.hpp>
 
-namespace karma::cli {
+namespace karma::net {
 
 namespace asio = boost::asio;
 using asio::ip::tcp;
@@ -142,6 +142,14 @@ std::optional<std::string_view> ClientConnection::buffered_line() {
     return line;
 }
 
+int ClientConnection::release(std::string& received) {
+    received.assign(input_, input_start_);
+    boost::system::error_code failure;
+    const int file = socket_.release(failure);
+    if (failure) throw ConnectionError("connection to " + address_ + ": " + failure.message());
+    return file;
+}
+
 short ClientConnection::wait(short events) {
     using Clock = std::chrono::steady_clock;
     const auto deadline = Clock::now() + timeout_;
@@ -164,4 +172,4 @@ void ClientConnection::fail(const std::string& why) {
     if (!failed()) failure_ = "connection to " + address_ + ": " + why;
 }
 
-}  // namespace karma::cli
+}  // namespace karma::net

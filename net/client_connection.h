@@ -12,7 +12,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 
-namespace karma::cli {
+namespace karma::net {
 
 /// No connection, or none any more. The text names the daemon's address.
 class ConnectionError : public std::runtime_error {
@@ -49,6 +49,10 @@ public:
     /// The next line, if it has been received as a whole already. As read_line() otherwise.
     std::optional<std::string_view> buffered_line();
 
+    /// Gives the socket away, non-blocking, with what was received and not read: nothing else can be done
+    /// with this connection then. Everything queued must have been sent.
+    int release(std::string& received);
+
 private:
     void connect(const std::string& host, std::uint16_t port);
     void send_some();
@@ -73,4 +77,4 @@ private:
     std::vector<char> chunk_;
 };
 
-}  // namespace karma::cli
+}  // namespace karma::net

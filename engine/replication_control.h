@@ -1,0 +1,37 @@
+#pragma once
+
+#include <string>
+
+#include "engine/epoch.h"
+#include "engine/replication_figures.h"
+#include "engine/reply.h"
+#include "engine/scan.h"
+
+namespace karma {
+
+/// What a database asks of who replicates it. Thread-safe.
+class ReplicationControl {
+public:
+    ReplicationControl() = default;
+    ReplicationControl(const ReplicationControl&) = delete;
+    ReplicationControl& operator=(const ReplicationControl&) = delete;
+    virtual ~ReplicationControl() = default;
+
+    virtual ReplicationFigures figures() const = 0;
+
+    /// What a person has to look at: empty while all is well.
+    virtual std::string alarm() const = 0;
+
+    /// Stops following, when all that has arrived is applied, and makes this node a master. Throws
+    /// RequestError.
+    virtual Epoch promote() = 0;
+
+    /// The database has been told of a later epoch.
+    virtual void on_fenced() = 0;
+
+    /// Compares this node's state with that of its master, or of its followers, at one LSN. Throws
+    /// RequestError: `replication_error` where they differ, or nobody is there.
+    virtual reply::DigestsCompared compare_digests(const Deadline& deadline) = 0;
+};
+
+}  // namespace karma

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/number.h"
+
+namespace karma {
+
+/// A node that takes this one's events.
+struct FollowerFigures {
+    std::string name;
+    std::string address;
+    std::string state;  // "bootstrapping", "catching_up" or "streaming"
+    Lsn acked_lsn = 0;  // it has everything up to there, durable
+    std::uint64_t lag_entries = 0;
+    double lag_seconds = 0;  // since this node has had an event that the follower has not
+    std::uint64_t bytes_sent = 0;
+    std::uint64_t connected_unix = 0;
+};
+
+/// How replication goes, at one moment. Times are Unix seconds, 0 for never.
+struct ReplicationFigures {
+    // As a follower:
+    std::string source;          // the address of the master; empty where there is none
+    std::string state = "none";  // "connecting", "bootstrapping", "catching_up", "streaming", "polling", ...
+    std::uint64_t replayed_lsn = 0;
+    std::uint64_t source_lsn = 0;  // the master's last event, as far as it is known
+    double lag_seconds = 0;        // since the master was known to have an event that this node has not
+    std::uint64_t entries_applied = 0;
+    std::uint64_t bytes_received = 0;
+    std::uint64_t last_received_unix = 0;
+    struct Tries {
+        std::uint64_t attempts = 0;
+        std::uint64_t successes = 0;
+        std::uint64_t errors = 0;
+        std::uint64_t last_attempt_unix = 0;
+        std::uint64_t last_success_unix = 0;
+        std::uint64_t last_error_unix = 0;
+        std::optional<std::string> last_error;
+    };
+    Tries polls;  // connections to a master, and polls of one that only answers polls
+    Tries bootstraps;
+
+    // As a master:
+    std::vector<FollowerFigures> followers;
+    std::uint64_t bytes_sent = 0;
+
+    // Comparisons of digests, as either:
+    std::uint64_t digests_compared = 0;
+    std::uint64_t digests_different = 0;
+    std::uint64_t last_compared_unix = 0;
+    std::uint64_t last_compared_lsn = 0;
+};
+
+}  // namespace karma

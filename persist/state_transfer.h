@@ -1,0 +1,71 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/replicated.h"
+#include "persist/snapshot_manifest.h"
+
+/// A whole state on its way from one node to another, in pieces: docs/replication.md describes them.
+namespace karma {
+
+class Database;
+
+/// Makes the pieces of a state: from the pages of a view, and from the records that lie in storage.
+class StateSender final : public StateReader {
+public:
+    /// Everything up to the view's LSN is durable. `storage` outlives this.
+    StateSender(StateView view, HistoryMark mark, std::uint64_t hash_seed, const Storage& storage);
+
+    Lsn lsn() const noexcept override { return view_.lsn; }
+    void read(const std::function<void(std::string_view piece)>& take) override;
+
+private:
+    using Take = std::function<void(std::string_view piece)>;
+
+    void send_pages(const std::vector<SeriesView>& views, const Take& take) const;
+    void send_records(const Take& take) const;
+
+    StateView view_;
+    HistoryMark mark_;
+    std::uint64_t hash_seed_;
+    const Storage& storage_;
+};
+
+/// A state that is being received: built up beside the one of a database.
+class StateReceiver final : public StateWriter {
+public:
+    /// `install` is called with the state once it is whole.
+    using Install =
+        std::function<void(Engine& state, std::vector<RecordChange> records, const HistoryMark& mark)>;
+    StateReceiver(const IdempotencyRetention& retention, Install install)
+        : retention_(retention), install_(std::move(install)) {}
+
+    void add(std::string_view piece) override;
+    void install() override;
+
+private:
+    void add_head(std::string_view bytes);
+    void add_pages(std::string_view bytes);
+    void add_records(std::string_view bytes);
+    void add_stream(std::string_view bytes);
+    Series take_series(const SnapshotSeries& entry);
+
+    IdempotencyRetention retention_;
+    Install install_;
+    NullSink sink_;
+    std::optional<SnapshotManifest> manifest_;
+    HistoryMark mark_;
+    std::unique_ptr<Engine> state_;
+    std::map<std::uint64_t, std::vector<PageRef>> pages_;  // by the number of their series
+    std::vector<RecordChange> records_;                    // idempotency records, and committed streams
+    bool is_whole_ = false;
+};
+
+}  // namespace karma

@@ -1,0 +1,93 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace karma::replica {
+
+/// The other end is gone, or is not what it says.
+class ChannelError : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
+
+/// What a frame holds: docs/replication.md describes each.
+enum class FrameKind : std::uint8_t {
+    // From who is followed:
+    state_piece = 1,
+    state_end = 2,
+    events = 3,
+    heartbeat = 4,
+    digest_at = 5,
+    digest = 6,
+    // From who follows:
+    acknowledged = 16,
+    digest_wanted = 17,
+    digest_result = 18,
+    alive = 19,
+};
+
+struct Frame {
+    FrameKind kind = FrameKind::alive;
+    std::string_view payload;
+};
+
+/// A connection on which frames go both ways: a byte for the kind, the length and the CRC-32 of the payload
+/// in four bytes each, the highest first, and the payload. Belongs to one thread but for `wake`. Nothing of
+/// it blocks but `pump`, for as long as it is told.
+class Channel {
+public:
+    /// The longest payload: a group of events or a page of a series is one.
+    static constexpr std::size_t payload_bytes_max = 1U << 30U;
+
+    /// `file` is a connected, non-blocking socket that this owns now; `received` what was read from it
+    /// already.
+    explicit Channel(int file, std::string received = {});
+    Channel(const Channel&) = delete;
+    Channel& operator=(const Channel&) = delete;
+    ~Channel();
+
+    void queue(FrameKind kind, std::string_view payload);
+    /// Bytes that are no frame: what is said before the first one.
+    void queue_raw(std::string_view bytes) { out_ += bytes; }
+    std::size_t queued_bytes() const noexcept { return out_.size() - out_begin_; }
+
+    /// Sends and receives what it can, and waits until something can be, a wake or the time: whichever comes
+    /// first. Receives nothing when it is told so. Throws ChannelError.
+    void pump(std::chrono::milliseconds wait_max, bool receives = true);
+
+    /// The next frame that has arrived as a whole; good until the next pump. Throws ChannelError when it is
+    /// damaged.
+    std::optional<Frame> next_frame();
+
+    /// Ends a wait of `pump`, or the next one. From any thread.
+    void wake() noexcept;
+
+    std::uint64_t bytes_sent() const noexcept { return bytes_sent_; }
+    std::uint64_t bytes_received() const noexcept { return bytes_received_; }
+
+private:
+    void send();
+    void receive();
+    bool next_frame_is_whole() const;
+
+    int file_;
+    int wake_file_;
+    std::string out_;
+    std::size_t out_begin_ = 0;
+    std::string in_;
+    std::size_t in_begin_ = 0;
+    std::uint64_t bytes_sent_ = 0;
+    std::uint64_t bytes_received_ = 0;
+};
+
+/// Numbers in payloads: eight bytes, the highest first.
+void append_number(std::string& out, std::uint64_t number);
+/// Takes one off the front. Throws ChannelError when there is none.
+std::uint64_t take_number(std::string_view& payload);
+
+}  // namespace karma::replica

@@ -1,0 +1,93 @@
+#include "replica/digests.h"
+
+#include <set>
+#include <tuple>
+#include <vector>
+
+#include <msgpack.hpp>
+
+#include "replica/channel.h"
+
+namespace karma::replica {
+namespace {
+
+using EncodedDigest = std::tuple<std::uint64_t, std::uint64_t>;
+using EncodedDigests = std::tuple<Lsn, EncodedDigest, std::map<std::string, EncodedDigest>>;
+
+EncodedDigest encoded(const Digest& digest) { return {digest.low, digest.high}; }
+Digest decoded(const EncodedDigest& digest) { return {std::get<0>(digest), std::get<1>(digest)}; }
+
+}  // namespace
+
+Digest Digests::total() const noexcept {
+    Digest sum = beside;
+    for (const auto& [name, digest] : series) {
+        sum += digest;
+    }
+    return sum;
+}
+
+Digests digests_of(const StateView& view) {
+    Digests digests;
+    digests.lsn = view.lsn;
+    digests.beside = view.digest_beside_series(NoDeadline());
+    for (const SeriesView& series : view.series) {
+        digests.series.emplace(series.name(), scan_digest(series, NoDeadline()));
+    }
+    return digests;
+}
+
+std::string write_digests(const Digests& digests) {
+    EncodedDigests all{digests.lsn, encoded(digests.beside), {}};
+    for (const auto& [name, digest] : digests.series) {
+        std::get<2>(all).emplace(name, encoded(digest));
+    }
+    msgpack::sbuffer buffer;
+    msgpack::pack(buffer, all);
+    return {buffer.data(), buffer.size()};
+}
+
+Digests read_digests(std::string_view payload) {
+    EncodedDigests all;
+    try {
+        msgpack::unpack(payload.data(), payload.size()).get().convert(all);
+    } catch (const std::exception& failure) {
+        throw ChannelError(std::string("a frame of digests cannot be read: ") + failure.what());
+    }
+    Digests digests{std::get<0>(all), decoded(std::get<1>(all)), {}};
+    for (const auto& [name, digest] : std::get<2>(all)) {
+        digests.series.emplace(name, decoded(digest));
+    }
+    return digests;
+}
+
+std::string difference(const Digests& here, const Digests& there) {
+    std::set<std::string> names;
+    for (const auto& [name, digest] : here.series) {
+        const auto other = there.series.find(name);
+        if (other == there.series.end() || !(other->second == digest)) {
+            names.insert(name);
+        }
+    }
+    for (const auto& [name, digest] : there.series) {
+        if (!here.series.contains(name)) {
+            names.insert(name);
+        }
+    }
+    constexpr std::size_t shown_max = 10;
+    std::string text;
+    std::size_t shown = 0;
+    for (const std::string& name : names) {
+        if (shown == shown_max) {
+            text += " and " + std::to_string(names.size() - shown) + " more";
+            break;
+        }
+        text += (shown++ == 0 ? "series \"" : ", \"") + name + "\"";
+    }
+    if (!(here.beside == there.beside)) {
+        text += std::string(text.empty() ? "" : ", and ") + "checkpoints, ingest streams or epochs";
+    }
+    return text;
+}
+
+}  // namespace karma::replica

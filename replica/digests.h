@@ -1,0 +1,32 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "engine/engine.h"
+
+namespace karma::replica {
+
+/// The digests of a state, part by part, so that where two of them differ it can be said what differs.
+struct Digests {
+    Lsn lsn = 0;
+    Digest beside;  // of what is of no series: checkpoints, ingest streams, epochs
+    std::map<std::string, Digest> series;
+
+    bool operator==(const Digests&) const = default;
+    /// Of the whole state.
+    Digest total() const noexcept;
+};
+
+/// Reads the whole state.
+Digests digests_of(const StateView& view);
+
+/// The payload of a frame. `read` throws ChannelError.
+std::string write_digests(const Digests& digests);
+Digests read_digests(std::string_view payload);
+
+/// What differs, for people: some of the series' names. Empty where nothing does.
+std::string difference(const Digests& here, const Digests& there);
+
+}  // namespace karma::replica

@@ -1,0 +1,67 @@
+#include "replica/discarded.h"
+
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <fcntl.h>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <unistd.h>
+
+#include "engine/event_codec.h"
+#include "engine/timestamp.h"
+#include "net/entry_writer.h"
+
+namespace karma::replica {
+namespace {
+
+struct Close {
+    void operator()(std::FILE* file) const noexcept { std::fclose(file); }
+};
+
+}  // namespace
+
+std::filesystem::path write_discarded(const Replicated& database, Lsn after_lsn,
+                                      const std::filesystem::path& directory) {
+    const auto now = std::chrono::duration_cast<std::chrono::milliseconds>(
+                         std::chrono::system_clock::now().time_since_epoch())
+                         .count();
+    std::filesystem::path path =
+        directory / ("discarded-after-" + std::to_string(after_lsn) + "-" + std::to_string(now) + ".jsonl");
+    const auto fail = [&](const char* what) {
+        throw StorageError("cannot " + std::string(what) + " " + path.string() + ": " +
+                           std::generic_category().message(errno));
+    };
+    const std::unique_ptr<std::FILE, Close> file(std::fopen(path.c_str(), "wxe"));
+    if (file == nullptr) {
+        fail("create");
+    }
+    std::string line;
+    database.read_log(after_lsn + 1, [&](const EventGroup& group) {
+        read_event_group(group.bytes, [&](const Event& event) {
+            if (event.lsn <= after_lsn) {
+                return;
+            }
+            line = "{\"lsn\":" + std::to_string(event.lsn) + ",\"time\":\"" +
+                   rfc3339_from_unix_ms(event.time_ms) + "\",\"entry\":";
+            net::append_entry(event, line);
+            line += "}\n";
+            if (std::fwrite(line.data(), 1, line.size(), file.get()) != line.size()) {
+                fail("write");
+            }
+        });
+        return true;
+    });
+    if (std::fflush(file.get()) != 0 || ::fsync(::fileno(file.get())) != 0) {
+        fail("write");
+    }
+    const int folder = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder >= 0) {
+        ::fsync(folder);
+        ::close(folder);
+    }
+    return path;
+}
+
+}  // namespace karma::replica

@@ -1,0 +1,615 @@
+#include "replica/follower.h"
+
+#include <algorithm>
+
+#include "engine/error.h"
+#include "net/client_connection.h"
+#include "replica/discarded.h"
+#include "replica/karma1_follower.h"
+#include "replica/master_client.h"
+
+namespace karma::replica {
+namespace {
+
+constexpr auto connect_timeout_max = std::chrono::milliseconds(2000);
+constexpr auto retry_after = std::chrono::milliseconds(500);
+/// What a person has to settle is tried again, now and then: it may have been settled on the other side.
+constexpr auto retry_refused_after = std::chrono::seconds(2);
+
+std::uint64_t now_unix() {
+    return static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
+            .count());
+}
+
+/// This node is told to end.
+struct Stopped {};
+
+}  // namespace
+
+/// What belongs to one connection to the master.
+struct Follower::Connection {
+    Channel& channel;
+    std::unique_ptr<StateWriter> state;  // while it is being received
+    Lsn state_lsn = 0;
+    bool is_dirty = false;          // events were applied and not committed
+    std::optional<Lsn> compare_at;  // the event after which the state is to be looked at
+    std::future<Digests> own;       // being computed
+    std::optional<Digests> own_digests;
+    std::optional<Digests> master_digests;
+};
+
+Follower::Follower(Replicated& database, net::Log& log, FollowerOptions options,
+                   std::function<void()> on_master_lost)
+    : database_(database),
+      log_(log),
+      options_(std::move(options)),
+      on_master_lost_(std::move(on_master_lost)) {
+    figures_.source = source();
+    figures_.state = "stopped";
+}
+
+Follower::~Follower() { stop(); }
+
+std::string Follower::source() const {
+    const bool bare_ipv6 = options_.host.find(':') != std::string::npos;
+    return (bare_ipv6 ? "[" + options_.host + "]" : options_.host) + ":" + std::to_string(options_.port);
+}
+
+void Follower::start() {
+    stop();
+    stopping_ = false;
+    thread_ = std::thread([this] { run(); });
+}
+
+void Follower::stop() {
+    {
+        const std::lock_guard lock(mutex_);
+        stopping_ = true;
+        if (channel_ != nullptr) {
+            channel_->wake();
+        }
+        changed_.notify_all();
+    }
+    if (thread_.joinable()) {
+        thread_.join();
+    }
+    set_state("stopped");
+}
+
+void Follower::run() {
+    forget_sync();
+    last_heard_ = Clock::now();
+    if (!database_.wait_until_ready()) {
+        return;
+    }
+    {
+        const std::lock_guard lock(mutex_);
+        figures_.replayed_lsn = database_.durable_lsn();
+    }
+    while (!stopping_) {
+        try {
+            follow();
+        } catch (const Stopped&) {
+            return;
+        } catch (const std::exception& failure) {
+            {
+                const std::lock_guard lock(mutex_);
+                ++figures_.polls.errors;
+                figures_.polls.last_error_unix = now_unix();
+                figures_.polls.last_error = failure.what();
+            }
+            if (last_error_ != failure.what()) {
+                last_error_ = failure.what();
+                log_.warning("master_lost", {{"master", source()}, {"message", failure.what()}});
+            }
+        }
+        set_state("connecting");
+        if (is_failing_over()) {
+            forget_sync();
+            on_master_lost_();
+        }
+        wait(options_.failover_timeout.count() == 0
+                 ? retry_after
+                 : std::clamp(options_.failover_timeout / 8, std::chrono::milliseconds(10), retry_after));
+    }
+}
+
+void Follower::wait(std::chrono::milliseconds time) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, time, [this] { return stopping_.load(); });
+}
+
+bool Follower::is_failing_over() const {
+    const auto limit = options_.failover_timeout;
+    if (limit.count() == 0 || Clock::now() - last_heard_ < limit) {
+        return false;
+    }
+    const std::lock_guard lock(mutex_);
+    const bool was_in_sync = in_sync_at_ != Clock::time_point() && last_heard_ - in_sync_at_ <= limit / 2;
+    return was_in_sync && comparison_.difference.empty();
+}
+
+void Follower::forget_sync() {
+    const std::lock_guard lock(mutex_);
+    in_sync_at_ = {};
+}
+
+// ---- connecting
+
+net::Subscription Follower::describe_self() const {
+    net::Subscription self;
+    self.format = stream_format;
+    self.name = options_.name;
+    self.after_lsn = database_.durable_lsn();
+    const HistoryMark mark = database_.mark_at(self.after_lsn);
+    self.checksum = mark.checksum;
+    self.epochs = database_.epochs();
+    const auto silence =
+        options_.failover_timeout.count() == 0 ? options_.timeout : options_.failover_timeout;
+    self.heartbeat_ms = static_cast<std::uint64_t>(std::clamp<std::int64_t>(silence.count() / 4, 20, 1000));
+    self.wants_state = wants_state_;
+    return self;
+}
+
+void Follower::follow() {
+    set_state("connecting");
+    {
+        const std::lock_guard lock(mutex_);
+        ++figures_.polls.attempts;
+        figures_.polls.last_attempt_unix = now_unix();
+    }
+    auto timeout = std::min(options_.timeout, connect_timeout_max);
+    if (options_.failover_timeout.count() != 0) {
+        timeout = std::min(timeout, options_.failover_timeout);
+    }
+    net::ClientConnection line(options_.host, options_.port, timeout);
+    line.queue_line(subscribe_line(describe_self(), options_.token));
+    line.flush();
+    const SubscribeReply reply = read_reply(line.read_line());
+    if (!reply.accepted) {
+        on_refused(reply);
+        return;
+    }
+    note_heard();
+    note_master_lsn(reply.lsn);
+    {
+        const std::lock_guard lock(mutex_);
+        ++figures_.polls.successes;
+        figures_.polls.last_success_unix = now_unix();
+        alarm_.clear();
+    }
+    last_error_.clear();
+    log_.info("following", {{"master", source()},
+                            {"after_lsn", database_.durable_lsn()},
+                            {"master_lsn", reply.lsn},
+                            {"gets", reply.state_follows ? "the state" : "events"}});
+    std::string received;
+    const int file = line.release(received);
+    Channel channel(file, std::move(received));
+    Connection connection{channel, nullptr, 0, false, {}, {}, {}, {}};
+    if (reply.state_follows) {
+        connection.state = database_.write_state();
+        const std::lock_guard lock(mutex_);
+        ++figures_.bootstraps.attempts;
+        figures_.bootstraps.last_attempt_unix = now_unix();
+    }
+    {
+        const std::lock_guard lock(mutex_);
+        channel_ = &channel;
+    }
+    const auto let_go = [this] {
+        const std::lock_guard lock(mutex_);
+        channel_ = nullptr;
+    };
+    try {
+        stream(connection);
+    } catch (const std::exception& failure) {
+        let_go();
+        if (connection.state) {
+            const std::lock_guard lock(mutex_);
+            ++figures_.bootstraps.errors;
+            figures_.bootstraps.last_error_unix = now_unix();
+            figures_.bootstraps.last_error = failure.what();
+        }
+        throw;
+    } catch (...) {
+        let_go();
+        throw;
+    }
+}
+
+void Follower::on_refused(const SubscribeReply& reply) {
+    if (reply.error_code == "unknown_command") {
+        poll();  // Karma 1.0
+        return;
+    }
+    if (reply.error_code == "replication_gap") {
+        on_diverged(reply);
+        return;
+    }
+    const std::string why = "the master refuses: " + reply.message;
+    set_alarm(why);
+    {
+        const std::lock_guard lock(mutex_);
+        figures_.state = "refused";
+    }
+    wait(retry_refused_after);
+    throw ChannelError(why);
+}
+
+void Follower::poll() {
+    Karma1Follower follower(database_, {options_.host, options_.port, options_.token, options_.timeout},
+                            options_.batch_size, options_.directory);
+    if (follower.needs_bootstrap()) {
+        set_state("bootstrapping");
+        {
+            const std::lock_guard lock(mutex_);
+            ++figures_.bootstraps.attempts;
+            figures_.bootstraps.last_attempt_unix = now_unix();
+        }
+        try {
+            follower.bootstrap();
+        } catch (const std::exception& failure) {
+            const std::lock_guard lock(mutex_);
+            ++figures_.bootstraps.errors;
+            figures_.bootstraps.last_error_unix = now_unix();
+            figures_.bootstraps.last_error = failure.what();
+            throw;
+        }
+        const std::lock_guard lock(mutex_);
+        ++figures_.bootstraps.successes;
+        figures_.bootstraps.last_success_unix = now_unix();
+        figures_.replayed_lsn = database_.durable_lsn();
+    }
+    set_alarm("");
+    log_.info("polling", {{"master", source()}, {"after_lsn", database_.durable_lsn()}});
+    set_state("polling");
+    while (!stopping_) {
+        const Karma1Follower::Polled polled = follower.poll();
+        note_heard();
+        note_master_lsn(polled.source_lsn);
+        {
+            const std::lock_guard lock(mutex_);
+            ++figures_.polls.attempts;
+            ++figures_.polls.successes;
+            figures_.polls.last_attempt_unix = now_unix();
+            figures_.polls.last_success_unix = now_unix();
+            figures_.entries_applied += polled.applied;
+            figures_.replayed_lsn = database_.durable_lsn();
+            if (polled.applied != 0) {
+                figures_.last_received_unix = now_unix();
+            }
+        }
+        if (polled.applied < options_.batch_size) {
+            wait(options_.poll_interval);
+        }
+    }
+    throw Stopped{};
+}
+
+// ---- diverged histories
+
+void Follower::on_diverged(const SubscribeReply& reply) {
+    const std::optional<Lsn> common = find_common_lsn(reply);
+    const std::string where = common ? "after LSN " + std::to_string(*common) : "at an LSN that is not known";
+    if (options_.discard_diverged) {
+        discard_after(common.value_or(0));
+        wants_state_ = true;
+        return;
+    }
+    const std::string why = "replication_gap: this node's history and the master's part " + where +
+                            ", and this node has events up to LSN " +
+                            std::to_string(database_.durable_lsn()) +
+                            " that the master has not: to give them up, into a file, start it with "
+                            "--replication-discard-diverged=true";
+    set_alarm(why);
+    set_state("diverged");
+    wait(retry_refused_after);
+    throw ChannelError(why);
+}
+
+/// Where the epochs do not say it, the checksums of events do: they are the same up to the place.
+std::optional<Lsn> Follower::find_common_lsn(const SubscribeReply& reply) const {
+    if (reply.common_lsn) {
+        return reply.common_lsn;
+    }
+    try {
+        MasterClient master({options_.host, options_.port, options_.token, options_.timeout});
+        Lsn low = 0;  // shared, if anything is
+        Lsn high = std::min(reply.lsn, database_.durable_lsn()) + 1;
+        while (low + 1 < high) {
+            const Lsn middle = low + (high - low) / 2;
+            const HistoryMark here = database_.mark_at(middle);
+            const std::optional<std::uint32_t> there = master.checksum_at(middle);
+            // What is not kept any more is too old to be where they part.
+            const bool is_shared = !here.checksum || !there || *here.checksum == *there;
+            (is_shared ? low : high) = middle;
+        }
+        return low;
+    } catch (const std::exception&) {
+        return std::nullopt;
+    }
+}
+
+void Follower::discard_after(Lsn common_lsn) {
+    const std::filesystem::path file = write_discarded(database_, common_lsn, options_.directory);
+    log_.warning("events_discarded",
+                 {{"after_lsn", common_lsn},
+                  {"last_lsn", database_.durable_lsn()},
+                  {"file", file.string()},
+                  {"message", "the master has other events there; these are kept for audit"}});
+}
+
+// ---- the stream
+
+void Follower::stream(Connection& connection) {
+    set_state(connection.state ? "bootstrapping" : "catching_up");
+    connection.is_dirty = !connection.state;  // says where it is
+    while (true) {
+        take_frames(connection);
+        commit(connection);
+        compare_when_ready(connection);
+        if (stopping_) {
+            connection.channel.pump(std::chrono::milliseconds(0));
+            take_frames(connection);  // what has arrived
+            commit(connection);
+            throw Stopped{};
+        }
+        check_silence();
+        if (comparison_wanted_.exchange(false)) {
+            connection.channel.queue(FrameKind::digest_wanted, {});
+        }
+        const std::uint64_t before = connection.channel.bytes_received();
+        connection.channel.pump(std::chrono::milliseconds(
+            options_.failover_timeout.count() == 0 ? 1000 : options_.failover_timeout.count() / 4 + 1));
+        if (const std::uint64_t got = connection.channel.bytes_received() - before; got != 0) {
+            note_heard();
+            const std::lock_guard lock(mutex_);
+            figures_.bytes_received += got;
+        }
+    }
+}
+
+void Follower::check_silence() const {
+    const auto limit = options_.failover_timeout.count() == 0 ? options_.timeout : options_.failover_timeout;
+    if (Clock::now() - last_heard_ >= limit) {
+        throw ChannelError("the master has been silent for " + std::to_string(limit.count()) + " ms");
+    }
+}
+
+void Follower::take_frames(Connection& connection) {
+    while (const std::optional<Frame> frame = connection.channel.next_frame()) {
+        std::string_view payload = frame->payload;
+        switch (frame->kind) {
+            case FrameKind::state_piece:
+                if (!connection.state) {
+                    throw ChannelError("the master sends a state that nobody asked for");
+                }
+                connection.state->add(payload);
+                break;
+            case FrameKind::state_end: install(connection); break;
+            case FrameKind::events: take_events(connection, payload); break;
+            case FrameKind::heartbeat: take_heartbeat(payload); break;
+            case FrameKind::digest_at:
+                commit(connection);
+                connection.compare_at = take_number(payload);
+                if (*connection.compare_at < database_.durable_lsn()) {
+                    throw ChannelError("the master compares a state that is past");
+                }
+                if (*connection.compare_at == database_.durable_lsn()) {
+                    begin_comparison(connection, database_.view());
+                }
+                break;
+            case FrameKind::digest: connection.master_digests = read_digests(payload); break;
+            default: throw ChannelError("the master sends a frame that is none of a master");
+        }
+    }
+}
+
+void Follower::take_events(Connection& connection, std::string_view payload) {
+    if (connection.state) {
+        throw ChannelError("the master sends events before the end of the state");
+    }
+    std::optional<StateView> view;
+    try {
+        view = database_.replicate(payload, connection.compare_at);
+    } catch (const CorruptionError& failure) {
+        // Nothing of it was applied after the event that does not fit. What fits does not come from here.
+        set_alarm(std::string("replication_gap: an event of the master does not fit here: ") +
+                  failure.what() + ": rebuild this node from the master");
+        throw;
+    }
+    connection.is_dirty = true;
+    if (view) {
+        begin_comparison(connection, std::move(*view));
+    }
+}
+
+void Follower::take_heartbeat(std::string_view payload) { note_master_lsn(take_number(payload)); }
+
+void Follower::note_heard() { last_heard_ = Clock::now(); }
+
+void Follower::note_master_lsn(Lsn lsn) {
+    const std::lock_guard lock(mutex_);
+    const bool was_behind = figures_.source_lsn > figures_.replayed_lsn;
+    figures_.source_lsn = lsn;
+    if (lsn > figures_.replayed_lsn && !was_behind) {
+        behind_since_ = Clock::now();
+    }
+    if (channel_ != nullptr) {
+        note_if_in_sync();
+    }
+}
+
+void Follower::commit(Connection& connection) {
+    if (!std::exchange(connection.is_dirty, false)) {
+        return;
+    }
+    database_.commit_replicated();
+    const Lsn lsn = database_.durable_lsn();
+    std::string payload;
+    append_number(payload, lsn);
+    connection.channel.queue(FrameKind::acknowledged, payload);
+    const std::lock_guard lock(mutex_);
+    if (lsn > figures_.replayed_lsn) {
+        figures_.entries_applied += lsn - figures_.replayed_lsn;
+        figures_.last_received_unix = now_unix();
+    }
+    figures_.replayed_lsn = lsn;
+    figures_.source_lsn = std::max(figures_.source_lsn, lsn);
+    note_if_in_sync();
+}
+
+/// Under load there is always something on its way: what counts is when there was nothing last.
+void Follower::note_if_in_sync() {
+    if (figures_.replayed_lsn >= figures_.source_lsn) {
+        in_sync_at_ = Clock::now();
+        figures_.state = "streaming";
+    }
+}
+
+/// Takes its time, during which the master has to hear that somebody is there.
+void Follower::install(Connection& connection) {
+    if (!connection.state) {
+        throw ChannelError("the master ends a state that it did not send");
+    }
+    Channel& channel = connection.channel;
+    std::future<void> installed = std::async(std::launch::async, [&] {
+        connection.state->install();
+        channel.wake();
+    });
+    // Even when the master is lost: what is being installed is whole.
+    std::exception_ptr lost;
+    while (installed.wait_for(std::chrono::seconds(0)) != std::future_status::ready) {
+        if (lost) {
+            installed.wait();
+            break;
+        }
+        try {
+            channel.queue(FrameKind::alive, {});
+            channel.pump(std::chrono::milliseconds(500), false);
+        } catch (...) {
+            lost = std::current_exception();
+        }
+    }
+    installed.get();
+    connection.state.reset();
+    wants_state_ = false;
+    note_heard();
+    {
+        const std::lock_guard lock(mutex_);
+        ++figures_.bootstraps.successes;
+        figures_.bootstraps.last_success_unix = now_unix();
+        figures_.replayed_lsn = database_.durable_lsn();
+        figures_.state = "catching_up";
+        comparison_.difference.clear();
+    }
+    log_.info("state_taken", {{"master", source()}, {"lsn", database_.durable_lsn()}});
+    connection.is_dirty = true;
+    if (lost) {
+        std::rethrow_exception(lost);
+    }
+}
+
+// ---- digests
+
+void Follower::begin_comparison(Connection& connection, StateView view) {
+    connection.compare_at.reset();
+    connection.own = std::async(
+        std::launch::async,
+        [&channel = connection.channel, view = std::make_shared<StateView>(std::move(view))]() mutable {
+            const std::shared_ptr<StateView> own = std::move(view);
+            Digests digests = digests_of(*own);
+            channel.wake();
+            return digests;
+        });
+}
+
+void Follower::compare_when_ready(Connection& connection) {
+    if (connection.own.valid() &&
+        connection.own.wait_for(std::chrono::seconds(0)) == std::future_status::ready) {
+        connection.own_digests = connection.own.get();
+    }
+    if (!connection.own_digests || !connection.master_digests) {
+        return;
+    }
+    const Digests own = std::move(*std::exchange(connection.own_digests, std::nullopt));
+    const Digests master = std::move(*std::exchange(connection.master_digests, std::nullopt));
+    if (own.lsn != master.lsn) {
+        throw ChannelError("the master compares another state than it has announced");
+    }
+    const std::string what = difference(own, master);
+    std::string payload;
+    append_number(payload, own.lsn);
+    payload += what;
+    connection.channel.queue(FrameKind::digest_result, payload);
+    if (!what.empty()) {
+        log_.error("differs_from_master", {{"master", source()}, {"lsn", own.lsn}, {"message", what}});
+    }
+    {
+        const std::lock_guard lock(mutex_);
+        comparison_ = {comparison_.number + 1, own.lsn, own.total().text(), what};
+        ++figures_.digests_compared;
+        figures_.digests_different += what.empty() ? 0 : 1;
+        figures_.last_compared_unix = now_unix();
+        figures_.last_compared_lsn = own.lsn;
+    }
+    changed_.notify_all();
+}
+
+reply::DigestsCompared Follower::compare(const Deadline& deadline) {
+    std::unique_lock lock(mutex_);
+    if (channel_ == nullptr) {
+        throw RequestError(ErrorCode::replication_error, "There is no stream from a master to compare with");
+    }
+    const std::uint64_t before = comparison_.number;
+    comparison_wanted_ = true;
+    channel_->wake();
+    while (comparison_.number == before) {
+        changed_.wait_for(lock, std::chrono::milliseconds(20));
+        deadline.check();
+    }
+    if (!comparison_.difference.empty()) {
+        throw RequestError(ErrorCode::replication_error, "This node differs from its master at LSN " +
+                                                             std::to_string(comparison_.lsn) + ": " +
+                                                             comparison_.difference);
+    }
+    return {comparison_.lsn, comparison_.digest, {figures_.source}};
+}
+
+// ---- what is shown
+
+void Follower::set_state(const std::string& state) {
+    const std::lock_guard lock(mutex_);
+    figures_.state = state;
+}
+
+void Follower::set_alarm(const std::string& alarm) {
+    const std::lock_guard lock(mutex_);
+    alarm_ = alarm;
+}
+
+ReplicationFigures Follower::figures() const {
+    const std::lock_guard lock(mutex_);
+    ReplicationFigures figures = figures_;
+    if (figures.source_lsn > figures.replayed_lsn) {
+        figures.lag_seconds = std::chrono::duration<double>(Clock::now() - behind_since_).count();
+        constexpr double far_behind_s = 2;
+        if (figures.state == "streaming" && figures.lag_seconds > far_behind_s) {
+            figures.state = "catching_up";
+        }
+    }
+    return figures;
+}
+
+std::string Follower::alarm() const {
+    const std::lock_guard lock(mutex_);
+    if (!comparison_.difference.empty()) {
+        return "differs from its master at LSN " + std::to_string(comparison_.lsn) + ": " +
+               comparison_.difference;
+    }
+    return alarm_;
+}
+
+}  // namespace karma::replica

@@ -1,0 +1,161 @@
+#include "replica/handshake.h"
+
+#include <algorithm>
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+
+#include "replica/channel.h"
+
+namespace karma::replica {
+
+namespace json = boost::json;
+
+namespace {
+
+/// The last event that two histories share, going by their epochs alone; nothing where the epochs of the one
+/// are the first of the other.
+std::optional<Lsn> parted_by_epochs(const Epochs& told, const Epochs& own, Lsn follower_lsn) {
+    // Of a long list only the end was told: what is before it is taken for the same.
+    std::size_t at = 0;
+    if (!told.empty()) {
+        const auto same = std::ranges::find(own, told.front());
+        at = same == own.end() ? 0 : static_cast<std::size_t>(same - own.begin());
+    }
+    std::size_t shared = 0;
+    while (shared < told.size() && at + shared < own.size() && told[shared] == own[at + shared]) {
+        ++shared;
+    }
+    std::optional<Lsn> parted;
+    if (shared < told.size()) {
+        parted = told[shared].first_lsn - 1;
+    }
+    if (at + shared < own.size() && own[at + shared].first_lsn <= follower_lsn) {
+        parted = std::min(parted.value_or(own[at + shared].first_lsn - 1), own[at + shared].first_lsn - 1);
+    }
+    return parted;
+}
+
+std::optional<std::uint64_t> number_of(const json::object& object, const char* name) {
+    const json::value* const value = object.if_contains(name);
+    boost::system::error_code failure;
+    if (value == nullptr || !value->is_number()) {
+        return std::nullopt;
+    }
+    const auto number = value->to_number<std::uint64_t>(failure);
+    return failure ? std::nullopt : std::optional(number);
+}
+
+std::string text_of(const json::object& object, const char* name) {
+    const json::value* const value = object.if_contains(name);
+    return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
+}
+
+}  // namespace
+
+Decision decide(const net::Subscription& follower, const OwnHistory& own) {
+    if (current_epoch(follower.epochs) > current_epoch(own.epochs)) {
+        return {Verdict::stale, std::nullopt};
+    }
+    if (follower.wants_state) {
+        return {Verdict::state, std::nullopt};
+    }
+    if (follower.after_lsn == 0) {
+        return {own.last_lsn == 0 ? Verdict::stream : Verdict::state, std::nullopt};
+    }
+    if (const auto parted = parted_by_epochs(follower.epochs, own.epochs, follower.after_lsn)) {
+        return {Verdict::diverged, parted};
+    }
+    if (follower.after_lsn > own.last_lsn) {
+        return {Verdict::diverged, std::nullopt};  // this node has lost events, or is another one's
+    }
+    const HistoryMark here = own.mark_at(follower.after_lsn);
+    if (!here.checksum || !follower.checksum) {
+        return {Verdict::state, std::nullopt};
+    }
+    if (*here.checksum != *follower.checksum) {
+        return {Verdict::diverged, std::nullopt};
+    }
+    return {follower.after_lsn + 1 < own.first_kept_lsn ? Verdict::state : Verdict::stream, std::nullopt};
+}
+
+std::string subscribe_line(const net::Subscription& subscription, const std::string& token) {
+    json::object fields{{"v", 2},
+                        {"op", "replication.subscribe"},
+                        {"format", subscription.format},
+                        {"name", subscription.name},
+                        {"after_lsn", subscription.after_lsn},
+                        {"checksum", nullptr},
+                        {"heartbeat_ms", subscription.heartbeat_ms},
+                        {"state", subscription.wants_state ? 1 : 0}};
+    if (subscription.checksum) {
+        fields["checksum"] = *subscription.checksum;
+    }
+    json::array epochs;
+    const std::size_t skipped =
+        subscription.epochs.size() - std::min(subscription.epochs.size(), epochs_told_max);
+    for (std::size_t i = skipped; i < subscription.epochs.size(); ++i) {
+        epochs.emplace_back(subscription.epochs[i].number);
+        epochs.emplace_back(subscription.epochs[i].id);
+        epochs.emplace_back(subscription.epochs[i].first_lsn);
+    }
+    fields["epochs"] = std::move(epochs);
+    if (!token.empty()) {
+        fields["token"] = token;
+    }
+    return json::serialize(fields);
+}
+
+std::string reply_line(const SubscribeReply& reply) {
+    json::object line{{"protocol_version", 2}, {"success", reply.accepted}};
+    if (reply.accepted) {
+        line["response"] = json::object{{"format", stream_format},
+                                        {"mode", reply.state_follows ? "state" : "stream"},
+                                        {"lsn", reply.lsn},
+                                        {"epoch", reply.epoch}};
+        line["error_code"] = nullptr;
+    } else {
+        line["response"] = reply.message;
+        line["error_code"] = reply.error_code;
+        line["lsn"] = reply.lsn;
+        line["epoch"] = reply.epoch;
+        line["common_lsn"] = nullptr;
+        if (reply.common_lsn) {
+            line["common_lsn"] = *reply.common_lsn;
+        }
+    }
+    return json::serialize(line) + "\r\n";
+}
+
+SubscribeReply read_reply(std::string_view line) {
+    boost::system::error_code failure;
+    const json::value value = json::parse(line, failure);
+    const json::object* const object = failure ? nullptr : value.if_object();
+    const json::value* const success = object == nullptr ? nullptr : object->if_contains("success");
+    if (success == nullptr || !success->is_bool()) {
+        throw ChannelError("what answers there is no Karma");
+    }
+    SubscribeReply reply;
+    reply.accepted = success->get_bool();
+    if (!reply.accepted) {
+        reply.error_code = text_of(*object, "error_code");
+        reply.message = text_of(*object, "response");
+        reply.lsn = number_of(*object, "lsn").value_or(0);
+        reply.epoch = number_of(*object, "epoch").value_or(0);
+        reply.common_lsn = number_of(*object, "common_lsn");
+        return reply;
+    }
+    const json::value* const response = object->if_contains("response");
+    const json::object* const fields = response == nullptr ? nullptr : response->if_object();
+    if (fields == nullptr || number_of(*fields, "format") != stream_format) {
+        throw ChannelError("the master's stream is of a form that this program does not know");
+    }
+    reply.state_follows = text_of(*fields, "mode") == "state";
+    reply.lsn = number_of(*fields, "lsn").value_or(0);
+    reply.epoch = number_of(*fields, "epoch").value_or(0);
+    return reply;
+}
+
+}  // namespace karma::replica

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
+
+#include "engine/number.h"
+#include "net/client_connection.h"
+#include "replica/channel.h"
+
+namespace karma::replica {
+
+struct MasterAddress {
+    std::string host;
+    std::uint16_t port = 8080;
+    std::string token;  // empty: none
+    std::chrono::milliseconds timeout{5000};
+};
+
+/// The other node answers with an error.
+class RefusedError : public ChannelError {
+public:
+    RefusedError(std::string code, const std::string& message)
+        : ChannelError(message), code_(std::move(code)) {}
+
+    const std::string& code() const noexcept { return code_; }
+
+private:
+    std::string code_;
+};
+
+/// Asks another node one thing after the other, in protocol v2. Used by one thread.
+class MasterClient {
+public:
+    /// Connects with the first request.
+    explicit MasterClient(MasterAddress address) : address_(std::move(address)) {}
+
+    /// The response to a request with these fields; connects again where the connection was lost. Throws
+    /// ConnectionError, ChannelError and RefusedError.
+    boost::json::value ask(std::string_view op, boost::json::object fields = {});
+
+    /// The checksum of an event; nothing where it is not kept.
+    std::optional<std::uint32_t> checksum_at(Lsn lsn);
+
+private:
+    MasterAddress address_;
+    std::optional<net::ClientConnection> connection_;
+};
+
+}  // namespace karma::replica

@@ -1,0 +1,349 @@
+#include "replica/session.h"
+
+#include <algorithm>
+
+#include "engine/error.h"
+#include "replica/handshake.h"
+
+namespace karma::replica {
+namespace {
+
+/// No more is queued while this much waits to be sent.
+constexpr std::size_t queued_bytes_max = 1U << 20U;
+constexpr std::uint64_t heartbeat_ms_min = 20;
+constexpr std::uint64_t heartbeat_ms_max = 10'000;
+
+std::int64_t now_unix() {
+    return std::chrono::duration_cast<std::chrono::seconds>(
+               std::chrono::system_clock::now().time_since_epoch())
+        .count();
+}
+
+/// The node is about to end, or has another history now: nothing to be told.
+struct Ended {};
+
+}  // namespace
+
+Session::Session(Source& source, int file, std::string address, net::Subscription subscription)
+    : source_(source),
+      database_(source.database()),
+      address_(std::move(address)),
+      subscription_(std::move(subscription)),
+      channel_(file),
+      heartbeat_(std::clamp(subscription_.heartbeat_ms, heartbeat_ms_min, heartbeat_ms_max)),
+      progress_(Clock::now()),
+      connected_unix_(now_unix()) {}
+
+Session::~Session() {
+    stop();
+    if (thread_.joinable()) {
+        thread_.join();
+    }
+}
+
+void Session::start() {
+    thread_ = std::thread([this] { run(); });
+}
+
+void Session::stop() noexcept {
+    stopping_ = true;
+    channel_.wake();
+}
+
+void Session::wake() noexcept {
+    if (sleeping_.exchange(false)) {
+        channel_.wake();
+    }
+}
+
+void Session::want_comparison() noexcept {
+    comparison_wanted_ = true;
+    channel_.wake();
+}
+
+void Session::run() {
+    const boost::json::object who{{"follower", subscription_.name}, {"address", address_}};
+    const auto log_end = [&](const std::string& why) {
+        boost::json::object fields = who;
+        fields["message"] = why;
+        fields["acked_lsn"] = acked_lsn_.load();
+        source_.log().warning("follower_lost", std::move(fields));
+    };
+    try {
+        if (shake_hands()) {
+            if (sends_state_) {
+                send_state();
+            }
+            stream();
+        }
+    } catch (const Ended&) {
+        // said elsewhere
+    } catch (const std::exception& failure) {
+        log_end(failure.what());
+    }
+    pin_.reset();
+    streaming_ = false;
+    ended_ = true;
+    source_.on_acknowledged();
+}
+
+// ---- the beginning
+
+void Session::refuse(const std::string& code, const std::string& message, std::optional<Lsn> common_lsn) {
+    SubscribeReply reply;
+    reply.error_code = code;
+    reply.message = message;
+    reply.common_lsn = common_lsn;
+    reply.lsn = database_.durable_lsn();
+    reply.epoch = current_epoch(database_.epochs());
+    channel_.queue_raw(reply_line(reply));
+    source_.log().warning("follower_refused",
+                          {{"follower", subscription_.name}, {"address", address_}, {"message", message}});
+    while (channel_.queued_bytes() != 0) {
+        pump(std::chrono::milliseconds(100));
+    }
+}
+
+bool Session::shake_hands() {
+    if (!database_.has_log()) {
+        refuse("replication_error", "This node has no event log: it was started with --wal=false", {});
+        return false;
+    }
+    if (subscription_.format != stream_format) {
+        refuse("replication_error",
+               "This node speaks format " + std::to_string(stream_format) + " of the stream, the follower " +
+                   std::to_string(subscription_.format) + ": they need programs of one version",
+               {});
+        return false;
+    }
+    pin_ = database_.pin_log(0);  // until it is known what is needed
+    generation_ = database_.generation();
+    const OwnHistory own{database_.durable_lsn(), database_.first_kept_lsn(), database_.epochs(),
+                         [this](Lsn lsn) { return database_.mark_at(lsn); }};
+    const Decision decision = decide(subscription_, own);
+    if (decision.verdict == Verdict::stale) {
+        const Epoch& later = subscription_.epochs.back();
+        database_.fence(later);
+        refuse("replication_error",
+               "This node is in epoch " + std::to_string(current_epoch(own.epochs)) +
+                   ", the follower in epoch " + std::to_string(later.number) +
+                   ": it is no master for it and takes no more writes",
+               {});
+        return false;
+    }
+    if (decision.verdict == Verdict::diverged) {
+        std::string message = "The histories differ: the follower has events up to LSN " +
+                              std::to_string(subscription_.after_lsn) + " that this node has not";
+        if (decision.common_lsn) {
+            message += ", from LSN " + std::to_string(*decision.common_lsn + 1) + " on";
+        }
+        refuse("replication_gap", message, decision.common_lsn);
+        return false;
+    }
+    sends_state_ = decision.verdict == Verdict::state;
+    next_lsn_ = subscription_.after_lsn + 1;
+    if (!sends_state_) {
+        pin_->advance(subscription_.after_lsn);
+        acked_lsn_ = subscription_.after_lsn;
+    }
+    SubscribeReply reply;
+    reply.accepted = true;
+    reply.state_follows = sends_state_;
+    reply.lsn = own.last_lsn;
+    reply.epoch = current_epoch(own.epochs);
+    channel_.queue_raw(reply_line(reply));
+    source_.log().info("follower_accepted", {{"follower", subscription_.name},
+                                             {"address", address_},
+                                             {"after_lsn", subscription_.after_lsn},
+                                             {"gets", sends_state_ ? "the state" : "events"}});
+    return true;
+}
+
+void Session::send_state() {
+    const std::unique_ptr<StateReader> state = database_.read_state(*pin_);
+    state->read([this](std::string_view piece) {
+        channel_.queue(FrameKind::state_piece, piece);
+        do {
+            pump(std::chrono::milliseconds(channel_.queued_bytes() > queued_bytes_max ? 100 : 0));
+        } while (channel_.queued_bytes() > queued_bytes_max);
+    });
+    std::string payload;
+    append_number(payload, state->lsn());
+    channel_.queue(FrameKind::state_end, payload);
+    next_lsn_ = state->lsn() + 1;
+}
+
+// ---- the stream
+
+void Session::stream() {
+    next_heartbeat_ = Clock::now();
+    next_comparison_ = Clock::now() + source_.options().digest_interval;
+    while (true) {
+        check_goes_on();
+        // From here on a new event ends the wait.
+        sleeping_ = true;
+        send_events();
+        if (Clock::now() >= next_heartbeat_) {
+            send_heartbeat();
+        }
+        go_on_comparing();
+        const bool has_more = next_lsn_ <= database_.durable_lsn();
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(next_heartbeat_ - Clock::now());
+        pump(has_more && channel_.queued_bytes() < queued_bytes_max
+                 ? std::chrono::milliseconds(0)
+                 : std::clamp(left, std::chrono::milliseconds(0), heartbeat_));
+        take_frames();
+    }
+}
+
+void Session::check_goes_on() const {
+    if (stopping_ || generation_ != database_.generation()) {
+        throw Ended{};
+    }
+}
+
+void Session::pump(std::chrono::milliseconds wait_max) {
+    check_goes_on();
+    channel_.pump(wait_max);
+    const std::uint64_t sent = channel_.bytes_sent();
+    bytes_sent_ = sent;
+    const bool owes = channel_.queued_bytes() != 0 || acked_lsn_ + 1 < next_lsn_;
+    // Who takes a byte now and then takes nothing.
+    constexpr std::uint64_t worth_noting = 64 * 1024;
+    if (!owes || sent - sent_before_ >= worth_noting) {
+        sent_before_ = sent;
+        note_progress();
+    } else if (Clock::now() - progress_ > source_.options().timeout) {
+        throw ChannelError("it has taken nothing for " + std::to_string(source_.options().timeout.count()) +
+                           " ms: dropped");
+    }
+}
+
+void Session::send_events() {
+    if (channel_.queued_bytes() >= queued_bytes_max || next_lsn_ > database_.durable_lsn()) {
+        return;
+    }
+    const Lsn expected = next_lsn_;
+    database_.read_log(next_lsn_, [&](const EventGroup& group) {
+        if (group.first_lsn > next_lsn_) {
+            throw ChannelError("the events from LSN " + std::to_string(next_lsn_) + " on are gone");
+        }
+        channel_.queue(FrameKind::events, group.bytes);
+        next_lsn_ = group.first_lsn + group.count;
+        return channel_.queued_bytes() < queued_bytes_max;
+    });
+    if (next_lsn_ == expected && generation_ == database_.generation() &&
+        expected <= database_.durable_lsn()) {
+        throw ChannelError("the events from LSN " + std::to_string(expected) + " on are gone");
+    }
+}
+
+void Session::send_heartbeat() {
+    const Clock::time_point now = Clock::now();
+    next_heartbeat_ = now + heartbeat_;
+    const Lsn lsn = database_.durable_lsn();
+    std::string payload;
+    append_number(payload, lsn);
+    append_number(payload, current_epoch(database_.epochs()));
+    channel_.queue(FrameKind::heartbeat, payload);
+    const std::lock_guard lock(samples_mutex_);
+    constexpr std::size_t samples_max = 4096;
+    while (!samples_.empty() && (samples_.front().first <= acked_lsn_ || samples_.size() >= samples_max)) {
+        samples_.pop_front();
+    }
+    if (lsn > acked_lsn_ && (samples_.empty() || samples_.back().first < lsn)) {
+        samples_.emplace_back(lsn, now);
+    }
+}
+
+void Session::take_frames() {
+    while (const std::optional<Frame> frame = channel_.next_frame()) {
+        std::string_view payload = frame->payload;
+        switch (frame->kind) {
+            case FrameKind::acknowledged: {
+                const Lsn lsn = take_number(payload);
+                if (lsn >= next_lsn_) {
+                    throw ChannelError("it acknowledges events that it was not sent");
+                }
+                if (lsn > acked_lsn_ || !streaming_) {
+                    note_progress();
+                    acked_lsn_ = std::max(lsn, acked_lsn_.load());
+                    streaming_ = true;
+                    pin_->advance(lsn);
+                    source_.on_acknowledged();
+                }
+                break;
+            }
+            case FrameKind::alive: note_progress(); break;
+            case FrameKind::digest_wanted: comparison_wanted_ = true; break;
+            case FrameKind::digest_result: {
+                const Lsn lsn = take_number(payload);
+                if (lsn == compared_lsn_) {
+                    source_.on_compared(subscription_.name, lsn, compared_digest_, std::string(payload));
+                    compared_lsn_ = 0;
+                }
+                break;
+            }
+            default: throw ChannelError("it sends a frame that is none of a follower");
+        }
+    }
+}
+
+// ---- digests
+
+void Session::begin_comparison() {
+    comparison_wanted_ = false;
+    next_comparison_ = Clock::now() + source_.options().digest_interval;
+    // The follower takes its view when it has come to this event, which it was not sent yet, or just now.
+    auto view = std::make_shared<StateView>(database_.view());
+    compared_lsn_ = view->lsn;
+    std::string payload;
+    append_number(payload, view->lsn);
+    channel_.queue(FrameKind::digest_at, payload);
+    digests_ = std::async(std::launch::async, [this, view = std::move(view)]() mutable {
+        const std::shared_ptr<StateView> own = std::move(view);
+        Digests digests = digests_of(*own);
+        channel_.wake();
+        return digests;
+    });
+}
+
+void Session::go_on_comparing() {
+    if (digests_.valid()) {
+        if (digests_.wait_for(std::chrono::seconds(0)) == std::future_status::ready) {
+            const Digests digests = digests_.get();
+            compared_digest_ = digests.total().text();
+            channel_.queue(FrameKind::digest, write_digests(digests));
+        }
+        return;
+    }
+    const bool is_due = source_.options().digest_interval.count() != 0 && Clock::now() >= next_comparison_;
+    if ((comparison_wanted_ || is_due) && streaming_) {
+        begin_comparison();
+    }
+}
+
+FollowerFigures Session::figures() const {
+    FollowerFigures figures;
+    figures.name = subscription_.name;
+    figures.address = address_;
+    const Lsn acked = acked_lsn_;
+    const Lsn durable = database_.durable_lsn();
+    figures.acked_lsn = acked;
+    figures.lag_entries = durable > acked ? durable - acked : 0;
+    figures.bytes_sent = bytes_sent_;
+    figures.connected_unix = static_cast<std::uint64_t>(connected_unix_);
+    {
+        const std::lock_guard lock(samples_mutex_);
+        const auto behind =
+            std::ranges::find_if(samples_, [&](const auto& sample) { return sample.first > acked; });
+        if (behind != samples_.end()) {
+            figures.lag_seconds = std::chrono::duration<double>(Clock::now() - behind->second).count();
+        }
+    }
+    const bool is_near = figures.lag_seconds < 1.0;
+    figures.state = !streaming_ ? "bootstrapping" : is_near ? "streaming" : "catching_up";
+    return figures;
+}
+
+}  // namespace karma::replica

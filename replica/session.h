@@ -1,0 +1,99 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <deque>
+#include <future>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "engine/replication_figures.h"
+#include "net/subscription.h"
+#include "replica/channel.h"
+#include "replica/digests.h"
+#include "replica/source.h"
+
+namespace karma::replica {
+
+/// One follower, served from a thread of its own: agrees with it where to begin, gives it the state if it
+/// needs it, then the events of the log as they become durable. Its memory is bounded: what it sends is read
+/// from the log as there is room.
+class Session {
+public:
+    Session(Source& source, int file, std::string address, net::Subscription subscription);
+    Session(const Session&) = delete;
+    Session& operator=(const Session&) = delete;
+    /// Ends it.
+    ~Session();
+
+    void start();
+
+    // From any thread:
+
+    bool has_ended() const noexcept { return ended_.load(); }
+    /// There is something durable that is new, or the end has come.
+    void wake() noexcept;
+    void stop() noexcept;
+    /// Compares digests as soon as it can.
+    void want_comparison() noexcept;
+    FollowerFigures figures() const;
+    const std::string& name() const noexcept { return subscription_.name; }
+    /// The follower has everything up to there, durable; nothing while it has no state.
+    Lsn acked_lsn() const noexcept { return acked_lsn_.load(); }
+    bool is_streaming() const noexcept { return streaming_.load(); }
+    std::uint64_t bytes_sent() const noexcept { return bytes_sent_.load(); }
+
+private:
+    using Clock = std::chrono::steady_clock;
+
+    void run();
+    /// False when the follower was refused.
+    bool shake_hands();
+    void send_state();
+    void stream();
+    void send_events();
+    void send_heartbeat();
+    void take_frames();
+    void begin_comparison();
+    void go_on_comparing();
+    void refuse(const std::string& code, const std::string& message, std::optional<Lsn> common_lsn);
+    /// Waits for the other end, and throws when it takes nothing any more.
+    void pump(std::chrono::milliseconds wait_max);
+    void check_goes_on() const;
+    void note_progress() { progress_ = Clock::now(); }
+
+    Source& source_;
+    Replicated& database_;
+    const std::string address_;
+    const net::Subscription subscription_;
+    Channel channel_;
+    std::unique_ptr<LogPin> pin_;
+    std::uint64_t generation_ = 0;
+    std::chrono::milliseconds heartbeat_{1000};
+    Lsn next_lsn_ = 0;  // the first event that was not queued
+    bool sends_state_ = false;
+    Clock::time_point progress_;  // when the follower last took or acknowledged something
+    Clock::time_point next_heartbeat_;
+    Clock::time_point next_comparison_;
+    std::uint64_t sent_before_ = 0;
+    std::future<Digests> digests_;  // being computed
+    Lsn compared_lsn_ = 0;
+    std::string compared_digest_;
+
+    std::atomic<Lsn> acked_lsn_{0};
+    std::atomic<bool> streaming_{false};
+    std::atomic<bool> stopping_{false};
+    std::atomic<bool> ended_{false};
+    std::atomic<bool> sleeping_{false};
+    std::atomic<bool> comparison_wanted_{false};
+    std::atomic<std::uint64_t> bytes_sent_{0};
+    mutable std::mutex samples_mutex_;
+    std::deque<std::pair<Lsn, Clock::time_point>> samples_;  // when this node had which event
+    std::int64_t connected_unix_ = 0;
+    std::thread thread_;
+};
+
+}  // namespace karma::replica
