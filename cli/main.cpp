@@ -8,6 +8,7 @@
 #include "cli/export.h"
 #include "cli/history.h"
 #include "cli/import.h"
+#include "cli/promote.h"
 #include "cli/reconcile.h"
 #include "cli/replay.h"
 #include "cli/serve.h"
@@ -25,7 +26,7 @@ struct Entry {
 constexpr Entry entries[] = {
     {"serve", serve_main},   {"call", call_main},           {"import", import_main},
     {"export", export_main}, {"reconcile", reconcile_main}, {"history", history_main},
-    {"verify", verify_main}, {"replay", replay_main},
+    {"verify", verify_main}, {"replay", replay_main},       {"promote", promote_main},
 };
 
 }  // namespace

@@ -402,6 +402,7 @@ void print_serve_help(std::ostream& out) {
            "       karma export OUT                 its data as files; karma export --help\n"
            "       karma verify DIR                 checks a stopped daemon's data; karma verify --help\n"
            "       karma replay DIR                 rebuilds an earlier state of it; karma replay --help\n"
+           "       karma promote                    makes a running slave the master; karma promote --help\n"
            "       karma --version | --help\n"
            "\n"
            "An option that is not given is taken from its environment variable. Defaults are in "

@@ -15,10 +15,18 @@ struct Epoch {
     Lsn first_lsn = 0;     // of the event that began it
 
     bool operator==(const Epoch&) const = default;
+
+    /// Of two nodes that were promoted at once, each in an epoch of the same number, one has to give way.
+    bool is_later_than(const Epoch& other) const noexcept {
+        return number != other.number ? number > other.number : id > other.id;
+    }
 };
 
 /// All epochs of a history, the oldest first.
 using Epochs = std::vector<Epoch>;
+
+/// The latest one; epoch 0 where there was none yet.
+inline Epoch last_epoch(const Epochs& epochs) noexcept { return epochs.empty() ? Epoch() : epochs.back(); }
 
 inline std::uint64_t current_epoch(const Epochs& epochs) noexcept {
     return epochs.empty() ? 0 : epochs.back().number;

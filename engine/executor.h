@@ -19,6 +19,11 @@ inline bool needs_records(const Request& request) noexcept {
     return std::holds_alternative<KeyedMutation>(request);
 }
 
+/// What the reply to a mutation becomes when too few followers have its event in time.
+inline constexpr const char* not_acked_text =
+    "This is stored on the master and not yet on enough followers: it stays, and is on them when they have "
+    "caught up";
+
 /// What a server needs of a database. Thread-safe.
 class Executor {
 public:

@@ -430,11 +430,9 @@ void Connection::on_ack_timeout(Clock::time_point now) {
         return;
     }
     const Lsn acked_lsn = thread_.server().executor.acked_lsn();
-    replace_replies(
-        {ErrorCode::replication_error,
-         "This is stored on the master and not yet on enough followers: it stays, and is on them "
-         "when they have caught up"},
-        [&](const Mark& waiting) { return waiting.ack_lsn > acked_lsn && waiting.ack_deadline <= now; });
+    replace_replies({ErrorCode::replication_error, not_acked_text}, [&](const Mark& waiting) {
+        return waiting.ack_lsn > acked_lsn && waiting.ack_deadline <= now;
+    });
     process();
 }
 

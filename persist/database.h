@@ -187,6 +187,8 @@ private:
     /// Executes a mutation of the database's own. Throws RequestError.
     Lsn execute_own(const Mutation& body);
     bool wait_durable(Lsn lsn) { return !committer_ || committer_->wait_durable(lsn); }
+    /// Throws RequestError when not enough followers have an event in time.
+    void wait_acked(Lsn lsn) const;
     void abort_loads();
     /// The file of a snapshot's records: kept while a client fetches it.
     std::shared_ptr<const RecordsFile> records_file(const reply::IdempotencySnapshot& about,

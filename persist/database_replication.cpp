@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <charconv>
 #include <random>
+#include <thread>
 
 #include "engine/error.h"
 #include "persist/database.h"
@@ -105,7 +106,7 @@ void Database::begin_role() {
     if (!fenced.empty()) {
         fenced_by_ = Epoch{fenced[0], fenced[1], 0};
     }
-    const bool is_behind = fenced_by_ && fenced_by_->number > current_epoch(engine_.epochs());
+    const bool is_behind = fenced_by_ && fenced_by_->is_later_than(last_epoch(engine_.epochs()));
     const std::vector<std::uint64_t> own = read_numbers(storage_, own_epoch_key, 1);
     const bool was_promoted =
         !own.empty() && !engine_.epochs().empty() && engine_.epochs().back().id == own[0];
@@ -197,6 +198,20 @@ std::optional<std::chrono::milliseconds> Database::ack_timeout() const noexcept 
     return std::chrono::milliseconds(options_.replication_ack_timeout_ms);
 }
 
+void Database::wait_acked(Lsn lsn) const {
+    const std::optional<std::chrono::milliseconds> timeout = ack_timeout();
+    if (!timeout) {
+        return;
+    }
+    const auto end = std::chrono::steady_clock::now() + *timeout;
+    while (acked_lsn() < lsn) {
+        if (std::chrono::steady_clock::now() >= end) {
+            throw RequestError(ErrorCode::replication_error, not_acked_text);
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+}
+
 // ---- as a follower
 
 bool Database::wait_until_ready() {
@@ -281,8 +296,8 @@ void Database::install_state(Engine& state, std::vector<RecordChange> records, c
     {
         const std::lock_guard lock(mutex_);
         engine_.exchange_state(state);
-        committer_->restart_after(view.lsn);
         generation_.fetch_add(1, std::memory_order_acq_rel);
+        committer_->restart_after(view.lsn);
     }
 }
 
@@ -315,10 +330,10 @@ Epoch Database::promote() {
 bool Database::fence(const Epoch& later) {
     {
         const std::lock_guard lock(mutex_);
-        if (later.number <= current_epoch(engine_.epochs())) {
+        if (!later.is_later_than(last_epoch(engine_.epochs()))) {
             return false;
         }
-        if (!fenced_by_ || later.number > fenced_by_->number) {
+        if (!fenced_by_ || later.is_later_than(*fenced_by_)) {
             fenced_by_ = later;
         }
         if (role() == Role::master) {

@@ -36,7 +36,11 @@ Reply LoadTask::run(const Deadline& /*deadline*/) {
         add_to(loader);
         const Lsn lsn = loader.finish();
         database_.commit();
-        return database_.wait_durable(lsn) ? Reply(reply::SeriesLoaded{series}) : Reply(log_failed());
+        if (!database_.wait_durable(lsn)) {
+            return log_failed();
+        }
+        database_.wait_acked(lsn);
+        return reply::SeriesLoaded{series};
     };
     const std::filesystem::path path = database_.file_in_directory(file_);
     if (const std::optional<SnapshotFile> found = database_.find_snapshot(file_)) {

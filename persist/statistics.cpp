@@ -221,6 +221,10 @@ std::vector<Metric> collect_metrics(const DatabaseFigures& f, const Stats& s) {
                average_ms(get(s.idempotency_write_ns), get(s.idempotency_writes)));
     list.gauge("idempotency_committed_stream_count", "karma_idempotency_committed_streams",
                "Committed ingest streams that are remembered.", f.committed_streams);
+    add_further_replication_metrics(list, f.replication, f.epochs);
+    list.gauge("replication_alarm", "karma_replication_alarm",
+               "1 where a person has to look at replication: system.health says why.",
+               std::uint64_t{f.has_alarm ? 1U : 0U});
     return list.take();
 }
 

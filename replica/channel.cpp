@@ -78,6 +78,8 @@ void Channel::queue(FrameKind kind, std::string_view payload) {
     out_ += payload;
 }
 
+void Channel::end() noexcept { ::shutdown(file_, SHUT_RDWR); }
+
 void Channel::wake() noexcept {
     const std::uint64_t one = 1;
     [[maybe_unused]] const auto written = ::write(wake_file_, &one, sizeof one);
@@ -103,10 +105,9 @@ void Channel::pump(std::chrono::milliseconds wait_max, bool receives) {
         std::uint64_t count = 0;
         [[maybe_unused]] const auto taken = ::read(wake_file_, &count, sizeof count);
     }
-    if ((files[0].revents & POLLIN) != 0) {
+    // What is wrong with a connection shows itself in what is read from it, or sent next.
+    if (receives && (files[0].revents & ~POLLOUT) != 0) {
         receive();
-    } else if ((files[0].revents & (POLLERR | POLLHUP | POLLNVAL)) != 0) {
-        throw ChannelError("the connection broke");
     }
     if ((files[0].revents & POLLOUT) != 0) {
         send();

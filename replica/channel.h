@@ -64,6 +64,9 @@ public:
     /// damaged.
     std::optional<Frame> next_frame();
 
+    /// Lets the other end know that nothing more will come.
+    void end() noexcept;
+
     /// Ends a wait of `pump`, or the next one. From any thread.
     void wake() noexcept;
 

@@ -4,6 +4,7 @@
 
 #include "engine/error.h"
 #include "net/client_connection.h"
+#include "replica/background.h"
 #include "replica/discarded.h"
 #include "replica/karma1_follower.h"
 #include "replica/master_client.h"
@@ -31,10 +32,9 @@ struct Stopped {};
 struct Follower::Connection {
     Channel& channel;
     std::unique_ptr<StateWriter> state;  // while it is being received
-    Lsn state_lsn = 0;
     bool is_dirty = false;          // events were applied and not committed
     std::optional<Lsn> compare_at;  // the event after which the state is to be looked at
-    std::future<Digests> own;       // being computed
+    Background<Digests> own;
     std::optional<Digests> own_digests;
     std::optional<Digests> master_digests;
 };
@@ -187,7 +187,7 @@ void Follower::follow() {
     std::string received;
     const int file = line.release(received);
     Channel channel(file, std::move(received));
-    Connection connection{channel, nullptr, 0, false, {}, {}, {}, {}};
+    Connection connection{channel, nullptr, false, {}, {}, {}, {}};
     if (reply.state_follows) {
         connection.state = database_.write_state();
         const std::lock_guard lock(mutex_);
@@ -351,9 +351,7 @@ void Follower::stream(Connection& connection) {
         commit(connection);
         compare_when_ready(connection);
         if (stopping_) {
-            connection.channel.pump(std::chrono::milliseconds(0));
-            take_frames(connection);  // what has arrived
-            commit(connection);
+            finish(connection);
             throw Stopped{};
         }
         check_silence();
@@ -369,6 +367,18 @@ void Follower::stream(Connection& connection) {
             figures_.bytes_received += got;
         }
     }
+}
+
+/// Takes what has arrived, as far as that comes to an end.
+void Follower::finish(Connection& connection) {
+    const Clock::time_point end = Clock::now() + std::chrono::seconds(1);
+    std::uint64_t before = 0;
+    do {
+        before = connection.channel.bytes_received();
+        connection.channel.pump(std::chrono::milliseconds(0));
+        take_frames(connection);
+        commit(connection);
+    } while (connection.channel.bytes_received() != before && Clock::now() < end);
 }
 
 void Follower::check_silence() const {
@@ -475,17 +485,11 @@ void Follower::install(Connection& connection) {
         throw ChannelError("the master ends a state that it did not send");
     }
     Channel& channel = connection.channel;
-    std::future<void> installed = std::async(std::launch::async, [&] {
-        connection.state->install();
-        channel.wake();
-    });
+    Background<void> installed;
+    installed.start(channel, [&] { connection.state->install(); });
     // Even when the master is lost: what is being installed is whole.
     std::exception_ptr lost;
-    while (installed.wait_for(std::chrono::seconds(0)) != std::future_status::ready) {
-        if (lost) {
-            installed.wait();
-            break;
-        }
+    while (!installed.is_done() && !lost) {
         try {
             channel.queue(FrameKind::alive, {});
             channel.pump(std::chrono::milliseconds(500), false);
@@ -493,7 +497,7 @@ void Follower::install(Connection& connection) {
             lost = std::current_exception();
         }
     }
-    installed.get();
+    installed.take();
     connection.state.reset();
     wants_state_ = false;
     note_heard();
@@ -516,20 +520,12 @@ void Follower::install(Connection& connection) {
 
 void Follower::begin_comparison(Connection& connection, StateView view) {
     connection.compare_at.reset();
-    connection.own = std::async(
-        std::launch::async,
-        [&channel = connection.channel, view = std::make_shared<StateView>(std::move(view))]() mutable {
-            const std::shared_ptr<StateView> own = std::move(view);
-            Digests digests = digests_of(*own);
-            channel.wake();
-            return digests;
-        });
+    connection.own.start(connection.channel, [view = std::move(view)] { return digests_of(view); });
 }
 
 void Follower::compare_when_ready(Connection& connection) {
-    if (connection.own.valid() &&
-        connection.own.wait_for(std::chrono::seconds(0)) == std::future_status::ready) {
-        connection.own_digests = connection.own.get();
+    if (connection.own.is_done()) {
+        connection.own_digests = connection.own.take();
     }
     if (!connection.own_digests || !connection.master_digests) {
         return;
@@ -601,6 +597,12 @@ ReplicationFigures Follower::figures() const {
         }
     }
     return figures;
+}
+
+bool Follower::is_being_filled() const {
+    const std::lock_guard lock(mutex_);
+    return figures_.bootstraps.attempts != 0 && figures_.bootstraps.successes == 0 &&
+           figures_.replayed_lsn < figures_.source_lsn && database_.durable_lsn() == 0;
 }
 
 std::string Follower::alarm() const {

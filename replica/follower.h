@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
-#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -55,6 +54,8 @@ public:
     void stop();
 
     std::string source() const;
+    /// Whether this node is being filled with the master's state, so that what it has is not worth much.
+    bool is_being_filled() const;
     ReplicationFigures figures() const;
     /// What a person has to look at; empty while all is well.
     std::string alarm() const;
@@ -82,6 +83,7 @@ private:
     static void begin_comparison(Connection& connection, StateView view);
     void compare_when_ready(Connection& connection);
     void check_silence() const;
+    void finish(Connection& connection);
     bool is_failing_over() const;
     void note_heard();
     void forget_sync();

@@ -56,7 +56,7 @@ std::string text_of(const json::object& object, const char* name) {
 }  // namespace
 
 Decision decide(const net::Subscription& follower, const OwnHistory& own) {
-    if (current_epoch(follower.epochs) > current_epoch(own.epochs)) {
+    if (last_epoch(follower.epochs).is_later_than(last_epoch(own.epochs))) {
         return {Verdict::stale, std::nullopt};
     }
     if (follower.wants_state) {

@@ -1,6 +1,7 @@
 #include "replica/session.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "engine/error.h"
 #include "replica/handshake.h"
@@ -81,6 +82,7 @@ void Session::run() {
     } catch (const std::exception& failure) {
         log_end(failure.what());
     }
+    channel_.end();
     pin_.reset();
     streaming_ = false;
     ended_ = true;
@@ -99,8 +101,11 @@ void Session::refuse(const std::string& code, const std::string& message, std::o
     channel_.queue_raw(reply_line(reply));
     source_.log().warning("follower_refused",
                           {{"follower", subscription_.name}, {"address", address_}, {"message", message}});
-    while (channel_.queued_bytes() != 0) {
-        pump(std::chrono::milliseconds(100));
+    try {
+        while (channel_.queued_bytes() != 0) {
+            pump(std::chrono::milliseconds(100));
+        }
+    } catch (const ChannelError&) {  // NOLINT(bugprone-empty-catch): it has gone, whether it knows why or not
     }
 }
 
@@ -160,6 +165,7 @@ bool Session::shake_hands() {
 }
 
 void Session::send_state() {
+    state_end_at_ = std::numeric_limits<std::uint64_t>::max();
     const std::unique_ptr<StateReader> state = database_.read_state(*pin_);
     state->read([this](std::string_view piece) {
         channel_.queue(FrameKind::state_piece, piece);
@@ -170,6 +176,7 @@ void Session::send_state() {
     std::string payload;
     append_number(payload, state->lsn());
     channel_.queue(FrameKind::state_end, payload);
+    state_end_at_ = channel_.bytes_sent() + channel_.queued_bytes();
     next_lsn_ = state->lsn() + 1;
 }
 
@@ -208,9 +215,9 @@ void Session::pump(std::chrono::milliseconds wait_max) {
     const std::uint64_t sent = channel_.bytes_sent();
     bytes_sent_ = sent;
     const bool owes = channel_.queued_bytes() != 0 || acked_lsn_ + 1 < next_lsn_;
-    // Who takes a byte now and then takes nothing.
+    // Of the state it acknowledges nothing before the end; who takes a byte now and then takes nothing.
     constexpr std::uint64_t worth_noting = 64 * 1024;
-    if (!owes || sent - sent_before_ >= worth_noting) {
+    if (!owes || (sent_before_ < state_end_at_ && sent - sent_before_ >= worth_noting)) {
         sent_before_ = sent;
         note_progress();
     } else if (Clock::now() - progress_ > source_.options().timeout) {
@@ -295,26 +302,22 @@ void Session::begin_comparison() {
     comparison_wanted_ = false;
     next_comparison_ = Clock::now() + source_.options().digest_interval;
     // The follower takes its view when it has come to this event, which it was not sent yet, or just now.
-    auto view = std::make_shared<StateView>(database_.view());
-    compared_lsn_ = view->lsn;
+    StateView view = database_.view();
+    compared_lsn_ = view.lsn;
     std::string payload;
-    append_number(payload, view->lsn);
+    append_number(payload, view.lsn);
     channel_.queue(FrameKind::digest_at, payload);
-    digests_ = std::async(std::launch::async, [this, view = std::move(view)]() mutable {
-        const std::shared_ptr<StateView> own = std::move(view);
-        Digests digests = digests_of(*own);
-        channel_.wake();
-        return digests;
-    });
+    digests_.start(channel_, [view = std::move(view)] { return digests_of(view); });
 }
 
 void Session::go_on_comparing() {
-    if (digests_.valid()) {
-        if (digests_.wait_for(std::chrono::seconds(0)) == std::future_status::ready) {
-            const Digests digests = digests_.get();
-            compared_digest_ = digests.total().text();
-            channel_.queue(FrameKind::digest, write_digests(digests));
-        }
+    if (digests_.is_done()) {
+        const Digests digests = digests_.take();
+        compared_digest_ = digests.total().text();
+        channel_.queue(FrameKind::digest, write_digests(digests));
+        return;
+    }
+    if (digests_.is_under_way()) {
         return;
     }
     const bool is_due = source_.options().digest_interval.count() != 0 && Clock::now() >= next_comparison_;

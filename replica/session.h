@@ -3,7 +3,6 @@
 #include <atomic>
 #include <chrono>
 #include <deque>
-#include <future>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -12,6 +11,7 @@
 
 #include "engine/replication_figures.h"
 #include "net/subscription.h"
+#include "replica/background.h"
 #include "replica/channel.h"
 #include "replica/digests.h"
 #include "replica/source.h"
@@ -79,7 +79,8 @@ private:
     Clock::time_point next_heartbeat_;
     Clock::time_point next_comparison_;
     std::uint64_t sent_before_ = 0;
-    std::future<Digests> digests_;  // being computed
+    std::uint64_t state_end_at_ = 0;  // bytes sent when the state is sent as a whole
+    Background<Digests> digests_;
     Lsn compared_lsn_ = 0;
     std::string compared_digest_;
 

@@ -49,7 +49,7 @@ std::string response(const Reply& reply) {
 std::string full_request(std::string_view op) {
     return R"({"v":2,"series":"a","key":1,"value":2,"bucket":20260505,"before":20260505,"keys":[1],"range":)"
            R"({"from":20260501,"to":20260531},"stream_id":"s","mode":"add","chunk_seq":1,"file":"1_a.tree","source":"q",)"
-           R"("offset":0,"after_lsn":0,"checked_points":1,"mismatch_count":0,"items":)" +
+           R"("offset":0,"after_lsn":0,"format":1,"name":"n","epochs":[1,2,3],"heartbeat_ms":9,"epoch":1,"epoch_id":2,"checked_points":1,"mismatch_count":0,"items":)" +
            std::string(op == "counter.multi_sum" ? R"([{"series":"a","key":1}])" : "[[1,20260505,1]]") +
            R"(,"op":")" + std::string(op) + "\"}";
 }
@@ -85,6 +85,27 @@ TEST_CASE("protocol: the order of checks") {
     CHECK(code(R"({"v":2,"op":"system.ping","token":"read"})", access, false).empty());
     CHECK(code(R"({"v":2,"op":"system.ping","token":"secret "})", access) == "unauthorized");
     CHECK(code(R"({"v":2,"op":"system.ping","token":""})", Access("secret", "")) == "unauthorized");
+}
+
+TEST_CASE("protocol: what steers replication needs the full token, in every role") {
+    const Access access("secret", "read");
+    for (const char* const op : {"replication.promote", "replication.verify"}) {
+        CAPTURE(op);
+        const auto with = [&](const char* token, bool accepts_writes) {
+            return code("{\"v\":2,\"op\":\"" + std::string(op) + "\",\"token\":\"" + token + "\"}", access,
+                        accepts_writes);
+        };
+        CHECK(with("read", true) == "forbidden");
+        CHECK(with("secret", true).empty());
+        CHECK(with("secret", false).empty());
+    }
+    CHECK(code(R"({"v":2,"op":"replication.fence","epoch":0,"epoch_id":1})") == "validation_error");
+    const std::string subscribe =
+        R"({"v":2,"op":"replication.subscribe","format":1,"name":"n","after_lsn":0,"heartbeat_ms":9,"epochs":)";
+    CHECK(code(subscribe + "[]}").empty());
+    CHECK(code(subscribe + "[1,2]}") == "validation_error");
+    CHECK(code(subscribe + R"([],"checksum":4294967296})") == "validation_error");
+    CHECK(code(subscribe + R"([],"checksum":null})").empty());
 }
 
 TEST_CASE("protocol: a token is in no message") {
@@ -274,7 +295,7 @@ TEST_CASE("metrics: text that a Prometheus parser takes") {
         {"a", "karma_a", Metric::Kind::counter, "Help.", std::uint64_t{18446744073709551615U}, nullptr},
         {"b", "karma_b", Metric::Kind::gauge, "Help.", 1.5, nullptr},
         {"hidden", nullptr, Metric::Kind::gauge, "", nullptr, nullptr},
-        {"role", "karma_role", Metric::Kind::gauge, "Role.", std::string("master"), "role"},
+        {"role", "karma_role", Metric::Kind::gauge, "Role.", std::string("master"), "role", "master"},
     });
     CHECK(text ==
           "# HELP karma_a Help.\n# TYPE karma_a counter\nkarma_a 18446744073709551615\n"

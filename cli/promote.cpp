@@ -1,0 +1,49 @@
+#include "cli/promote.h"
+
+#include <iostream>
+
+#include <boost/json/serialize.hpp>
+
+#include "cli/client_options.h"
+#include "cli/daemon_reply.h"
+#include "cli/subcommand.h"
+#include "cli/text.h"
+
+namespace karma::cli {
+
+namespace po = boost::program_options;
+namespace json = boost::json;
+
+namespace {
+
+constexpr const char* usage =
+    "Usage: karma promote [options]\n"
+    "\n"
+    "Makes a running slave the master: it applies what it has received, begins a new epoch and takes\n"
+    "writes. The master that it followed takes none any more as soon as the two can talk.\n";
+
+constexpr const char* behind =
+    "\nExit status: 0 done, 1 refused, 2 wrong usage, 3 no connection.\n"
+    "Before and after: docs/replication.md, \"Failover by hand\".\n";
+
+int run(const po::variables_map& values, std::ostream& out) {
+    const ClientOptions options = read_client_options(values);
+    DaemonClient daemon(options);
+    const json::value promoted = daemon.ask("replication.promote");
+    const auto figure = [&](const char* name) { return json::serialize(promoted.at(name)); };
+    out << options.host << ':' << options.port << " is the master of epoch " << figure("epoch")
+        << ", which began at LSN " << figure("lsn") << '\n';
+    return exit_success;
+}
+
+}  // namespace
+
+int run_promote(std::span<const std::string> args, std::ostream& out, std::ostream& err) {
+    const Subcommand subcommand{"promote", usage, behind, client_options_description(), false};
+    return run_subcommand(subcommand, args, out, err,
+                          [&](const po::variables_map& values) { return run(values, out); });
+}
+
+int promote_main(std::span<const std::string> args) { return run_promote(args, std::cout, std::cerr); }
+
+}  // namespace karma::cli

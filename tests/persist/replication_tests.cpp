@@ -1,0 +1,273 @@
+// A database as a node: its state on the way to another one, events taken over, roles.
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "engine/error.h"
+#include "persist/database.h"
+#include "persist/memory_storage.h"
+#include "tests/persist/faulty_storage.h"
+#include "tests/support/settings.h"
+#include "tests/support/temp_dir.h"
+
+using namespace karma;
+using karma::test::random_between;
+
+namespace {
+
+constexpr Day day = 739'575;
+
+DatabaseOptions master_options() {
+    DatabaseOptions options;
+    options.clock_ms = [] { return std::int64_t{1'780'000'000'000}; };
+    return options;
+}
+
+DatabaseOptions slave_options() {
+    DatabaseOptions options = master_options();
+    options.read_only = true;
+    return options;
+}
+
+/// Something of everything that a state can hold.
+void fill(Database& database, std::mt19937_64& random, int count) {
+    for (int i = 0; i < count; ++i) {
+        const std::string series = "s" + std::to_string(random_between(random, 0, 3));
+        const std::uint64_t key = random_between(random, 0, 3'000);
+        const Mutation increment = mutation::Increment{series, key, day + static_cast<Day>(key % 50), 7};
+        if (i % 3 == 0) {
+            const std::string name = "key-" + std::to_string(random_between(random, 0, 500));
+            database.call(KeyedMutation{&increment, name, {}});
+        } else {
+            database.call(increment);
+        }
+    }
+    database.call(Mutation(mutation::SaveCheckpoint{"source", "1", std::nullopt}));
+    for (const std::string stream : {"open", "done"}) {
+        database.call(Mutation(mutation::BeginStream{stream, IngestMode::replace_series, "day"}));
+        const std::string name = "staged-" + stream;
+        const std::vector<mutation::Item> items{{1, day, 5}, {2, day, 6}};
+        database.call(Mutation(mutation::AddChunk{stream, name, 1, items, nullptr}));
+    }
+    database.call(Mutation(mutation::CommitStream{"done"}));
+}
+
+std::vector<std::string> pieces_of(Database& database) {
+    const auto pin = database.pin_log(0);
+    std::vector<std::string> pieces;
+    database.read_state(*pin)->read([&](std::string_view piece) { pieces.emplace_back(piece); });
+    return pieces;
+}
+
+void install(Database& database, const std::vector<std::string>& pieces) {
+    const auto writer = database.write_state();
+    for (const std::string& piece : pieces) {
+        writer->add(piece);
+    }
+    writer->install();
+}
+
+/// Gives the other one the events that it has not.
+void catch_up(Database& from, Database& to) {
+    from.read_log(to.last_lsn() + 1, [&](const EventGroup& group) {
+        to.replicate(group.bytes, std::nullopt);
+        return true;
+    });
+    to.commit_replicated();
+}
+
+bool is_repeat(Database& database, const std::string& key, const Mutation& body) {
+    const KeyedMutation request{&body, key, {}};
+    const Request requests[] = {request};
+    Outcome outcomes[1];
+    database.execute(requests, outcomes);
+    return outcomes[0].repetition == Repetition::repeat;
+}
+
+}  // namespace
+
+TEST_CASE("replication: a state that was taken over is the same, with records, streams and what follows") {
+    std::mt19937_64 random = test::random_engine("state transfer");
+    MemoryStorage master_storage;
+    MemoryStorage slave_storage;
+    const auto master = Database::open(master_options(), master_storage);
+    auto slave = Database::open(slave_options(), slave_storage);
+    fill(*master, random, 5'000);
+    install(*slave, pieces_of(*master));
+    CHECK(slave->digest() == master->digest());
+    CHECK(slave->durable_lsn() == master->last_lsn());
+    CHECK(slave->mark_at(slave->last_lsn()).checksum == master->mark_at(master->last_lsn()).checksum);
+    const Mutation later = mutation::Increment{"later", 1, day, 1};
+    master->call(KeyedMutation{&later, "later", {}});
+    fill(*master, random, 500);
+    master->call(Mutation(mutation::CommitStream{"open"}));
+    catch_up(*master, *slave);
+    CHECK(slave->digest() == master->digest());
+    for (int restarts = 0; restarts < 2; ++restarts) {
+        slave.reset();
+        slave = Database::open(slave_options(), slave_storage);
+        CHECK(slave->digest() == master->digest());
+        CHECK(slave->mark_at(slave->last_lsn()).checksum == master->mark_at(master->last_lsn()).checksum);
+    }
+    REQUIRE(slave->wait_until_ready());
+    slave->promote();
+    CHECK(is_repeat(*slave, "later", later));
+    CHECK(!is_repeat(*slave, "never", later));
+}
+
+TEST_CASE("replication: every idempotency record of the master is known to a promoted slave") {
+    MemoryStorage master_storage;
+    MemoryStorage slave_storage;
+    const auto master = Database::open(master_options(), master_storage);
+    const auto slave = Database::open(slave_options(), slave_storage);
+    const auto body = [](std::uint64_t i) -> Mutation { return mutation::Increment{"a", i, day, i + 1}; };
+    for (std::uint64_t i = 0; i < 600; ++i) {
+        const Mutation increment = body(i);
+        master->call(KeyedMutation{&increment, "key-" + std::to_string(i), {}});
+        if (i == 300) {
+            install(*slave, pieces_of(*master));
+        }
+    }
+    catch_up(*master, *slave);
+    slave->promote();
+    for (std::uint64_t i = 0; i < 600; ++i) {
+        CAPTURE(i);
+        CHECK(is_repeat(*slave, "key-" + std::to_string(i), body(i)));
+    }
+}
+
+TEST_CASE("replication: pieces that are damaged, missing or in another order are refused") {
+    std::mt19937_64 random = test::random_engine("damaged pieces");
+    MemoryStorage master_storage;
+    const auto master = Database::open(master_options(), master_storage);
+    fill(*master, random, 2'000);
+    const std::vector<std::string> pieces = pieces_of(*master);
+    MemoryStorage slave_storage;
+    const auto slave = Database::open(slave_options(), slave_storage);
+    const auto refuses = [&](const std::vector<std::string>& wrong) {
+        CHECK_THROWS_AS(install(*slave, wrong), CorruptionError);
+        CHECK(slave->last_lsn() == 0);
+    };
+    refuses({});
+    refuses({pieces.begin() + 1, pieces.end()});
+    refuses({pieces.begin(), pieces.end() - 1});
+    for (std::size_t i = 0; i < pieces.size(); ++i) {
+        CAPTURE(i);
+        std::vector<std::string> cut = pieces;
+        if (cut[i].size() > 1) {
+            cut[i].pop_back();
+            refuses(cut);
+        }
+    }
+    std::vector<std::string> without_pages;
+    for (const std::string& piece : pieces) {
+        if (piece[0] != 'P') without_pages.push_back(piece);
+    }
+    refuses(without_pages);
+    install(*slave, pieces);
+    CHECK(slave->digest() == master->digest());
+}
+
+TEST_CASE("replication: a state that is cut short by a crash leaves nothing, and a master says so") {
+    std::mt19937_64 random = test::random_engine("cut short");
+    MemoryStorage master_storage;
+    const auto master = Database::open(master_options(), master_storage);
+    fill(*master, random, 3'000);
+    const std::vector<std::string> pieces = pieces_of(*master);
+    bool has_succeeded = false;
+    for (std::uint64_t writes = 0; !has_succeeded; ++writes) {
+        CAPTURE(writes);
+        MemoryStorage storage;
+        test::FaultyStorage faulty(storage);
+        {
+            const auto slave = Database::open(slave_options(), faulty);
+            slave->wait_until_ready();
+            faulty.fail_after(1'000'000, writes);
+            try {
+                install(*slave, pieces);
+                has_succeeded = true;
+            } catch (const StorageError&) {
+                CHECK(slave->last_lsn() == 0);
+            }
+        }
+        if (!has_succeeded) {
+            // Nothing of it was visible before the end of it.
+            bool refused = false;
+            try {
+                const auto as_master = Database::open(master_options(), storage);
+                CHECK(as_master->last_lsn() == 0);
+            } catch (const StorageError& failure) {
+                refused = true;
+                CHECK(std::string(failure.what()).find("--role=slave") != std::string::npos);
+            }
+            CHECK((refused || writes == 0));
+        }
+        const auto slave = Database::open(slave_options(), storage);
+        CHECK(slave->last_lsn() == (has_succeeded ? master->last_lsn() : 0));
+        if (!has_succeeded) {
+            install(*slave, pieces);
+        }
+        CHECK(slave->digest() == master->digest());
+    }
+}
+
+TEST_CASE("replication: an event that does not follow is refused, and nothing of it is applied") {
+    MemoryStorage storage;
+    const auto slave = Database::open(slave_options(), storage);
+    slave->replicate(Event{1, 5, mutation::Increment{"a", 1, day, 10}, {}});
+    CHECK_THROWS_AS(slave->replicate(Event{3, 5, mutation::Increment{"a", 1, day, 1}, {}}), CorruptionError);
+    CHECK_THROWS_AS(slave->replicate(Event{1, 5, mutation::Increment{"a", 1, day, 1}, {}}), CorruptionError);
+    CHECK_THROWS_AS(slave->replicate(Event{2, 5, mutation::DropSeries{"b"}, {}}), CorruptionError);
+    CHECK_THROWS_AS(
+        slave->replicate(Event{2, 5, mutation::Increment{"a", 1, day, 18446744073709551615U}, {}}),
+        CorruptionError);
+    CHECK_THROWS_AS(slave->replicate(Event{2, 5, mutation::DropSeries{"a"}, "key"}), CorruptionError);
+    slave->replicate(Event{2, 5, mutation::Increment{"a", 1, day, 1}, "key"});
+    slave->commit_replicated();
+    CHECK(slave->sum("a", 1) == 11);
+    CHECK(slave->durable_lsn() == 2);
+}
+
+TEST_CASE("replication: roles, epochs and what is known of others survive a restart") {
+    MemoryStorage storage;
+    const Mutation increment = mutation::Increment{"a", 1, day, 1};
+    const auto error_of = [&](Database& database) -> std::string {
+        const Reply reply = database.call(increment);
+        const auto* const refused = std::get_if<Error>(&reply);
+        return refused == nullptr ? "" : std::string(error_code_name(refused->code));
+    };
+    {
+        const auto node = Database::open(slave_options(), storage);
+        CHECK(error_of(*node) == "forbidden");
+        const Epoch epoch = node->promote();
+        CHECK(epoch.number == 1);
+        CHECK(epoch.first_lsn == 1);
+        CHECK(error_of(*node).empty());
+        CHECK_THROWS_AS(node->promote(), RequestError);
+    }
+    {
+        const auto node = Database::open(slave_options(), storage);  // it stays the master
+        CHECK(node->role() == Role::master);
+        CHECK(!node->fence({1, 0, 0}));
+        CHECK(node->fence({3, 9, 0}));
+        CHECK(node->role() == Role::fenced);
+        CHECK(error_of(*node) == "replication_error");
+    }
+    {
+        const auto node = Database::open(master_options(), storage);
+        CHECK(node->role() == Role::fenced);
+        CHECK(error_of(*node) == "replication_error");
+    }
+    auto node = Database::open(slave_options(), storage);
+    CHECK(node->role() == Role::slave);
+    CHECK(node->promote().number == 4);  // later than all that it knows of
+    CHECK(error_of(*node).empty());
+    CHECK(node->epochs().size() == 2);
+    node->save_snapshot();
+    const Epochs epochs = node->epochs();
+    node.reset();
+    node = Database::open(slave_options(), storage);
+    CHECK(node->epochs() == epochs);
+    CHECK(node->role() == Role::master);
+}

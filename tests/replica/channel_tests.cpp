@@ -1,0 +1,137 @@
+#include <array>
+#include <string>
+#include <sys/socket.h>
+#include <thread>
+
+#include <doctest/doctest.h>
+
+#include "replica/channel.h"
+#include "replica/digests.h"
+#include "tests/support/file_descriptor.h"
+#include "tests/support/settings.h"
+
+namespace karma::test {
+
+using namespace karma::replica;
+
+namespace {
+
+std::array<int, 2> socket_pair() {
+    std::array<int, 2> files{};
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, files.data()) == 0);
+    return files;
+}
+
+// The next frame, waited for.
+std::pair<FrameKind, std::string> receive(Channel& channel) {
+    for (int i = 0; i < 10'000; ++i) {
+        if (const auto frame = channel.next_frame()) return {frame->kind, std::string(frame->payload)};
+        channel.pump(std::chrono::milliseconds(10));
+    }
+    FAIL("no frame came");
+    return {};
+}
+
+std::string frame_bytes(const std::string& payload) {
+    const std::array<int, 2> files = socket_pair();
+    Channel channel(files[0]);
+    const FileDescriptor other(files[1]);
+    channel.queue(FrameKind::events, payload);
+    channel.pump(std::chrono::milliseconds(0));
+    std::string bytes(1000, '\0');
+    const auto got = ::recv(other.get(), bytes.data(), bytes.size(), 0);
+    bytes.resize(static_cast<std::size_t>(got));
+    return bytes;
+}
+
+}  // namespace
+
+TEST_CASE("channel: frames of all sizes arrive as they were sent, both ways at once") {
+    const std::array<int, 2> files = socket_pair();
+    std::mt19937_64 random = random_engine("channel");
+    std::vector<std::string> payloads;
+    for (int i = 0; i < 200; ++i) {
+        const std::size_t bytes_max = i % 20 == 0 ? 3'000'000 : 3'000;
+        payloads.emplace_back(random_between(random, 0, bytes_max), static_cast<char>(random()));
+    }
+    const auto exchange = [&](int file) {
+        Channel channel(file);
+        for (const std::string& payload : payloads) channel.queue(FrameKind::events, payload);
+        std::size_t seen = 0;
+        while (seen < payloads.size() || channel.queued_bytes() != 0) {
+            while (const auto frame = channel.next_frame()) {
+                if (frame->kind != FrameKind::events || frame->payload != payloads[seen]) return false;
+                ++seen;
+            }
+            channel.pump(std::chrono::milliseconds(10));
+        }
+        // The other one may still be reading.
+        channel.queue(FrameKind::alive, {});
+        while (true) {
+            const bool is_told = channel.next_frame().has_value();
+            while (is_told && channel.queued_bytes() != 0) channel.pump(std::chrono::milliseconds(10), false);
+            if (is_told) return true;
+            channel.pump(std::chrono::milliseconds(10));
+        }
+    };
+    bool other_is_right = false;
+    std::thread other([&] { other_is_right = exchange(files[1]); });
+    CHECK(exchange(files[0]));
+    other.join();
+    CHECK(other_is_right);
+}
+
+TEST_CASE("channel: a damaged frame, one that is too long and an end are errors") {
+    const std::string sound = frame_bytes("payload");
+    for (std::size_t i = 5; i < sound.size(); ++i) {  // the checksum and the payload
+        CAPTURE(i);
+        std::string damaged = sound;
+        damaged[i] = static_cast<char>(damaged[i] ^ 1);
+        const std::array<int, 2> files = socket_pair();
+        const FileDescriptor other(files[1]);
+        Channel channel(files[0], damaged);
+        CHECK_THROWS_AS(channel.next_frame(), ChannelError);
+    }
+    {
+        const std::array<int, 2> files = socket_pair();
+        const FileDescriptor other(files[1]);
+        Channel channel(files[0], std::string("\x03\xFF\xFF\xFF\xFF\0\0\0\0", 9));
+        CHECK_THROWS_AS(channel.next_frame(), ChannelError);
+    }
+    const std::array<int, 2> files = socket_pair();
+    Channel channel(files[0], sound.substr(0, 12));
+    ::close(files[1]);
+    CHECK(!channel.next_frame());
+    CHECK_THROWS_AS(receive(channel), ChannelError);
+}
+
+TEST_CASE("channel: a wake ends a wait, also one that comes before it") {
+    const std::array<int, 2> files = socket_pair();
+    const FileDescriptor other(files[1]);
+    Channel channel(files[0]);
+    channel.wake();
+    channel.pump(std::chrono::hours(1));
+    std::thread waker([&] { channel.wake(); });
+    channel.pump(std::chrono::hours(1));
+    waker.join();
+}
+
+TEST_CASE("digests: what differs is named") {
+    Digests here{7, {1, 2}, {{"a", {3, 4}}, {"b", {5, 6}}}};
+    Digests there = here;
+    CHECK(difference(here, there).empty());
+    CHECK(read_digests(write_digests(here)) == here);
+    there.series["b"].low = 0;
+    CHECK(difference(here, there) == "series \"b\"");
+    there.series.erase("a");
+    there.series["c"] = {};
+    CHECK(difference(here, there) == "series \"a\", \"b\", \"c\"");
+    there = here;
+    there.beside.high = 0;
+    CHECK(difference(here, there) == "checkpoints, ingest streams or epochs");
+    CHECK_THROWS_AS(read_digests("\x01"), ChannelError);
+    for (int i = 0; i < 30; ++i) here.series["s" + std::to_string(i)] = {1, 1};
+    CHECK(difference(here, there).ends_with(" and 20 more, and checkpoints, ingest streams or epochs"));
+}
+
+}  // namespace karma::test

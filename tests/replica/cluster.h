@@ -1,0 +1,124 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <boost/json/serialize.hpp>
+
+#include "tests/support/client.h"
+#include "tests/support/daemon.h"
+#include "tests/support/settings.h"
+
+namespace karma::test {
+
+// Waits for something that should come true soon; false when it has not for as long as tests wait.
+template <typename Condition>
+bool comes_true(Condition&& condition) {
+    const auto end = std::chrono::steady_clock::now() + patience(std::chrono::seconds(60));
+    while (!condition()) {
+        if (std::chrono::steady_clock::now() >= end) return false;
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    return true;
+}
+
+// The arguments of a daemon that follows the one on this port.
+inline std::vector<std::string> slave_of(std::uint16_t port, std::vector<std::string> more = {}) {
+    more.insert(more.end(), {"--role=slave", "--replication-source-host=127.0.0.1",
+                             "--replication-source-port=" + std::to_string(port), "--query-timeout-ms=0"});
+    return more;
+}
+
+inline std::uint64_t last_lsn(Client& client) {
+    return as_number(member(client.call("replication.status"), "wal_current_lsn"));
+}
+
+inline std::string status_text(const Daemon& daemon, const char* name) {
+    Client client = daemon.connect();
+    const json::value value = member(client.call("replication.status"), name);
+    return value.is_string() ? std::string(value.get_string()) : json::serialize(value);
+}
+
+inline std::string health(const Daemon& daemon) {
+    Client client = daemon.connect();
+    return std::string(member(client.call("system.health"), "status").as_string());
+}
+
+// Waits until the slave has all that the master has. Nobody writes meanwhile.
+inline bool catches_up(const Daemon& master, const Daemon& slave) {
+    Client of_master = master.connect();
+    const std::uint64_t lsn = last_lsn(of_master);
+    return comes_true([&] {
+        Client of_slave = slave.connect();
+        return last_lsn(of_slave) == lsn;
+    });
+}
+
+// The digest of what is stored, which is compared with the live state.
+inline std::string digest(const Daemon& daemon) {
+    Client client = daemon.connect();
+    return std::string(member(client.call("snapshot.verify"), "digest").as_string());
+}
+
+// A client that adds to counters under idempotency keys, and sends again what was not acknowledged, to
+// whichever daemon it is told. Ends when it is told to.
+class SteadyWriter {
+public:
+    SteadyWriter(std::uint16_t port, std::string name) : port_(port), name_(std::move(name)) {
+        thread_ = std::thread([this] { run(); });
+    }
+    ~SteadyWriter() { finish(); }
+    SteadyWriter(const SteadyWriter&) = delete;
+    SteadyWriter& operator=(const SteadyWriter&) = delete;
+
+    // What was acknowledged is on this daemon, once.
+    void finish() {
+        stopping_ = true;
+        if (thread_.joinable()) thread_.join();
+    }
+    void write_to(std::uint16_t port) { port_ = port; }
+    std::uint64_t acknowledged() const { return acknowledged_; }
+    std::uint64_t repeats() const { return repeats_; }
+
+private:
+    void run() {
+        std::uint64_t next = 0;
+        while (!stopping_) {
+            try {
+                Client client(port_);
+                while (!stopping_) {
+                    const json::value reply =
+                        client.ask("counter.increment", {{"series", name_},
+                                                         {"key", next % 100},
+                                                         {"bucket", 20260505},
+                                                         {"idempotency_key", name_ + std::to_string(next)}});
+                    if (member(reply, "success") != json::value(true)) {
+                        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+                        break;  // it is no master now; or not replicated in time: sent again
+                    }
+                    repeats_ += member(reply, "idempotent").as_bool() ? 1 : 0;
+                    acknowledged_ = ++next;
+                }
+            } catch (const std::exception&) {  // the daemon was killed: again, from where it was
+                std::this_thread::sleep_for(std::chrono::milliseconds(2));
+            }
+        }
+    }
+
+    std::atomic<std::uint16_t> port_;
+    const std::string name_;
+    std::atomic<bool> stopping_{false};
+    std::atomic<std::uint64_t> acknowledged_{0};
+    std::atomic<std::uint64_t> repeats_{0};
+    std::thread thread_;
+};
+
+// The sum of a writer's counters.
+inline std::uint64_t written_by(Client& client, const std::string& name) {
+    return as_number(member(client.call("tree.summary", {{"series", name}}), "total"));
+}
+
+}  // namespace karma::test

@@ -1,0 +1,126 @@
+#include <map>
+
+#include <doctest/doctest.h>
+
+#include "replica/channel.h"
+#include "replica/handshake.h"
+
+namespace karma::test {
+
+using namespace karma::replica;
+
+namespace {
+
+constexpr Epoch first{1, 77, 10};
+constexpr Epoch second{2, 88, 50};
+constexpr Epoch other_second{2, 66, 40};
+
+// A history of 100 events whose checksums are their LSNs, of which those from 20 on are kept.
+OwnHistory history(Epochs epochs) {
+    return {100, 20, std::move(epochs), [](Lsn lsn) {
+                HistoryMark mark{lsn, std::nullopt};
+                if (lsn == 0 || (lsn >= 19 && lsn <= 100)) mark.checksum = static_cast<std::uint32_t>(lsn);
+                return mark;
+            }};
+}
+
+net::Subscription follower(Lsn after_lsn, Epochs epochs) {
+    net::Subscription subscription;
+    subscription.format = stream_format;
+    subscription.name = "n";
+    subscription.after_lsn = after_lsn;
+    subscription.checksum = after_lsn;
+    subscription.epochs = std::move(epochs);
+    return subscription;
+}
+
+}  // namespace
+
+TEST_CASE("handshake: who has a part of this history gets events, who is too old the state") {
+    const OwnHistory own = history({first, second});
+    CHECK(decide(follower(0, {}), own).verdict == Verdict::state);
+    CHECK(decide(follower(5, {}), own).verdict == Verdict::state);
+    CHECK(decide(follower(18, {first}), own).verdict == Verdict::state);
+    CHECK(decide(follower(19, {first}), own).verdict == Verdict::stream);
+    CHECK(decide(follower(49, {first}), own).verdict == Verdict::stream);
+    CHECK(decide(follower(50, {first, second}), own).verdict == Verdict::stream);
+    CHECK(decide(follower(100, {first, second}), own).verdict == Verdict::stream);
+    net::Subscription asks = follower(100, {first, second});
+    asks.wants_state = true;
+    CHECK(decide(asks, own).verdict == Verdict::state);
+    net::Subscription unknown = follower(60, {first, second});
+    unknown.checksum.reset();
+    CHECK(decide(unknown, own).verdict == Verdict::state);
+    OwnHistory empty = history({});
+    empty.last_lsn = 0;
+    empty.first_kept_lsn = 1;
+    CHECK(decide(follower(0, {}), empty).verdict == Verdict::stream);
+}
+
+TEST_CASE("handshake: other histories are told apart, at the LSN where they part") {
+    const OwnHistory own = history({first, second});
+    // It went on without the promotion at LSN 50.
+    Decision decision = decide(follower(50, {first}), own);
+    CHECK(decision.verdict == Verdict::diverged);
+    CHECK(decision.common_lsn == 49);
+    decision = decide(follower(5000, {first}), own);
+    CHECK(decision.verdict == Verdict::diverged);
+    CHECK(decision.common_lsn == 49);
+    // It was promoted itself, before.
+    decision = decide(follower(45, {first, other_second}), own);
+    CHECK(decision.verdict == Verdict::diverged);
+    CHECK(decision.common_lsn == 39);
+    // The same epochs, and more events; or another event in the same place.
+    CHECK(decide(follower(101, {first, second}), own).verdict == Verdict::diverged);
+    net::Subscription differs = follower(70, {first, second});
+    differs.checksum = 71;
+    CHECK(decide(differs, own).verdict == Verdict::diverged);
+}
+
+TEST_CASE("handshake: a node is no master for who knows a later epoch") {
+    CHECK(decide(follower(30, {first}), history({})).verdict == Verdict::stale);
+    CHECK(decide(follower(60, {first, second}), history({first})).verdict == Verdict::stale);
+    // Of two that were promoted at once, the one with the lower id gives way.
+    CHECK(decide(follower(60, {first, second}), history({first, other_second})).verdict == Verdict::stale);
+    CHECK(decide(follower(60, {first, other_second}), history({first, second})).verdict ==
+          Verdict::diverged);
+}
+
+TEST_CASE("handshake: of a long list of epochs the end is enough") {
+    Epochs epochs;
+    for (std::uint64_t i = 1; i <= 100; ++i) epochs.push_back({i, i * 7, i});
+    OwnHistory own = history(epochs);
+    own.last_lsn = 200;
+    net::Subscription far = follower(100, {epochs.end() - epochs_told_max, epochs.end()});
+    CHECK(decide(far, own).verdict == Verdict::stream);
+    far.epochs.back().id = 1;
+    const Decision decision = decide(far, own);
+    CHECK(decision.verdict == Verdict::diverged);
+    CHECK(decision.common_lsn == 99);
+}
+
+TEST_CASE("handshake: replies say what they were made of") {
+    SubscribeReply accepted;
+    accepted.accepted = true;
+    accepted.state_follows = true;
+    accepted.lsn = 5;
+    accepted.epoch = 2;
+    const SubscribeReply read = read_reply(reply_line(accepted));
+    CHECK(read.accepted);
+    CHECK(read.state_follows);
+    CHECK(read.lsn == 5);
+    CHECK(read.epoch == 2);
+    SubscribeReply refused;
+    refused.error_code = "replication_gap";
+    refused.message = "no \"way\"";
+    refused.common_lsn = 18446744073709551615U;
+    const SubscribeReply back = read_reply(reply_line(refused));
+    CHECK(!back.accepted);
+    CHECK(back.error_code == "replication_gap");
+    CHECK(back.message == "no \"way\"");
+    CHECK(back.common_lsn == 18446744073709551615U);
+    CHECK_THROWS_AS(read_reply("HTTP/1.1 400 Bad Request"), ChannelError);
+    CHECK_THROWS_AS(read_reply(R"({"success":true,"response":{"format":2}})"), ChannelError);
+}
+
+}  // namespace karma::test

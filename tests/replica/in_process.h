@@ -1,0 +1,87 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "net/log.h"
+#include "net/server.h"
+#include "persist/database.h"
+#include "persist/memory_storage.h"
+#include "replica/node.h"
+#include "tests/support/client.h"
+#include "tests/support/settings.h"
+#include "tests/support/temp_dir.h"
+
+namespace karma::test {
+
+// What happened to a condition that should come true soon: false when it has not for as long as tests wait.
+template <typename Condition>
+bool becomes_true(Condition&& condition, std::chrono::milliseconds patience_of = patience()) {
+    const auto end = std::chrono::steady_clock::now() + patience_of;
+    while (!condition()) {
+        if (std::chrono::steady_clock::now() >= end) return false;
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    return true;
+}
+
+// A node in this process, with its storage in memory, which outlives it, and a clock that stands still: two
+// nodes that do the same make the same events.
+class InProcessNode {
+public:
+    explicit InProcessNode(Storage& storage, DatabaseOptions options = {},
+                           replica::NodeOptions node_options = {})
+        : database_(open(storage, options)), node_(*database_, log_, std::move(node_options)) {
+        net::ServerOptions server;
+        server.address = "127.0.0.1";
+        server.port = 0;
+        server.read_timeout = std::chrono::minutes(1);
+        server.query_timeout = patience();
+        server_ = std::make_unique<net::Server>(server, *database_, log_, &node_.subscriptions());
+        node_.start("node-" + std::to_string(server_->port()));
+        database_->set_replication(&node_);
+        server_->start();
+    }
+    ~InProcessNode() {
+        server_->stop();
+        server_->join();
+        database_->set_replication(nullptr);
+        node_.stop();
+    }
+    InProcessNode(const InProcessNode&) = delete;
+    InProcessNode& operator=(const InProcessNode&) = delete;
+
+    Database& database() { return *database_; }
+    replica::Node& node() { return node_; }
+    std::uint16_t port() const { return server_->port(); }
+
+private:
+    static std::unique_ptr<Database> open(Storage& storage, DatabaseOptions options) {
+        if (!options.clock_ms) options.clock_ms = [] { return std::int64_t{1'780'000'000'000}; };
+        return Database::open(options, storage);
+    }
+
+    net::Log log_{false};
+    std::unique_ptr<Database> database_;
+    replica::Node node_;
+    std::unique_ptr<net::Server> server_;
+};
+
+inline DatabaseOptions slave_options() {
+    DatabaseOptions options;
+    options.read_only = true;
+    return options;
+}
+
+// Follows the node on this port.
+inline replica::NodeOptions following(std::uint16_t port, const TempDir& directory) {
+    replica::NodeOptions options;
+    options.follower.emplace();
+    options.follower->host = "127.0.0.1";
+    options.follower->port = port;
+    options.follower->directory = directory.path();
+    return options;
+}
+
+}  // namespace karma::test
