@@ -1,1 +1,1 @@
-"""What perf/compare is made of: rows (the work and its targets), servers, runs and the table."""
+"""What the scripts share: rows (the work and its targets), servers, nodes, clients, runs and the table."""
