@@ -79,6 +79,7 @@ std::string facts_of_entry(const json::object& entry) {
     with("source", [&](const json::value& value) { words.add("source " + printed(value)); });
     with("offset", [&](const json::value& value) { words.add("offset " + printed(value)); });
     with("event_id", [&](const json::value& value) { words.add("event " + printed(value)); });
+    with("epoch", [&](const json::value& value) { words.add("epoch " + printed(value)); });
     with("limit", [&](const json::value& value) { words.add("limit " + printed(value)); });
     with("idempotency_key", [&](const json::value& value) { words.add("once as " + printed(value)); });
     return words.take();

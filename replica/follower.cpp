@@ -13,7 +13,9 @@ namespace karma::replica {
 namespace {
 
 constexpr auto connect_timeout_max = std::chrono::milliseconds(2000);
-constexpr auto retry_after = std::chrono::milliseconds(500);
+/// Between tries, which are the rarer the longer they fail.
+constexpr auto retry_after_min = std::chrono::milliseconds(20);
+constexpr auto retry_after_max = std::chrono::milliseconds(500);
 /// What a person has to settle is tried again, now and then: it may have been settled on the other side.
 constexpr auto retry_refused_after = std::chrono::seconds(2);
 
@@ -87,9 +89,12 @@ void Follower::run() {
         const std::lock_guard lock(mutex_);
         figures_.replayed_lsn = database_.durable_lsn();
     }
+    auto retry_after = retry_after_min;
     while (!stopping_) {
+        const std::uint64_t accepted_before = figures().polls.successes;
         try {
             follow();
+            continue;
         } catch (const Stopped&) {
             return;
         } catch (const std::exception& failure) {
@@ -109,9 +114,14 @@ void Follower::run() {
             forget_sync();
             on_master_lost_();
         }
-        wait(options_.failover_timeout.count() == 0
-                 ? retry_after
-                 : std::clamp(options_.failover_timeout / 8, std::chrono::milliseconds(10), retry_after));
+        if (figures().polls.successes != accepted_before) {
+            retry_after = retry_after_min;
+        }
+        wait(retry_after);
+        const auto limit = options_.failover_timeout.count() == 0
+                               ? retry_after_max
+                               : std::max(options_.failover_timeout / 8, retry_after_min);
+        retry_after = std::min({retry_after * 2, limit, retry_after_max});
     }
 }
 
