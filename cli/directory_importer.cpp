@@ -83,17 +83,8 @@ void DirectoryImporter::read_trees() {
 
 void DirectoryImporter::read_tree_file(const TreeFile& file) {
     const MappedFile mapped(file.path);
-    Series series(file.series, hash_seed_);
-    read_tree(mapped.bytes(), [&](std::uint64_t key, std::span<const Point> points) {
-        if (points.empty()) {
-            series.set(key, 1, 0);  // makes the key and nothing else
-        }
-        for (const Point& point : points) {
-            series.set(key, point.day, point.value);
-        }
-    });
-    series.set_last_lsn(file.last_lsn.value_or(0));
-    engine_.restore_series(std::move(series));
+    engine_.restore_series(
+        read_tree_series(file.series, hash_seed_, file.last_lsn.value_or(0), mapped.bytes()));
 }
 
 void DirectoryImporter::read_records() {

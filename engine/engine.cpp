@@ -180,9 +180,10 @@ void Engine::replicate(const Event& event) {
     const std::optional<Reply> known = std::visit(Checker(*this), event.body);
     if (known) {
         const Error* const refused = std::get_if<Error>(&*known);
-        throw CorruptionError("the event with LSN " + std::to_string(event.lsn) +
-                              " does not follow from the state before it: " +
-                              (refused == nullptr ? "it is a repeat" : refused->message));
+        throw RefusedEvent(refused == nullptr ? std::nullopt : std::optional(refused->code),
+                           "the event with LSN " + std::to_string(event.lsn) +
+                               " does not follow from the state before it: " +
+                               (refused == nullptr ? "it is a repeat" : refused->message));
     }
     if (event.idempotency_key.empty()) {
         record(event, nullptr);

@@ -115,7 +115,7 @@ public:
 
     /// Applies the next event of another node's log and hands it to the sink, with all that follows from it:
     /// what that node's `execute` did. Throws CorruptionError, with nothing changed, when it is not the next
-    /// one, or when the state refuses it: then it is not the other node's.
+    /// one, and RefusedEvent when the state refuses it: then it is not the other node's.
     void replicate(const Event& event);
 
     Lsn last_lsn() const noexcept { return last_lsn_; }

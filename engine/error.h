@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -50,6 +51,19 @@ private:
 class CorruptionError : public std::runtime_error {
 public:
     using std::runtime_error::runtime_error;
+};
+
+/// An event of another node that the state before it refuses.
+class RefusedEvent : public CorruptionError {
+public:
+    RefusedEvent(std::optional<ErrorCode> code, const std::string& message)
+        : CorruptionError(message), code_(code) {}
+
+    /// Why; nothing where it is a repeat.
+    std::optional<ErrorCode> code() const noexcept { return code_; }
+
+private:
+    std::optional<ErrorCode> code_;
 };
 
 }  // namespace karma

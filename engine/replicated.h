@@ -10,6 +10,7 @@
 
 #include "engine/engine.h"
 #include "engine/epoch.h"
+#include "engine/error.h"
 #include "engine/storage.h"
 
 namespace karma {
@@ -52,6 +53,46 @@ public:
     /// CorruptionError when pieces are missing, and StorageError.
     virtual void install() = 0;
 };
+
+/// A state that is built from what Karma 1.0 keeps: a file for each series, each of an LSN of its own, its
+/// idempotency records, and the events of its log from there on. Used by one thread, in the order of the
+/// functions.
+class ForeignStateWriter {
+public:
+    ForeignStateWriter() = default;
+    ForeignStateWriter(const ForeignStateWriter&) = delete;
+    ForeignStateWriter& operator=(const ForeignStateWriter&) = delete;
+    virtual ~ForeignStateWriter() = default;
+
+    /// A series from the bytes of its `.tree` file, which holds all its events up to `lsn`. Throws
+    /// CorruptionError.
+    virtual void add_tree(const std::string& series, Lsn lsn, std::string_view bytes) = 0;
+    /// Idempotency records and committed streams as they were at `lsn`, from the bytes of
+    /// `karma.idempotency.json`. Throws CorruptionError.
+    virtual void add_records(Lsn lsn, std::string_view json) = 0;
+    /// All recovery checkpoints, as they were at the end of the events that will be applied, or later.
+    virtual void add_checkpoints(std::vector<reply::Checkpoint> checkpoints) = 0;
+
+    /// Says that the events after `lsn` come now: what was added holds everything up to there.
+    virtual void begin_events(Lsn lsn) = 0;
+    /// The last of the events that are needed: what was added holds some of what they did.
+    virtual Lsn last_needed() const = 0;
+    /// Takes the next event. What a file holds already is not counted again, but has its effect on streams
+    /// and records. False where it has none: Karma 1.0 logs events that it refuses then. Throws
+    /// CorruptionError when it is not the next one, and RefusedEvent with `not_found` when it is of an ingest
+    /// stream whose beginning is neither in the files nor among the events.
+    virtual bool apply(const Event& event) = 0;
+
+    /// As StateWriter's, of the state after the last event. Throws CorruptionError when events are missing.
+    virtual void install() = 0;
+};
+
+/// Whether an event was refused because its ingest stream is not known: what it did would be lost. An abort
+/// does nothing that could be.
+inline bool is_of_unknown_stream(const RefusedEvent& refused, const Mutation& body) noexcept {
+    return refused.code() == ErrorCode::not_found && (std::holds_alternative<mutation::AddChunk>(body) ||
+                                                      std::holds_alternative<mutation::CommitStream>(body));
+}
 
 /// Keeps the log from being cut off while it lives.
 class LogPin {
@@ -114,11 +155,12 @@ public:
     /// when that is among them. They are durable after `commit_replicated`. Throws CorruptionError when they
     /// do not follow from the state.
     virtual std::optional<StateView> replicate(std::string_view group, std::optional<Lsn> view_at) = 0;
-    /// The same of one event.
+    /// The same of one event, the next one. Throws RefusedEvent when the state refuses it.
     virtual void replicate(const Event& event) = 0;
     /// Throws StorageError when the log cannot be written.
     virtual void commit_replicated() = 0;
     virtual std::unique_ptr<StateWriter> write_state() = 0;
+    virtual std::unique_ptr<ForeignStateWriter> write_foreign_state() = 0;
 
     // Changes of roles, from any thread:
 

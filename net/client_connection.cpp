@@ -18,6 +18,9 @@ namespace {
 
 constexpr std::size_t chunk_bytes = 65'536;
 
+/// How often a wait looks whether it is to end.
+constexpr auto stop_check = std::chrono::milliseconds(50);
+
 std::string address_text(const std::string& host, std::uint16_t port) {
     const bool bare_ipv6 = host.find(':') != std::string::npos;
     return (bare_ipv6 ? '[' + host + ']' : host) + ':' + std::to_string(port);
@@ -32,8 +35,8 @@ std::string seconds_text(std::chrono::milliseconds time) {
 }  // namespace
 
 ClientConnection::ClientConnection(const std::string& host, std::uint16_t port,
-                                   std::chrono::milliseconds timeout)
-    : address_(address_text(host, port)), timeout_(timeout), chunk_(chunk_bytes) {
+                                   std::chrono::milliseconds timeout, const std::atomic<bool>* stop)
+    : address_(address_text(host, port)), timeout_(timeout), stop_(stop), chunk_(chunk_bytes) {
     connect(host, port);
 }
 
@@ -51,7 +54,14 @@ void ClientConnection::connect(const std::string& host, std::uint16_t port) {
                                 [&](const boost::system::error_code& outcome,
                                     const tcp::endpoint& /*endpoint*/) { result = outcome; });
         });
-    io_.run_for(timeout_);
+    if (stop_ == nullptr) {
+        io_.run_for(timeout_);
+    } else {
+        const auto deadline = std::chrono::steady_clock::now() + timeout_;
+        while (!io_.stopped() && !is_stopped() && std::chrono::steady_clock::now() < deadline) {
+            io_.run_for(stop_check);
+        }
+    }
     if (result == asio::error::would_block) {
         throw ConnectionError("cannot connect to " + address_ + ": no answer within " +
                               seconds_text(timeout_));
@@ -154,13 +164,17 @@ short ClientConnection::wait(short events) {
     using Clock = std::chrono::steady_clock;
     const auto deadline = Clock::now() + timeout_;
     while (true) {
-        const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
+        auto left = std::max(std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()),
+                             std::chrono::milliseconds(0));
+        const bool is_last = stop_ == nullptr || left <= stop_check || is_stopped();
+        if (stop_ != nullptr) left = is_stopped() ? std::chrono::milliseconds(0) : std::min(left, stop_check);
         pollfd descriptor{socket_.native_handle(), events, 0};
-        const int ready = ::poll(&descriptor, 1, static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
+        const int ready = ::poll(&descriptor, 1, static_cast<int>(left.count()));
         // An error or hang-up shows itself in the read that follows.
         if (ready > 0)
             return (descriptor.revents & ~(POLLIN | POLLOUT)) != 0 ? short{POLLIN} : descriptor.revents;
-        if (ready == 0) return 0;
+        if (ready == 0 && is_last) return 0;
+        if (ready == 0) continue;
         if (errno != EINTR) {
             fail(std::generic_category().message(errno));
             return POLLIN;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -26,8 +27,10 @@ public:
 class ClientConnection {
 public:
     /// Connects within `timeout`. Later, `timeout` without a byte sent or received counts as a lost
-    /// connection. Throws ConnectionError.
-    ClientConnection(const std::string& host, std::uint16_t port, std::chrono::milliseconds timeout);
+    /// connection. Once `stop`, which outlives this, is true, nothing waits any longer than some moments: the
+    /// connection counts as lost. Throws ConnectionError.
+    ClientConnection(const std::string& host, std::uint16_t port, std::chrono::milliseconds timeout,
+                     const std::atomic<bool>* stop = nullptr);
 
     /// Puts a line into the output buffer. `line` holds no newline.
     void queue_line(std::string_view line);
@@ -62,11 +65,13 @@ private:
     short wait(short events);
     /// Keeps the first reason only.
     void fail(const std::string& why);
+    bool is_stopped() const { return stop_ != nullptr && stop_->load(); }
 
     boost::asio::io_context io_;
     boost::asio::ip::tcp::socket socket_{io_};
     std::string address_;
     std::chrono::milliseconds timeout_;
+    const std::atomic<bool>* stop_;
     std::optional<std::string> failure_;
 
     std::string output_;

@@ -99,6 +99,7 @@ public:
     void replicate(const Event& event) override;
     void commit_replicated() override;
     std::unique_ptr<StateWriter> write_state() override;
+    std::unique_ptr<ForeignStateWriter> write_foreign_state() override;
     Epoch promote() override;
     bool fence(const Epoch& later) override;
     void demote() override;

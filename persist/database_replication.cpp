@@ -6,6 +6,7 @@
 #include "engine/error.h"
 #include "persist/database.h"
 #include "persist/database_tasks.h"
+#include "persist/foreign_state.h"
 #include "persist/hash_seed.h"
 #include "persist/log_search.h"
 #include "persist/restore.h"
@@ -246,8 +247,15 @@ std::optional<StateView> Database::replicate(std::string_view group, std::option
 }
 
 void Database::replicate(const Event& event) {
-    const std::lock_guard lock(mutex_);
-    engine_.replicate(event);
+    std::vector<std::unique_ptr<Series>> retired;
+    {
+        const std::lock_guard lock(mutex_);
+        engine_.replicate(event);
+        retired = engine_.take_retired();
+    }
+    if (!retired.empty()) {
+        housekeeper_->destroy(std::move(retired));
+    }
 }
 
 void Database::commit_replicated() {
@@ -260,6 +268,14 @@ void Database::commit_replicated() {
 std::unique_ptr<StateWriter> Database::write_state() {
     return std::make_unique<StateReceiver>(
         options_.idempotency,
+        [this](Engine& state, std::vector<RecordChange> records, const HistoryMark& mark) {
+            install_state(state, std::move(records), mark);
+        });
+}
+
+std::unique_ptr<ForeignStateWriter> Database::write_foreign_state() {
+    return std::make_unique<ForeignState>(
+        hash_seed(), options_.idempotency,
         [this](Engine& state, std::vector<RecordChange> records, const HistoryMark& mark) {
             install_state(state, std::move(records), mark);
         });

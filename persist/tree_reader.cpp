@@ -276,4 +276,18 @@ void read_tree(std::string_view bytes, const Visit& visit) {
     visitor.finish();
 }
 
+Series read_tree_series(std::string name, std::uint64_t hash_seed, Lsn lsn, std::string_view bytes) {
+    Series series(std::move(name), hash_seed);
+    read_tree(bytes, [&](std::uint64_t key, std::span<const Point> points) {
+        if (points.empty()) {
+            series.set(key, 1, 0);  // makes the key and nothing else
+        }
+        for (const Point& point : points) {
+            series.set(key, point.day, point.value);
+        }
+    });
+    series.set_last_lsn(lsn);
+    return series;
+}
+
 }  // namespace karma

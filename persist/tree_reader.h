@@ -3,9 +3,11 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "engine/counter.h"
+#include "engine/series.h"
 
 namespace karma {
 
@@ -18,5 +20,8 @@ namespace karma {
 /// themselves; some keys may have been visited by then.
 void read_tree(std::string_view bytes,
                const std::function<void(std::uint64_t key, std::span<const Point> points)>& visit);
+
+/// The series that such a file holds, as of an LSN. Throws as `read_tree` does.
+Series read_tree_series(std::string name, std::uint64_t hash_seed, Lsn lsn, std::string_view bytes);
 
 }  // namespace karma

@@ -61,6 +61,7 @@ std::string Follower::source() const {
 void Follower::start() {
     stop();
     stopping_ = false;
+    karma1_.reset();  // this node may have become another one since
     thread_ = std::thread([this] { run(); });
 }
 
@@ -98,6 +99,9 @@ void Follower::run() {
         } catch (const Stopped&) {
             return;
         } catch (const std::exception& failure) {
+            if (stopping_) {
+                return;  // what was waited for was given up
+            }
             {
                 const std::lock_guard lock(mutex_);
                 ++figures_.polls.errors;
@@ -173,11 +177,13 @@ void Follower::follow() {
     if (options_.failover_timeout.count() != 0) {
         timeout = std::min(timeout, options_.failover_timeout);
     }
-    net::ClientConnection line(options_.host, options_.port, timeout);
-    line.queue_line(subscribe_line(describe_self(), options_.token));
-    line.flush();
-    const SubscribeReply reply = read_reply(line.read_line());
+    std::optional<net::ClientConnection> line(std::in_place, options_.host, options_.port, timeout,
+                                              &stopping_);
+    line->queue_line(subscribe_line(describe_self(), options_.token));
+    line->flush();
+    const SubscribeReply reply = read_reply(line->read_line());
     if (!reply.accepted) {
+        line.reset();
         on_refused(reply);
         return;
     }
@@ -195,7 +201,7 @@ void Follower::follow() {
                             {"master_lsn", reply.lsn},
                             {"gets", reply.state_follows ? "the state" : "events"}});
     std::string received;
-    const int file = line.release(received);
+    const int file = line->release(received);
     Channel channel(file, std::move(received));
     Connection connection{channel, nullptr, false, {}, {}, {}, {}};
     if (reply.state_follows) {
@@ -248,54 +254,97 @@ void Follower::on_refused(const SubscribeReply& reply) {
     throw ChannelError(why);
 }
 
+// ---- a master that only answers polls
+
 void Follower::poll() {
-    Karma1Follower follower(database_, {options_.host, options_.port, options_.token, options_.timeout},
-                            options_.batch_size, options_.directory);
-    if (follower.needs_bootstrap()) {
-        set_state("bootstrapping");
-        {
-            const std::lock_guard lock(mutex_);
-            ++figures_.bootstraps.attempts;
-            figures_.bootstraps.last_attempt_unix = now_unix();
-        }
-        try {
-            follower.bootstrap();
-        } catch (const std::exception& failure) {
-            const std::lock_guard lock(mutex_);
-            ++figures_.bootstraps.errors;
-            figures_.bootstraps.last_error_unix = now_unix();
-            figures_.bootstraps.last_error = failure.what();
-            throw;
-        }
-        const std::lock_guard lock(mutex_);
-        ++figures_.bootstraps.successes;
-        figures_.bootstraps.last_success_unix = now_unix();
-        figures_.replayed_lsn = database_.durable_lsn();
+    auto timeout = options_.timeout;
+    auto interval = options_.poll_interval;
+    if (options_.failover_timeout.count() != 0) {
+        // A silence has to be noticed, and one lost poll is none.
+        timeout = std::min(timeout, options_.failover_timeout);
+        interval = std::min(interval, options_.failover_timeout / 4);
     }
-    set_alarm("");
+    if (karma1_ == nullptr) {
+        karma1_ = std::make_unique<Karma1Follower>(
+            database_, MasterAddress{options_.host, options_.port, options_.token, timeout, &stopping_},
+            options_.batch_size, options_.directory);
+    }
+    if (karma1_->needs_bootstrap()) {
+        bootstrap();
+    }
     log_.info("polling", {{"master", source()}, {"after_lsn", database_.durable_lsn()}});
     set_state("polling");
     while (!stopping_) {
-        const Karma1Follower::Polled polled = follower.poll();
-        note_heard();
-        note_master_lsn(polled.source_lsn);
-        {
-            const std::lock_guard lock(mutex_);
-            ++figures_.polls.attempts;
-            ++figures_.polls.successes;
-            figures_.polls.last_attempt_unix = now_unix();
-            figures_.polls.last_success_unix = now_unix();
-            figures_.entries_applied += polled.applied;
-            figures_.replayed_lsn = database_.durable_lsn();
-            if (polled.applied != 0) {
-                figures_.last_received_unix = now_unix();
-            }
-        }
-        if (polled.applied < options_.batch_size) {
-            wait(options_.poll_interval);
+        if (poll_once() < options_.batch_size) {
+            wait(interval);
         }
     }
     throw Stopped{};
+}
+
+/// When the master is there, and this node cannot follow it, a person has to look at it. No reason to take
+/// its place.
+void Follower::note_unfollowable(const std::exception& failure) {
+    if (dynamic_cast<const net::ConnectionError*>(&failure) == nullptr) {
+        note_heard();
+        set_alarm(failure.what());
+    }
+}
+
+void Follower::bootstrap() {
+    set_state("bootstrapping");
+    forget_sync();
+    {
+        const std::lock_guard lock(mutex_);
+        ++figures_.bootstraps.attempts;
+        figures_.bootstraps.last_attempt_unix = now_unix();
+    }
+    try {
+        karma1_->bootstrap();
+    } catch (const std::exception& failure) {
+        note_unfollowable(failure);
+        const std::lock_guard lock(mutex_);
+        ++figures_.bootstraps.errors;
+        figures_.bootstraps.last_error_unix = now_unix();
+        figures_.bootstraps.last_error = failure.what();
+        throw;
+    }
+    const std::lock_guard lock(mutex_);
+    ++figures_.bootstraps.successes;
+    figures_.bootstraps.last_success_unix = now_unix();
+    figures_.replayed_lsn = database_.durable_lsn();
+}
+
+/// Gives the number of events that were taken.
+std::uint64_t Follower::poll_once() {
+    Karma1Follower::Polled polled;
+    try {
+        polled = karma1_->poll();
+    } catch (const std::exception& failure) {
+        note_unfollowable(failure);
+        throw;
+    }
+    set_alarm("");
+    if (polled.refused != 0) {
+        log_.warning("entries_without_effect",
+                     {{"master", source()}, {"count", polled.refused}, {"first", polled.first_refused}});
+    }
+    note_heard();
+    note_master_lsn(polled.source_lsn);
+    const std::lock_guard lock(mutex_);
+    ++figures_.polls.attempts;
+    ++figures_.polls.successes;
+    figures_.polls.last_attempt_unix = now_unix();
+    figures_.polls.last_success_unix = now_unix();
+    figures_.entries_applied += polled.applied;
+    figures_.replayed_lsn = database_.durable_lsn();
+    if (polled.applied != 0) {
+        figures_.last_received_unix = now_unix();
+    }
+    if (figures_.replayed_lsn >= figures_.source_lsn) {
+        in_sync_at_ = Clock::now();
+    }
+    return polled.applied;
 }
 
 // ---- diverged histories

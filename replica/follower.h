@@ -4,6 +4,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -22,6 +23,8 @@
 #include "replica/handshake.h"
 
 namespace karma::replica {
+
+class Karma1Follower;
 
 struct FollowerOptions {
     std::string host;  // of the master
@@ -74,6 +77,9 @@ private:
     std::optional<Lsn> find_common_lsn(const SubscribeReply& reply) const;
     void discard_after(Lsn common_lsn);
     void poll();
+    void bootstrap();
+    std::uint64_t poll_once();
+    void note_unfollowable(const std::exception& failure);
     void stream(Connection& connection);
     void take_frames(Connection& connection);
     void take_events(Connection& connection, std::string_view payload);
@@ -101,7 +107,8 @@ private:
 
     std::atomic<bool> stopping_{false};
     std::atomic<bool> comparison_wanted_{false};
-    bool wants_state_ = false;  // of the thread, as are the next ones
+    bool wants_state_ = false;                // of the thread, as are the next ones
+    std::unique_ptr<Karma1Follower> karma1_;  // once the master has turned out to be a Karma 1.0
     Clock::time_point last_heard_;
     std::string last_error_;  // as it was logged
 

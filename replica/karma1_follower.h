@@ -2,36 +2,60 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 
 #include "engine/replicated.h"
+#include "replica/karma1_log.h"
+#include "replica/karma1_snapshots.h"
 #include "replica/master_client.h"
 
 namespace karma::replica {
 
-/// Follows a Karma 1.0: takes its snapshots and idempotency records, then polls its log. Used by one thread.
+/// Follows a Karma 1.0: takes its snapshots and idempotency records, then polls its log. The LSNs are the
+/// master's. Used by one thread.
 class Karma1Follower {
 public:
+    /// `directory` is for files that have no name and are gone with the process.
     Karma1Follower(Replicated& database, MasterAddress master, std::uint32_t batch_size,
                    std::filesystem::path directory);
 
-    /// Whether this node has nothing of the master's yet.
+    /// Whether this node has nothing of the master's yet, or has missed a part of its log.
     bool needs_bootstrap() const;
     /// Puts the state of the master's latest snapshots, and of the events after them, in the place of this
-    /// node's. Throws ConnectionError, ChannelError, CorruptionError and StorageError.
+    /// node's; does nothing where the master has no snapshot, and its whole log can be followed. Throws
+    /// ConnectionError, ChannelError, CorruptionError and StorageError.
     void bootstrap();
 
     struct Polled {
         std::uint64_t applied = 0;
         Lsn source_lsn = 0;
+        std::uint64_t refused = 0;  // of those applied, without effect: the master has refused them as well
+        std::string first_refused;  // why
     };
     /// Takes the next events. Throws as `bootstrap`.
     Polled poll();
 
 private:
+    /// Leaves out the files of series that were dropped before the log begins, and gives the LSN after which
+    /// events are to be taken.
+    Lsn first_position(SnapshotList& snapshots);
+    void add_trees(ForeignStateWriter& state, const SnapshotList& snapshots);
+    void add_records(ForeignStateWriter& state, const RecordsSnapshot& records);
+    void add_events(ForeignStateWriter& state, Lsn after);
+    void replicate(const Event& event, Polled& polled);
+    /// Says that only a state of this LSN or later helps.
+    void need_state_at(Lsn lsn, const std::string& why);
+
     Replicated& database_;
     MasterClient master_;
+    Karma1Log log_{master_};
     std::uint32_t batch_size_;
     std::filesystem::path directory_;
+    /// Whether what this node has came from the master for certain, so that it may be given up for a newer
+    /// state.
+    bool is_masters_ = false;
+    Lsn needed_lsn_ = 0;  // of the state that is needed; 0: of none
+    std::string needed_why_;
 };
 
 }  // namespace karma::replica

@@ -17,7 +17,7 @@ json::value MasterClient::ask(std::string_view op, json::object fields) {
     // The other end closes a connection that was silent for some time.
     if (!connection_ || connection_->failed()) {
         connection_.reset();
-        connection_.emplace(address_.host, address_.port, address_.timeout);
+        connection_.emplace(address_.host, address_.port, address_.timeout, address_.stop);
     }
     std::string answer;
     try {
@@ -25,7 +25,7 @@ json::value MasterClient::ask(std::string_view op, json::object fields) {
         answer = connection_->read_line();
     } catch (const net::ConnectionError&) {
         connection_.reset();
-        connection_.emplace(address_.host, address_.port, address_.timeout);
+        connection_.emplace(address_.host, address_.port, address_.timeout, address_.stop);
         connection_->queue_line(line);
         answer = connection_->read_line();
     }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -20,6 +21,8 @@ struct MasterAddress {
     std::uint16_t port = 8080;
     std::string token;  // empty: none
     std::chrono::milliseconds timeout{5000};
+    /// Ends what waits once it is true; outlives who uses it. Null: nothing does.
+    const std::atomic<bool>* stop = nullptr;
 };
 
 /// The other node answers with an error.

@@ -7,7 +7,7 @@
 
 #include "cli/batch_builder.h"
 #include "cli/command_line.h"
-#include "tests/cli/fake_server.h"
+#include "tests/support/fake_server.h"
 #include "tests/support/settings.h"
 
 namespace karma::test {

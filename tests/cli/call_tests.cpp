@@ -8,7 +8,7 @@
 
 #include "cli/call.h"
 #include "tests/cli/environment.h"
-#include "tests/cli/fake_server.h"
+#include "tests/support/fake_server.h"
 #include "tests/support/port.h"
 
 namespace karma::test {

@@ -5,7 +5,7 @@
 #include <doctest/doctest.h>
 
 #include "net/client_connection.h"
-#include "tests/cli/fake_server.h"
+#include "tests/support/fake_server.h"
 #include "tests/support/port.h"
 #include "tests/support/settings.h"
 

@@ -10,9 +10,9 @@
 
 #include <doctest/doctest.h>
 
-#include "tests/cli/fake_server.h"
 #include "tests/cli/gzip.h"
 #include "tests/cli/import_run.h"
+#include "tests/support/fake_server.h"
 #include "tests/support/file_descriptor.h"
 #include "tests/support/port.h"
 #include "tests/support/settings.h"

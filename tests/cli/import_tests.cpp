@@ -9,9 +9,9 @@
 #include <doctest/doctest.h>
 
 #include "tests/cli/environment.h"
-#include "tests/cli/fake_server.h"
 #include "tests/cli/gzip.h"
 #include "tests/cli/import_run.h"
+#include "tests/support/fake_server.h"
 #include "tests/support/json.h"
 #include "tests/support/settings.h"
 #include "tests/support/temp_dir.h"

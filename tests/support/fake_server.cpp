@@ -1,4 +1,4 @@
-#include "tests/cli/fake_server.h"
+#include "tests/support/fake_server.h"
 
 #include <algorithm>
 #include <arpa/inet.h>

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/replicated.h"
+
+namespace karma {
+
+/// Builds the state of a Karma 1.0 beside the one of a database. Each series begins with its file and takes
+/// the events after it; streams and idempotency records begin with theirs.
+class ForeignState final : public ForeignStateWriter, private EventSink {
+public:
+    /// `install` is called with the state once it is whole.
+    using Install =
+        std::function<void(Engine& state, std::vector<RecordChange> records, const HistoryMark& mark)>;
+    ForeignState(std::uint64_t hash_seed, const IdempotencyRetention& retention, Install install)
+        : install_(std::move(install)), state_(hash_seed, *this, retention) {}
+
+    void add_tree(const std::string& series, Lsn lsn, std::string_view bytes) override;
+    void add_records(Lsn lsn, std::string_view json) override;
+    void add_checkpoints(std::vector<reply::Checkpoint> checkpoints) override;
+    void begin_events(Lsn lsn) override;
+    Lsn last_needed() const override { return last_needed_; }
+    bool apply(const Event& event) override;
+    void install() override;
+
+private:
+    void accept(const Event& event, const EventRecords& records) override;
+    void store_record(const IdempotencyRecord& record);
+    void end_row();
+    void restore_committed();
+    /// Whether the file of a series holds what an event did to it.
+    bool tree_holds(std::string_view series, Lsn lsn) const;
+    /// Whether nothing is left to do for an event.
+    bool is_held(const Event& event) const;
+    bool is_held(const Event& event, const mutation::AddChunk& chunk) const;
+    bool is_held(const Event& event, const mutation::CommitStream& commit) const;
+    const StreamInfo* find_committed(std::string_view id) const;
+
+    Install install_;
+    Engine state_;
+    std::map<std::string, Lsn, std::less<>> tree_lsns_;
+    std::vector<StreamInfo> committed_;  // of the file of records, until they are in the state
+    bool has_checkpoints_ = false;
+    Lsn records_lsn_ = 0;
+    Lsn last_needed_ = 0;
+    std::vector<RecordChange> rows_;
+    std::string row_;  // records that are no row yet
+    std::size_t row_records_ = 0;
+    Lsn row_lsn_ = 0;  // of the last of them
+    std::optional<Lsn> first_record_;
+};
+
+}  // namespace karma

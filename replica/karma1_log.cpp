@@ -1,0 +1,142 @@
+#include "replica/karma1_log.h"
+
+#include <chrono>
+#include <string>
+#include <utility>
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+
+#include "replica/json_fields.h"
+
+namespace karma::replica {
+
+namespace json = boost::json;
+
+namespace {
+
+std::int64_t now_ms() {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(
+               std::chrono::system_clock::now().time_since_epoch())
+        .count();
+}
+
+/// Only entries with an idempotency key say when they were made.
+std::int64_t time_of(const JsonFields& entry) {
+    constexpr const char* field = "idempotency_created_at_unix";
+    return entry.is_null(field) ? now_ms() : static_cast<std::int64_t>(entry.number(field)) * 1000;
+}
+
+bool has_day(const Mutation& body) {
+    return std::visit(
+        [](const auto& m) {
+            if constexpr (requires { m.day; }) {
+                return m.day != today;
+            } else {
+                return true;
+            }
+        },
+        body);
+}
+
+[[noreturn]] void refuse(Lsn lsn, const std::string& why) {
+    throw ChannelError("the entry with LSN " + std::to_string(lsn) +
+                       " of the master's log cannot be taken: " + why);
+}
+
+[[noreturn]] void throw_gap(Lsn lsn) {
+    throw GapError("replication_gap: the master's log does not hold the event after LSN " +
+                   std::to_string(lsn) +
+                   " any more: a snapshot of everything (snapshot.create_all) on the master helps");
+}
+
+}  // namespace
+
+Karma1Log::Page Karma1Log::read(Lsn lsn, std::uint64_t limit,
+                                const std::function<void(const Event&)>& visit) {
+    json::value response;
+    try {
+        response = master_.ask("replication.entries", {{"after_lsn", lsn}, {"limit", limit}});
+    } catch (const RefusedError& refused) {
+        if (refused.code() == "replication_gap") {
+            throw_gap(lsn);
+        }
+        throw;
+    }
+    const JsonFields fields(response);
+    Page page;
+    page.source_lsn = fields.number("source_lsn");
+    const json::array& entries = fields.array("entries");
+    if (page.source_lsn < lsn) {
+        throw ChannelError("the master's log ends at LSN " + std::to_string(page.source_lsn) +
+                           ", and this node, or a snapshot of the master's, is at LSN " +
+                           std::to_string(lsn) + ": it is another log");
+    }
+    if (entries.empty() && page.source_lsn > lsn) {
+        const json::value* const cut = fields.find("truncated_by_bytes");
+        if (cut != nullptr && cut->is_bool() && cut->get_bool()) {
+            refuse(lsn + 1, "it is longer than the master's --max-response-bytes");
+        }
+        throw_gap(lsn);
+    }
+    for (const json::value& one : entries) {
+        const JsonFields entry(one);
+        const Lsn expected = lsn + page.count + 1;
+        const Lsn found = entry.number("lsn");
+        if (found > expected && page.count == 0) {
+            throw_gap(lsn);
+        }
+        if (found != expected) {
+            refuse(found, "LSN " + std::to_string(expected) + " should come");
+        }
+        decoder_.release();
+        visit(decode(found, entry.value("entry")));
+        ++page.count;
+    }
+    return page;
+}
+
+bool Karma1Log::reaches_back_to(Lsn lsn) {
+    try {
+        read(lsn, 1, [](const Event&) {});
+        return true;
+    } catch (const GapError&) {
+        return false;
+    }
+}
+
+Event Karma1Log::decode(Lsn lsn, const json::value& entry) {
+    line_ = json::serialize(entry);
+    const net::Decoded decoded = decoder_.decode_general(line_, true);
+    if (const auto* const wrong = std::get_if<Error>(&decoded)) {
+        refuse(lsn, wrong->message);
+    }
+    const Request& request = std::get<Request>(decoded);
+    Event event;
+    event.lsn = lsn;
+    event.time_ms = time_of(JsonFields(entry));
+    if (const auto* const keyed = std::get_if<KeyedMutation>(&request)) {
+        event.body = *keyed->body;
+        event.idempotency_key = keyed->key;
+    } else if (const auto* const body = std::get_if<Mutation>(&request)) {
+        event.body = *body;
+    } else {
+        refuse(lsn, "it is none that changes counters");
+    }
+    if (!has_day(event.body)) {
+        refuse(lsn, "it names no day");
+    }
+    if (auto* const chunk = std::get_if<mutation::AddChunk>(&event.body)) {
+        fingerprint_ = fingerprinter_.of(event.body);
+        chunk->fingerprint = &fingerprint_;
+    }
+    return event;
+}
+
+Event without_effect(const Event& event) {
+    // Nothing is older than the beginning of time.
+    return {event.lsn, event.time_ms, mutation::PruneRecords{0, 1}, {}};
+}
+
+}  // namespace karma::replica

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include <boost/json/value.hpp>
+
+#include "engine/event.h"
+#include "engine/fingerprinter.h"
+#include "net/access.h"
+#include "net/request_decoder.h"
+#include "replica/master_client.h"
+
+namespace karma::replica {
+
+/// The log of the master does not hold the next event any more.
+class GapError : public ChannelError {
+public:
+    using ChannelError::ChannelError;
+};
+
+/// Asks a Karma 1.0 for the events of its log. Used by one thread.
+class Karma1Log {
+public:
+    explicit Karma1Log(MasterClient& master) : master_(master) {}
+
+    struct Page {
+        std::uint64_t count = 0;
+        Lsn source_lsn = 0;  // of the master's last event
+    };
+    /// Calls `visit` for the events after `lsn`, `limit` of them at most, none left out; what they borrow
+    /// lives until it returns. Throws GapError, ChannelError for an entry that is no event, ConnectionError,
+    /// and what `visit` throws.
+    Page read(Lsn lsn, std::uint64_t limit, const std::function<void(const Event&)>& visit);
+
+    /// Whether it holds everything after `lsn`.
+    bool reaches_back_to(Lsn lsn);
+
+private:
+    /// The event of an entry.
+    Event decode(Lsn lsn, const boost::json::value& entry);
+
+    MasterClient& master_;
+    net::Access access_{"", ""};
+    net::RequestDecoder decoder_{access_};
+    std::string line_;  // of the last entry
+    Fingerprinter fingerprinter_;
+    Fingerprint fingerprint_;  // of the last chunk
+};
+
+/// An event that changes nothing, in the place of one that Karma 1.0 has logged and refused: its LSN is used
+/// up there, so it has to be here.
+Event without_effect(const Event& event);
+
+}  // namespace karma::replica

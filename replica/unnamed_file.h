@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string_view>
+
+namespace karma::replica {
+
+/// A file for what is received and too large for memory. It has no name: it is gone with this object, and
+/// with the process. Used by one thread.
+class UnnamedFile {
+public:
+    /// Throws StorageError, as everything else here.
+    explicit UnnamedFile(const std::filesystem::path& directory);
+    UnnamedFile(const UnnamedFile&) = delete;
+    UnnamedFile& operator=(const UnnamedFile&) = delete;
+    ~UnnamedFile();
+
+    void append(std::string_view bytes);
+    std::uint64_t size() const noexcept { return size_; }
+    /// All of it, mapped into memory. Nothing can be appended any more.
+    std::string_view bytes();
+
+private:
+    int file_;
+    std::uint64_t size_ = 0;
+    void* mapped_ = nullptr;
+};
+
+}  // namespace karma::replica
