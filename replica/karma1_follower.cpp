@@ -63,18 +63,19 @@ void Karma1Follower::bootstrap() {
     needed_lsn_ = 0;
 }
 
-/// The log is read from where the oldest file ends. Where it does not reach back so far, that file is not of
-/// the last snapshot of everything, which has cut the log off: its series was dropped before. Karma 1.0
-/// leaves such files behind.
+/// A whole log is read from its beginning, any other from where the oldest file ends. Where it does not reach
+/// back so far, that file is not of the last snapshot of everything, which has cut the log off: its series
+/// was dropped before. Karma 1.0 leaves such files behind.
 Lsn Karma1Follower::first_position(SnapshotList& snapshots) {
-    std::set<Lsn> positions;
+    std::set<Lsn> positions = {0};  // a whole log knows of all streams
     for (const TreeSnapshot& tree : snapshots.trees) {
         positions.insert(tree.last_lsn);
     }
     // Without a snapshot of everything the log is whole, unless somebody has cut it off.
-    const Lsn oldest = positions.empty() ? 0 : *positions.begin();
+    const Lsn oldest =
+        snapshots.trees.empty() ? 0 : *std::next(positions.begin(), positions.size() > 1 ? 1 : 0);
     const Lsn last = snapshots.records ? snapshots.records->last_lsn : oldest;
-    positions.insert(snapshots.records ? last : 0);
+    positions.insert(last);
     const auto readable = std::ranges::find_if(
         positions, [&](Lsn position) { return position >= last || log_.reaches_back_to(position); });
     const Lsn after = *readable;

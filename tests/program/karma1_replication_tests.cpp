@@ -2,7 +2,7 @@
 #include <chrono>
 #include <functional>
 #include <map>
-#include <memory>
+#include <random>
 #include <string>
 #include <thread>
 #include <vector>
@@ -21,6 +21,7 @@ namespace karma::test {
 namespace {
 
 constexpr std::uint32_t bucket = 20260505;
+constexpr std::size_t writes_a_round = 60;
 const std::string token = "the-token-of-this-test";
 
 /// A client that shows its token.
@@ -193,6 +194,83 @@ TEST_CASE("karma 1.0 master: a slave takes its snapshots and then its events") {
     CHECK(again.sum("late", 1) == 2);
 }
 
+namespace {
+
+/// Writes at random, with snapshots in between. Streams are not committed: the log does not say when.
+class RandomWriter {
+public:
+    explicit RandomWriter(const Daemon& master) : master_(master), engine_(random_engine("karma 1.0")) {}
+
+    void write(std::size_t count) {
+        for (std::size_t i = 0; i < count; ++i) {
+            write_one();
+        }
+    }
+
+private:
+    std::uint64_t random(std::uint64_t low, std::uint64_t high) { return random_between(engine_, low, high); }
+
+    /// May be refused: what is dropped may not be there.
+    void write_one() {
+        const std::string series = "s" + std::to_string(random(0, 4));
+        const json::object some = counter(series, random(0, 9), random(1, 100));
+        switch (random(0, 14)) {
+            case 0: master_.ask("tree.drop", {{"series", series}}); break;
+            case 1: master_.ask("snapshot.create", {{"series", series}}); break;
+            case 2:
+                if (random(0, 3) == 0) master_.ask("snapshot.create_all");
+                break;
+            case 3: master_.ask("counter.decrement", some); break;
+            case 4: master_.ask("counter.reset", some); break;
+            case 5: master_.ask("system.compact"); break;
+            case 6: master_.ask("counter.increment", keyed(some, std::to_string(random(0, 20)))); break;
+            case 7: begin_stream(series); break;
+            case 8:
+                master_.ask("ingest.abort", {{"stream_id", stream_}});
+                chunks_ = 0;
+                break;
+            case 9:
+            case 10:
+                master_.ask("ingest.chunk", chunk(stream_, ++chunks_, stream_series_, random(1, 9)));
+                break;
+            default: master_.ask("counter.increment", some); break;
+        }
+    }
+
+    void begin_stream(const std::string& series) {
+        const std::vector<std::string> modes = {"add", "set", "replace_series"};
+        stream_ = "stream" + std::to_string(++streams_);
+        stream_series_ = series;
+        chunks_ = 0;
+        master_.ask("ingest.begin", {{"stream_id", stream_}, {"mode", modes.at(random(0, 2))}});
+    }
+
+    Visitor master_;
+    std::mt19937_64 engine_;
+    std::string stream_;
+    std::string stream_series_;
+    std::uint64_t streams_ = 0;
+    std::uint64_t chunks_ = 0;
+};
+
+}  // namespace
+
+TEST_CASE("karma 1.0 master: whenever a slave begins, it comes to the same state") {
+    Daemon master(with_token({}));
+    Visitor there(master);
+    const Karma1Proxy proxy(master.port());
+    RandomWriter writer(master);
+    for (std::size_t round = 0; round < scaled(6); ++round) {
+        writer.write(writes_a_round);
+        Daemon slave(slave_of(proxy.port()));
+        writer.write(writes_a_round);
+        Visitor here(slave);
+        catch_up(here, there);
+        CHECK(here.call("tree.list") == there.call("tree.list"));
+        CHECK(here.digest() == there.digest());
+    }
+}
+
 TEST_CASE("karma 1.0 master: without snapshots its whole log is followed") {
     Daemon master(with_token({}));
     Visitor there(master);
@@ -286,8 +364,8 @@ public:
     const json::value& records() const { return records_; }
 
 private:
-    json::value ask(std::string_view op, json::object fields = {}) const {
-        return Visitor(master_).call(op, std::move(fields));
+    json::value ask(std::string_view op, const json::object& fields = {}) const {
+        return Visitor(master_).call(op, fields);
     }
 
     std::string fetch(std::string_view op, const json::object& fields) const {
