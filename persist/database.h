@@ -11,7 +11,6 @@
 #include <mutex>
 #include <optional>
 #include <set>
-#include <shared_mutex>
 #include <string>
 #include <string_view>
 
@@ -104,8 +103,9 @@ public:
     bool fence(const Epoch& later) override;
     void demote() override;
 
-    /// Who replicates, for requests about it and for statistics; outlives its use here, which ends with null.
-    void set_replication(ReplicationControl* control) noexcept;
+    /// Who replicates, for requests about it and for statistics. Lives until the last request has ended that
+    /// began before this was called with null.
+    void set_replication(ReplicationControl* control) noexcept { control_ = control; }
 
     /// Executes one request to its end: runs its task and waits until what the reply shows is durable. A
     /// refused request gives an Error, never an exception.
@@ -246,8 +246,7 @@ private:
     std::atomic<std::uint64_t> generation_{0};
     mutable std::mutex pins_mutex_;
     std::multiset<Lsn> pins_;  // LSNs above which the log is kept
-    mutable std::shared_mutex control_mutex_;
-    ReplicationControl* control_ = nullptr;
+    std::atomic<ReplicationControl*> control_{nullptr};
 
     std::atomic<bool> has_records_{false};
     std::atomic<bool> stopping_{false};

@@ -357,9 +357,8 @@ bool Database::fence(const Epoch& later) {
         }
     }
     write_one(storage_, numbers_change(fenced_by_key, {later.number, later.id}));
-    const std::shared_lock control(control_mutex_);
-    if (control_ != nullptr) {
-        control_->on_fenced();
+    if (ReplicationControl* const control = control_) {
+        control->on_fenced();
     }
     return true;
 }
@@ -371,19 +370,14 @@ void Database::demote() {
     }
 }
 
-void Database::set_replication(ReplicationControl* control) noexcept {
-    const std::lock_guard lock(control_mutex_);
-    control_ = control;
-}
-
 std::string Database::replication_alarm() const {
-    const std::shared_lock lock(control_mutex_);
-    return control_ == nullptr ? std::string() : control_->alarm();
+    const ReplicationControl* const control = control_;
+    return control == nullptr ? std::string() : control->alarm();
 }
 
 ReplicationFigures Database::replication_figures() const {
-    const std::shared_lock lock(control_mutex_);
-    return control_ == nullptr ? ReplicationFigures() : control_->figures();
+    const ReplicationControl* const control = control_;
+    return control == nullptr ? ReplicationFigures() : control->figures();
 }
 
 /// A request that replication answers: it may wait for other nodes.
@@ -394,11 +388,9 @@ public:
 
     std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
     Reply run(const Deadline& deadline) override {
-        const std::shared_lock lock(database_.control_mutex_);
-        if (database_.control_ == nullptr) {
-            return Error{ErrorCode::replication_error, "This node does not replicate"};
-        }
-        return run_(*database_.control_, deadline);
+        ReplicationControl* const control = database_.control_;
+        return control == nullptr ? Reply(Error{ErrorCode::replication_error, "This node does not replicate"})
+                                  : run_(*control, deadline);
     }
 
 private:

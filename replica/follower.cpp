@@ -34,8 +34,8 @@ struct Stopped {};
 struct Follower::Connection {
     Channel& channel;
     std::unique_ptr<StateWriter> state;  // while it is being received
-    bool is_dirty = false;          // events were applied and not committed
-    std::optional<Lsn> compare_at;  // the event after which the state is to be looked at
+    bool is_dirty = false;               // events were applied and not committed
+    std::optional<Lsn> compare_at;       // the event after which the state is to be looked at
     Background<Digests> own;
     std::optional<Digests> own_digests;
     std::optional<Digests> master_digests;

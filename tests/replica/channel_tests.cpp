@@ -59,7 +59,9 @@ TEST_CASE("channel: frames of all sizes arrive as they were sent, both ways at o
         for (const std::string& payload : payloads) channel.queue(FrameKind::events, payload);
         std::size_t seen = 0;
         while (seen < payloads.size() || channel.queued_bytes() != 0) {
-            while (const auto frame = channel.next_frame()) {
+            while (seen < payloads.size()) {
+                const auto frame = channel.next_frame();
+                if (!frame) break;
                 if (frame->kind != FrameKind::events || frame->payload != payloads[seen]) return false;
                 ++seen;
             }

@@ -12,9 +12,7 @@ namespace karma::test {
 
 namespace {
 
-json::object counter(std::uint64_t key) {
-    return {{"series", "a"}, {"key", key}, {"bucket", 20260505}};
-}
+json::object counter(std::uint64_t key) { return {{"series", "a"}, {"key", key}, {"bucket", 20260505}}; }
 
 bool streams(const Daemon& slave) { return status_text(slave, "replication_state") == "streaming"; }
 
@@ -42,7 +40,9 @@ TEST_CASE("failover: a promoted slave takes writes, and the master that it follo
     Client of_slave = slave.connect();
     of_slave.call("counter.increment", counter(1));
     CHECK(of_slave.error_of("replication.promote") == "validation_error");
-    REQUIRE(comes_true([&] { return of_master.error_of("tree.create", {{"series", "b"}}) == "replication_error"; }));
+    REQUIRE(comes_true([&] {
+        return of_master.error_of("tree.create", {{"series", "b"}}) == "replication_error";
+    }));
     CHECK(health(master).starts_with("fenced: "));
     CHECK(as_number(of_master.call("counter.sum", {{"series", "a"}, {"key", 1}})) == 1);
     // It remembers, and the other one stays master through a crash, whatever its command line says.
@@ -109,7 +109,8 @@ TEST_CASE("failover: with replication-min-acks a write waits for slaves, a read 
     keyed["idempotency_key"] = "k";
     const json::value refused = client.ask("counter.increment", keyed);
     CHECK(member(refused, "error_code") == json::value("replication_error"));
-    CHECK(std::string(member(refused, "response").as_string()).find("stored on the master") != std::string::npos);
+    CHECK(std::string(member(refused, "response").as_string()).find("stored on the master") !=
+          std::string::npos);
     CHECK(as_number(client.call("counter.sum", {{"series", "a"}, {"key", 1}})) == 1);
     CHECK(client.error_of("counter.sum", {{"series", "none"}, {"key", 1}}) == "not_found");
     // Replies keep their order, whether they wait or not.
@@ -122,7 +123,7 @@ TEST_CASE("failover: with replication-min-acks a write waits for slaves, a read 
     for (int i = 0; i < 5; ++i) {
         const json::value reply = client.receive();
         answers += member(reply, "success") == json::value(true) ? json::serialize(member(reply, "response"))
-                                                                  : "error";
+                                                                 : "error";
         answers += " ";
     }
     CHECK(answers == "1 error 1 error \"pong\" ");
@@ -173,9 +174,7 @@ TEST_CASE("failover: a slave promotes itself when its master is silent, if it wa
 TEST_CASE("failover: a slave that was never in sync does not promote itself") {
     const std::uint16_t nobody = free_port();
     Daemon slave(slave_of(nobody, {"--failover-timeout-ms=50"}));
-    REQUIRE(comes_true([&] {
-        return std::stoull(status_text(slave, "replication_poll_error_count")) > 10;
-    }));
+    REQUIRE(comes_true([&] { return std::stoull(status_text(slave, "replication_poll_error_count")) > 10; }));
     CHECK(status_text(slave, "role") == "slave");
     CHECK(slave.connect().error_of("tree.create", {{"series", "a"}}) == "forbidden");
 }

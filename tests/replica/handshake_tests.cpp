@@ -82,8 +82,7 @@ TEST_CASE("handshake: a node is no master for who knows a later epoch") {
     CHECK(decide(follower(60, {first, second}), history({first})).verdict == Verdict::stale);
     // Of two that were promoted at once, the one with the lower id gives way.
     CHECK(decide(follower(60, {first, second}), history({first, other_second})).verdict == Verdict::stale);
-    CHECK(decide(follower(60, {first, other_second}), history({first, second})).verdict ==
-          Verdict::diverged);
+    CHECK(decide(follower(60, {first, other_second}), history({first, second})).verdict == Verdict::diverged);
 }
 
 TEST_CASE("handshake: of a long list of epochs the end is enough") {

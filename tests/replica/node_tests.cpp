@@ -13,9 +13,8 @@ namespace {
 constexpr Day day = 739'575;
 
 bool have_the_same(InProcessNode& one, InProcessNode& other) {
-    return becomes_true(
-        [&] { return one.database().durable_lsn() == other.database().durable_lsn(); }) &&
-        one.database().digest() == other.database().digest();
+    return becomes_true([&] { return one.database().durable_lsn() == other.database().durable_lsn(); }) &&
+           one.database().digest() == other.database().digest();
 }
 
 }  // namespace
@@ -48,7 +47,8 @@ TEST_CASE("nodes: another state behind the same history is found by its digest, 
     Client of_master(master.port());
     CHECK(becomes_true([&] {
         const json::value status = member(of_master.call("system.health"), "status");
-        return std::string(status.as_string()).find("differs at LSN 3: series \"other\"") != std::string::npos;
+        return std::string(status.as_string()).find("differs at LSN 3: series \"other\"") !=
+               std::string::npos;
     }));
 }
 
@@ -146,7 +146,8 @@ TEST_CASE("nodes: of two slaves that were promoted at once, one gives way when t
     // The second follows the first, and may have heard of its promotion before its own.
     CHECK(of_two.number - of_one.number <= 1);
     const auto masters = [&] {
-        return (one.database().role() == Role::master ? 1 : 0) + (two.database().role() == Role::master ? 1 : 0);
+        return (one.database().role() == Role::master ? 1 : 0) +
+               (two.database().role() == Role::master ? 1 : 0);
     };
     CHECK(becomes_true([&] { return masters() == 1; }));
     CHECK(becomes_true([&] { return master.database().role() == Role::fenced; }));

@@ -16,7 +16,8 @@ namespace {
 void fill(Client& client, std::uint64_t keys, std::uint64_t days) {
     for (std::uint64_t key = 0; key < keys; ++key) {
         json::array items;
-        for (std::uint64_t i = 0; i < days; ++i) items.push_back(json::array{key, 20260101 + i % 28, i + key + 1});
+        for (std::uint64_t i = 0; i < days; ++i)
+            items.push_back(json::array{key, 20260101 + i % 28, i + key + 1});
         client.call("series.batch_add", {{"series", "filled"}, {"items", std::move(items)}});
     }
 }
@@ -67,7 +68,8 @@ TEST_CASE("replication: an empty slave takes the state while the master is writt
     CHECK(last_events(of_master) == last_events(client));
 }
 
-TEST_CASE("replication: either side is killed at random moments, again and again: in the end both are equal") {
+TEST_CASE(
+    "replication: either side is killed at random moments, again and again: in the end both are equal") {
     std::mt19937_64 random = random_engine("kill either side");
     Daemon master;
     Daemon slave(slave_of(master.port()));
@@ -103,8 +105,8 @@ TEST_CASE("replication: a slave that is killed while it takes the state begins a
     Daemon slave(slave_of(master.port()));
     const auto begin = std::chrono::steady_clock::now();
     REQUIRE(catches_up(master, slave));
-    const auto took = std::chrono::duration_cast<std::chrono::microseconds>(
-        std::chrono::steady_clock::now() - begin);
+    const auto took =
+        std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin);
     for (std::size_t i = 0; i < scaled(20); ++i) {
         slave.kill_hard();
         std::filesystem::remove_all(slave.directory() / "db");
@@ -198,14 +200,16 @@ TEST_CASE("replication: who takes nothing is dropped, and has held up nobody") {
     REQUIRE(comes_true([&] { return status_text(master, "followers") == "[]"; }));
     CHECK(writer.acknowledged() > before);
     CHECK(comes_true([&] {
-        return master.standard_output().find("it has taken nothing for 500 ms: dropped") != std::string::npos ||
+        return master.standard_output().find("it has taken nothing for 500 ms: dropped") !=
+                   std::string::npos ||
                master.standard_error().find("it has taken nothing for 500 ms: dropped") != std::string::npos;
     }));
 }
 
 TEST_CASE("replication: the token of the master is needed, and is in no output") {
     Daemon master({"--auth-token=write-secret", "--read-auth-token=read-secret"});
-    for (const std::string& token : {std::string("read-secret"), std::string("wrong-secret"), std::string()}) {
+    for (const std::string& token :
+         {std::string("read-secret"), std::string("wrong-secret"), std::string()}) {
         CAPTURE(token);
         std::vector<std::string> more{"--log=true"};
         if (!token.empty()) more.push_back("--replication-token=" + token);

@@ -47,8 +47,7 @@ Proxy::Proxy(std::uint16_t target)
     : target_(target), listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     const int on = 1;
     sockaddr_in address = loopback(port_.number());
-    if (!listener_.valid() ||
-        ::setsockopt(listener_.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+    if (!listener_.valid() || ::setsockopt(listener_.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
         ::bind(listener_.get(), generic(address), sizeof address) != 0 ||
         ::listen(listener_.get(), 16) != 0) {
         throw std::system_error(errno, std::generic_category(), "cannot listen");
