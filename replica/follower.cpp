@@ -8,6 +8,7 @@
 #include "replica/discarded.h"
 #include "replica/karma1_follower.h"
 #include "replica/master_client.h"
+#include "replica/unix_now.h"
 
 namespace karma::replica {
 namespace {
@@ -18,15 +19,6 @@ constexpr auto retry_after_min = std::chrono::milliseconds(20);
 constexpr auto retry_after_max = std::chrono::milliseconds(500);
 /// What a person has to settle is tried again, now and then: it may have been settled on the other side.
 constexpr auto retry_refused_after = std::chrono::seconds(2);
-
-std::uint64_t now_unix() {
-    return static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
-            .count());
-}
-
-/// This node is told to end.
-struct Stopped {};
 
 }  // namespace
 
@@ -105,7 +97,7 @@ void Follower::run() {
             {
                 const std::lock_guard lock(mutex_);
                 ++figures_.polls.errors;
-                figures_.polls.last_error_unix = now_unix();
+                figures_.polls.last_error_unix = unix_now();
                 figures_.polls.last_error = failure.what();
             }
             if (last_error_ != failure.what()) {
@@ -171,7 +163,7 @@ void Follower::follow() {
     {
         const std::lock_guard lock(mutex_);
         ++figures_.polls.attempts;
-        figures_.polls.last_attempt_unix = now_unix();
+        figures_.polls.last_attempt_unix = unix_now();
     }
     auto timeout = std::min(options_.timeout, connect_timeout_max);
     if (options_.failover_timeout.count() != 0) {
@@ -192,7 +184,7 @@ void Follower::follow() {
     {
         const std::lock_guard lock(mutex_);
         ++figures_.polls.successes;
-        figures_.polls.last_success_unix = now_unix();
+        figures_.polls.last_success_unix = unix_now();
         alarm_.clear();
     }
     last_error_.clear();
@@ -208,7 +200,7 @@ void Follower::follow() {
         connection.state = database_.write_state();
         const std::lock_guard lock(mutex_);
         ++figures_.bootstraps.attempts;
-        figures_.bootstraps.last_attempt_unix = now_unix();
+        figures_.bootstraps.last_attempt_unix = unix_now();
     }
     {
         const std::lock_guard lock(mutex_);
@@ -225,7 +217,7 @@ void Follower::follow() {
         if (connection.state) {
             const std::lock_guard lock(mutex_);
             ++figures_.bootstraps.errors;
-            figures_.bootstraps.last_error_unix = now_unix();
+            figures_.bootstraps.last_error_unix = unix_now();
             figures_.bootstraps.last_error = failure.what();
         }
         throw;
@@ -252,99 +244,6 @@ void Follower::on_refused(const SubscribeReply& reply) {
     }
     wait(retry_refused_after);
     throw ChannelError(why);
-}
-
-// ---- a master that only answers polls
-
-void Follower::poll() {
-    auto timeout = options_.timeout;
-    auto interval = options_.poll_interval;
-    if (options_.failover_timeout.count() != 0) {
-        // A silence has to be noticed, and one lost poll is none.
-        timeout = std::min(timeout, options_.failover_timeout);
-        interval = std::min(interval, options_.failover_timeout / 4);
-    }
-    if (karma1_ == nullptr) {
-        karma1_ = std::make_unique<Karma1Follower>(
-            database_, MasterAddress{options_.host, options_.port, options_.token, timeout, &stopping_},
-            options_.batch_size, options_.directory);
-    }
-    if (karma1_->needs_bootstrap()) {
-        bootstrap();
-    }
-    log_.info("polling", {{"master", source()}, {"after_lsn", database_.durable_lsn()}});
-    set_state("polling");
-    while (!stopping_) {
-        if (poll_once() < options_.batch_size) {
-            wait(interval);
-        }
-    }
-    throw Stopped{};
-}
-
-/// When the master is there, and this node cannot follow it, a person has to look at it. No reason to take
-/// its place.
-void Follower::note_unfollowable(const std::exception& failure) {
-    if (dynamic_cast<const net::ConnectionError*>(&failure) == nullptr) {
-        note_heard();
-        set_alarm(failure.what());
-    }
-}
-
-void Follower::bootstrap() {
-    set_state("bootstrapping");
-    forget_sync();
-    {
-        const std::lock_guard lock(mutex_);
-        ++figures_.bootstraps.attempts;
-        figures_.bootstraps.last_attempt_unix = now_unix();
-    }
-    try {
-        karma1_->bootstrap();
-    } catch (const std::exception& failure) {
-        note_unfollowable(failure);
-        const std::lock_guard lock(mutex_);
-        ++figures_.bootstraps.errors;
-        figures_.bootstraps.last_error_unix = now_unix();
-        figures_.bootstraps.last_error = failure.what();
-        throw;
-    }
-    const std::lock_guard lock(mutex_);
-    ++figures_.bootstraps.successes;
-    figures_.bootstraps.last_success_unix = now_unix();
-    figures_.replayed_lsn = database_.durable_lsn();
-}
-
-/// Gives the number of events that were taken.
-std::uint64_t Follower::poll_once() {
-    Karma1Follower::Polled polled;
-    try {
-        polled = karma1_->poll();
-    } catch (const std::exception& failure) {
-        note_unfollowable(failure);
-        throw;
-    }
-    set_alarm("");
-    if (polled.refused != 0) {
-        log_.warning("entries_without_effect",
-                     {{"master", source()}, {"count", polled.refused}, {"first", polled.first_refused}});
-    }
-    note_heard();
-    note_master_lsn(polled.source_lsn);
-    const std::lock_guard lock(mutex_);
-    ++figures_.polls.attempts;
-    ++figures_.polls.successes;
-    figures_.polls.last_attempt_unix = now_unix();
-    figures_.polls.last_success_unix = now_unix();
-    figures_.entries_applied += polled.applied;
-    figures_.replayed_lsn = database_.durable_lsn();
-    if (polled.applied != 0) {
-        figures_.last_received_unix = now_unix();
-    }
-    if (figures_.replayed_lsn >= figures_.source_lsn) {
-        in_sync_at_ = Clock::now();
-    }
-    return polled.applied;
 }
 
 // ---- diverged histories
@@ -523,7 +422,7 @@ void Follower::commit(Connection& connection) {
     const std::lock_guard lock(mutex_);
     if (lsn > figures_.replayed_lsn) {
         figures_.entries_applied += lsn - figures_.replayed_lsn;
-        figures_.last_received_unix = now_unix();
+        figures_.last_received_unix = unix_now();
     }
     figures_.replayed_lsn = lsn;
     figures_.source_lsn = std::max(figures_.source_lsn, lsn);
@@ -563,7 +462,7 @@ void Follower::install(Connection& connection) {
     {
         const std::lock_guard lock(mutex_);
         ++figures_.bootstraps.successes;
-        figures_.bootstraps.last_success_unix = now_unix();
+        figures_.bootstraps.last_success_unix = unix_now();
         figures_.replayed_lsn = database_.durable_lsn();
         figures_.state = "catching_up";
         comparison_.difference.clear();
@@ -607,7 +506,7 @@ void Follower::compare_when_ready(Connection& connection) {
         comparison_ = {comparison_.number + 1, own.lsn, own.total().text(), what};
         ++figures_.digests_compared;
         figures_.digests_different += what.empty() ? 0 : 1;
-        figures_.last_compared_unix = now_unix();
+        figures_.last_compared_unix = unix_now();
         figures_.last_compared_lsn = own.lsn;
     }
     changed_.notify_all();

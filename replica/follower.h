@@ -68,6 +68,8 @@ public:
 private:
     using Clock = std::chrono::steady_clock;
     struct Connection;
+    /// Thrown: this node is told to end.
+    struct Stopped {};
 
     void run();
     void follow();

@@ -5,6 +5,7 @@
 
 #include "engine/error.h"
 #include "replica/handshake.h"
+#include "replica/unix_now.h"
 
 namespace karma::replica {
 namespace {
@@ -13,12 +14,6 @@ namespace {
 constexpr std::size_t queued_bytes_max = 1U << 20U;
 constexpr std::uint64_t heartbeat_ms_min = 20;
 constexpr std::uint64_t heartbeat_ms_max = 10'000;
-
-std::int64_t now_unix() {
-    return std::chrono::duration_cast<std::chrono::seconds>(
-               std::chrono::system_clock::now().time_since_epoch())
-        .count();
-}
 
 /// The node is about to end, or has another history now: nothing to be told.
 struct Ended {};
@@ -33,7 +28,7 @@ Session::Session(Source& source, int file, std::string address, net::Subscriptio
       channel_(file),
       heartbeat_(std::clamp(subscription_.heartbeat_ms, heartbeat_ms_min, heartbeat_ms_max)),
       progress_(Clock::now()),
-      connected_unix_(now_unix()) {}
+      connected_unix_(unix_now()) {}
 
 Session::~Session() {
     stop();
@@ -335,7 +330,7 @@ FollowerFigures Session::figures() const {
     figures.acked_lsn = acked;
     figures.lag_entries = durable > acked ? durable - acked : 0;
     figures.bytes_sent = bytes_sent_;
-    figures.connected_unix = static_cast<std::uint64_t>(connected_unix_);
+    figures.connected_unix = connected_unix_;
     {
         const std::lock_guard lock(samples_mutex_);
         const auto behind =

@@ -93,7 +93,7 @@ private:
     std::atomic<std::uint64_t> bytes_sent_{0};
     mutable std::mutex samples_mutex_;
     std::deque<std::pair<Lsn, Clock::time_point>> samples_;  // when this node had which event
-    std::int64_t connected_unix_ = 0;
+    std::uint64_t connected_unix_ = 0;
     std::thread thread_;
 };
 

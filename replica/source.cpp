@@ -6,17 +6,9 @@
 
 #include "engine/error.h"
 #include "replica/session.h"
+#include "replica/unix_now.h"
 
 namespace karma::replica {
-namespace {
-
-std::uint64_t now_unix() {
-    return static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
-            .count());
-}
-
-}  // namespace
 
 Source::Source(Replicated& database, net::Log& log, const SourceOptions& options)
     : database_(database), log_(log), options_(options) {
@@ -145,7 +137,7 @@ void Source::on_compared(const std::string& follower, Lsn lsn, const std::string
         std::erase_if(comparisons_, [&](const Comparison& one) { return one.follower == follower; });
         comparisons_.push_back({follower, lsn, digest, difference, ++comparison_count_});
         different_count_ += difference.empty() ? 0 : 1;
-        last_compared_unix_ = now_unix();
+        last_compared_unix_ = unix_now();
     }
     compared_.notify_all();
 }

@@ -1,0 +1,102 @@
+#include <algorithm>
+
+#include "net/client_connection.h"
+#include "replica/follower.h"
+#include "replica/karma1_follower.h"
+#include "replica/unix_now.h"
+
+/// Following a master that only answers polls: Karma 1.0.
+namespace karma::replica {
+
+void Follower::poll() {
+    auto timeout = options_.timeout;
+    auto interval = options_.poll_interval;
+    if (options_.failover_timeout.count() != 0) {
+        // A silence has to be noticed, and one lost poll is none.
+        timeout = std::min(timeout, options_.failover_timeout);
+        interval = std::min(interval, options_.failover_timeout / 4);
+    }
+    if (karma1_ == nullptr) {
+        karma1_ = std::make_unique<Karma1Follower>(
+            database_, MasterAddress{options_.host, options_.port, options_.token, timeout, &stopping_},
+            options_.batch_size, options_.directory);
+    }
+    if (karma1_->needs_bootstrap()) {
+        bootstrap();
+    }
+    log_.info("polling", {{"master", source()}, {"after_lsn", database_.durable_lsn()}});
+    set_state("polling");
+    while (!stopping_) {
+        if (poll_once() < options_.batch_size) {
+            wait(interval);
+        }
+    }
+    throw Stopped{};
+}
+
+/// When the master is there, and this node cannot follow it, a person has to look at it. No reason to take
+/// its place.
+void Follower::note_unfollowable(const std::exception& failure) {
+    if (dynamic_cast<const net::ConnectionError*>(&failure) == nullptr) {
+        note_heard();
+        set_alarm(failure.what());
+    }
+}
+
+void Follower::bootstrap() {
+    set_state("bootstrapping");
+    forget_sync();
+    {
+        const std::lock_guard lock(mutex_);
+        ++figures_.bootstraps.attempts;
+        figures_.bootstraps.last_attempt_unix = unix_now();
+    }
+    try {
+        karma1_->bootstrap();
+    } catch (const std::exception& failure) {
+        note_unfollowable(failure);
+        const std::lock_guard lock(mutex_);
+        ++figures_.bootstraps.errors;
+        figures_.bootstraps.last_error_unix = unix_now();
+        figures_.bootstraps.last_error = failure.what();
+        throw;
+    }
+    const std::lock_guard lock(mutex_);
+    ++figures_.bootstraps.successes;
+    figures_.bootstraps.last_success_unix = unix_now();
+    figures_.replayed_lsn = database_.durable_lsn();
+}
+
+/// Gives the number of events that were taken.
+std::uint64_t Follower::poll_once() {
+    Karma1Follower::Polled polled;
+    try {
+        polled = karma1_->poll();
+    } catch (const std::exception& failure) {
+        note_unfollowable(failure);
+        throw;
+    }
+    set_alarm("");
+    if (polled.refused != 0) {
+        log_.warning("entries_without_effect",
+                     {{"master", source()}, {"count", polled.refused}, {"first", polled.first_refused}});
+    }
+    note_heard();
+    note_master_lsn(polled.source_lsn);
+    const std::lock_guard lock(mutex_);
+    ++figures_.polls.attempts;
+    ++figures_.polls.successes;
+    figures_.polls.last_attempt_unix = unix_now();
+    figures_.polls.last_success_unix = unix_now();
+    figures_.entries_applied += polled.applied;
+    figures_.replayed_lsn = database_.durable_lsn();
+    if (polled.applied != 0) {
+        figures_.last_received_unix = unix_now();
+    }
+    if (figures_.replayed_lsn >= figures_.source_lsn) {
+        in_sync_at_ = Clock::now();
+    }
+    return polled.applied;
+}
+
+}  // namespace karma::replica
