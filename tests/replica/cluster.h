@@ -47,13 +47,13 @@ inline std::string health(const Daemon& daemon) {
     return std::string(member(client.call("system.health"), "status").as_string());
 }
 
-// Waits until the slave has all that the master has. Nobody writes meanwhile.
-inline bool catches_up(const Daemon& master, const Daemon& slave) {
-    Client of_master = master.connect();
-    const std::uint64_t lsn = last_lsn(of_master);
+// Waits until the second one, which follows the first, has all that it has. Nobody writes meanwhile.
+inline bool catches_up(const Daemon& leading, const Daemon& following) {
+    Client of_leading = leading.connect();
+    const std::uint64_t lsn = last_lsn(of_leading);
     return comes_true([&] {
-        Client of_slave = slave.connect();
-        return last_lsn(of_slave) == lsn;
+        Client of_following = following.connect();
+        return last_lsn(of_following) == lsn;
     });
 }
 

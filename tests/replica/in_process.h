@@ -30,7 +30,7 @@ bool becomes_true(Condition&& condition, std::chrono::milliseconds patience_of =
 // nodes that do the same make the same events.
 class InProcessNode {
 public:
-    explicit InProcessNode(Storage& storage, DatabaseOptions options = {},
+    explicit InProcessNode(Storage& storage, const DatabaseOptions& options = {},
                            replica::NodeOptions node_options = {})
         : database_(open(storage, options)), node_(*database_, log_, std::move(node_options)) {
         net::ServerOptions server;
@@ -57,7 +57,8 @@ public:
     std::uint16_t port() const { return server_->port(); }
 
 private:
-    static std::unique_ptr<Database> open(Storage& storage, DatabaseOptions options) {
+    static std::unique_ptr<Database> open(Storage& storage, const DatabaseOptions& given) {
+        DatabaseOptions options = given;
         if (!options.clock_ms) options.clock_ms = [] { return std::int64_t{1'780'000'000'000}; };
         return Database::open(options, storage);
     }
