@@ -358,7 +358,10 @@ void Follower::take_frames(Connection& connection) {
                 break;
             case FrameKind::state_end: install(connection); break;
             case FrameKind::events: take_events(connection, payload); break;
-            case FrameKind::heartbeat: take_heartbeat(payload); break;
+            case FrameKind::heartbeat:
+                note_master_lsn(take_number(payload));
+                connection.channel.queue(FrameKind::alive, {});
+                break;
             case FrameKind::digest_at:
                 commit(connection);
                 connection.compare_at = take_number(payload);
@@ -393,8 +396,6 @@ void Follower::take_events(Connection& connection, std::string_view payload) {
         begin_comparison(connection, std::move(*view));
     }
 }
-
-void Follower::take_heartbeat(std::string_view payload) { note_master_lsn(take_number(payload)); }
 
 void Follower::note_heard() { last_heard_ = Clock::now(); }
 
@@ -557,10 +558,10 @@ ReplicationFigures Follower::figures() const {
     return figures;
 }
 
-bool Follower::is_being_filled() const {
+bool Follower::has_nothing() const {
     const std::lock_guard lock(mutex_);
-    return figures_.bootstraps.attempts != 0 && figures_.bootstraps.successes == 0 &&
-           figures_.replayed_lsn < figures_.source_lsn && database_.durable_lsn() == 0;
+    const bool is_master_empty = figures_.polls.successes != 0 && figures_.source_lsn == 0;
+    return database_.durable_lsn() == 0 && !is_master_empty;
 }
 
 std::string Follower::alarm() const {

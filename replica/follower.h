@@ -57,8 +57,8 @@ public:
     void stop();
 
     std::string source() const;
-    /// Whether this node is being filled with the master's state, so that what it has is not worth much.
-    bool is_being_filled() const;
+    /// Whether this node is empty and the master, as far as is known, is not.
+    bool has_nothing() const;
     ReplicationFigures figures() const;
     /// What a person has to look at; empty while all is well.
     std::string alarm() const;
@@ -85,7 +85,6 @@ private:
     void stream(Connection& connection);
     void take_frames(Connection& connection);
     void take_events(Connection& connection, std::string_view payload);
-    void take_heartbeat(std::string_view payload);
     void commit(Connection& connection);
     void install(Connection& connection);
     static void begin_comparison(Connection& connection, StateView view);

@@ -88,7 +88,7 @@ Epoch Node::promote() {
     if (database_.role() != Role::slave) {
         throw RequestError(ErrorCode::validation_error, "This node is not a slave: it cannot be promoted");
     }
-    if (follower_ && follower_->is_being_filled()) {
+    if (follower_ && follower_->has_nothing()) {
         throw RequestError(ErrorCode::replication_error,
                            "This node has not got its master's state yet: promoted, it would be empty");
     }

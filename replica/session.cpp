@@ -202,6 +202,11 @@ void Session::check_goes_on() const {
     if (stopping_ || generation_ != database_.generation()) {
         throw Ended{};
     }
+    // It answers heartbeats, and says that it is alive while it is busy.
+    const auto limit = source_.options().timeout;
+    if (streaming_ && Clock::now() - heard_ > limit + heartbeat_) {
+        throw ChannelError("it has been silent for " + std::to_string(limit.count()) + " ms: dropped");
+    }
 }
 
 void Session::pump(std::chrono::milliseconds wait_max) {
@@ -260,6 +265,7 @@ void Session::send_heartbeat() {
 
 void Session::take_frames() {
     while (const std::optional<Frame> frame = channel_.next_frame()) {
+        heard_ = Clock::now();
         std::string_view payload = frame->payload;
         switch (frame->kind) {
             case FrameKind::acknowledged: {

@@ -76,6 +76,7 @@ private:
     Lsn next_lsn_ = 0;  // the first event that was not queued
     bool sends_state_ = false;
     Clock::time_point progress_;  // when the follower last took or acknowledged something
+    Clock::time_point heard_;     // when the follower last said something
     Clock::time_point next_heartbeat_;
     Clock::time_point next_comparison_;
     std::uint64_t sent_before_ = 0;

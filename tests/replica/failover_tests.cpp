@@ -176,6 +176,8 @@ TEST_CASE("failover: a slave that was never in sync does not promote itself") {
     Daemon slave(slave_of(nobody, {"--failover-timeout-ms=50"}));
     REQUIRE(comes_true([&] { return std::stoull(status_text(slave, "replication_poll_error_count")) > 10; }));
     CHECK(status_text(slave, "role") == "slave");
+    // Nor does anybody else: it is empty, and would end the time of a master that is not.
+    CHECK(slave.connect().error_of("replication.promote") == "replication_error");
     CHECK(slave.connect().error_of("tree.create", {{"series", "a"}}) == "forbidden");
 }
 

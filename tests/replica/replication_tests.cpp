@@ -162,6 +162,18 @@ TEST_CASE("replication: a network that is cut, in either direction, is got over"
     CHECK(written_by(client, "w") == writer.acknowledged());
 }
 
+TEST_CASE("replication: a slave that is gone without a word is dropped, also when nobody writes") {
+    Daemon master({"--replication-timeout-ms=300"});
+    Proxy network(master.port());
+    Daemon slave(slave_of(network.port(), {"--replication-timeout-ms=300"}));
+    REQUIRE(comes_true([&] { return status_text(master, "followers") != "[]"; }));
+    network.hold(true, false);
+    REQUIRE(comes_true([&] { return status_text(master, "followers") == "[]"; }));
+    network.let_through();
+    network.cut(false);
+    REQUIRE(comes_true([&] { return status_text(master, "followers") != "[]"; }));
+}
+
 TEST_CASE("replication: a slave of a slave gets everything, and stays behind it when that is promoted") {
     Daemon first;
     Daemon second(slave_of(first.port()));
