@@ -17,10 +17,9 @@
 namespace karma {
 namespace {
 
-constexpr const char* installing_key = "installing_state";  // there while a state is put in place
-constexpr const char* base_mark_key = "base_mark";          // LSN and checksum of the event before the log
-constexpr const char* own_epoch_key = "own_epoch";          // the id of the epoch that this node began
-constexpr const char* fenced_by_key = "fenced_by";          // number and id of a later epoch of another node
+constexpr const char* base_mark_key = "base_mark";  // LSN and checksum of the event before the log
+constexpr const char* own_epoch_key = "own_epoch";  // the id of the epoch that this node began
+constexpr const char* fenced_by_key = "fenced_by";  // number and id of a later epoch of another node
 
 /// Numbers with a space between them. Throws CorruptionError.
 std::vector<std::uint64_t> read_numbers(const Storage& storage, const char* key, std::size_t count) {

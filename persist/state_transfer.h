@@ -15,7 +15,9 @@
 /// A whole state on its way from one node to another, in pieces: docs/replication.md describes them.
 namespace karma {
 
-class Database;
+/// A record of the table `meta` that is there while a state is put in place: what is stored is not whole
+/// then.
+inline constexpr const char* installing_key = "installing_state";
 
 /// Makes the pieces of a state: from the pages of a view, and from the records that lie in storage.
 class StateSender final : public StateReader {

@@ -2,6 +2,7 @@
 
 #include "persist/hash_seed.h"
 #include "persist/rocksdb_storage.h"
+#include "persist/state_transfer.h"
 
 namespace karma {
 
@@ -15,6 +16,11 @@ StoredDatabase::StoredDatabase(const std::filesystem::path& directory) {
     options.path = directory_->database();
     options.read_only = true;
     storage_ = std::make_unique<RocksdbStorage>(options);
+    if (storage_->read(Table::meta, installing_key)) {
+        throw StorageError(directory.string() +
+                           " was being filled from a master and is not whole: a slave that is started on it "
+                           "begins anew");
+    }
     snapshots_ = std::make_unique<SnapshotStore>(*storage_);
     hash_seed_ = read_hash_seed(*storage_).value_or(0);
 }

@@ -98,22 +98,25 @@ std::uint64_t Source::bytes_sent() const {
     return bytes;
 }
 
+std::map<std::string, Lsn> Source::acked_lsns() const {
+    std::map<std::string, Lsn> acked;
+    const std::lock_guard lock(mutex_);
+    for (const std::unique_ptr<Session>& session : sessions_) {
+        if (session->is_streaming()) {
+            Lsn& lsn = acked[session->name()];
+            lsn = std::max(lsn, session->acked_lsn());
+        }
+    }
+    return acked;
+}
+
 /// What enough followers have never becomes less: one that is lost has had it.
 void Source::on_acknowledged() {
     if (options_.min_acks == 0) {
         return;
     }
     const std::lock_guard acks(acks_mutex_);
-    std::map<std::string, Lsn> acked;
-    {
-        const std::lock_guard lock(mutex_);
-        for (const std::unique_ptr<Session>& session : sessions_) {
-            if (session->is_streaming()) {
-                Lsn& lsn = acked[session->name()];
-                lsn = std::max(lsn, session->acked_lsn());
-            }
-        }
-    }
+    const std::map<std::string, Lsn> acked = acked_lsns();
     if (acked.size() < options_.min_acks) {
         return;
     }
@@ -153,6 +156,11 @@ void Source::add_comparisons(ReplicationFigures& figures) const {
 }
 
 std::string Source::alarm() const {
+    const std::size_t followers = options_.min_acks == 0 ? 0 : acked_lsns().size();
+    if (followers < options_.min_acks && database_.role() == Role::master) {
+        return "writes wait for " + std::to_string(options_.min_acks) + " followers, " +
+               std::to_string(followers) + " are there";
+    }
     const std::lock_guard lock(compared_mutex_);
     for (const Comparison& one : comparisons_) {
         if (!one.difference.empty()) {

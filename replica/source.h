@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <list>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -46,7 +47,8 @@ public:
     std::uint64_t bytes_sent() const;
     /// Adds what comparisons with followers have found.
     void add_comparisons(ReplicationFigures& figures) const;
-    /// The follower whose state differs, and in what; empty while none is known.
+    /// The follower whose state differs, and in what, or that followers are missing for which writes wait;
+    /// empty while all is well.
     std::string alarm() const;
 
     /// Compares the state with that of each follower. Throws RequestError.
@@ -72,7 +74,8 @@ private:
 
     void wake_all();
     void reap();
-    std::size_t streaming_count() const;
+    /// Followers that have the state, by their names.
+    std::map<std::string, Lsn> acked_lsns() const;
 
     Replicated& database_;
     net::Log& log_;

@@ -7,6 +7,9 @@
 #include "engine/error.h"
 #include "persist/database.h"
 #include "persist/memory_storage.h"
+#include "persist/rocksdb_storage.h"
+#include "persist/state_transfer.h"
+#include "persist/stored_database.h"
 #include "tests/persist/faulty_storage.h"
 #include "tests/support/settings.h"
 #include "tests/support/temp_dir.h"
@@ -210,6 +213,24 @@ TEST_CASE("replication: a state that is cut short by a crash leaves nothing, and
         }
         CHECK(slave->digest() == master->digest());
     }
+}
+
+TEST_CASE("replication: what is not whole is not read as if it were") {
+    const test::TempDir directory;
+    DatabaseOptions options = slave_options();
+    options.directory = directory.path();
+    Database::open(options);
+    {
+        RocksdbStorage storage({directory / "karma.db"});
+        const RecordChange mark{Table::meta, installing_key, "1"};
+        storage.write(std::span(&mark, 1), true);
+    }
+    CHECK_THROWS_AS(StoredDatabase(directory.path()), StorageError);
+    options.read_only = false;
+    CHECK_THROWS_AS(Database::open(options), StorageError);
+    options.read_only = true;
+    CHECK(Database::open(options)->restore_summary().find("cut short") != std::string::npos);
+    CHECK_NOTHROW(StoredDatabase(directory.path()));
 }
 
 TEST_CASE("replication: an event that does not follow is refused, and nothing of it is applied") {

@@ -113,6 +113,7 @@ TEST_CASE("failover: with replication-min-acks a write waits for slaves, a read 
           std::string::npos);
     CHECK(as_number(client.call("counter.sum", {{"series", "a"}, {"key", 1}})) == 1);
     CHECK(client.error_of("counter.sum", {{"series", "none"}, {"key", 1}}) == "not_found");
+    CHECK(health(master) == "writes wait for 1 followers, 0 are there");
     // Replies keep their order, whether they wait or not.
     client.send_line(request("counter.sum", {{"series", "a"}, {"key", 1}}));
     client.send_line(request("counter.increment", counter(2)));
@@ -131,6 +132,7 @@ TEST_CASE("failover: with replication-min-acks a write waits for slaves, a read 
         Daemon slave(slave_of(master.port()));
         REQUIRE(comes_true([&] { return streams(slave); }));
         REQUIRE(comes_true([&] { return client.error_of("counter.increment", counter(4)).empty(); }));
+        CHECK(health(master) == "ok");
         // What was refused is sent again, and counts once.
         const json::value again = client.ask("counter.increment", keyed);
         CHECK(member(again, "success") == json::value(true));
