@@ -54,8 +54,11 @@ std::uint64_t take_number(std::string_view& payload) {
     return number;
 }
 
-Channel::Channel(int file, std::string received)
-    : file_(file), wake_file_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)), in_(std::move(received)) {
+Channel::Channel(int file, std::string received, std::size_t payload_max)
+    : file_(file),
+      payload_max_(payload_max),
+      wake_file_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
+      in_(std::move(received)) {
     const int one = 1;
     ::setsockopt(file_, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (wake_file_ < 0) {
@@ -166,7 +169,7 @@ std::optional<Frame> Channel::next_frame() {
         return std::nullopt;
     }
     const std::uint64_t size = from_bytes(rest.substr(1, 4));
-    if (size > payload_bytes_max) {
+    if (size > payload_max_) {
         throw ChannelError("a frame of " + std::to_string(size) + " bytes is announced");
     }
     if (rest.size() - head_bytes < size) {

@@ -41,12 +41,12 @@ struct Frame {
 /// it blocks but `pump`, for as long as it is told.
 class Channel {
 public:
-    /// The longest payload: a group of events or a page of a series is one.
+    /// The longest payload that is taken: a group of events or a page of a series is one.
     static constexpr std::size_t payload_bytes_max = 1U << 30U;
 
     /// `file` is a connected, non-blocking socket that this owns now; `received` what was read from it
     /// already.
-    explicit Channel(int file, std::string received = {});
+    explicit Channel(int file, std::string received = {}, std::size_t payload_max = payload_bytes_max);
     Channel(const Channel&) = delete;
     Channel& operator=(const Channel&) = delete;
     ~Channel();
@@ -79,6 +79,7 @@ private:
     bool next_frame_is_whole() const;
 
     int file_;
+    std::size_t payload_max_;
     int wake_file_;
     std::string out_;
     std::size_t out_begin_ = 0;

@@ -15,6 +15,19 @@ using EncodedDigest = std::tuple<std::uint64_t, std::uint64_t>;
 using EncodedDigests = std::tuple<Lsn, EncodedDigest, std::map<std::string, EncodedDigest>>;
 
 EncodedDigest encoded(const Digest& digest) { return {digest.low, digest.high}; }
+/// A name may be as long as a request.
+std::string shortened(const std::string& name) {
+    constexpr std::size_t bytes_max = 200;
+    if (name.size() <= bytes_max) {
+        return name;
+    }
+    std::size_t end = bytes_max;
+    while (end > 0 && (static_cast<unsigned char>(name[end]) & 0xC0U) == 0x80U) {
+        --end;  // not in the middle of a character
+    }
+    return name.substr(0, end) + "...";
+}
+
 Digest decoded(const EncodedDigest& digest) { return {std::get<0>(digest), std::get<1>(digest)}; }
 
 }  // namespace
@@ -82,7 +95,7 @@ std::string difference(const Digests& here, const Digests& there) {
             text += " and " + std::to_string(names.size() - shown) + " more";
             break;
         }
-        text += (shown++ == 0 ? "series \"" : ", \"") + name + "\"";
+        text += (shown++ == 0 ? "series \"" : ", \"") + shortened(name) + "\"";
     }
     if (!(here.beside == there.beside)) {
         text += std::string(text.empty() ? "" : ", and ") + "checkpoints, ingest streams or epochs";

@@ -106,12 +106,12 @@ void Follower::run() {
             }
         }
         set_state("connecting");
-        if (is_failing_over()) {
-            forget_sync();
-            on_master_lost_();
-        }
         if (figures().polls.successes != accepted_before) {
             retry_after = retry_after_min;
+        } else if (is_failing_over()) {
+            // It did not answer just now either: this node has not merely slept for a while.
+            forget_sync();
+            on_master_lost_();
         }
         wait(retry_after);
         const auto limit = options_.failover_timeout.count() == 0
@@ -167,19 +167,19 @@ void Follower::follow() {
     }
     auto timeout = std::min(options_.timeout, connect_timeout_max);
     if (options_.failover_timeout.count() != 0) {
-        timeout = std::min(timeout, options_.failover_timeout);
+        timeout = std::min(timeout, options_.failover_timeout / 4 + retry_after_min);
     }
     std::optional<net::ClientConnection> line(std::in_place, options_.host, options_.port, timeout,
                                               &stopping_);
     line->queue_line(subscribe_line(describe_self(), options_.token));
     line->flush();
     const SubscribeReply reply = read_reply(line->read_line());
+    note_heard();
     if (!reply.accepted) {
         line.reset();
         on_refused(reply);
         return;
     }
-    note_heard();
     note_master_lsn(reply.lsn);
     {
         const std::lock_guard lock(mutex_);
@@ -312,7 +312,6 @@ void Follower::stream(Connection& connection) {
             finish(connection);
             throw Stopped{};
         }
-        check_silence();
         if (comparison_wanted_.exchange(false)) {
             connection.channel.queue(FrameKind::digest_wanted, {});
         }
@@ -323,6 +322,8 @@ void Follower::stream(Connection& connection) {
             note_heard();
             const std::lock_guard lock(mutex_);
             figures_.bytes_received += got;
+        } else {
+            check_silence();  // not before looking: this node may have been busy
         }
     }
 }

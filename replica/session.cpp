@@ -12,6 +12,8 @@ namespace {
 
 /// No more is queued while this much waits to be sent.
 constexpr std::size_t queued_bytes_max = 1U << 20U;
+/// The longest frame of a follower: what differs, as a text.
+constexpr std::size_t follower_payload_max = 64 * 1024;
 constexpr std::uint64_t heartbeat_ms_min = 20;
 constexpr std::uint64_t heartbeat_ms_max = 10'000;
 
@@ -25,7 +27,7 @@ Session::Session(Source& source, int file, std::string address, net::Subscriptio
       database_(source.database()),
       address_(std::move(address)),
       subscription_(std::move(subscription)),
-      channel_(file),
+      channel_(file, {}, follower_payload_max),
       heartbeat_(std::clamp(subscription_.heartbeat_ms, heartbeat_ms_min, heartbeat_ms_max)),
       progress_(Clock::now()),
       connected_unix_(unix_now()) {}

@@ -132,6 +132,12 @@ TEST_CASE("digests: what differs is named") {
     there.beside.high = 0;
     CHECK(difference(here, there) == "checkpoints, ingest streams or epochs");
     CHECK_THROWS_AS(read_digests("\x01"), ChannelError);
+    std::string long_name(199, 'n');
+    for (int i = 0; i < 1'000; ++i) long_name += "\xC3\xA4";
+    there.series[long_name] = {};
+    CHECK(difference(here, there).starts_with("series \"" + std::string(199, 'n') + "...\""));
+    there = here;
+    there.beside.high = 0;
     for (int i = 0; i < 30; ++i) here.series["s" + std::to_string(i)] = {1, 1};
     CHECK(difference(here, there).ends_with(" and 20 more, and checkpoints, ingest streams or epochs"));
 }

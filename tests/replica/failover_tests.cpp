@@ -173,6 +173,25 @@ TEST_CASE("failover: a slave promotes itself when its master is silent, if it wa
     REQUIRE(comes_true([&] { return health(master).starts_with("fenced: "); }));
 }
 
+TEST_CASE("failover: a slave that slept does not take its master for lost") {
+    Daemon master({"--replication-timeout-ms=200"});
+    Daemon slave(slave_of(master.port(), {"--failover-timeout-ms=400"}));
+    for (int i = 0; i < 3; ++i) {
+        REQUIRE(comes_true([&] { return streams(slave); }));
+        const std::uint64_t before = std::stoull(status_text(slave, "replication_poll_success_count"));
+        slave.send_signal(SIGSTOP);
+        // The master drops it meanwhile.
+        const bool was_dropped = comes_true([&] { return status_text(master, "followers") == "[]"; });
+        std::this_thread::sleep_for(std::chrono::milliseconds(500));
+        slave.send_signal(SIGCONT);
+        REQUIRE(was_dropped);
+        REQUIRE(comes_true(
+            [&] { return std::stoull(status_text(slave, "replication_poll_success_count")) > before; }));
+        CHECK(status_text(slave, "role") == "slave");
+    }
+    CHECK(status_text(master, "fenced") == "false");
+}
+
 TEST_CASE("failover: a slave that was never in sync does not promote itself") {
     const std::uint16_t nobody = free_port();
     Daemon slave(slave_of(nobody, {"--failover-timeout-ms=50"}));
