@@ -611,7 +611,17 @@ std::uint64_t Database::sum(std::string_view series, std::uint64_t key,
     return std::get<reply::Number>(reply).value;
 }
 
-void Database::save_snapshot() { throw_if_refused(call(control::SaveAllSnapshots{})); }
+/// Not as a request: a slave refuses those, and needs snapshots of its own all the same.
+void Database::save_snapshot() {
+    commit();
+    try {
+        throw_if_refused(store_snapshot(std::nullopt));
+    } catch (const RequestError&) {
+        throw;
+    } catch (const std::exception& failure) {
+        throw RequestError(ErrorCode::internal_error, failure.what());
+    }
+}
 
 StateView Database::view() const {
     const std::lock_guard lock(mutex_);

@@ -233,6 +233,25 @@ TEST_CASE("replication: what is not whole is not read as if it were") {
     CHECK_NOTHROW(StoredDatabase(directory.path()));
 }
 
+TEST_CASE("replication: a slave stores snapshots of its own, and drops the events before them") {
+    MemoryStorage storage;
+    DatabaseOptions options = slave_options();
+    options.event_retention_bytes = 1;
+    auto slave = Database::open(options, storage);
+    for (Lsn lsn = 1; lsn <= 100; ++lsn) {
+        slave->replicate(Event{lsn, 5, mutation::Increment{"a", lsn, day, 1}, {}});
+        slave->commit_replicated();
+    }
+    const Digest digest = slave->digest();
+    CHECK(slave->save_snapshot_if_changed());
+    CHECK(!slave->save_snapshot_if_changed());
+    slave->apply_retention();
+    CHECK(slave->first_kept_lsn() == 100);
+    slave.reset();
+    slave = Database::open(options, storage);
+    CHECK(slave->digest() == digest);
+}
+
 TEST_CASE("replication: an event that does not follow is refused, and nothing of it is applied") {
     MemoryStorage storage;
     const auto slave = Database::open(slave_options(), storage);

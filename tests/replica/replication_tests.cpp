@@ -174,6 +174,27 @@ TEST_CASE("replication: a slave that is gone without a word is dropped, also whe
     REQUIRE(comes_true([&] { return status_text(master, "followers") != "[]"; }));
 }
 
+TEST_CASE("replication: a slave stores snapshots by itself, and when it is told") {
+    Daemon master;
+    Daemon slave(slave_of(master.port(), {"--snapshot-interval-seconds=1"}));
+    Client of_master = master.connect();
+    Client of_slave = slave.connect();
+    const auto has_snapshot_of_all = [&] {
+        return as_number(member(of_slave.call("snapshot.info"), "last_snapshot_lsn")) == last_lsn(of_master);
+    };
+    of_master.call("counter.increment", {{"series", "a"}, {"key", 1}});
+    CHECK(comes_true(has_snapshot_of_all));
+    slave.stop(SIGINT);
+    slave.set_arguments(slave_of(master.port(), {"--snapshot-interval-seconds=0"}));
+    of_master.call("counter.increment", {{"series", "a"}, {"key", 1}});
+    slave.start();
+    REQUIRE(catches_up(master, slave));
+    of_slave = slave.connect();
+    CHECK(!has_snapshot_of_all());
+    slave.send_signal(SIGUSR1);
+    CHECK(comes_true(has_snapshot_of_all));
+}
+
 TEST_CASE("replication: a slave of a slave gets everything, and stays behind it when that is promoted") {
     Daemon first;
     Daemon second(slave_of(first.port()));
