@@ -265,8 +265,8 @@ struct Promoted {
 
 /// What a node makes of the announcement of an epoch.
 struct FenceAnswer {
-    std::string role;         // after it
-    std::uint64_t epoch = 0;  // its own
+    std::string role;  // after it
+    Epoch epoch;       // its own, which may be the later one
 };
 
 struct HistoryPosition {

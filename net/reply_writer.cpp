@@ -283,7 +283,8 @@ public:
         json_.raw(",\"lsn\":").number(r.epoch.first_lsn).raw("}");
     }
     void operator()(const reply::FenceAnswer& r) {
-        json_.raw("{\"role\":").text(r.role).raw(",\"epoch\":").number(r.epoch).raw("}");
+        json_.raw("{\"role\":").text(r.role).raw(",\"epoch\":").number(r.epoch.number);
+        json_.raw(",\"epoch_id\":").number(r.epoch.id).raw("}");
     }
     void operator()(const reply::HistoryPosition& r) {
         json_.raw("{\"lsn\":").number(r.lsn).raw(",\"checksum\":");

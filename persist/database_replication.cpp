@@ -425,7 +425,7 @@ public:
     Reply run(const Deadline& /*deadline*/) override {
         database_.fence(later_);
         return reply::FenceAnswer{database_.role() == Role::master ? "master" : "slave",
-                                  current_epoch(database_.epochs())};
+                                  last_epoch(database_.epochs())};
     }
 
 private:

@@ -152,7 +152,11 @@ bool Node::announce() {
     const FollowerOptions& options = *options_.follower;
     try {
         MasterClient client({options.host, options.port, options.token, timeout});
-        client.ask("replication.fence", {{"epoch", epochs.back().number}, {"epoch_id", epochs.back().id}});
+        const boost::json::value answer = client.ask(
+            "replication.fence", {{"epoch", epochs.back().number}, {"epoch_id", epochs.back().id}});
+        // It may have been promoted as well, and be the one that stays.
+        database_.fence({answer.at("epoch").to_number<std::uint64_t>(),
+                         answer.at("epoch_id").to_number<std::uint64_t>(), 0});
         log_.info("former_master_knows", {{"address", follower_->source()}});
         return true;
     } catch (const RefusedError& refused) {
