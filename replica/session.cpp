@@ -216,7 +216,8 @@ void Session::pump(std::chrono::milliseconds wait_max) {
     channel_.pump(wait_max);
     const std::uint64_t sent = channel_.bytes_sent();
     bytes_sent_ = sent;
-    const bool owes = channel_.queued_bytes() != 0 || acked_lsn_ + 1 < next_lsn_;
+    // Its first acknowledgement too, even where there is nothing to be sent: only then heartbeats count.
+    const bool owes = channel_.queued_bytes() != 0 || !streaming_ || acked_lsn_ + 1 < next_lsn_;
     // Of the state it acknowledges nothing before the end; who takes a byte now and then takes nothing.
     constexpr std::uint64_t worth_noting = 64 * 1024;
     if (!owes || (sent_before_ < state_end_at_ && sent - sent_before_ >= worth_noting)) {

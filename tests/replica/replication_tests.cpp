@@ -239,6 +239,23 @@ TEST_CASE("replication: who takes nothing is dropped, and has held up nobody") {
     }));
 }
 
+TEST_CASE("replication: who never says a word is dropped, also where there is nothing to be sent") {
+    Daemon master({"--replication-timeout-ms=200"});
+    for (const bool has_events : {false, true}) {
+        CAPTURE(has_events);
+        Client client = master.connect();
+        if (has_events) client.call("tree.create", {{"series", "a"}});
+        Client silent(master.port());
+        silent.send_line(request("replication.subscribe", {{"format", 1},
+                                                           {"name", "silent"},
+                                                           {"after_lsn", 0},
+                                                           {"heartbeat_ms", 20},
+                                                           {"epochs", json::array{}}}));
+        CHECK(silent.receive_line().find("\"success\":true") != std::string::npos);
+        CHECK(comes_true([&] { return status_text(master, "followers") == "[]"; }));
+    }
+}
+
 TEST_CASE("replication: the token of the master is needed, and is in no output") {
     Daemon master({"--auth-token=write-secret", "--read-auth-token=read-secret"});
     for (const std::string& token :
