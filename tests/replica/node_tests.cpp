@@ -100,6 +100,8 @@ TEST_CASE("nodes: a follower that needs events which are gone takes the state, a
         InProcessNode slave(slave_storage, slave_options(), following(master.port(), directory));
         REQUIRE(becomes_true([&] { return slave.database().durable_lsn() == 10; }));
     }
+    // What the slave needed is kept until the master has noticed that it is gone.
+    REQUIRE(becomes_true([&] { return master.node().figures().followers.empty(); }));
     for (std::uint64_t i = 1; i <= 100; ++i) master.database().increment("a", i, 1, day);
     master.database().save_snapshot();
     master.database().apply_retention();
