@@ -22,8 +22,9 @@ void set_all(Series& series, std::span<const mutation::Item> items) {
 
 }  // namespace
 
-Series* Applier::touch(std::string_view name) {
-    Series* const series = engine_.find_mutable(name);
+Series* Applier::touch(std::string_view name) { return touch(engine_.series_.find(name)); }
+
+Series* Applier::touch(Series* series) {
     if (series == nullptr || series->last_lsn() >= event_.lsn) {
         return nullptr;
     }
@@ -32,13 +33,13 @@ Series* Applier::touch(std::string_view name) {
 }
 
 Series* Applier::touch_or_create(std::string_view name) {
-    if (engine_.find_mutable(name) == nullptr) {
-        std::string key(name);
-        auto created = std::make_unique<Series>(key, engine_.hash_seed());
-        engine_.series_.emplace(std::move(key), std::move(created));
+    Series* series = engine_.series_.find(name);
+    if (series == nullptr) {
+        engine_.series_.exchange(std::make_unique<Series>(std::string(name), engine_.hash_seed()));
         engine_.catalog_lsn_ = event_.lsn;
+        series = engine_.series_.find(name);
     }
-    return touch(name);
+    return touch(series);
 }
 
 Reply Applier::operator()(const mutation::CreateSeries& m) {
@@ -48,9 +49,7 @@ Reply Applier::operator()(const mutation::CreateSeries& m) {
 
 Reply Applier::operator()(const mutation::DropSeries& m) {
     if (touch(m.series) != nullptr) {
-        const auto dropped = engine_.series_.find(m.series);
-        engine_.retire(std::move(dropped->second));
-        engine_.series_.erase(dropped);
+        engine_.retire(engine_.series_.remove(m.series));
         engine_.catalog_lsn_ = event_.lsn;
     }
     return reply::Ok{};
@@ -224,8 +223,7 @@ void Applier::install_staged(IngestStreams::Stream& stream) {
     const Series* const before = engine_.find_series(stream.staged->name());
     if (before == nullptr || before->last_lsn() < event_.lsn) {
         stream.staged->set_last_lsn(event_.lsn);
-        std::unique_ptr<Series>& place = engine_.series_[stream.staged->name()];
-        engine_.retire(std::exchange(place, std::move(stream.staged)));
+        engine_.retire(engine_.series_.exchange(std::move(stream.staged)));
         engine_.catalog_lsn_ = event_.lsn;
     } else {
         engine_.retire(std::move(stream.staged));  // a snapshot of the series is newer

@@ -1,6 +1,7 @@
 #include "engine/engine.h"
 
 #include <algorithm>
+#include <array>
 #include <type_traits>
 
 #include "engine/apply.h"
@@ -18,6 +19,38 @@ Digest digest_of(const reply::Checkpoint& checkpoint) noexcept {
     const auto time = static_cast<std::uint64_t>(checkpoint.updated_at_unix);
     return {mix64(mix64(source + offset) ^ event_id) + mix64(time ^ source),
             mix64(mix64(source ^ offset) + event_id) ^ mix64(time + source)};
+}
+
+/// The counter that a request is about; without a series where it is about none or several.
+struct CounterName {
+    std::string_view series;
+    std::uint64_t key = 0;
+};
+
+CounterName counter_of(const Mutation& body) noexcept {
+    if (const auto* const increment = std::get_if<mutation::Increment>(&body)) {
+        return {increment->series, increment->key};
+    }
+    if (const auto* const decrement = std::get_if<mutation::Decrement>(&body)) {
+        return {decrement->series, decrement->key};
+    }
+    return {};
+}
+
+CounterName counter_of(const Request& request) noexcept {
+    if (const auto* const body = std::get_if<Mutation>(&request)) {
+        return counter_of(*body);
+    }
+    if (const auto* const keyed = std::get_if<KeyedMutation>(&request)) {
+        return counter_of(*keyed->body);
+    }
+    if (const auto* const sum = std::get_if<query::Sum>(&request)) {
+        return {sum->series, sum->key};
+    }
+    if (const auto* const points = std::get_if<query::Points>(&request)) {
+        return {points->series, points->key};
+    }
+    return {};
 }
 
 Digest digest_of(const Epoch& epoch) noexcept {
@@ -54,14 +87,25 @@ Digest StateView::digest_beside_series(const Deadline& deadline) const {
 Engine::Engine(std::uint64_t hash_seed, EventSink& sink, const IdempotencyRetention& retention)
     : hash_seed_(hash_seed), sink_(sink), keys_(std::make_unique<IdempotencyIndex>(retention)) {}
 
-const Series* Engine::find_series(std::string_view name) const noexcept {
-    const auto found = series_.find(name);
-    return found == series_.end() ? nullptr : found->second.get();
-}
-
-Series* Engine::find_mutable(std::string_view name) noexcept {
-    const auto found = series_.find(name);
-    return found == series_.end() ? nullptr : found->second.get();
+void Engine::prefetch(std::span<const Request> requests) const noexcept {
+    // A counter's page, its slot and its record are three places in memory: each is asked for of all requests
+    // before the next one of any, so that the waits overlap.
+    std::array<Series::Place, prefetch_max> places;
+    std::size_t count = 0;
+    for (const Request& request : requests.first(std::min(requests.size(), prefetch_max))) {
+        const CounterName counter = counter_of(request);
+        const Series* const series = counter.series.empty() ? nullptr : find_series(counter.series);
+        if (series != nullptr) {
+            places[count] = series->place_of(counter.key);
+            places[count++].prefetch_page();
+        }
+    }
+    for (const Series::Place& place : std::span(places).first(count)) {
+        place.prefetch_slot();
+    }
+    for (const Series::Place& place : std::span(places).first(count)) {
+        place.prefetch_record();
+    }
 }
 
 Lsn Engine::wait_lsn(std::string_view series) const noexcept {
@@ -271,10 +315,7 @@ std::vector<reply::Checkpoint> Engine::checkpoints() const {
     return all;
 }
 
-void Engine::restore_series(Series series) {
-    std::string name = series.name();
-    series_.insert_or_assign(std::move(name), std::make_unique<Series>(std::move(series)));
-}
+void Engine::restore_series(Series series) { series_.exchange(std::make_unique<Series>(std::move(series))); }
 
 void Engine::restore_checkpoints(std::vector<reply::Checkpoint> checkpoints) {
     for (reply::Checkpoint& checkpoint : checkpoints) {

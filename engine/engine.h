@@ -5,9 +5,9 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -19,7 +19,7 @@
 #include "engine/record_codec.h"
 #include "engine/reply.h"
 #include "engine/request.h"
-#include "engine/series.h"
+#include "engine/series_table.h"
 
 namespace karma {
 
@@ -108,6 +108,9 @@ public:
 
     /// Fetches the memory that executing the request will look at first.
     void prefetch(const PreparedMutation& prepared) const noexcept { keys_->prefetch(prepared.key); }
+    /// The same for requests about single counters: `prefetch_max` of them are worth it at once.
+    void prefetch(std::span<const Request> requests) const noexcept;
+    static constexpr std::size_t prefetch_max = 32;
 
     /// Applies an event of the log: what `execute` did when it accepted it. Series that a snapshot restored
     /// skip what they hold already. The idempotency record of the event is not made: it lies in storage.
@@ -128,7 +131,7 @@ public:
 
     StateView view() const;
     /// Null where there is no such series.
-    const Series* find_series(std::string_view name) const noexcept;
+    const Series* find_series(std::string_view name) const noexcept { return series_.find(name); }
     std::vector<reply::Checkpoint> checkpoints() const;
     bool has_room_for_checkpoint(std::string_view source) const noexcept {
         return checkpoints_.size() < checkpoints_max || checkpoints_.contains(source);
@@ -165,13 +168,6 @@ private:
     friend class Applier;
     friend class Querier;
 
-    struct Hash {
-        using is_transparent = void;
-        std::size_t operator()(std::string_view text) const noexcept {
-            return std::hash<std::string_view>{}(text);
-        }
-    };
-
     /// What a prepared mutation brings along; null for others.
     using Prepared = const PreparedMutation*;
 
@@ -181,7 +177,6 @@ private:
     /// Applies an event and gives it to the sink. `prepared` where it has an idempotency key.
     Reply record(const Event& event, Prepared prepared);
     void retire(std::unique_ptr<Series> series);
-    Series* find_mutable(std::string_view name) noexcept;
     /// The LSN that a reply must wait for which shows whether a series exists, or what it holds.
     Lsn wait_lsn(std::string_view series) const noexcept;
     /// The same of all that a mutation concerns.
@@ -189,7 +184,7 @@ private:
 
     std::atomic<std::uint64_t> hash_seed_;
     EventSink& sink_;
-    std::unordered_map<std::string, std::unique_ptr<Series>, Hash, std::equal_to<>> series_;
+    SeriesTable series_;
     std::map<std::string, reply::Checkpoint, std::less<>> checkpoints_;
     IngestStreams streams_;
     std::unique_ptr<IdempotencyIndex> keys_;

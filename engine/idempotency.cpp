@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "engine/hash.h"
+#include "engine/prefetch.h"
 
 namespace karma {
 namespace {
@@ -79,7 +80,7 @@ const IdempotencyIndex::Record* IdempotencyIndex::find(const KeyHash& key,
 void IdempotencyIndex::prefetch(const KeyHash& key) const noexcept {
     const Shard& table = shard(key);
     if (table.capacity != 0) {
-        __builtin_prefetch(&table.slots[home_of(tag_of(key), table.capacity)]);
+        prefetch_memory(&table.slots[home_of(tag_of(key), table.capacity)]);
     }
 }
 

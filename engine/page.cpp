@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/error.h"
+#include "engine/slot_group.h"
 
 namespace karma {
 namespace {
@@ -75,14 +76,36 @@ std::size_t Page::bytes() const noexcept {
 std::uint32_t Page::find_slot(std::uint64_t key, std::uint64_t hash) const noexcept {
     const std::uint32_t tag = tag_of(hash);
     const std::uint32_t* const table = slots();
+    const auto is_at = [&](std::uint32_t index) {
+        return Counter(heap() + position(table[index])).key() == key;
+    };
     std::uint32_t index = first_slot(hash);
-    while (table[index] != 0) {
-        if ((table[index] & 0xFFU) == tag && Counter(heap() + position(table[index])).key() == key) {
-            return index;
+    while (true) {
+        if (index + SlotGroup::size <= header_.slots) {
+            SlotGroup group(table + index, tag);
+            while (group.has_candidate()) {
+                const std::uint32_t found = index + group.take_candidate();
+                if (is_at(found)) {
+                    return found;
+                }
+            }
+            if (group.has_free()) {
+                return header_.slots;
+            }
+            index += SlotGroup::size;
+        } else {
+            if (table[index] == 0) {
+                return header_.slots;
+            }
+            if ((table[index] & 0xFFU) == tag && is_at(index)) {
+                return index;
+            }
+            ++index;
         }
-        index = index + 1 == header_.slots ? 0 : index + 1;
+        if (index == header_.slots) {
+            index = 0;
+        }
     }
-    return header_.slots;
 }
 
 const std::byte* Page::find(std::uint64_t key, std::uint64_t hash) const noexcept {

@@ -11,6 +11,7 @@
 #include "engine/hash.h"
 #include "engine/intrusive_ptr.h"
 #include "engine/number.h"
+#include "engine/prefetch.h"
 
 namespace karma {
 
@@ -72,10 +73,15 @@ public:
     const std::byte* find(std::uint64_t key, std::uint64_t hash) const noexcept;
 
     /// Asks for the memory that `find` and `change` will read first, or second, so that it is there in time.
-    void prefetch_slot(std::uint64_t hash) const noexcept { __builtin_prefetch(slots() + first_slot(hash)); }
+    void prefetch_slot(std::uint64_t hash) const noexcept { prefetch_memory(slots() + first_slot(hash)); }
     void prefetch_record(std::uint64_t hash) const noexcept {
-        if (const std::uint32_t slot = slots()[first_slot(hash)]; slot != 0) {
-            __builtin_prefetch(heap() + position(slot));
+        // The first one with the same tag: one in 256 others has it too.
+        std::uint32_t index = first_slot(hash);
+        while (slots()[index] != 0 && (slots()[index] & 0xFFU) != tag_of(hash)) {
+            index = index + 1 == header_.slots ? 0 : index + 1;
+        }
+        if (const std::uint32_t slot = slots()[index]; slot != 0) {
+            prefetch_memory(heap() + position(slot));
         }
     }
 

@@ -302,13 +302,26 @@ struct MetricsText {
 
 namespace karma {
 
+/// A reply that is large and rare: held elsewhere, so that the common ones stay small.
+template <typename Large>
+class Boxed {
+public:
+    Boxed(Large large)  // NOLINT(google-explicit-constructor): it is one
+        : large_(std::make_shared<const Large>(std::move(large))) {}
+    const Large& operator*() const noexcept { return *large_; }
+    const Large* operator->() const noexcept { return large_.get(); }
+
+private:
+    std::shared_ptr<const Large> large_;
+};
+
 using Reply =
     std::variant<Error, reply::Ok, reply::Pong, reply::Deleted, reply::Number, reply::Added, reply::WasSet,
                  reply::BatchResetDone, reply::BatchDeleted, reply::SeriesNames, reply::Info, reply::Keys,
                  reply::Top, reply::SummaryOf, reply::AllPoints, reply::PointList, reply::Sums,
                  reply::NamedSums, reply::StreamBegun, reply::ChunkApplied, reply::ChunkSkipped,
                  reply::StreamEnded, reply::Pruned, reply::Checkpoint, reply::Checkpoints, reply::Health,
-                 reply::ReplicationStatus, reply::LogEntries, reply::Events, reply::SnapshotNames,
+                 Boxed<reply::ReplicationStatus>, reply::LogEntries, reply::Events, reply::SnapshotNames,
                  reply::SnapshotInfo, reply::Verified, reply::SnapshotSaved, reply::SeriesLoaded,
                  reply::FileBytes, reply::StatsList, reply::MetricsText, reply::Promoted, reply::FenceAnswer,
                  reply::HistoryPosition, reply::DigestsCompared>;

@@ -105,17 +105,14 @@ void Series::add_all(std::span<const mutation::Item> items) {
     constexpr std::size_t slot_ahead = 8;
     constexpr std::size_t record_ahead = 4;
     for (std::size_t i = 0; i < items.size(); ++i) {
-        const Directory& directory = *directory_;
         if (i + page_ahead < items.size()) {
-            __builtin_prefetch(&directory.page_at(hash(items[i + page_ahead].key)));
+            place_of(items[i + page_ahead].key).prefetch_page();
         }
         if (i + slot_ahead < items.size()) {
-            const std::uint64_t ahead = hash(items[i + slot_ahead].key);
-            directory.page_at(ahead).prefetch_slot(ahead);
+            place_of(items[i + slot_ahead].key).prefetch_slot();
         }
         if (i + record_ahead < items.size()) {
-            const std::uint64_t ahead = hash(items[i + record_ahead].key);
-            directory.page_at(ahead).prefetch_record(ahead);
+            place_of(items[i + record_ahead].key).prefetch_record();
         }
         add(items[i].key, items[i].day, items[i].value);
     }

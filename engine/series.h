@@ -80,6 +80,27 @@ public:
     Lsn last_lsn() const noexcept { return last_lsn_; }
     void set_last_lsn(Lsn lsn) noexcept { last_lsn_ = lsn; }
 
+    /// Where a key lies, for fetching the memory that finding it will look at: each step needs what the step
+    /// before it has fetched. Valid until the next change.
+    class Place {
+    public:
+        void prefetch_page() const noexcept { prefetch_memory(page_); }
+        void prefetch_slot() const noexcept { page_->prefetch_slot(hash_); }
+        void prefetch_record() const noexcept { page_->prefetch_record(hash_); }
+
+    private:
+        friend class Series;
+
+        const Page* page_ = nullptr;
+        std::uint64_t hash_ = 0;
+    };
+    Place place_of(std::uint64_t key) const noexcept {
+        Place place;
+        place.hash_ = hash(key);
+        place.page_ = &directory_->page_at(place.hash_);
+        return place;
+    }
+
     /// The record of a key, or null. Valid until the next change.
     const std::byte* find(std::uint64_t key) const noexcept { return directory_->find(key); }
 

@@ -191,6 +191,9 @@ void Database::execute(std::span<const Request> requests, std::span<Outcome> out
     {
         const std::lock_guard lock(mutex_);
         for (std::size_t i = 0; i < requests.size(); ++i) {
+            if (i % Engine::prefetch_max == 0 && requests.size() - i > 1) {
+                engine_.prefetch(requests.subspan(i));
+            }
             const PreparedMutation* const prepared = preparations.next(requests[i], engine_);
             const ChunkTimer timer(prepared != nullptr && std::holds_alternative<Mutation>(requests[i]),
                                    stats_);
