@@ -29,7 +29,8 @@ constexpr auto discard_time_max = std::chrono::seconds(1);
 
 class TimeLimit final : public Deadline {
 public:
-    explicit TimeLimit(std::chrono::milliseconds limit) : limit_(limit), end_(Clock::now() + limit) {}
+    TimeLimit(std::chrono::milliseconds limit, Clock::time_point begin)
+        : limit_(limit), end_(begin + limit) {}
 
 protected:
     bool expired() const override { return limit_.count() != 0 && Clock::now() >= end_; }
@@ -91,7 +92,8 @@ void Connection::start() {
 // ---- input
 
 void Connection::read() {
-    if (reading_ || closed_ || input_ended_ || finishing_) {
+    read_queued_ = false;
+    if (reading_ || closed_ || input_ended_ || finishing_ || !takes_input()) {
         return;
     }
     make_room_to_read();
@@ -148,7 +150,7 @@ void Connection::on_read(const boost::system::error_code& failure, std::size_t s
     input_filled_ = in_end_ + size == in_.size();
     in_end_ += size;
     input_ended_ = input_ended_ || failure == boost::asio::error::eof;
-    process();
+    process(last_received_);
 }
 
 /// Takes some of what has reached the machine already: the last chance before the end. False when that was
@@ -188,40 +190,46 @@ bool Connection::take_line(std::string_view& line) {
 }
 
 bool Connection::decode_lines() {
-    std::vector<Decoded>& decoded = thread_.decoded();
-    batch_begin_ = Clock::now();
-    decoded.clear();
+    Batch& batch = thread_.batch();
+    batch.requests.clear();
+    batch.refused.clear();
     batch_request_bytes_ = 0;
-    const bool accepts_writes = thread_.server().executor.accepts_writes();
+    const Executor& executor = thread_.server().executor;
+    const bool accepts_writes = executor.accepts_writes();
     std::string_view line;
-    while (decoded.size() < batch_lines_max && batch_request_bytes_ <= waiting_request_bytes_max &&
+    while (batch.lines() < batch_lines_max && batch_request_bytes_ <= waiting_request_bytes_max &&
            take_line(line)) {
         batch_request_bytes_ += line.size();
         if (line.size() > options_.request_bytes_max) {
-            decoded.emplace_back(
-                Error{ErrorCode::request_too_large,
-                      "Request exceeds " + std::to_string(options_.request_bytes_max) + " bytes"});
-            refuse_oversized();
+            refuse({ErrorCode::request_too_large,
+                    "Request exceeds " + std::to_string(options_.request_bytes_max) + " bytes"});
+            discard_input();
             break;
         }
-        decoded.push_back(thread_.decoder().decode(line, accepts_writes));
-        const auto* const request = std::get_if<Request>(&decoded.back());
-        if (take_subscription(request)) {
-            decoded.pop_back();
+        Request& request = batch.requests.emplace_back();
+        if (std::optional<Error> refused = thread_.decoder().decode(line, accepts_writes, request)) {
+            batch.requests.pop_back();
+            refuse(std::move(*refused));
+        } else if (take_subscription(request)) {
+            batch.requests.pop_back();
             break;
-        }
-        if (request != nullptr && needs_records(*request) && !thread_.server().executor.has_records()) {
-            decoded.pop_back();
+        } else if (needs_records(request) && !executor.has_records()) {
+            batch.requests.pop_back();
             await_records(line);
             break;
         }
     }
-    return !decoded.empty();
+    return batch.lines() != 0;
+}
+
+void Connection::refuse(Error error) {
+    Batch& batch = thread_.batch();
+    batch.refused.push_back({batch.requests.size(), std::move(error)});
 }
 
 /// Whether the connection goes to somebody else with this request.
-bool Connection::take_subscription(const Request* request) {
-    const auto* const asked = request == nullptr ? nullptr : std::get_if<control::Subscribe>(request);
+bool Connection::take_subscription(const Request& request) {
+    const auto* const asked = std::get_if<control::Subscribe>(&request);
     if (asked == nullptr || thread_.server().subscriptions == nullptr) {
         return false;
     }
@@ -261,11 +269,12 @@ void Connection::await_records(const std::string_view& line) {
 void Connection::on_records() {
     awaits_records_ = false;
     if (!closed_) {
-        process();
+        process(Clock::now());
     }
 }
 
-void Connection::refuse_oversized() {
+/// What follows an oversized request is no request.
+void Connection::discard_input() {
     in_begin_ = in_end_;
     input_ended_ = true;
     discarding_ = true;
@@ -277,92 +286,104 @@ bool Connection::has_room() const noexcept {
     return produced_ - sent_ <= output_bytes_max && waiting_request_bytes_ <= waiting_request_bytes_max;
 }
 
-void Connection::process() {
-    const auto can_go_on = [this] {
-        return !closed_ && !task_running_ && !awaits_records_ && !subscription_ && has_room();
-    };
+bool Connection::takes_input() const noexcept {
+    return !task_running_ && !awaits_records_ && !subscription_ && has_room();
+}
+
+void Connection::process(Clock::time_point now) {
+    const auto can_go_on = [this] { return !closed_ && takes_input(); };
+    work_begin_ = now;
     do {
         while (can_go_on() && decode_lines()) {
             execute();
-            answer();
+            answer_batch();
         }
     } while (finishing_ && !reading_ && can_go_on() && drain_socket());
     go_on();
 }
 
 void Connection::execute() {
-    std::vector<Decoded>& decoded = thread_.decoded();
-    std::vector<Request>& requests = thread_.requests();
-    std::vector<Outcome>& outcomes = thread_.outcomes();
-    requests.clear();
-    for (const Decoded& one : decoded) {
-        if (const auto* const request = std::get_if<Request>(&one)) {
-            requests.push_back(*request);
-        }
-    }
-    outcomes.clear();
-    outcomes.resize(requests.size());
-    if (!requests.empty()) {
-        thread_.server().executor.execute(requests, outcomes);
+    Batch& batch = thread_.batch();
+    batch.outcomes.resize(batch.requests.size());
+    if (!batch.requests.empty()) {
+        thread_.server().executor.execute(batch.requests, batch.outcomes);
         thread_.note_executed();
-    }
-    std::size_t next = 0;
-    for (Decoded& one : decoded) {
-        if (auto* const refused = std::get_if<Error>(&one)) {
-            rest_.push_back({Reply(std::move(*refused)), 0});
-        } else {
-            rest_.push_back(std::move(outcomes[next++]));
-        }
     }
     thread_.decoder().release();
 }
 
-void Connection::answer() {
-    const TimeLimit deadline(options_.query_timeout);
-    Lsn wait_lsn = 0;
-    Lsn ack_lsn = 0;
-    std::uint32_t replies = 0;
-    std::size_t before = out_.size();
-    const auto close_stretch = [&] {
-        produced_ += out_.size() - before;
-        before = out_.size();
-        count_commands(replies, Clock::now() - batch_begin_, thread_.server().executor.stats());
-        mark(std::exchange(wait_lsn, 0), std::exchange(replies, 0), std::exchange(ack_lsn, 0));
+void Connection::answer_batch() {
+    Batch& batch = thread_.batch();
+    const TimeLimit deadline(options_.query_timeout, work_begin_);
+    std::size_t next = 0;
+    std::size_t next_refused = 0;
+    const auto answer_next = [&](Outcome& outcome) {
+        if (task_running_) {
+            rest_.push_back(std::move(outcome));
+        } else {
+            answer(outcome, deadline);
+        }
     };
+    while (next < batch.outcomes.size() || next_refused < batch.refused.size()) {
+        if (next_refused < batch.refused.size() && batch.refused[next_refused].position == next) {
+            Outcome refused{Reply(std::move(batch.refused[next_refused++].error))};
+            answer_next(refused);
+        } else {
+            answer_next(batch.outcomes[next++]);
+        }
+    }
+    batch.outcomes.clear();  // some hold on to pages
+    close_stretch();
+}
+
+void Connection::answer_rest() {
+    const TimeLimit deadline(options_.query_timeout, work_begin_);
     while (!rest_.empty() && !task_running_) {
         Outcome outcome = std::move(rest_.front());
         rest_.pop_front();
-        if (auto* const task = std::get_if<std::unique_ptr<Task>>(&outcome.result)) {
-            if ((*task)->cost_bytes() > inline_task_bytes_max) {
-                run_task(std::move(*task), outcome.wait_lsn);
-                break;
-            }
-            outcome.result = run(**task, deadline);
-        }
-        if (outcome.ack_lsn != 0 && replies != 0) {
-            close_stretch();
-        }
-        count_reply(
-            thread_.writer().write(std::get<Reply>(outcome.result), outcome.repetition, deadline, out_),
-            thread_.server().executor.stats());
-        wait_lsn = std::max(wait_lsn, outcome.wait_lsn);
-        ++replies;
-        if (outcome.ack_lsn != 0) {
-            ack_lsn = outcome.ack_lsn;  // a stretch of its own: it may have to be replaced
-            close_stretch();
-        }
+        answer(outcome, deadline);
     }
-    if (replies != 0) {
+    close_stretch();
+}
+
+/// Writes a reply, unless a task of another thread has to make it first.
+void Connection::answer(Outcome& outcome, const Deadline& deadline) {
+    if (auto* const task = std::get_if<std::unique_ptr<Task>>(&outcome.result)) {
+        if ((*task)->cost_bytes() > inline_task_bytes_max) {
+            run_task(std::move(*task), outcome.wait_lsn);
+            return;
+        }
+        outcome.result = run(**task, deadline);
+    }
+    if (outcome.ack_lsn != 0) {
+        close_stretch();  // it may have to be replaced: a stretch of its own
+    }
+    count_reply(thread_.writer().write(std::get<Reply>(outcome.result), outcome.repetition, deadline, out_),
+                thread_.server().executor.stats());
+    stretch_.lsn = std::max(stretch_.lsn, outcome.wait_lsn);
+    ++stretch_.replies;
+    if (outcome.ack_lsn != 0) {
+        stretch_.ack_lsn = outcome.ack_lsn;
         close_stretch();
     }
+}
+
+void Connection::close_stretch() {
+    if (stretch_.replies == 0) {
+        return;
+    }
+    const Clock::time_point now = Clock::now();
+    count_commands(stretch_.replies, now - work_begin_, thread_.server().executor.stats());
+    work_begin_ = now;
+    mark(std::exchange(stretch_, {}));
 }
 
 void Connection::run_task(std::unique_ptr<Task> task, Lsn wait_lsn) {
     task_running_ = true;
     boost::asio::post(thread_.server().workers, [self = shared_from_this(), task = std::move(task),
                                                  wait_lsn] {
-        const TimeLimit deadline(self->options_.query_timeout);
         const Clock::time_point begin = Clock::now();
+        const TimeLimit deadline(self->options_.query_timeout, begin);
         Stats& stats = self->thread_.server().executor.stats();
         std::string line;
         count_reply(self->thread_.writer().write(run(*task, deadline), Repetition::no_key, deadline, line),
@@ -378,33 +399,37 @@ void Connection::on_task_done(const std::string& line, Lsn wait_lsn) {
     if (closed_) {
         return;
     }
-    batch_begin_ = Clock::now();
+    work_begin_ = Clock::now();
     out_ += line;
-    produced_ += line.size();
-    mark(wait_lsn, 1);
-    answer();
-    process();
+    Mark stretch;
+    stretch.lsn = wait_lsn;
+    stretch.replies = 1;
+    mark(stretch);
+    answer_rest();
+    process(Clock::now());
 }
 
 // ---- output
 
-void Connection::mark(Lsn lsn, std::uint32_t replies, Lsn ack_lsn) {
+void Connection::mark(Mark stretch) {
     const Executor& executor = thread_.server().executor;
-    const std::size_t request_bytes = std::exchange(batch_request_bytes_, 0);
-    const bool is_acked = ack_lsn == 0 || ack_lsn <= executor.acked_lsn();
-    if (marks_.empty() && lsn <= executor.durable_lsn() && is_acked) {
+    produced_ = sent_ + (out_.size() - out_begin_);
+    stretch.end = produced_;
+    stretch.request_bytes = std::exchange(batch_request_bytes_, 0);
+    const bool is_acked = stretch.ack_lsn == 0 || stretch.ack_lsn <= executor.acked_lsn();
+    if (marks_.empty() && stretch.lsn <= executor.durable_lsn() && is_acked) {
         sendable_ = produced_;
         return;
     }
-    marks_.push_back({produced_, lsn, replies, request_bytes, 0, {}});
-    waiting_request_bytes_ += request_bytes;
-    if (!is_acked) {
-        marks_.back().ack_lsn = ack_lsn;
-        marks_.back().ack_deadline =
-            Clock::now() + executor.ack_timeout().value_or(std::chrono::milliseconds(0));
-        thread_.wait_acked(ack_lsn, marks_.back().ack_deadline, shared_from_this());
+    waiting_request_bytes_ += stretch.request_bytes;
+    if (is_acked) {
+        stretch.ack_lsn = 0;
+    } else {
+        stretch.ack_deadline = Clock::now() + executor.ack_timeout().value_or(std::chrono::milliseconds(0));
+        thread_.wait_acked(stretch.ack_lsn, stretch.ack_deadline, shared_from_this());
     }
-    thread_.wait_durable(lsn, shared_from_this());
+    thread_.wait_durable(stretch.lsn, shared_from_this());
+    marks_.push(stretch);
 }
 
 void Connection::on_durable() {
@@ -414,15 +439,22 @@ void Connection::on_durable() {
     if (thread_.server().executor.has_failed()) {
         fail_waiting();
     }
-    process();
+    process(Clock::now());
 }
 
 /// The log cannot be written: what these replies say may be lost. Each becomes an error.
 void Connection::fail_waiting() {
     const Lsn durable_lsn = thread_.server().executor.durable_lsn();
-    replace_replies(
-        {ErrorCode::internal_error, "The event log could not be written: this may or may not be stored"},
-        [&](const Mark& waiting) { return waiting.lsn > durable_lsn; });
+    const Error error{ErrorCode::internal_error,
+                      "The event log could not be written: this may or may not be stored"};
+    replace_replies(error, [&](Mark& waiting) {
+        if (waiting.lsn <= durable_lsn) {
+            return false;
+        }
+        waiting.lsn = 0;
+        waiting.ack_lsn = 0;
+        return true;
+    });
 }
 
 void Connection::on_ack_timeout(Clock::time_point now) {
@@ -430,21 +462,25 @@ void Connection::on_ack_timeout(Clock::time_point now) {
         return;
     }
     const Lsn acked_lsn = thread_.server().executor.acked_lsn();
-    replace_replies({ErrorCode::replication_error, not_acked_text}, [&](const Mark& waiting) {
-        return waiting.ack_lsn > acked_lsn && waiting.ack_deadline <= now;
+    replace_replies({ErrorCode::replication_error, not_acked_text}, [&](Mark& waiting) {
+        if (waiting.ack_lsn <= acked_lsn || waiting.ack_deadline > now) {
+            return false;
+        }
+        waiting.ack_lsn = 0;  // what it says is durable all the same
+        return true;
     });
-    process();
+    process(now);
 }
 
-/// Puts an error in the place of each reply of the stretches that are concerned, which need to wait for
-/// nothing then.
-template <typename Concerns>
-void Connection::replace_replies(const Error& error, Concerns&& concerns) {
+/// Puts an error in the place of each reply of the stretches that `end_wait` says have waited enough, and
+/// which it lets wait for less.
+template <typename EndWait>
+void Connection::replace_replies(const Error& error, EndWait&& end_wait) {
     std::uint64_t position = sendable_;
     std::uint64_t moved = 0;  // wraps when the errors are shorter than what they replace
     for (Mark& waiting : marks_) {
         waiting.end += moved;
-        if (concerns(waiting)) {
+        if (end_wait(waiting)) {
             std::string errors;
             for (std::uint32_t i = 0; i < waiting.replies; ++i) {
                 ReplyWriter::write_error(error, errors);
@@ -454,10 +490,6 @@ void Connection::replace_replies(const Error& error, Concerns&& concerns) {
                          static_cast<std::size_t>(size), errors);
             waiting.end += errors.size() - size;
             moved += errors.size() - size;
-            waiting.ack_lsn = 0;
-            if (error.code == ErrorCode::internal_error) {
-                waiting.lsn = 0;
-            }
         }
         position = waiting.end;
     }
@@ -468,9 +500,9 @@ void Connection::send() {
     const Lsn durable_lsn = thread_.server().executor.durable_lsn();
     const Lsn acked_lsn = thread_.server().executor.acked_lsn();
     while (!marks_.empty() && marks_.front().lsn <= durable_lsn && marks_.front().ack_lsn <= acked_lsn) {
-        sendable_ = marks_.front().end;
-        waiting_request_bytes_ -= marks_.front().request_bytes;
-        marks_.pop_front();
+        const Mark first = marks_.pop();
+        sendable_ = first.end;
+        waiting_request_bytes_ -= first.request_bytes;
     }
     if (marks_.empty()) {
         sendable_ = produced_;
@@ -516,7 +548,7 @@ void Connection::wait_writable() {
                                self->close();
                                return;
                            }
-                           self->process();
+                           self->process(Clock::now());
                        });
 }
 
@@ -544,7 +576,7 @@ void Connection::go_on() {
         }
         return;
     }
-    if (input_ended_ || task_running_ || awaits_records_ || subscription_ || !has_room()) {
+    if (input_ended_ || reading_ || read_queued_ || !takes_input()) {
         return;
     }
     if (in_begin_ != in_end_) {
@@ -552,7 +584,8 @@ void Connection::go_on() {
         const int one = 1;
         ::setsockopt(socket_.native_handle(), IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
     }
-    read();
+    read_queued_ = true;
+    thread_.read_later(shared_from_this());
 }
 
 bool Connection::is_idle() const noexcept { return owes_nothing() && in_begin_ == in_end_; }
@@ -572,7 +605,7 @@ void Connection::finish() {
         boost::system::error_code ignored;
         socket_.cancel(ignored);  // on_read takes what has arrived
     } else {
-        process();
+        process(Clock::now());
     }
 }
 

@@ -23,6 +23,8 @@ public:
     Connection(boost::asio::ip::tcp::socket socket, IoThread& thread);
 
     void start();
+    /// Begins to wait for more input, if it wants any. Where some is there it is taken in the next turn.
+    void read();
     /// What was waited for is durable, or will never be.
     void on_durable();
     /// Followers that were waited for have not answered in time.
@@ -45,28 +47,34 @@ private:
         std::chrono::steady_clock::time_point ack_deadline{};
     };
 
-    void read();
     void on_read(const boost::system::error_code& failure, std::size_t size);
     bool drain_socket();
     /// Executes the complete lines of the input as far as there is room for their replies.
-    void process();
+    void process(std::chrono::steady_clock::time_point now);
     bool has_room() const noexcept;
-    /// Decodes lines into the thread's scratch; false when there is none.
+    /// Whether the next request can be executed as soon as it is there.
+    bool takes_input() const noexcept;
+    /// Decodes lines into the thread's batch; false when there is none.
     bool decode_lines();
     bool take_line(std::string_view& line);
-    void refuse_oversized();
+    void refuse(Error error);
+    void discard_input();
     void await_records(const std::string_view& line);
-    bool take_subscription(const Request* request);
+    bool take_subscription(const Request& request);
     void execute();
+    /// Writes the replies of the batch; from a task that has to be waited for on they become `rest_`.
+    void answer_batch();
     /// Writes the replies of `rest_` until it is empty or a task has to be waited for.
-    void answer();
+    void answer_rest();
+    void answer(Outcome& outcome, const Deadline& deadline);
+    void close_stretch();
     void run_task(std::unique_ptr<Task> task, Lsn wait_lsn);
     void on_task_done(const std::string& line, Lsn wait_lsn);
-    /// Closes the stretch of replies written since the last mark.
-    void mark(Lsn lsn, std::uint32_t replies, Lsn ack_lsn = 0);
+    /// Replies up to here wait for what the stretch says.
+    void mark(Mark stretch);
     void fail_waiting();
-    template <typename Concerns>
-    void replace_replies(const Error& error, Concerns&& concerns);
+    template <typename EndWait>
+    void replace_replies(const Error& error, EndWait&& end_wait);
     void hand_over();
     void send();
     void wait_writable();
@@ -85,6 +93,7 @@ private:
     std::size_t in_begin_ = 0;
     std::size_t in_end_ = 0;
     std::size_t scanned_ = 0;    // up to here the input has no newline
+    bool read_queued_ = false;   // it reads at the end of this turn
     bool reading_ = false;       // a read writes to in_: it must stay where it is
     bool input_filled_ = false;  // the last read took all the room there was
     bool input_ended_ = false;   // the client sends no more, or nothing more is taken from it
@@ -96,6 +105,7 @@ private:
     std::optional<Subscription> subscription_;  // what was asked last: the connection goes to who serves it
 
     std::deque<Outcome> rest_;  // replies not written yet, behind a task that runs
+    Mark stretch_;              // of replies that were written since the last mark
     bool task_running_ = false;
 
     std::string out_;  // replies from position sent_ on
@@ -103,10 +113,10 @@ private:
     std::uint64_t produced_ = 0;
     std::uint64_t sent_ = 0;
     std::uint64_t sendable_ = 0;
-    std::deque<Mark> marks_;
+    Queue<Mark> marks_;
     std::size_t waiting_request_bytes_ = 0;
     std::size_t batch_request_bytes_ = 0;
-    std::chrono::steady_clock::time_point batch_begin_;
+    std::chrono::steady_clock::time_point work_begin_;  // of what the next stretch takes
     bool waiting_writable_ = false;
 
     std::chrono::steady_clock::time_point last_received_;

@@ -283,31 +283,48 @@ struct CommonOp {
     std::string_view name;
     bool writes;
     unsigned required;
-    std::optional<Request> (*make)(const CommonFields& f);
+    bool (*make)(const CommonFields& f, Request& request);
 };
 
-std::optional<Request> increment(const F& f) {
-    return f.value == 0
-               ? std::nullopt
-               : std::optional<Request>(Mutation(mutation::Increment{f.series, f.key, f.bucket, f.value}));
+template <typename Body, typename... Values>
+bool make_mutation(Request& request, Values&&... values) {
+    request.emplace<Mutation>(Body{std::forward<Values>(values)...});
+    return true;
 }
 
-std::optional<Request> decrement(const F& f) {
-    return f.value == 0
-               ? std::nullopt
-               : std::optional<Request>(Mutation(mutation::Decrement{f.series, f.key, f.bucket, f.value}));
+template <typename Body, typename... Values>
+bool make_query(Request& request, Values&&... values) {
+    request.emplace<Body>(Body{std::forward<Values>(values)...});
+    return true;
 }
 
-std::optional<Request> batch_add(const F& f) {
-    return f.smallest_item_value == 0
-               ? std::nullopt
-               : std::optional<Request>(Mutation(mutation::BatchAdd{f.series, f.items}));
+bool increment(const F& f, Request& request) {
+    return f.value != 0 && make_mutation<mutation::Increment>(request, f.series, f.key, f.bucket, f.value);
 }
 
-std::optional<Request> batch_set(const F& f) { return Mutation(mutation::BatchSet{f.series, f.items}); }
-std::optional<Request> sum(const F& f) { return query::Sum{f.series, f.key, f.optional_range()}; }
-std::optional<Request> points(const F& f) { return query::Points{f.series, f.key, f.range}; }
-std::optional<Request> batch_sum(const F& f) { return query::BatchSum{f.series, f.keys, f.optional_range()}; }
+bool decrement(const F& f, Request& request) {
+    return f.value != 0 && make_mutation<mutation::Decrement>(request, f.series, f.key, f.bucket, f.value);
+}
+
+bool batch_add(const F& f, Request& request) {
+    return f.smallest_item_value != 0 && make_mutation<mutation::BatchAdd>(request, f.series, f.items);
+}
+
+bool batch_set(const F& f, Request& request) {
+    return make_mutation<mutation::BatchSet>(request, f.series, f.items);
+}
+
+bool sum(const F& f, Request& request) {
+    return make_query<query::Sum>(request, f.series, f.key, f.optional_range());
+}
+
+bool points(const F& f, Request& request) {
+    return make_query<query::Points>(request, f.series, f.key, f.range);
+}
+
+bool batch_sum(const F& f, Request& request) {
+    return make_query<query::BatchSum>(request, f.series, f.keys, f.optional_range());
+}
 
 constexpr unsigned on_key = F::series_name | F::key_number;
 constexpr unsigned on_items = F::series_name | F::item_list;
@@ -322,11 +339,11 @@ constexpr CommonOp common_ops[] = {
 
 }  // namespace
 
-std::optional<Request> decode_fast(std::string_view line, const Access& access, bool accepts_writes,
-                                   boost::json::memory_resource& arena) {
+bool decode_fast(std::string_view line, const Access& access, bool accepts_writes,
+                 boost::json::memory_resource& arena, Request& request) {
     CommonFields fields;
     if (!Scanner(line, arena).object(fields)) {
-        return std::nullopt;
+        return false;
     }
     constexpr unsigned always = F::version | F::op_name;
     for (const CommonOp& op : common_ops) {
@@ -336,16 +353,16 @@ std::optional<Request> decode_fast(std::string_view line, const Access& access, 
         const unsigned required = op.required | always;
         const Access::Level level = access.level(fields.token);
         const bool allowed = level == Access::Level::all || (level == Access::Level::read && !op.writes);
-        if ((fields.present & required) != required || !allowed || (op.writes && !accepts_writes)) {
-            return std::nullopt;
+        if ((fields.present & required) != required || !allowed || (op.writes && !accepts_writes) ||
+            !op.make(fields, request)) {
+            return false;
         }
-        std::optional<Request> request = op.make(fields);
-        if (request && op.writes && fields.has(F::key_text)) {
-            return make_keyed(std::get<Mutation>(*request), fields.idempotency_key, {}, arena);
+        if (op.writes && fields.has(F::key_text)) {
+            request = make_keyed(std::get<Mutation>(request), fields.idempotency_key, {}, arena);
         }
-        return request;
+        return true;
     }
-    return std::nullopt;
+    return false;
 }
 
 KeyedMutation make_keyed(const Mutation& body, std::string_view key, std::string_view fingerprint,

@@ -31,7 +31,17 @@ void IoThread::run() {
     while (context_.run_one() != 0) {
         for (unsigned i = 1; i < handlers_max && context_.poll_one() != 0; ++i) {}
         end_turn();
+        begin_reads();
     }
+}
+
+/// A read that finds nothing costs a system call: at the end of a turn clients have had time to send again.
+void IoThread::begin_reads() {
+    reading_now_.swap(readers_);
+    for (const std::shared_ptr<Connection>& connection : reading_now_) {
+        connection->read();
+    }
+    reading_now_.clear();
 }
 
 void IoThread::end_turn() {
@@ -160,18 +170,16 @@ void IoThread::release_durable() {
     const bool failed = server_.executor.has_failed();
     // Those who come to wait again meanwhile are behind these.
     for (std::size_t left = waiting_.size(); left > 0; --left) {
-        Waiting& first = waiting_.front();
-        if (first.lsn > durable_lsn && !failed) {
+        if (waiting_.front().lsn > durable_lsn && !failed) {
             break;
         }
-        const std::shared_ptr<Connection> connection = std::move(first.connection);
-        waiting_.pop_front();
+        const std::shared_ptr<Connection> connection = waiting_.pop().connection;
         connection->on_durable();
     }
 }
 
 void IoThread::wait_durable(Lsn lsn, std::shared_ptr<Connection> connection) {
-    waiting_.push_back({lsn, std::move(connection)});
+    waiting_.push({lsn, std::move(connection)});
     // What was published before this line was not for this one.
     if (server_.executor.durable_lsn() >= lsn || server_.executor.has_failed()) {
         wake();

@@ -16,6 +16,7 @@
 #include "engine/executor.h"
 #include "net/access.h"
 #include "net/log.h"
+#include "net/queue.h"
 #include "net/reply_writer.h"
 #include "net/request_decoder.h"
 #include "net/server_options.h"
@@ -33,6 +34,20 @@ struct ServerContext {
     Log& log;
     boost::asio::thread_pool& workers;  // runs the tasks that take long
     SubscriptionHost* subscriptions;    // null: nobody can follow
+};
+
+/// Lines that were read together: scratch of a thread, which keeps its memory.
+struct Batch {
+    struct Refused {
+        std::size_t position = 0;  // how many of the requests came before it
+        Error error;
+    };
+
+    std::vector<Request> requests;
+    std::vector<Outcome> outcomes;  // of the requests
+    std::vector<Refused> refused;   // lines that are no good request
+
+    std::size_t lines() const noexcept { return requests.size() + refused.size(); }
 };
 
 /// A thread that serves some of the connections. Everything but `context`, `adopt`, `wake` and
@@ -60,9 +75,7 @@ public:
     const ServerContext& server() const noexcept { return server_; }
     RequestDecoder& decoder() noexcept { return decoder_; }
     const ReplyWriter& writer() const noexcept { return writer_; }
-    std::vector<Decoded>& decoded() noexcept { return decoded_; }
-    std::vector<Request>& requests() noexcept { return requests_; }
-    std::vector<Outcome>& outcomes() noexcept { return outcomes_; }
+    Batch& batch() noexcept { return batch_; }
 
     void remove(const std::shared_ptr<Connection>& connection);
     /// Calls `connection->on_durable` once this LSN is durable or the log has failed.
@@ -75,6 +88,8 @@ public:
     void wait_records(std::shared_ptr<Connection> connection);
     /// Something was executed in this turn.
     void note_executed() noexcept { executed_ = true; }
+    /// Calls `connection->read` at the end of this turn.
+    void read_later(std::shared_ptr<Connection> connection) { readers_.push_back(std::move(connection)); }
 
 private:
     struct Waiting {
@@ -99,6 +114,7 @@ private:
     /// One turn after the other: all that is ready, then one commit for all of it.
     void run();
     void end_turn();
+    void begin_reads();
     void gather();
     void shut_down();
     void end_if_idle();
@@ -110,11 +126,11 @@ private:
     boost::asio::steady_timer ack_timer_;
     RequestDecoder decoder_;
     ReplyWriter writer_;
-    std::vector<Decoded> decoded_;
-    std::vector<Request> requests_;
-    std::vector<Outcome> outcomes_;
+    Batch batch_;
+    std::vector<std::shared_ptr<Connection>> readers_;
+    std::vector<std::shared_ptr<Connection>> reading_now_;  // scratch of begin_reads
     std::unordered_set<std::shared_ptr<Connection>> connections_;
-    std::deque<Waiting> waiting_;
+    Queue<Waiting> waiting_;
     std::deque<AwaitingAck> awaiting_acks_;  // by deadline
     std::vector<std::shared_ptr<Connection>> awaiting_records_;
     std::atomic<bool> wake_posted_{false};

@@ -142,7 +142,8 @@ public:
         json_.raw(std::to_string(r.uptime_seconds)).raw(",\"role\":").text(r.role);
         json_.raw(",\"wal_enabled\":").raw(r.wal_enabled ? "true}" : "false}");
     }
-    void operator()(const reply::ReplicationStatus& r) {
+    void operator()(const Boxed<reply::ReplicationStatus>& boxed) {
+        const reply::ReplicationStatus& r = *boxed;
         json_.raw("{\"role\":").text(r.role).raw(",\"wal_enabled\":").raw(r.wal_enabled ? "true" : "false");
         json_.raw(",\"wal_current_lsn\":").number(r.wal_current_lsn);
         json_.raw(",\"wal_bytes\":").number(r.wal_bytes);

@@ -22,10 +22,23 @@ void RequestDecoder::release() noexcept {
 }
 
 Decoded RequestDecoder::decode(std::string_view line, bool accepts_writes) {
-    if (std::optional<Request> request = decode_fast(line, access_, accepts_writes, *arena_)) {
-        return *request;
+    Request request;
+    if (std::optional<Error> refused = decode(line, accepts_writes, request)) {
+        return std::move(*refused);
     }
-    return decode_general(line, accepts_writes);
+    return request;
+}
+
+std::optional<Error> RequestDecoder::decode(std::string_view line, bool accepts_writes, Request& request) {
+    if (decode_fast(line, access_, accepts_writes, *arena_, request)) {
+        return std::nullopt;
+    }
+    Decoded decoded = decode_general(line, accepts_writes);
+    if (auto* const refused = std::get_if<Error>(&decoded)) {
+        return std::move(*refused);
+    }
+    request = std::get<Request>(decoded);
+    return std::nullopt;
 }
 
 Decoded RequestDecoder::decode_general(std::string_view line, bool accepts_writes) {

@@ -23,6 +23,9 @@ public:
     /// slave. Never throws for bad input: the refusal is in what it returns.
     Decoded decode(std::string_view line, bool accepts_writes);
 
+    /// The same into a place that the caller has; nothing when it is good.
+    std::optional<Error> decode(std::string_view line, bool accepts_writes, Request& request);
+
     /// The same by the general path alone: what `decode` must agree with.
     Decoded decode_general(std::string_view line, bool accepts_writes);
 

@@ -217,7 +217,8 @@ TEST_CASE("fast decoder: reads the common requests") {
          R"({"v":2,"op":"counter.batch_sum","series":"links","keys":[1,2,3]})",
          R"( { "v" : 2 , "op" : "series.batch_add" , "series" : "links" , "items" : [ [ 1 , 20260505 , 3 ] ] } )"}) {
         CAPTURE(line);
-        CHECK(karma::net::decode_fast(line, access, true, arena).has_value());
+        Request request;
+        CHECK(karma::net::decode_fast(line, access, true, arena, request));
     }
 }
 

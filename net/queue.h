@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstddef>
+#include <utility>
+#include <vector>
+
+namespace karma::net {
+
+/// First in, first out, in one block of memory that is kept: unlike a std::deque it allocates nothing once it
+/// has been as long as it gets.
+template <typename T>
+class Queue {
+public:
+    bool empty() const noexcept { return first_ == items_.size(); }
+    std::size_t size() const noexcept { return items_.size() - first_; }
+    T& front() noexcept { return items_[first_]; }
+    T& back() noexcept { return items_.back(); }
+    auto begin() noexcept { return items_.begin() + static_cast<std::ptrdiff_t>(first_); }
+    auto end() noexcept { return items_.end(); }
+
+    void push(T item) {
+        // What was taken is given back when it is most of the block: each item is moved once or so.
+        if (items_.size() == items_.capacity() && first_ > items_.size() / 2) {
+            items_.erase(items_.begin(), begin());
+            first_ = 0;
+        }
+        items_.push_back(std::move(item));
+    }
+
+    /// Takes the first one, which must be there.
+    T pop() {
+        T item = std::move(items_[first_]);
+        if (++first_ == items_.size()) {
+            items_.clear();
+            first_ = 0;
+        }
+        return item;
+    }
+
+private:
+    std::vector<T> items_;
+    std::size_t first_ = 0;  // those before it were taken
+};
+
+}  // namespace karma::net
