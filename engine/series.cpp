@@ -101,9 +101,9 @@ void Series::add(std::uint64_t key, Day day, std::uint64_t value) {
 void Series::add_all(std::span<const mutation::Item> items) {
     // A key's page, its slot and its record are three places in memory, far from the last ones: they are
     // asked for some items ahead, so that the waits overlap.
-    constexpr std::size_t page_ahead = 12;
-    constexpr std::size_t slot_ahead = 8;
-    constexpr std::size_t record_ahead = 4;
+    constexpr std::size_t page_ahead = 24;
+    constexpr std::size_t slot_ahead = 16;
+    constexpr std::size_t record_ahead = 8;
     for (std::size_t i = 0; i < items.size(); ++i) {
         if (i + page_ahead < items.size()) {
             place_of(items[i + page_ahead].key).prefetch_page();

@@ -1,7 +1,9 @@
 #include "net/fast_decoder.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <new>
 #include <span>
@@ -47,11 +49,26 @@ struct CommonFields {
     }
 };
 
+/// Characters that stand for themselves in a text: ASCII from the space on, but for quote and backslash.
+constexpr std::array<bool, 256> is_plain = [] {
+    std::array<bool, 256> plain{};
+    for (std::size_t c = ' '; c <= '~'; ++c) {
+        plain[c] = c != '"' && c != '\\';
+    }
+    return plain;
+}();
+
+/// Whether a text is this one; unlike operator== it compares a number of bytes that the compiler knows.
+template <std::size_t size>
+bool is(std::string_view text, const char (&wanted)[size]) noexcept {
+    return text.size() == size - 1 && std::memcmp(text.data(), wanted, size - 1) == 0;
+}
+
 /// Walks over a line. Every function returns false, or nothing, at the first thing that is not plain.
 class Scanner {
 public:
-    Scanner(std::string_view line, boost::json::memory_resource& arena)
-        : at_(line.data()), end_(line.data() + line.size()), arena_(arena) {}
+    Scanner(std::string_view line, boost::json::memory_resource& arena, DayCache& days)
+        : at_(line.data()), end_(line.data() + line.size()), arena_(arena), days_(days) {}
 
     bool object(CommonFields& fields) {
         if (!take('{')) {
@@ -91,19 +108,20 @@ private:
             return false;
         }
         const char* const begin = at_;
-        while (at_ != end_ && *at_ != '"') {
-            const auto c = static_cast<unsigned char>(*at_);
-            if (c < 0x20 || c > 0x7E || c == '\\') {
-                return false;
-            }
-            ++at_;
-        }
-        if (at_ == end_) {
+        skip_plain();
+        if (at_ == end_ || *at_ != '"') {
             return false;
         }
         value = {begin, static_cast<std::size_t>(at_ - begin)};
         ++at_;
         return true;
+    }
+
+    /// Goes to the first character that is not plain.
+    void skip_plain() noexcept {
+        while (at_ != end_ && is_plain[static_cast<unsigned char>(*at_)]) {
+            ++at_;
+        }
     }
 
     bool number(std::uint64_t& value) noexcept {
@@ -132,23 +150,10 @@ private:
             parsed = text(written) ? day_from_text(written) : std::nullopt;
         } else {
             std::uint64_t written = 0;
-            parsed = number(written) ? cached_day(written) : std::nullopt;
+            parsed = number(written) ? days_.find(written) : std::nullopt;
         }
         value = parsed.value_or(0);
         return parsed.has_value();
-    }
-
-    /// Neighbouring items mostly have the same day.
-    std::optional<Day> cached_day(std::uint64_t yyyymmdd) noexcept {
-        if (yyyymmdd != last_yyyymmdd_) {
-            const std::optional<Day> parsed = day_from_yyyymmdd(yyyymmdd);
-            if (!parsed) {
-                return std::nullopt;
-            }
-            last_yyyymmdd_ = yyyymmdd;
-            last_day_ = *parsed;
-        }
-        return last_day_;
     }
 
     bool range(DayRange& value) noexcept {
@@ -163,7 +168,7 @@ private:
             if (!text(name) || !take(':') || !number(written)) {
                 return false;
             }
-            const std::optional<Day> parsed = day_from_yyyymmdd(written);
+            const std::optional<Day> parsed = days_.find(written);
             if (!parsed || (name == "from" ? from : to)) {
                 return false;
             }
@@ -234,46 +239,45 @@ private:
             fields.present |= bit;
             return first;
         };
-        if (name == "key") {
+        if (is(name, "key")) {
             return first_time(F::key_number) && number(fields.key);
         }
-        if (name == "v") {
+        if (is(name, "v")) {
             return first_time(F::version) && number(version) && version == 2;
         }
-        if (name == "op") {
+        if (is(name, "op")) {
             return first_time(F::op_name) && text(fields.op);
         }
-        if (name == "series" || name == "tree") {
+        if (is(name, "series") || is(name, "tree")) {
             return first_time(F::series_name) && text(fields.series) && !fields.series.empty();
         }
-        if (name == "bucket" || name == "date") {
+        if (is(name, "bucket") || is(name, "date")) {
             return first_time(F::bucket_day) && day(fields.bucket);
         }
-        if (name == "value") {
+        if (is(name, "value")) {
             return first_time(F::value_number) && number(fields.value);
         }
-        if (name == "range") {
+        if (is(name, "range")) {
             return first_time(F::day_range) && range(fields.range);
         }
-        if (name == "keys") {
+        if (is(name, "keys")) {
             return first_time(F::key_list) && keys(fields.keys);
         }
-        if (name == "items") {
+        if (is(name, "items")) {
             return first_time(F::item_list) && items(fields);
         }
-        if (name == "idempotency_key") {
+        if (is(name, "idempotency_key")) {
             constexpr std::size_t bytes_max = 256;
             return first_time(F::key_text) && text(fields.idempotency_key) &&
                    !fields.idempotency_key.empty() && fields.idempotency_key.size() <= bytes_max;
         }
-        return name == "token" && first_time(F::token_text) && text(fields.token);
+        return is(name, "token") && first_time(F::token_text) && text(fields.token);
     }
 
     const char* at_;
     const char* end_;
     boost::json::memory_resource& arena_;
-    std::uint64_t last_yyyymmdd_ = 1'01'01;
-    Day last_day_ = 0;  // which is that day
+    DayCache& days_;
 };
 
 using F = CommonFields;
@@ -339,10 +343,10 @@ constexpr CommonOp common_ops[] = {
 
 }  // namespace
 
-bool decode_fast(std::string_view line, const Access& access, bool accepts_writes,
-                 boost::json::memory_resource& arena, Request& request) {
+bool FastDecoder::decode(std::string_view line, bool accepts_writes, boost::json::memory_resource& arena,
+                         Request& request) {
     CommonFields fields;
-    if (!Scanner(line, arena).object(fields)) {
+    if (!Scanner(line, arena, days_).object(fields)) {
         return false;
     }
     constexpr unsigned always = F::version | F::op_name;
@@ -351,7 +355,7 @@ bool decode_fast(std::string_view line, const Access& access, bool accepts_write
             continue;
         }
         const unsigned required = op.required | always;
-        const Access::Level level = access.level(fields.token);
+        const Access::Level level = access_.level(fields.token);
         const bool allowed = level == Access::Level::all || (level == Access::Level::read && !op.writes);
         if ((fields.present & required) != required || !allowed || (op.writes && !accepts_writes) ||
             !op.make(fields, request)) {

@@ -12,7 +12,7 @@
 namespace karma::net {
 
 RequestDecoder::RequestDecoder(const Access& access)
-    : access_(access), first_block_(std::make_unique<unsigned char[]>(first_block_bytes)) {
+    : access_(access), fast_(access), first_block_(std::make_unique<unsigned char[]>(first_block_bytes)) {
     release();
 }
 
@@ -30,7 +30,7 @@ Decoded RequestDecoder::decode(std::string_view line, bool accepts_writes) {
 }
 
 std::optional<Error> RequestDecoder::decode(std::string_view line, bool accepts_writes, Request& request) {
-    if (decode_fast(line, access_, accepts_writes, *arena_, request)) {
+    if (fast_.decode(line, accepts_writes, *arena_, request)) {
         return std::nullopt;
     }
     Decoded decoded = decode_general(line, accepts_writes);

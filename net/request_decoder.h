@@ -9,6 +9,7 @@
 #include <boost/json/parser.hpp>
 
 #include "net/access.h"
+#include "net/fast_decoder.h"
 #include "net/op_table.h"
 
 namespace karma::net {
@@ -38,6 +39,7 @@ private:
     static constexpr std::size_t first_block_bytes = 256 * 1024;
 
     const Access& access_;
+    FastDecoder fast_;
     std::unique_ptr<unsigned char[]> first_block_;
     std::optional<boost::json::monotonic_resource> arena_;
     boost::json::parser parser_;

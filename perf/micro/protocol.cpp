@@ -27,8 +27,13 @@ std::string batch_add() {
 void decode(benchmark::State& state, const std::string& line, bool general, int count) {
     const Access access("", "");
     RequestDecoder decoder(access);
+    karma::Request request;
     for (auto _ : state) {
-        benchmark::DoNotOptimize(general ? decoder.decode_general(line, true) : decoder.decode(line, true));
+        if (general) {
+            benchmark::DoNotOptimize(decoder.decode_general(line, true));
+        } else {
+            benchmark::DoNotOptimize(decoder.decode(line, true, request));
+        }
         decoder.release();
     }
     state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()) * count);

@@ -218,7 +218,7 @@ TEST_CASE("fast decoder: reads the common requests") {
          R"( { "v" : 2 , "op" : "series.batch_add" , "series" : "links" , "items" : [ [ 1 , 20260505 , 3 ] ] } )"}) {
         CAPTURE(line);
         Request request;
-        CHECK(karma::net::decode_fast(line, access, true, arena, request));
+        CHECK(karma::net::FastDecoder(access).decode(line, true, arena, request));
     }
 }
 
