@@ -15,9 +15,7 @@ void set_all(Series& series, std::span<const mutation::Item> items) {
             series.set(item.key, item.day, 0);
         }
     }
-    for (const mutation::Item& item : items) {
-        series.set(item.key, item.day, item.value);
-    }
+    series.set_all(items);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "engine/event_codec.h"
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <optional>
@@ -514,15 +515,38 @@ Day reference_day(const Mutation& body) noexcept {
 
 }  // namespace
 
+namespace {
+
+/// So many names are looked through one by one.
+constexpr std::uint32_t few_names = 8;
+
+}  // namespace
+
+std::optional<std::uint32_t> EventGroupBuilder::find_number(std::string_view name) const noexcept {
+    for (std::uint32_t i = 0; i < std::min(name_count_, few_names); ++i) {
+        if (names_[i] == name) {
+            return i;
+        }
+    }
+    const auto found = numbers_.find(name);
+    return found == numbers_.end() ? std::nullopt : std::optional(found->second);
+}
+
 std::uint32_t EventGroupBuilder::series_number(std::string_view name) {
-    if (last_number_ < names_.size() && names_[last_number_] == name) {
+    if (last_number_ < name_count_ && names_[last_number_] == name) {
         return last_number_;
     }
-    if (const auto found = numbers_.find(name); found != numbers_.end()) {
-        last_number_ = found->second;
+    if (const std::optional<std::uint32_t> known = find_number(name)) {
+        last_number_ = *known;
+        return last_number_;
+    }
+    last_number_ = name_count_++;
+    if (last_number_ < names_.size()) {
+        names_[last_number_] = name;
     } else {
-        last_number_ = static_cast<std::uint32_t>(names_.size());
         names_.emplace_back(name);
+    }
+    if (last_number_ >= few_names) {
         numbers_.emplace(name, last_number_);
     }
     return last_number_;
@@ -546,29 +570,35 @@ void EventGroupBuilder::add(const Event& event) {
 }
 
 void EventGroupBuilder::finish(std::string& out) {
-    std::string head;
+    head_.clear();
     {
-        Appender appender{head};
+        Appender appender{head_};
         msgpack::packer<Appender> packer(appender);
         packer.pack_array(5);
         packer.pack(first_lsn_);
         packer.pack(base_time_ms_);
         packer.pack(base_day_);
-        packer.pack(names_);
+        packer.pack_array(name_count_);
+        for (std::uint32_t i = 0; i < name_count_; ++i) {
+            packer.pack(names_[i]);
+        }
         packer.pack_array(count_);
     }
-    const std::uint32_t sum = crc32_of(events_, crc32_of(head));
+    const std::uint32_t sum = crc32_of(events_, crc32_of(head_));
     out.clear();
     Appender appender{out};
     msgpack::packer<Appender> packer(appender);
     packer.pack_array(3);
     packer.pack(group_version);
     packer.pack(sum);
-    packer.pack_bin(static_cast<std::uint32_t>(head.size() + events_.size()));
-    out += head;
+    packer.pack_bin(static_cast<std::uint32_t>(head_.size() + events_.size()));
+    out += head_;
     out += events_;
     events_.clear();
-    names_.clear();
+    if (name_count_ > 1000) {
+        names_.clear();  // not kept for ever
+    }
+    name_count_ = 0;
     numbers_.clear();
     count_ = 0;
     last_number_ = 0;

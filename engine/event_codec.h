@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -31,6 +32,7 @@ public:
 
 private:
     std::uint32_t series_number(std::string_view name);
+    std::optional<std::uint32_t> find_number(std::string_view name) const noexcept;
 
     struct Hash {
         using is_transparent = void;
@@ -44,8 +46,10 @@ private:
     std::int64_t base_time_ms_ = 0;
     Day base_day_ = 0;
     std::string events_;
-    std::vector<std::string> names_;
-    std::unordered_map<std::string, std::uint32_t, Hash, std::equal_to<>> numbers_;
+    std::string head_;                // scratch of finish
+    std::vector<std::string> names_;  // of the series; those behind the first name_count_ are spare
+    std::uint32_t name_count_ = 0;
+    std::unordered_map<std::string, std::uint32_t, Hash, std::equal_to<>> numbers_;  // when they are many
     std::uint32_t last_number_ = 0;
 };
 

@@ -133,9 +133,11 @@ Outcome Querier::operator()(const query::BatchSum& q) const {
     }
     reply::Sums sums;
     sums.items.reserve(q.keys.size());
-    for (const std::uint64_t key : q.keys) {
-        sums.items.push_back({key, sum_of(*series, key, q.range)});
-    }
+    series->visit_ahead(
+        q.keys.size(), [&](std::size_t i) { return q.keys[i]; },
+        [&](std::size_t i) {
+            sums.items.push_back({q.keys[i], sum_of(*series, q.keys[i], q.range)});
+        });
     return {Reply(std::move(sums)), series->last_lsn()};
 }
 

@@ -99,23 +99,15 @@ void Series::add(std::uint64_t key, Day day, std::uint64_t value) {
 }
 
 void Series::add_all(std::span<const mutation::Item> items) {
-    // A key's page, its slot and its record are three places in memory, far from the last ones: they are
-    // asked for some items ahead, so that the waits overlap.
-    constexpr std::size_t page_ahead = 24;
-    constexpr std::size_t slot_ahead = 16;
-    constexpr std::size_t record_ahead = 8;
-    for (std::size_t i = 0; i < items.size(); ++i) {
-        if (i + page_ahead < items.size()) {
-            place_of(items[i + page_ahead].key).prefetch_page();
-        }
-        if (i + slot_ahead < items.size()) {
-            place_of(items[i + slot_ahead].key).prefetch_slot();
-        }
-        if (i + record_ahead < items.size()) {
-            place_of(items[i + record_ahead].key).prefetch_record();
-        }
-        add(items[i].key, items[i].day, items[i].value);
-    }
+    visit_ahead(
+        items.size(), [&](std::size_t i) { return items[i].key; },
+        [&](std::size_t i) { add(items[i].key, items[i].day, items[i].value); });
+}
+
+void Series::set_all(std::span<const mutation::Item> items) {
+    visit_ahead(
+        items.size(), [&](std::size_t i) { return items[i].key; },
+        [&](std::size_t i) { set(items[i].key, items[i].day, items[i].value); });
 }
 
 void Series::subtract(std::uint64_t key, Day day, std::uint64_t value) {

@@ -80,6 +80,11 @@ public:
     Lsn last_lsn() const noexcept { return last_lsn_; }
     void set_last_lsn(Lsn lsn) noexcept { last_lsn_ = lsn; }
 
+    /// Calls `visit(i)` for each i below `count`, in order, with the memory of the key `key_at(i)` fetched
+    /// ahead. `visit` may change the series.
+    template <typename KeyAt, typename Visit>
+    void visit_ahead(std::size_t count, KeyAt&& key_at, Visit&& visit) const;
+
     /// Where a key lies, for fetching the memory that finding it will look at: each step needs what the step
     /// before it has fetched. Valid until the next change.
     class Place {
@@ -118,6 +123,8 @@ public:
 
     /// Adds all items, as `add` does one.
     void add_all(std::span<const mutation::Item> items);
+    /// Sets all items, as `set` does one.
+    void set_all(std::span<const mutation::Item> items);
 
     /// Removes buckets of one key; the key stays. True when there were any.
     bool erase(std::uint64_t key, DayRange range);
@@ -145,5 +152,26 @@ private:
     SeriesTotals totals_;
     Lsn last_lsn_ = 0;
 };
+
+template <typename KeyAt, typename Visit>
+void Series::visit_ahead(std::size_t count, KeyAt&& key_at, Visit&& visit) const {
+    // A key's page, its slot and its record are three places in memory, far from the last ones: they are
+    // asked for some keys ahead, so that the waits overlap.
+    constexpr std::size_t page_ahead = 24;
+    constexpr std::size_t slot_ahead = 16;
+    constexpr std::size_t record_ahead = 8;
+    for (std::size_t i = 0; i < count; ++i) {
+        if (i + page_ahead < count) {
+            place_of(key_at(i + page_ahead)).prefetch_page();
+        }
+        if (i + slot_ahead < count) {
+            place_of(key_at(i + slot_ahead)).prefetch_slot();
+        }
+        if (i + record_ahead < count) {
+            place_of(key_at(i + record_ahead)).prefetch_record();
+        }
+        visit(i);
+    }
+}
 
 }  // namespace karma

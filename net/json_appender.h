@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstdint>
 #include <optional>
@@ -59,11 +61,26 @@ public:
     /// `[{"key":1,"<name>":2}, ...]`
     Json& key_values(const std::vector<KeyValue>& items, std::string_view name) {
         raw("[");
-        std::string_view separator = "{\"key\":";
+        // Lists are long: they are put together in pieces, which are appended as a whole.
+        const std::string between = ",\"" + std::string(name) + "\":";
+        const std::size_t item_bytes_max = 64 + between.size();
+        std::array<char, 1024> piece{};
+        char* at = piece.data();
+        char* const end = piece.data() + piece.size();
+        std::string_view begin = "{\"key\":";
         for (const KeyValue& item : items) {
-            raw(separator).number(item.key).raw(",\"").raw(name).raw("\":").number(item.value).raw("}");
-            separator = ",{\"key\":";
+            if (static_cast<std::size_t>(end - at) < item_bytes_max) {
+                out_.append(piece.data(), at);
+                at = piece.data();
+            }
+            at = std::copy(begin.begin(), begin.end(), at);
+            at = std::to_chars(at, end, item.key).ptr;
+            at = std::copy(between.begin(), between.end(), at);
+            at = std::to_chars(at, end, item.value).ptr;
+            *at++ = '}';
+            begin = ",{\"key\":";
         }
+        out_.append(piece.data(), at);
         return raw("]");
     }
 

@@ -1,0 +1,133 @@
+// What the way of a common request allocates once the daemon is warm: nothing. Counted are the server's
+// threads that serve connections, from the read to the reply; what the storage does with a group of events is
+// its own.
+#include <memory>
+#include <string>
+
+#include <doctest/doctest.h>
+
+#include "net/log.h"
+#include "net/server.h"
+#include "persist/database.h"
+#include "persist/memory_storage.h"
+#include "tests/allocation/counted_memory.h"
+#include "tests/persist/faulty_storage.h"
+#include "tests/support/client.h"
+
+namespace karma::test {
+
+namespace {
+
+class UncountedStorage final : public ForwardingStorage {
+public:
+    using ForwardingStorage::ForwardingStorage;
+
+    void append(const EventGroup& group, std::span<const RecordChange> records, bool sync) override {
+        const Uncounted uncounted;
+        ForwardingStorage::append(group, records, sync);
+    }
+};
+
+// A database whose callers count their allocations.
+class CountingExecutor final : public Executor {
+public:
+    explicit CountingExecutor(Executor& under) : under_(under) {}
+
+    void execute(std::span<const Request> requests, std::span<Outcome> outcomes) override {
+        count_allocations_here(true);
+        under_.execute(requests, outcomes);
+    }
+    bool commit() override { return under_.commit(); }
+    bool has_records() const noexcept override { return under_.has_records(); }
+    Stats& stats() noexcept override { return under_.stats(); }
+    bool accepts_writes() const noexcept override { return under_.accepts_writes(); }
+    Lsn durable_lsn() const noexcept override { return under_.durable_lsn(); }
+    bool has_failed() const noexcept override { return under_.has_failed(); }
+    int add_durable_listener(std::function<void()> listener) override {
+        return under_.add_durable_listener(std::move(listener));
+    }
+    void remove_durable_listener(int number) override { under_.remove_durable_listener(number); }
+
+private:
+    Executor& under_;
+};
+
+class CountingServer {
+public:
+    explicit CountingServer(bool wal) : storage_(memory_) {
+        DatabaseOptions options;
+        options.wal = wal;
+        database_ = Database::open(options, storage_);
+        executor_ = std::make_unique<CountingExecutor>(*database_);
+        net::ServerOptions server;
+        server.address = "127.0.0.1";
+        server.port = 0;
+        server.read_timeout = std::chrono::minutes(5);
+        server_ = std::make_unique<net::Server>(server, *executor_, log_);
+        server_->start();
+    }
+    ~CountingServer() {
+        server_->stop();
+        server_->join();
+    }
+    CountingServer(const CountingServer&) = delete;
+    CountingServer& operator=(const CountingServer&) = delete;
+
+    std::uint16_t port() const { return server_->port(); }
+
+private:
+    MemoryStorage memory_;
+    UncountedStorage storage_;
+    net::Log log_{false};
+    std::unique_ptr<Database> database_;
+    std::unique_ptr<CountingExecutor> executor_;
+    std::unique_ptr<net::Server> server_;
+};
+
+// Sends so many lines at once, and takes their replies; again and again.
+std::uint64_t allocations_of(Client& client, const std::string& line, int rounds, int lines) {
+    std::string bytes;
+    for (int i = 0; i < lines; ++i) bytes += line + '\n';
+    const std::uint64_t before = counted_allocations();
+    for (int round = 0; round < rounds; ++round) {
+        client.send(bytes);
+        for (int i = 0; i < lines; ++i) {
+            const std::string reply = client.receive_line();
+            REQUIRE(reply.find("\"success\":true") != std::string::npos);
+        }
+    }
+    return counted_allocations() - before;
+}
+
+}  // namespace
+
+TEST_CASE("allocation: common requests allocate nothing once the daemon is warm") {
+    for (const bool wal : {false, true}) {
+        CAPTURE(wal);
+        const CountingServer server(wal);
+        Client client(server.port());
+        client.call("counter.increment",
+                    {{"series", "links"}, {"key", 42}, {"bucket", 20260505}, {"value", 1000}});
+        for (const std::string& line :
+             {request("counter.increment", {{"series", "links"}, {"key", 42}, {"bucket", 20260505}}),
+              request("counter.decrement", {{"series", "links"}, {"key", 42}, {"bucket", 20260505}}),
+              request("counter.sum", {{"series", "links"}, {"key", 42}})}) {
+            CAPTURE(line);
+            for (const int lines : {1, 16}) {
+                CAPTURE(lines);
+                allocations_of(client, line, 50, lines);
+                CHECK(allocations_of(client, line, 200, lines) == 0);
+            }
+        }
+    }
+}
+
+TEST_CASE("allocation: what does allocate is counted") {
+    const CountingServer server(false);
+    Client client(server.port());
+    client.call("counter.increment", {{"series", "links"}, {"key", 42}});
+    const std::string line = request("counter.batch_sum", {{"series", "links"}, {"keys", {42}}});
+    CHECK(allocations_of(client, line, 10, 1) >= 10);
+}
+
+}  // namespace karma::test

@@ -1,0 +1,46 @@
+#include "tests/allocation/counted_memory.h"
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+#include <utility>
+
+namespace {
+
+std::atomic<std::uint64_t> allocations{0};
+thread_local bool counts_here = false;
+
+void* allocate(std::size_t size, std::size_t alignment) {
+    if (counts_here) allocations.fetch_add(1, std::memory_order_relaxed);
+    void* const memory = alignment <= __STDCPP_DEFAULT_NEW_ALIGNMENT__
+                             ? std::malloc(size == 0 ? 1 : size)
+                             : std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+    if (memory == nullptr) throw std::bad_alloc();
+    return memory;
+}
+
+}  // namespace
+
+// The other forms call these.
+void* operator new(std::size_t size) { return allocate(size, 1); }
+void* operator new(std::size_t size, std::align_val_t alignment) {
+    return allocate(size, static_cast<std::size_t>(alignment));
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t /*size*/) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t /*alignment*/) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t /*size*/, std::align_val_t /*alignment*/) noexcept {
+    std::free(memory);
+}
+
+namespace karma::test {
+
+std::uint64_t counted_allocations() noexcept { return allocations.load(std::memory_order_relaxed); }
+
+void count_allocations_here(bool counts) noexcept { counts_here = counts; }
+
+Uncounted::Uncounted() noexcept : counted_before_(std::exchange(counts_here, false)) {}
+
+Uncounted::~Uncounted() { counts_here = counted_before_; }
+
+}  // namespace karma::test
