@@ -160,7 +160,7 @@ def line_of_bound(bound: Bound, measured: Measured) -> Line:
     else:
         text = bound.show(measured.median) if measured.values else "too little to tell"
     found = ratio(bound, measured)
-    ratio_text = "" if found is None else f"{found:.3f} × Karma 1.0.1" if bound.is_most else f"{found:.1f} × Karma 1.0.1"
+    ratio_text = "" if found is None else f"{found:.{3 if bound.is_most else 1}f} × Karma 1.0.1"
     return Line(bound.name, bound.work, text + (f"; {measured.also_text}" if measured.also_text else ""),
                 measured.beside, bound.floor_text, bound.show(bound.karma_1), ratio_text, bound.target_text,
                 is_met(bound, measured), spread_text(measured.values, bound.show) if measured.values else "",
