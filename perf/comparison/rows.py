@@ -115,10 +115,10 @@ def own_row(op: str, connections: int, in_flight: int, wal: str, items: int, ide
     is_batch = "batch" in op
     text = f"{op}, {connections} connections, {in_flight} in flight, log: {wal}"
     single = [*BATCH[:2], f"--items={items}", *BATCH[3:]] if is_batch else SINGLE
+    unit = "items" if is_batch else "requests"
     if idempotency:
         return Row("own", text + ", idempotency keys", load(connections, in_flight, *single), op, WAL_MODES[wal],
-                   "keyless", None, karma_load=("--idempotency",), shows_latency=True)
+                   "keyless", None, karma_load=("--idempotency",), unit=unit, shows_latency=True)
     return Row("own", text, load(connections, in_flight, *single), op, WAL_MODES[wal], "redis", None,
-               redis_op=REDIS_OPERATIONS.get(op), redis=REDIS_SYNCED if wal == "synced" else REDIS_VOLATILE,
-               unit="items" if is_batch else "requests", shows_latency=True,
-               floor_reply_bytes=25 * items if op == "counter.batch_sum" else 0)
+               redis_op=REDIS_OPERATIONS.get(op), redis=REDIS_SYNCED if wal == "synced" else REDIS_VOLATILE, unit=unit,
+               shows_latency=True, floor_reply_bytes=25 * items if op == "counter.batch_sum" else 0)
