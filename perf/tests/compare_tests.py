@@ -22,7 +22,7 @@ from comparison.runs import Cell, Run  # noqa: E402
 
 FAKE = PERF / "tests" / "fake_server.py"
 BUILD = pathlib.Path()
-PATIENCE_SECONDS = 180
+PATIENCE_SECONDS = 600
 
 
 def row(name: str):

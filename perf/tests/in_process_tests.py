@@ -15,7 +15,7 @@ import unittest
 BUILD = pathlib.Path(sys.argv.pop(2)) if sys.argv[1:2] == ["--build"] else pathlib.Path()
 sys.argv[1:2] = []
 WORKS = ["increment", "increment-with-key", "sum", "batch-add", "batch-sum"]
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 600
 
 
 def command(*options: str) -> list[str]:

@@ -28,7 +28,7 @@ class PagingTest(unittest.TestCase):
     def run_paging(self, *more: str) -> subprocess.CompletedProcess[str]:
         programs = [f"{name}={path}" for name, path in PROGRAMS.items()]
         return subprocess.run([sys.executable, str(PAGING), *programs, f"--directory={self.directory}", *more],
-                              capture_output=True, text=True, timeout=250)
+                              capture_output=True, text=True, timeout=600)
 
     def test_a_short_log(self) -> None:
         # A page that ends before the log does, and one that is longer than the log.

@@ -27,7 +27,7 @@ ROWS = ["throughput", "lag", "catch-up", "bootstrap", "mixed", "acks"]
 def run(*options: str, **programs: str) -> subprocess.CompletedProcess[str]:
     given = [f"{name}={path}" for name, path in {**PROGRAMS, **programs}.items()]
     return subprocess.run([sys.executable, str(REPLICATION), *given, *options], capture_output=True, text=True,
-                          timeout=250)
+                          timeout=600)
 
 
 class ArithmeticTest(unittest.TestCase):

@@ -26,7 +26,7 @@ PROGRAMS = {"--karma": "", "--build": ""}
 while sys.argv[1:2] and sys.argv[1] in PROGRAMS:
     name = sys.argv.pop(1)
     PROGRAMS[name] = sys.argv.pop(1)
-PATIENCE_SECONDS = 250
+PATIENCE_SECONDS = 600
 
 
 def bound(name: str):

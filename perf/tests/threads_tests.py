@@ -74,29 +74,37 @@ class ProgramTests(unittest.TestCase):
 
     def run_threads(self, *more: str, mode: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run([sys.executable, str(PERF / "threads"), "--build", str(BUILD), "--karma", str(FAKE),
-                               "--directory", str(self.directory), "--runs=2", "--seconds=0.1",
+                               "--directory", str(self.directory), "--seconds=0.1",
                                "--warmup-seconds=0.05", *more],
                               env={**os.environ, "FAKE_LOG": str(self.log), "FAKE_MODE": mode}, text=True,
-                              capture_output=True, timeout=250)
+                              capture_output=True, timeout=600)
+
+    def figures(self, *options: str) -> list[dict]:
+        done = self.run_threads(*options, "--json", str(self.json))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("| row | connections | --threads=1 | --threads=3 |", done.stdout)
+        self.assertEqual(list(self.directory.iterdir()), [])
+        return json.loads(self.json.read_text())["rows"]
 
     def test_all_rows(self) -> None:
-        done = self.run_threads("--threads=1,3", "--clients=1,2", "--spread", "--json", str(self.json))
-        self.assertEqual(done.returncode, 0, done.stderr)
-        rows = json.loads(self.json.read_text())["rows"]
+        rows = self.figures("--threads=1,3", "--clients=1", "--runs=1")
         self.assertEqual([(row["name"], row["connections"]) for row in rows],
-                         [(name, own * times) for name, own in (("no-wal-16", 50), ("sync-16", 50), ("batch-add", 4),
-                                                                ("batch-sum", 4), ("read-16", 50)) for times in (1, 2)])
+                         [("no-wal-16", 50), ("sync-16", 50), ("batch-add", 4), ("batch-sum", 4), ("read-16", 50)])
         for row in rows:
             self.assertEqual(list(row["threads"]), ["1", "3"])
             self.assertGreater(row["threads"]["3"]["ratio_to_fewest"], 0)
+
+    def test_clients_and_runs(self) -> None:
+        rows = self.figures("--threads=3,1", "--clients=2,1", "--only=batch-sum", "--runs=2", "--spread")
+        self.assertEqual([row["connections"] for row in rows], [4, 8])
+        for row in rows:
             self.assertEqual(len(row["threads"]["3"]["runs"]), 2)
-        self.assertIn("| row | connections | --threads=1 | --threads=3 |", done.stdout)
         starts = [json.loads(line)["arguments"] for line in self.log.read_text().splitlines()]
-        self.assertEqual([start[-1] for start in starts], ["--threads=1", "--threads=3"] * 20)
-        self.assertEqual(list(self.directory.iterdir()), [])
+        self.assertEqual([start[-1] for start in starts if "--version" not in start],
+                         ["--threads=1", "--threads=3"] * 4)
 
     def test_errors(self) -> None:
-        done = self.run_threads("--only=sync-16", "--clients=1", "--threads=1,2", mode="exit")
+        done = self.run_threads("--only=sync-16", "--clients=1", "--threads=1,2", "--runs=1", mode="exit")
         self.assertEqual(done.returncode, 1)
         self.assertIn("the disk is on fire", done.stdout)
 

@@ -31,7 +31,7 @@ class VolumeTest(unittest.TestCase):
     def run_volume(self, *more: str) -> subprocess.CompletedProcess[str]:
         programs = [f"{name}={path}" for name, path in PROGRAMS.items()]
         return subprocess.run([sys.executable, str(VOLUME), *programs, f"--directory={self.directory}", *more],
-                              capture_output=True, text=True, timeout=250)
+                              capture_output=True, text=True, timeout=600)
 
     def check_positive(self, figures: dict, names: tuple[str, ...]) -> None:
         for name in names:
