@@ -49,11 +49,15 @@ def fill(karma: pathlib.Path, port: int, series: str, keys: int, days: int) -> f
     importer = subprocess.Popen([str(karma), "import", "-", "--series", series, "--port", str(port), "--mode", "set",
                                  "--request-bytes", "1000000", "--batch-items", "20000", "--in-flight", "8",
                                  "--quiet"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
-    for key in range(keys):
-        base = values.randrange(1, 100)
-        importer.stdin.write("".join(f"{key},{date},{base + number % 100}\n"
-                                     for number, date in enumerate(dates)).encode())
-    importer.stdin.close()
-    if importer.wait() != 0:
-        raise RuntimeError("karma import failed")
+    try:
+        for key in range(keys):
+            base = values.randrange(1, 100)
+            importer.stdin.write("".join(f"{key},{date},{base + number % 100}\n"
+                                         for number, date in enumerate(dates)).encode())
+        importer.stdin.close()
+        if importer.wait() != 0:
+            raise RuntimeError("karma import failed")
+    finally:
+        importer.kill()  # where this ends early
+        importer.wait()
     return time.perf_counter() - begin

@@ -10,7 +10,7 @@ import statistics
 import subprocess
 from dataclasses import dataclass, field
 
-from comparison.rows import Row
+from comparison.rows import Row, work_option
 from comparison.servers import (Interrupts, Server, ServerError, directory_under, floor_command, karma_command,
                                 redis_command, running)
 
@@ -61,8 +61,17 @@ class Cell:
     def disturbed_percent(self) -> float:
         return max(run.disturbed_percent for run in self.runs)
 
-    def latency_us(self, name: str) -> float:
-        return statistics.median(run.report.get("latency_us", {}).get(name, 0.0) for run in self.runs)
+    @property
+    def rates(self) -> list[float]:
+        return [run.rate for run in self.runs]
+
+    def latency_us(self, name: str, operation: str = "") -> float:
+        """Of all requests, or of one operation of a mix."""
+        def of(report: dict) -> float:
+            part = report.get("operations", {}).get(operation, {}) if operation else report
+            return part.get("latency_us", {}).get(name, 0.0)
+
+        return statistics.median(of(run.report) for run in self.runs)
 
 
 class Processors:
@@ -96,7 +105,7 @@ def contenders_of(row: Row, settings: Settings) -> list[str]:
     found = ["karma"]
     if row.peer == "keyless":
         found.append("keyless")
-    if row.redis is not None and settings.redis:
+    if row.redis_op is not None and settings.redis:
         found.append("redis")
     if row.floor:
         found.append("floor")
@@ -115,13 +124,13 @@ def server_command(row: Row, contender: str, settings: Settings) -> list[str]:
 
 def generator_options(row: Row, contender: str) -> list[str]:
     if contender == "karma":
-        return [f"--op={row.karma_op}", *row.load, *row.karma_load]
+        return [work_option(row.karma_op), *row.load, *row.karma_load]
     if contender == "keyless":
-        return [f"--op={row.karma_op}", *row.load]
+        return [work_option(row.karma_op), *row.load]
     if contender == "redis":
-        return ["--protocol=redis", f"--op={row.redis_op}", *row.load]
+        return ["--protocol=redis", work_option(row.redis_op), *row.load]
     # The floor has nothing to be filled with.
-    return ["--protocol=line", f"--op={row.karma_op}", *(option for option in row.load if "preload" not in option)]
+    return ["--protocol=line", work_option(row.karma_op), *(option for option in row.load if "preload" not in option)]
 
 
 def first_line(text: str) -> str:

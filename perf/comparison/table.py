@@ -42,6 +42,7 @@ def usable(cells: Cells, name: str) -> Cell | None:
     return cell if cell is not None and not cell.error and cell.rate > 0 else None
 
 
+VERDICTS = {True: "yes", False: "no", None: "?"}
 PEERS = {"redis": "Redis", "keyless": "without keys", "floor": "floor"}
 
 
@@ -59,6 +60,8 @@ def ratio(row: Row, cells: Cells) -> tuple[float, str] | None:
 
 def met(row: Row, cells: Cells) -> bool | None:
     """None when that cannot be said."""
+    if row.target is None:
+        return None
     karma = usable(cells, "karma")
     if karma is None:
         return False if "karma" in cells else None
@@ -72,7 +75,7 @@ def met(row: Row, cells: Cells) -> bool | None:
 
 def line(row: Row, cells: Cells, with_redis: bool) -> list[str]:
     found = ratio(row, cells)
-    verdict = {True: "yes", False: "no", None: "?"}[met(row, cells)]
+    verdict = "" if row.target is None else VERDICTS[met(row, cells)]
     columns = [row.work, cell_text(cells, "karma", row.unit)]
     if with_redis:
         columns.append(cell_text(cells, "redis", row.unit))
@@ -94,18 +97,48 @@ def main_table(results: list[tuple[Row, Cells]], with_redis: bool) -> str:
     return markdown(header, [line(row, cells, with_redis) for row, cells in results])
 
 
+LATENCIES = ("p50", "p90", "p99", "p99.9", "max")
+
+
+def latency_line(row: Row, name: str, cell: Cell, operation: str = "") -> list[str]:
+    values = [f"{cell.latency_us(key, operation):.0f}" for key in LATENCIES]
+    if operation:
+        return [row.name, f"{name}, {operation}", *values, "", ""]
+    generator = max(run.report.get("generator", {}).get("percent_of_core", 0.0) for run in cell.runs)
+    cores = max(run.server_cores for run in cell.runs)
+    return [row.name, name, *values, f"{cores:.2f}", f"{generator / 100:.2f}"]
+
+
+def latency_ratio(row: Row, cells: Cells) -> list[str] | None:
+    """Karma's latencies as multiples of the peer's, where it has one."""
+    karma, other = usable(cells, "karma"), usable(cells, row.peer)
+    if karma is None or other is None:
+        return None
+    pairs = [(karma.latency_us(key), other.latency_us(key)) for key in LATENCIES]
+    return [row.name, f"Karma / {PEERS[row.peer]}",
+            *(f"{ours / theirs:.2f} ×" if theirs > 0 else "" for ours, theirs in pairs), "", ""]
+
+
 def latency_table(results: list[tuple[Row, Cells]]) -> str:
     lines = []
     for row, cells in results:
         for name, cell in cells.items():
             if cell.error:
                 continue
-            values = [f"{cell.latency_us(key):.0f}" for key in ("p50", "p90", "p99", "p99.9", "max")]
-            generator = max(run.report.get("generator", {}).get("percent_of_core", 0.0) for run in cell.runs)
-            cores = max(run.server_cores for run in cell.runs)
-            lines.append([row.name, name, *values, f"{cores:.2f}", f"{generator / 100:.2f}"])
-    header = ["row", "server", "p50", "p90", "p99", "p99.9", "max", "server cores", "generator cores"]
+            lines.append(latency_line(row, name, cell))
+            operations = cell.runs[0].report.get("operations", {})
+            lines += [latency_line(row, name, cell, operation) for operation in operations]
+        ratios = latency_ratio(row, cells)
+        if ratios:
+            lines.append(ratios)
+    header = ["row", "server", *LATENCIES, "server cores", "generator cores"]
     return "Latencies in microseconds, medians of the runs:\n\n" + markdown(header, lines)
+
+
+def spread_table(results: list[tuple[Row, Cells]]) -> str:
+    lines = [[row.name, name, *(rate_text(rate, row.unit) for rate in (min(cell.rates), cell.rate, max(cell.rates)))]
+             for row, cells in results for name, cell in cells.items() if not cell.error]
+    return "All runs:\n\n" + markdown(["row", "server", "lowest", "median", "highest"], lines)
 
 
 def disturbances(results: list[tuple[Row, Cells]], limit_percent: float) -> str:
@@ -126,7 +159,8 @@ def as_json(results: list[tuple[Row, Cells]]) -> list[dict]:
             "name": row.name, "work": row.work, "unit": row.unit, "target": row.target_text, "met": met(row, cells),
             "ratio": found and {"value": found[0], "to": found[1]},
             "contenders": {
-                name: {"median_per_second": cell.rate, "error": cell.error or None,
+                name: {"median_per_second": cell.rate, "lowest": min(cell.rates), "highest": max(cell.rates),
+                       "error": cell.error or None,
                        "runs": [{"per_second": run.rate, "error": run.error or None, "server_cores": run.server_cores,
                                  "disturbed_percent": run.disturbed_percent, "report": run.report}
                                 for run in cell.runs]}

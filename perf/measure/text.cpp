@@ -9,12 +9,13 @@ namespace karma::perf {
 
 namespace {
 
-std::array<std::pair<std::string_view, double>, 6> figures_us(const Histogram& nanoseconds) {
+std::array<std::pair<std::string_view, double>, 7> figures_us(const Histogram& nanoseconds) {
     const auto at = [&](double percent) {
         return static_cast<double>(nanoseconds.percentile(percent)) / 1e3;
     };
     return {{{"p50", at(50)},
              {"p90", at(90)},
+             {"p95", at(95)},
              {"p99", at(99)},
              {"p99.9", at(99.9)},
              {"max", static_cast<double>(nanoseconds.max()) / 1e3},

@@ -1,8 +1,10 @@
 // How much memory a point takes, as the engine accounts for it and as the allocator does. Prints a Markdown
-// table.
+// table; with KEYS DAYS one JSON object about so many keys with so many days each.
 
+#include <charconv>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <functional>
 #include <limits>
 #include <malloc.h>
@@ -25,9 +27,13 @@ struct Work {
 
 std::uint64_t draw(std::uint64_t& state) { return karma::mix64(++state); }
 
-void load_dense(Series& series, bool by_day) {
-    constexpr std::uint64_t keys = 50'000;
-    constexpr Day days = 356;
+struct Dense {
+    std::uint64_t keys = 50'000;
+    Day days = 356;
+};
+
+void load_dense(Series& series, bool by_day, const Dense& size = {}) {
+    const auto [keys, days] = size;
     std::uint64_t state = 0;
     const auto add = [&](std::uint64_t key, Day day) {
         series.add(key, first_day + day, draw(state) % 60'000 + 1);
@@ -71,14 +77,24 @@ void load_large_values(Series& series) {
     }
 }
 
-void measure(const Work& work) {
+struct Taken {
+    double points;
+    double accounted;  // bytes a point
+    double allocated;
+};
+
+Taken taken_by(const std::function<void(Series&)>& load) {
     const std::size_t before = ::mallinfo2().uordblks;
     Series series("links", 0x9e3779b97f4a7c15ULL);
-    work.load(series);
+    load(series);
     const std::size_t allocated = ::mallinfo2().uordblks - before;
     const auto points = static_cast<double>(series.totals().buckets);
-    std::printf("| %s | %.0f | %.2f | %.2f |\n", work.name, points,
-                static_cast<double>(series.bytes()) / points, static_cast<double>(allocated) / points);
+    return {points, static_cast<double>(series.bytes()) / points, static_cast<double>(allocated) / points};
+}
+
+void measure(const Work& work) {
+    const Taken taken = taken_by(work.load);
+    std::printf("| %s | %.0f | %.2f | %.2f |\n", work.name, taken.points, taken.accounted, taken.allocated);
 }
 
 /// The records of idempotency keys, at the limit and after twice as many.
@@ -99,10 +115,37 @@ void measure_records(std::uint64_t added) {
                 static_cast<double>(allocated) / records);
 }
 
+bool read_number(const char* text, std::uint64_t& number) {
+    const char* const end = text + std::strlen(text);
+    return std::from_chars(text, end, number).ptr == end && number >= 1 && number <= 1'000'000'000;
+}
+
+int measure_size(const char* keys_text, const char* days_text) {
+    std::uint64_t keys = 0;
+    std::uint64_t days = 0;
+    if (!read_number(keys_text, keys) || !read_number(days_text, days) || days > 100'000) {
+        std::fputs("karma_memory: KEYS and DAYS must be numbers from 1\n", stderr);
+        return 2;
+    }
+    const Taken taken = taken_by([&](Series& series) {
+        load_dense(series, true, {keys, static_cast<Day>(days)});
+    });
+    std::printf("{\"points\":%.0f,\"bytes_a_point_accounted\":%.4f,\"bytes_a_point_allocated\":%.4f}\n",
+                taken.points, taken.accounted, taken.allocated);
+    return 0;
+}
+
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
     ::mallopt(M_MMAP_THRESHOLD, 1 << 30);  // so that the allocator counts everything in one number
+    if (argc == 3) {
+        return measure_size(argv[1], argv[2]);
+    }
+    if (argc != 1) {
+        std::fputs("usage: karma_memory [KEYS DAYS]\n", stderr);
+        return 2;
+    }
     std::puts("| work | points | bytes a point, accounted | bytes a point, allocated |");
     std::puts("| --- | ---: | ---: | ---: |");
     measure({"50,000 keys x 356 days, values to 60,000, loaded day by day",

@@ -17,20 +17,20 @@ PERF = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PERF))
 
 from comparison import table  # noqa: E402
-from comparison.rows import ROWS  # noqa: E402
+from comparison.rows import ROWS, own_row  # noqa: E402
 from comparison.runs import Cell, Run  # noqa: E402
 
 FAKE = PERF / "tests" / "fake_server.py"
 BUILD = pathlib.Path()
-PATIENCE_SECONDS = 180
+PATIENCE_SECONDS = 600
 
 
 def row(name: str):
     return next(row for row in ROWS if row.name == name)
 
 
-def cell(*rates: float, p90: float = 0.0, error: str = "") -> Cell:
-    return Cell([Run(rate, error, report={"latency_us": {"p90": p90}}) for rate in rates])
+def cell(*rates: float, p90: float = 0.0) -> Cell:
+    return Cell([Run(rate, report={"latency_us": {"p90": p90}}) for rate in rates])
 
 
 def alive(pid: int) -> bool:
@@ -93,6 +93,35 @@ class TableTests(unittest.TestCase):
         self.assertIn("no-wal-1 karma 31 %", table.disturbances(results, 10))
         self.assertEqual(table.disturbances(results, 40), "")
 
+    def test_a_row_without_a_target_has_a_ratio_and_no_verdict(self) -> None:
+        cells = {"karma": cell(900), "redis": cell(1_000), "floor": cell(3_000)}
+        self.assertIsNone(table.met(row("read-16"), cells))
+        self.assertEqual(table.line(row("read-16"), cells, True)[-3:], ["0.90 × Redis", "", ""])
+
+    def test_latencies_beside_those_of_the_peer(self) -> None:
+        def with_latencies(p99: float) -> Cell:
+            of_reads = {"counter.sum": {"latency_us": {"p99": p99 / 2}}}
+            return Cell([Run(1, report={"latency_us": {"p99": p99}, "operations": of_reads})])
+
+        printed = table.latency_table([(row("mixed"), {"karma": with_latencies(300), "redis": with_latencies(200)})])
+        self.assertIn("| mixed | karma, counter.sum | 0 | 0 | 150 |", printed)
+        self.assertIn("| mixed | Karma / Redis |  |  | 1.50 × |", printed)
+
+    def test_the_spread_of_the_runs(self) -> None:
+        printed = table.spread_table([(row("no-wal-1"), {"karma": cell(3, 1, 2)})])
+        self.assertIn("| no-wal-1 | karma | 1 /s | 2 /s | 3 /s |", printed)
+
+    def test_a_row_of_ones_own(self) -> None:
+        read = own_row("counter.sum", 7, 3, "unsynced", 1000, False)
+        self.assertEqual((read.redis_op, read.unit), ("GET", "requests"))
+        self.assertEqual(read.karma, ["--wal=true", "--wal-fsync=false"])
+        self.assertIn("--connections=7", read.load)
+        self.assertIn("--in-flight=3", read.load)
+        batch = own_row("counter.batch_sum", 1, 1, "none", 50, False)
+        self.assertEqual((batch.redis_op, batch.unit, batch.karma), (None, "items", ["--wal=false"]))
+        self.assertIn("--items=50", batch.load)
+        self.assertEqual(own_row("counter.increment", 1, 1, "synced", 1000, True).peer, "keyless")
+
     def test_names_are_unique(self) -> None:
         self.assertEqual(len({row.name for row in ROWS}), len(ROWS))
 
@@ -151,6 +180,18 @@ class ProgramTests(unittest.TestCase):
         self.assertEqual(sum("--appendonly no" in text for text in redis), 2)
         self.assertEqual(sum("--appendonly yes --appendfsync always" in text for text in redis), 2)
 
+    def test_a_row_of_ones_own(self) -> None:
+        done = self.compare("--op=80:counter.sum,20:counter.increment", "--connections=3", "--wal=none",
+                            "--contenders=karma,floor", "--spread", "--json", str(self.json))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        only, = json.loads(self.json.read_text())["rows"]
+        report = only["contenders"]["karma"]["runs"][0]["report"]
+        self.assertEqual(report["connections"], 3)
+        self.assertEqual(list(report["operations"]), ["counter.sum", "counter.increment"])
+        self.assertIn("| own | karma, counter.sum |", done.stdout)
+        self.assertIn("lowest", done.stdout)
+        self.assertIn("--wal=false", " ".join(self.starts()[0]["arguments"]))
+
     def test_without_redis(self) -> None:
         programs = self.log.parent / "programs"
         programs.mkdir()
@@ -195,7 +236,9 @@ class ProgramTests(unittest.TestCase):
 
     def test_wrong_usage_names_the_option(self) -> None:
         for wrong in (["--only=no-such-row"], ["--contenders=karma,oracle"], ["--runs=0"], ["--seconds=-1"],
-                      ["--karma=/no/such/program"], ["--build=/no/such/directory"], ["--directory=/no/such/directory"]):
+                      ["--karma=/no/such/program"], ["--build=/no/such/directory"], ["--directory=/no/such/directory"],
+                      ["--connections=3"], ["--wal=none"], ["--wal=much", "--op=counter.sum"],
+                      ["--only=read-1", "--op=counter.sum"]):
             with self.subTest(wrong=wrong):
                 done = self.compare(*wrong)
                 self.assertEqual(done.returncode, 2)

@@ -10,18 +10,31 @@ import sys
 import tempfile
 import unittest
 
-REPLICATION = pathlib.Path(__file__).resolve().parent.parent / "replication"
+sys.dont_write_bytecode = True
+PERF = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(PERF))
+
+from comparison import following  # noqa: E402
+
+REPLICATION = PERF / "replication"
 PROGRAMS = {"--karma": "", "--build": ""}
 while sys.argv[1:2] and sys.argv[1] in PROGRAMS:
     name = sys.argv.pop(1)
     PROGRAMS[name] = sys.argv.pop(1)
-ROWS = ["throughput", "lag", "catch-up", "bootstrap", "acks"]
+ROWS = ["throughput", "lag", "catch-up", "bootstrap", "mixed", "acks"]
 
 
 def run(*options: str, **programs: str) -> subprocess.CompletedProcess[str]:
     given = [f"{name}={path}" for name, path in {**PROGRAMS, **programs}.items()]
     return subprocess.run([sys.executable, str(REPLICATION), *given, *options], capture_output=True, text=True,
-                          timeout=250)
+                          timeout=600)
+
+
+class ArithmeticTest(unittest.TestCase):
+    def test_what_was_acknowledged(self) -> None:
+        operations = {"counter.increment": {"requests": 100, "repeats": 7},
+                      "series.batch_add": {"requests": 10, "repeats": 2}, "counter.sum": {"requests": 50, "repeats": 0}}
+        self.assertEqual(following.acknowledged_total(operations, 20), 93 + 8 * 20)
 
 
 class ReplicationTest(unittest.TestCase):
@@ -59,6 +72,8 @@ class ReplicationTest(unittest.TestCase):
             for name in ("idle", "loaded"):
                 self.check_positive(rows["bootstrap"][name], "seconds", "bytes", "total")
                 self.assertEqual(rows["bootstrap"][name]["summaries"], "equal")
+            self.check_positive(rows["mixed"], "per_second", "repeats", "total", "p50_us")
+            self.assertEqual(rows["mixed"]["requests"], 5000)
             for name in ("in_flight_1", "in_flight_16"):
                 self.check_positive(rows["acks"][name], "ratio")
             self.assertEqual([found.name for found in pathlib.Path(directory).iterdir()], ["figures.json"])
