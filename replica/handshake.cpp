@@ -1,12 +1,13 @@
 #include "replica/handshake.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "net/client_request.h"
 #include "replica/channel.h"
 
 namespace karma::replica {
@@ -82,9 +83,7 @@ Decision decide(const net::Subscription& follower, const OwnHistory& own) {
 }
 
 std::string subscribe_line(const net::Subscription& subscription, const std::string& token) {
-    json::object fields{{"v", 2},
-                        {"op", "replication.subscribe"},
-                        {"format", subscription.format},
+    json::object fields{{"format", subscription.format},
                         {"name", subscription.name},
                         {"after_lsn", subscription.after_lsn},
                         {"checksum", nullptr},
@@ -102,10 +101,7 @@ std::string subscribe_line(const net::Subscription& subscription, const std::str
         epochs.emplace_back(subscription.epochs[i].first_lsn);
     }
     fields["epochs"] = std::move(epochs);
-    if (!token.empty()) {
-        fields["token"] = token;
-    }
-    return json::serialize(fields);
+    return net::request_line("replication.subscribe", token, std::move(fields));
 }
 
 std::string reply_line(const SubscribeReply& reply) {
@@ -130,25 +126,21 @@ std::string reply_line(const SubscribeReply& reply) {
 }
 
 SubscribeReply read_reply(std::string_view line) {
-    boost::system::error_code failure;
-    const json::value value = json::parse(line, failure);
-    const json::object* const object = failure ? nullptr : value.if_object();
-    const json::value* const success = object == nullptr ? nullptr : object->if_contains("success");
-    if (success == nullptr || !success->is_bool()) {
+    const std::optional<json::object> members = net::parse_reply(line);
+    if (!members) {
         throw ChannelError("what answers there is no Karma");
     }
     SubscribeReply reply;
-    reply.accepted = success->get_bool();
+    reply.accepted = members->at("success").get_bool();
     if (!reply.accepted) {
-        reply.error_code = text_of(*object, "error_code");
-        reply.message = text_of(*object, "response");
-        reply.lsn = number_of(*object, "lsn").value_or(0);
-        reply.epoch = number_of(*object, "epoch").value_or(0);
-        reply.common_lsn = number_of(*object, "common_lsn");
+        reply.error_code = text_of(*members, "error_code");
+        reply.message = text_of(*members, "response");
+        reply.lsn = number_of(*members, "lsn").value_or(0);
+        reply.epoch = number_of(*members, "epoch").value_or(0);
+        reply.common_lsn = number_of(*members, "common_lsn");
         return reply;
     }
-    const json::value* const response = object->if_contains("response");
-    const json::object* const fields = response == nullptr ? nullptr : response->if_object();
+    const json::object* const fields = members->at("response").if_object();
     if (fields == nullptr || number_of(*fields, "format") != stream_format) {
         throw ChannelError("the master's stream is of a form that this program does not know");
     }
