@@ -279,7 +279,7 @@ std::optional<Lsn> Follower::find_common_lsn(const SubscribeReply& reply) const 
         while (low + 1 < high) {
             const Lsn middle = low + (high - low) / 2;
             const HistoryMark here = database_.mark_at(middle);
-            const std::optional<std::uint32_t> there = master.checksum_at(middle);
+            const std::optional<std::uint64_t> there = master.checksum_at(middle);
             // What is not kept any more is too old to be where they part.
             const bool is_shared = !here.checksum || !there || *here.checksum == *there;
             (is_shared ? low : high) = middle;

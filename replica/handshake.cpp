@@ -9,6 +9,7 @@
 
 #include "net/client_request.h"
 #include "replica/channel.h"
+#include "replica/json_fields.h"
 
 namespace karma::replica {
 
@@ -37,21 +38,6 @@ std::optional<Lsn> parted_by_epochs(const Epochs& told, const Epochs& own, Lsn f
         parted = std::min(parted.value_or(own[at + shared].first_lsn - 1), own[at + shared].first_lsn - 1);
     }
     return parted;
-}
-
-std::optional<std::uint64_t> number_of(const json::object& object, const char* name) {
-    const json::value* const value = object.if_contains(name);
-    boost::system::error_code failure;
-    if (value == nullptr || !value->is_number()) {
-        return std::nullopt;
-    }
-    const auto number = value->to_number<std::uint64_t>(failure);
-    return failure ? std::nullopt : std::optional(number);
-}
-
-std::string text_of(const json::object& object, const char* name) {
-    const json::value* const value = object.if_contains(name);
-    return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
 }
 
 }  // namespace
@@ -133,20 +119,22 @@ SubscribeReply read_reply(std::string_view line) {
     SubscribeReply reply;
     reply.accepted = members->at("success").get_bool();
     if (!reply.accepted) {
-        reply.error_code = text_of(*members, "error_code");
-        reply.message = text_of(*members, "response");
-        reply.lsn = number_of(*members, "lsn").value_or(0);
-        reply.epoch = number_of(*members, "epoch").value_or(0);
-        reply.common_lsn = number_of(*members, "common_lsn");
+        const JsonFields fields(*members);
+        reply.error_code = fields.text_if_any("error_code").value_or("");
+        reply.message = fields.text_if_any("response").value_or("");
+        // Who does not know what was asked, or whom, tells nothing more.
+        reply.lsn = fields.number_if_any("lsn").value_or(0);
+        reply.epoch = fields.number_if_any("epoch").value_or(0);
+        reply.common_lsn = fields.number_if_any("common_lsn");
         return reply;
     }
-    const json::object* const fields = members->at("response").if_object();
-    if (fields == nullptr || number_of(*fields, "format") != stream_format) {
+    const JsonFields fields(members->at("response"));
+    if (fields.number("format") != stream_format) {
         throw ChannelError("the master's stream is of a form that this program does not know");
     }
-    reply.state_follows = text_of(*fields, "mode") == "state";
-    reply.lsn = number_of(*fields, "lsn").value_or(0);
-    reply.epoch = number_of(*fields, "epoch").value_or(0);
+    reply.state_follows = fields.text("mode") == "state";
+    reply.lsn = fields.number("lsn");
+    reply.epoch = fields.number("epoch");
     return reply;
 }
 

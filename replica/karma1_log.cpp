@@ -24,8 +24,8 @@ std::int64_t now_ms() {
 
 /// Only entries with an idempotency key say when they were made.
 std::int64_t time_of(const JsonFields& entry) {
-    constexpr const char* field = "idempotency_created_at_unix";
-    return entry.is_null(field) ? now_ms() : static_cast<std::int64_t>(entry.number(field)) * 1000;
+    const auto created = entry.number_if_any("idempotency_created_at_unix");
+    return created ? static_cast<std::int64_t>(*created) * 1000 : now_ms();
 }
 
 bool has_day(const Mutation& body) {

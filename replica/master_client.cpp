@@ -5,6 +5,7 @@
 #include <boost/json/serialize.hpp>
 
 #include "net/client_request.h"
+#include "replica/json_fields.h"
 
 namespace karma::replica {
 
@@ -35,21 +36,13 @@ json::value MasterClient::ask(std::string_view op, json::object fields) {
     if (reply->at("success").get_bool()) {
         return std::move(response);
     }
-    const json::value* const code = reply->if_contains("error_code");
-    throw RefusedError(code != nullptr && code->is_string() ? std::string(code->get_string()) : "",
+    throw RefusedError(JsonFields(*reply).text_if_any("error_code").value_or(""),
                        std::string(op) + ": " + json::serialize(response));
 }
 
-std::optional<std::uint32_t> MasterClient::checksum_at(Lsn lsn) {
+std::optional<std::uint64_t> MasterClient::checksum_at(Lsn lsn) {
     const json::value response = ask("replication.position", {{"lsn", lsn}});
-    const json::value* const checksum =
-        response.is_object() ? response.get_object().if_contains("checksum") : nullptr;
-    if (checksum == nullptr || !checksum->is_number()) {
-        return std::nullopt;
-    }
-    boost::system::error_code failure;
-    const auto number = checksum->to_number<std::uint32_t>(failure);
-    return failure ? std::nullopt : std::optional(number);
+    return JsonFields(response).number_if_any("checksum");
 }
 
 }  // namespace karma::replica
