@@ -1,7 +1,6 @@
 #include "replica/discarded.h"
 
 #include <cerrno>
-#include <chrono>
 #include <cstdio>
 #include <fcntl.h>
 #include <memory>
@@ -24,11 +23,8 @@ struct Close {
 
 std::filesystem::path write_discarded(const Replicated& database, Lsn after_lsn,
                                       const std::filesystem::path& directory) {
-    const auto now = std::chrono::duration_cast<std::chrono::milliseconds>(
-                         std::chrono::system_clock::now().time_since_epoch())
-                         .count();
-    std::filesystem::path path =
-        directory / ("discarded-after-" + std::to_string(after_lsn) + "-" + std::to_string(now) + ".jsonl");
+    std::filesystem::path path = directory / ("discarded-after-" + std::to_string(after_lsn) + "-" +
+                                              std::to_string(database.now_ms()) + ".jsonl");
     const auto fail = [&](const char* what) {
         throw StorageError("cannot " + std::string(what) + " " + path.string() + ": " +
                            std::generic_category().message(errno));

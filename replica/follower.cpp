@@ -8,7 +8,6 @@
 #include "replica/discarded.h"
 #include "replica/karma1_follower.h"
 #include "replica/master_client.h"
-#include "replica/unix_now.h"
 
 namespace karma::replica {
 namespace {
@@ -97,7 +96,7 @@ void Follower::run() {
             {
                 const std::lock_guard lock(mutex_);
                 ++figures_.polls.errors;
-                figures_.polls.last_error_unix = unix_now();
+                figures_.polls.last_error_unix = database_.unix_now();
                 figures_.polls.last_error = failure.what();
             }
             if (last_error_ != failure.what()) {
@@ -163,7 +162,7 @@ void Follower::follow() {
     {
         const std::lock_guard lock(mutex_);
         ++figures_.polls.attempts;
-        figures_.polls.last_attempt_unix = unix_now();
+        figures_.polls.last_attempt_unix = database_.unix_now();
     }
     auto timeout = std::min(options_.timeout, connect_timeout_max);
     if (options_.failover_timeout.count() != 0) {
@@ -184,7 +183,7 @@ void Follower::follow() {
     {
         const std::lock_guard lock(mutex_);
         ++figures_.polls.successes;
-        figures_.polls.last_success_unix = unix_now();
+        figures_.polls.last_success_unix = database_.unix_now();
         alarm_.clear();
     }
     last_error_.clear();
@@ -200,7 +199,7 @@ void Follower::follow() {
         connection.state = database_.write_state();
         const std::lock_guard lock(mutex_);
         ++figures_.bootstraps.attempts;
-        figures_.bootstraps.last_attempt_unix = unix_now();
+        figures_.bootstraps.last_attempt_unix = database_.unix_now();
     }
     {
         const std::lock_guard lock(mutex_);
@@ -217,7 +216,7 @@ void Follower::follow() {
         if (connection.state) {
             const std::lock_guard lock(mutex_);
             ++figures_.bootstraps.errors;
-            figures_.bootstraps.last_error_unix = unix_now();
+            figures_.bootstraps.last_error_unix = database_.unix_now();
             figures_.bootstraps.last_error = failure.what();
         }
         throw;
@@ -424,7 +423,7 @@ void Follower::commit(Connection& connection) {
     const std::lock_guard lock(mutex_);
     if (lsn > figures_.replayed_lsn) {
         figures_.entries_applied += lsn - figures_.replayed_lsn;
-        figures_.last_received_unix = unix_now();
+        figures_.last_received_unix = database_.unix_now();
     }
     figures_.replayed_lsn = lsn;
     figures_.source_lsn = std::max(figures_.source_lsn, lsn);
@@ -464,7 +463,7 @@ void Follower::install(Connection& connection) {
     {
         const std::lock_guard lock(mutex_);
         ++figures_.bootstraps.successes;
-        figures_.bootstraps.last_success_unix = unix_now();
+        figures_.bootstraps.last_success_unix = database_.unix_now();
         figures_.replayed_lsn = database_.durable_lsn();
         figures_.state = "catching_up";
         comparison_.difference.clear();
@@ -508,7 +507,7 @@ void Follower::compare_when_ready(Connection& connection) {
         comparison_ = {comparison_.number + 1, own.lsn, own.total().text(), what};
         ++figures_.digests_compared;
         figures_.digests_different += what.empty() ? 0 : 1;
-        figures_.last_compared_unix = unix_now();
+        figures_.last_compared_unix = database_.unix_now();
         figures_.last_compared_lsn = own.lsn;
     }
     changed_.notify_all();

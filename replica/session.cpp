@@ -5,7 +5,6 @@
 
 #include "engine/error.h"
 #include "replica/handshake.h"
-#include "replica/unix_now.h"
 
 namespace karma::replica {
 namespace {
@@ -30,7 +29,7 @@ Session::Session(Source& source, int file, std::string address, net::Subscriptio
       channel_(file, {}, follower_payload_max),
       heartbeat_(std::clamp(subscription_.heartbeat_ms, heartbeat_ms_min, heartbeat_ms_max)),
       progress_(Clock::now()),
-      connected_unix_(unix_now()) {}
+      connected_unix_(database_.unix_now()) {}
 
 Session::~Session() {
     stop();

@@ -6,7 +6,6 @@
 
 #include "engine/error.h"
 #include "replica/session.h"
-#include "replica/unix_now.h"
 
 namespace karma::replica {
 
@@ -140,7 +139,7 @@ void Source::on_compared(const std::string& follower, Lsn lsn, const std::string
         std::erase_if(comparisons_, [&](const Comparison& one) { return one.follower == follower; });
         comparisons_.push_back({follower, lsn, digest, difference, ++comparison_count_});
         different_count_ += difference.empty() ? 0 : 1;
-        last_compared_unix_ = unix_now();
+        last_compared_unix_ = database_.unix_now();
     }
     compared_.notify_all();
 }
