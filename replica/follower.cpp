@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/error.h"
+#include "net/address_text.h"
 #include "net/client_connection.h"
 #include "replica/background.h"
 #include "replica/discarded.h"
@@ -44,10 +45,7 @@ Follower::Follower(Replicated& database, net::Log& log, FollowerOptions options,
 
 Follower::~Follower() { stop(); }
 
-std::string Follower::source() const {
-    const bool bare_ipv6 = options_.host.find(':') != std::string::npos;
-    return (bare_ipv6 ? "[" + options_.host + "]" : options_.host) + ":" + std::to_string(options_.port);
-}
+std::string Follower::source() const { return net::address_text(options_.host, options_.port); }
 
 void Follower::start() {
     stop();
