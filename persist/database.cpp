@@ -202,9 +202,7 @@ void Database::execute(std::span<const Request> requests, std::span<Outcome> out
             retired = engine_.take_retired();
         }
     }
-    if (!retired.empty()) {
-        housekeeper_->destroy(std::move(retired));
-    }
+    housekeeper_->destroy(std::move(retired));
 }
 
 /// What a reply has to wait for where there are other nodes.
