@@ -290,7 +290,7 @@ Epoch Database::promote() {
         if (!committer_ || has_failed()) {
             throw RequestError(ErrorCode::internal_error, "This node has no event log that can be written");
         }
-        epoch.number = current_epoch(engine_.epochs()) + 1;
+        epoch.number = last_epoch(engine_.epochs()).number + 1;
         if (fenced_by_) {
             epoch.number = std::max(epoch.number, fenced_by_->number + 1);
         }

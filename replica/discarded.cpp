@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "engine/event_codec.h"
-#include "engine/timestamp.h"
 #include "net/entry_writer.h"
 
 namespace karma::replica {
@@ -39,10 +38,9 @@ std::filesystem::path write_discarded(const Replicated& database, Lsn after_lsn,
             if (event.lsn <= after_lsn) {
                 return;
             }
-            line = "{\"lsn\":" + std::to_string(event.lsn) + ",\"time\":\"" +
-                   rfc3339_from_unix_ms(event.time_ms) + "\",\"entry\":";
-            net::append_entry(event, line);
-            line += "}\n";
+            line.clear();
+            net::append_event(event, line);
+            line += '\n';
             if (std::fwrite(line.data(), 1, line.size(), file.get()) != line.size()) {
                 fail("write");
             }

@@ -93,9 +93,7 @@ void Follower::run() {
             }
             {
                 const std::lock_guard lock(mutex_);
-                ++figures_.polls.errors;
-                figures_.polls.last_error_unix = database_.unix_now();
-                figures_.polls.last_error = failure.what();
+                figures_.polls.fail(database_.unix_now(), failure.what());
             }
             if (last_error_ != failure.what()) {
                 last_error_ = failure.what();
@@ -159,8 +157,7 @@ void Follower::follow() {
     set_state("connecting");
     {
         const std::lock_guard lock(mutex_);
-        ++figures_.polls.attempts;
-        figures_.polls.last_attempt_unix = database_.unix_now();
+        figures_.polls.attempt(database_.unix_now());
     }
     auto timeout = std::min(options_.timeout, connect_timeout_max);
     if (options_.failover_timeout.count() != 0) {
@@ -180,8 +177,7 @@ void Follower::follow() {
     note_master_lsn(reply.lsn);
     {
         const std::lock_guard lock(mutex_);
-        ++figures_.polls.successes;
-        figures_.polls.last_success_unix = database_.unix_now();
+        figures_.polls.succeed(database_.unix_now());
         alarm_.clear();
     }
     last_error_.clear();
@@ -196,8 +192,7 @@ void Follower::follow() {
     if (reply.state_follows) {
         connection.state = database_.write_state();
         const std::lock_guard lock(mutex_);
-        ++figures_.bootstraps.attempts;
-        figures_.bootstraps.last_attempt_unix = database_.unix_now();
+        figures_.bootstraps.attempt(database_.unix_now());
     }
     {
         const std::lock_guard lock(mutex_);
@@ -213,9 +208,7 @@ void Follower::follow() {
         let_go();
         if (connection.state) {
             const std::lock_guard lock(mutex_);
-            ++figures_.bootstraps.errors;
-            figures_.bootstraps.last_error_unix = database_.unix_now();
-            figures_.bootstraps.last_error = failure.what();
+            figures_.bootstraps.fail(database_.unix_now(), failure.what());
         }
         throw;
     } catch (...) {
@@ -235,10 +228,7 @@ void Follower::on_refused(const SubscribeReply& reply) {
     }
     const std::string why = "the master refuses: " + reply.message;
     set_alarm(why);
-    {
-        const std::lock_guard lock(mutex_);
-        figures_.state = "refused";
-    }
+    set_state("refused");
     wait(retry_refused_after);
     throw ChannelError(why);
 }
@@ -415,9 +405,7 @@ void Follower::commit(Connection& connection) {
     }
     database_.commit_replicated();
     const Lsn lsn = database_.durable_lsn();
-    std::string payload;
-    append_number(payload, lsn);
-    connection.channel.queue(FrameKind::acknowledged, payload);
+    connection.channel.queue_numbers(FrameKind::acknowledged, {lsn});
     const std::lock_guard lock(mutex_);
     if (lsn > figures_.replayed_lsn) {
         figures_.entries_applied += lsn - figures_.replayed_lsn;
@@ -432,7 +420,9 @@ void Follower::commit(Connection& connection) {
 void Follower::note_if_in_sync() {
     if (figures_.replayed_lsn >= figures_.source_lsn) {
         in_sync_at_ = Clock::now();
-        figures_.state = "streaming";
+        if (channel_ != nullptr) {
+            figures_.state = "streaming";
+        }
     }
 }
 
@@ -460,8 +450,7 @@ void Follower::install(Connection& connection) {
     note_heard();
     {
         const std::lock_guard lock(mutex_);
-        ++figures_.bootstraps.successes;
-        figures_.bootstraps.last_success_unix = database_.unix_now();
+        figures_.bootstraps.succeed(database_.unix_now());
         figures_.replayed_lsn = database_.durable_lsn();
         figures_.state = "catching_up";
         comparison_.difference.clear();
@@ -493,10 +482,7 @@ void Follower::compare_when_ready(Connection& connection) {
         throw ChannelError("the master compares another state than it has announced");
     }
     const std::string what = difference(own, master);
-    std::string payload;
-    append_number(payload, own.lsn);
-    payload += what;
-    connection.channel.queue(FrameKind::digest_result, payload);
+    connection.channel.queue_numbers(FrameKind::digest_result, {own.lsn}, what);
     if (!what.empty()) {
         log_.error("differs_from_master", {{"master", source()}, {"lsn", own.lsn}, {"message", what}});
     }

@@ -59,13 +59,6 @@ void Session::want_comparison() noexcept {
 }
 
 void Session::run() {
-    const boost::json::object who{{"follower", subscription_.name}, {"address", address_}};
-    const auto log_end = [&](const std::string& why) {
-        boost::json::object fields = who;
-        fields["message"] = why;
-        fields["acked_lsn"] = acked_lsn_.load();
-        source_.log().warning("follower_lost", std::move(fields));
-    };
     try {
         if (shake_hands()) {
             if (sends_state_) {
@@ -76,7 +69,10 @@ void Session::run() {
     } catch (const Ended&) {
         // said elsewhere
     } catch (const std::exception& failure) {
-        log_end(failure.what());
+        source_.log().warning("follower_lost", {{"follower", subscription_.name},
+                                                {"address", address_},
+                                                {"message", failure.what()},
+                                                {"acked_lsn", acked_lsn_.load()}});
     }
     channel_.end();
     pin_.reset();
@@ -93,7 +89,7 @@ void Session::refuse(const std::string& code, const std::string& message, std::o
     reply.message = message;
     reply.common_lsn = common_lsn;
     reply.lsn = database_.durable_lsn();
-    reply.epoch = current_epoch(database_.epochs());
+    reply.epoch = last_epoch(database_.epochs()).number;
     channel_.queue_raw(reply_line(reply));
     source_.log().warning("follower_refused",
                           {{"follower", subscription_.name}, {"address", address_}, {"message", message}});
@@ -126,7 +122,7 @@ bool Session::shake_hands() {
         const Epoch& later = subscription_.epochs.back();
         database_.fence(later);
         refuse("replication_error",
-               "This node is in epoch " + std::to_string(current_epoch(own.epochs)) +
+               "This node is in epoch " + std::to_string(last_epoch(own.epochs).number) +
                    ", the follower in epoch " + std::to_string(later.number) +
                    ": it is no master for it and takes no more writes",
                {});
@@ -151,7 +147,7 @@ bool Session::shake_hands() {
     reply.accepted = true;
     reply.state_follows = sends_state_;
     reply.lsn = own.last_lsn;
-    reply.epoch = current_epoch(own.epochs);
+    reply.epoch = last_epoch(own.epochs).number;
     channel_.queue_raw(reply_line(reply));
     source_.log().info("follower_accepted", {{"follower", subscription_.name},
                                              {"address", address_},
@@ -169,9 +165,7 @@ void Session::send_state() {
             pump(std::chrono::milliseconds(channel_.queued_bytes() > queued_bytes_max ? 100 : 0));
         } while (channel_.queued_bytes() > queued_bytes_max);
     });
-    std::string payload;
-    append_number(payload, state->lsn());
-    channel_.queue(FrameKind::state_end, payload);
+    channel_.queue_numbers(FrameKind::state_end, {state->lsn()});
     state_end_at_ = channel_.bytes_sent() + channel_.queued_bytes();
     next_lsn_ = state->lsn() + 1;
 }
@@ -251,10 +245,7 @@ void Session::send_heartbeat() {
     const Clock::time_point now = Clock::now();
     next_heartbeat_ = now + heartbeat_;
     const Lsn lsn = database_.durable_lsn();
-    std::string payload;
-    append_number(payload, lsn);
-    append_number(payload, current_epoch(database_.epochs()));
-    channel_.queue(FrameKind::heartbeat, payload);
+    channel_.queue_numbers(FrameKind::heartbeat, {lsn, last_epoch(database_.epochs()).number});
     const std::lock_guard lock(samples_mutex_);
     constexpr std::size_t samples_max = 4096;
     while (!samples_.empty() && (samples_.front().first <= acked_lsn_ || samples_.size() >= samples_max)) {
@@ -307,9 +298,7 @@ void Session::begin_comparison() {
     // The follower takes its view when it has come to this event, which it was not sent yet, or just now.
     StateView view = database_.view();
     compared_lsn_ = view.lsn;
-    std::string payload;
-    append_number(payload, view.lsn);
-    channel_.queue(FrameKind::digest_at, payload);
+    channel_.queue_numbers(FrameKind::digest_at, {view.lsn});
     digests_.start(channel_, [view = std::move(view)] { return digests_of(view); });
 }
 
