@@ -297,8 +297,16 @@ Epoch Database::promote() {
     }
     epoch.id = random_number();
     write_one(storage_, meta_numbers_change(own_epoch_key, {epoch.id}));
+    // What followers of an earlier history had says nothing of this one.
+    set_acked_lsn(0);
     epoch.first_lsn = execute_own(mutation::StartEpoch{epoch.number, epoch.id});
-    role_ = Role::master;
+    {
+        const std::lock_guard lock(mutex_);
+        role_ = fenced_by_ && fenced_by_->is_later_than(epoch) ? Role::fenced : Role::master;
+    }
+    if (ReplicationControl* const control = control_; control != nullptr && role() == Role::fenced) {
+        control->on_fenced();  // a later epoch became known meanwhile
+    }
     abort_loads();
     return epoch;
 }
