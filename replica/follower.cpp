@@ -260,7 +260,7 @@ std::optional<Lsn> Follower::find_common_lsn(const SubscribeReply& reply) const 
         return reply.common_lsn;
     }
     try {
-        MasterClient master({options_.host, options_.port, options_.token, options_.timeout});
+        MasterClient master({options_.host, options_.port, options_.token, options_.timeout, &stopping_});
         Lsn low = 0;  // shared, if anything is
         Lsn high = std::min(reply.lsn, database_.durable_lsn()) + 1;
         while (low + 1 < high) {
@@ -273,6 +273,9 @@ std::optional<Lsn> Follower::find_common_lsn(const SubscribeReply& reply) const 
         }
         return low;
     } catch (const std::exception&) {
+        if (stopping_) {
+            throw Stopped{};  // not known, because nobody waited for it
+        }
         return std::nullopt;
     }
 }
@@ -503,11 +506,16 @@ reply::DigestsCompared Follower::compare(const Deadline& deadline) {
         throw RequestError(ErrorCode::replication_error, "There is no stream from a master to compare with");
     }
     const std::uint64_t before = comparison_.number;
+    const std::uint64_t connection = figures_.polls.successes;
     comparison_wanted_ = true;
     channel_->wake();
     while (comparison_.number == before) {
         changed_.wait_for(lock, std::chrono::milliseconds(20));
         deadline.check();
+        if (comparison_.number == before && (channel_ == nullptr || figures_.polls.successes != connection)) {
+            throw RequestError(ErrorCode::replication_error,
+                               "The stream from the master was lost during the comparison");
+        }
     }
     if (!comparison_.difference.empty()) {
         throw RequestError(ErrorCode::replication_error, "This node differs from its master at LSN " +

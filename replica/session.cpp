@@ -77,7 +77,7 @@ void Session::run() {
     channel_.end();
     pin_.reset();
     streaming_ = false;
-    ended_ = true;
+    *ended_ = true;
     source_.on_acknowledged();
 }
 
@@ -163,11 +163,22 @@ void Session::send_state() {
         channel_.queue(FrameKind::state_piece, piece);
         do {
             pump(std::chrono::milliseconds(channel_.queued_bytes() > queued_bytes_max ? 100 : 0));
+            take_wishes();
         } while (channel_.queued_bytes() > queued_bytes_max);
     });
     channel_.queue_numbers(FrameKind::state_end, {state->lsn()});
     state_end_at_ = channel_.bytes_sent() + channel_.queued_bytes();
     next_lsn_ = state->lsn() + 1;
+}
+
+/// Who has not got the state can only wish for a comparison. What is not looked at would pile up.
+void Session::take_wishes() {
+    while (const std::optional<Frame> frame = channel_.next_frame()) {
+        if (frame->kind != FrameKind::digest_wanted) {
+            throw ChannelError("it sends a frame that belongs behind the state");
+        }
+        comparison_wanted_ = true;
+    }
 }
 
 // ---- the stream
@@ -309,8 +320,8 @@ void Session::go_on_comparing() {
         channel_.queue(FrameKind::digest, write_digests(digests));
         return;
     }
-    if (digests_.is_under_way()) {
-        return;
+    if (digests_.is_under_way() || compared_lsn_ != 0) {
+        return;  // the follower may take longer than this node: one after the other
     }
     const bool is_due = source_.options().digest_interval.count() != 0 && Clock::now() >= next_comparison_;
     if ((comparison_wanted_ || is_due) && streaming_) {
