@@ -1,12 +1,12 @@
 #include "cli/daemon_export.h"
 
 #include <filesystem>
-
-#include <openssl/evp.h>
+#include <optional>
 
 #include "cli/daemon_reply.h"
 #include "cli/text.h"
 #include "engine/error.h"
+#include "net/base64.h"
 #include "persist/mapped_file.h"
 #include "persist/tree_reader.h"
 
@@ -19,21 +19,6 @@ namespace {
 /// What a reply of the default longest size has room for.
 constexpr std::uint64_t chunk_bytes = 524'288;
 
-std::string from_base64(std::string_view text) {
-    std::string bytes(text.size() / 4 * 3, '\0');
-    const int decoded = text.size() % 4 != 0
-                            ? -1
-                            : EVP_DecodeBlock(reinterpret_cast<unsigned char*>(bytes.data()),
-                                              reinterpret_cast<const unsigned char*>(text.data()),
-                                              static_cast<int>(text.size()));
-    if (decoded < 0) {
-        throw net::ConnectionError("the daemon sends data that is no base64");
-    }
-    const std::size_t padding = text.ends_with("==") ? 2 : (text.ends_with('=') ? 1 : 0);
-    bytes.resize(static_cast<std::size_t>(decoded) - padding);
-    return bytes;
-}
-
 /// Fetches a file of the daemon's with `op`.
 std::uint64_t fetch(DaemonClient& daemon, const char* op, json::object fields,
                     const ExportDirectory& directory, const std::string& name) {
@@ -43,13 +28,16 @@ std::uint64_t fetch(DaemonClient& daemon, const char* op, json::object fields,
             fields["offset"] = offset;
             fields["limit"] = chunk_bytes;
             const json::value part = daemon.ask(op, fields);
-            const std::string bytes = from_base64(part.at("data_base64").as_string());
+            const std::optional<std::string> bytes = net::decode_base64(part.at("data_base64").as_string());
+            if (!bytes) {
+                throw net::ConnectionError("the daemon sends data that is no base64");
+            }
             done = part.at("done").as_bool();
-            if (bytes.empty() && !done) {
+            if (bytes->empty() && !done) {
                 throw net::ConnectionError(std::string("the daemon sends nothing more of ") + name);
             }
-            sink(bytes);
-            offset += bytes.size();
+            sink(*bytes);
+            offset += bytes->size();
         }
     });
 }

@@ -1,9 +1,10 @@
 #include "cli/daemon_reply.h"
 
-#include <boost/json/parse.hpp>
-#include <boost/json/serialize.hpp>
+#include <optional>
+#include <utility>
 
 #include "cli/text.h"
+#include "net/client_request.h"
 
 namespace karma::cli {
 
@@ -15,14 +16,11 @@ void no_reply_of_karma(std::string_view line) {
 }
 
 json::object parse_reply(std::string_view line) {
-    boost::system::error_code failure;
-    json::value value = json::parse(line, failure);
-    json::object* const object = failure ? nullptr : value.if_object();
-    const json::value* const success = object == nullptr ? nullptr : object->if_contains("success");
-    if (success == nullptr || !success->is_bool() || !object->contains("response")) {
+    std::optional<json::object> reply = net::parse_reply(line);
+    if (!reply) {
         no_reply_of_karma(line);
     }
-    return std::move(*object);
+    return std::move(*reply);
 }
 
 std::string text_member(const json::object& object, std::string_view name) {
@@ -39,12 +37,7 @@ DaemonClient::DaemonClient(const ClientOptions& options)
     : options_(options), connection_(options.host, options.port, options.timeout) {}
 
 json::value DaemonClient::ask(std::string_view op, json::object fields) {
-    fields["v"] = 2;
-    fields["op"] = op;
-    if (!options_.token.empty()) {
-        fields["token"] = options_.token;
-    }
-    connection_.queue_line(json::serialize(fields));
+    connection_.queue_line(net::request_line(op, options_.token, std::move(fields)));
     connection_.flush();
     json::object reply = parse_reply(connection_.read_line());
     if (!reply.at("success").as_bool()) {

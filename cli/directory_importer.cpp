@@ -1,7 +1,6 @@
 #include "cli/directory_importer.h"
 
 #include <algorithm>
-#include <random>
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
@@ -14,6 +13,7 @@
 #include "engine/error.h"
 #include "persist/hash_seed.h"
 #include "persist/mapped_file.h"
+#include "persist/random_number.h"
 #include "persist/record_store.h"
 #include "persist/records_json.h"
 #include "persist/rocksdb_storage.h"
@@ -25,11 +25,6 @@ namespace karma::cli {
 namespace json = boost::json;
 
 namespace {
-
-std::uint64_t new_seed() {
-    std::random_device device;
-    return (std::uint64_t{device()} << 32U) | device();
-}
 
 /// The time at which an entry with an idempotency key was accepted.
 std::int64_t created_unix(std::string_view entry, std::int64_t otherwise) {
@@ -53,7 +48,7 @@ std::optional<std::string> text_or_number(const json::object& object, const char
 }  // namespace
 
 DirectoryImporter::DirectoryImporter(std::filesystem::path directory)
-    : directory_(std::move(directory)), hash_seed_(new_seed()), engine_(hash_seed_, sink_) {}
+    : directory_(std::move(directory)), hash_seed_(random_number()), engine_(hash_seed_, sink_) {}
 
 void DirectoryImporter::read() {
     read_trees();

@@ -166,7 +166,7 @@ std::optional<Reply> Checker::operator()(const mutation::LoadSeries& m) const {
 }
 
 std::optional<Reply> Checker::operator()(const mutation::StartEpoch& m) const {
-    if (m.number > current_epoch(engine_.epochs())) {
+    if (m.number > last_epoch(engine_.epochs()).number) {
         return std::nullopt;
     }
     return refuse(ErrorCode::replication_error, "Epoch " + std::to_string(m.number) + " has been before");

@@ -28,8 +28,4 @@ using Epochs = std::vector<Epoch>;
 /// The latest one; epoch 0 where there was none yet.
 inline Epoch last_epoch(const Epochs& epochs) noexcept { return epochs.empty() ? Epoch() : epochs.back(); }
 
-inline std::uint64_t current_epoch(const Epochs& epochs) noexcept {
-    return epochs.empty() ? 0 : epochs.back().number;
-}
-
 }  // namespace karma

@@ -125,6 +125,10 @@ public:
     /// False without an event log: it can neither be followed nor follow.
     virtual bool has_log() const noexcept = 0;
     virtual Role role() const noexcept = 0;
+    /// The clock by which events are made, in Unix milliseconds.
+    virtual std::int64_t now_ms() const = 0;
+    /// The same in seconds.
+    std::uint64_t unix_now() const { return static_cast<std::uint64_t>(now_ms() / 1000); }
     virtual Lsn durable_lsn() const noexcept = 0;
     virtual Epochs epochs() const = 0;
     /// Where an event lies in this history. Throws StorageError.

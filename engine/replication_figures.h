@@ -40,6 +40,20 @@ struct ReplicationFigures {
         std::uint64_t last_success_unix = 0;
         std::uint64_t last_error_unix = 0;
         std::optional<std::string> last_error;
+
+        void attempt(std::uint64_t now_unix) noexcept {
+            ++attempts;
+            last_attempt_unix = now_unix;
+        }
+        void succeed(std::uint64_t now_unix) noexcept {
+            ++successes;
+            last_success_unix = now_unix;
+        }
+        void fail(std::uint64_t now_unix, const char* why) {
+            ++errors;
+            last_error_unix = now_unix;
+            last_error = why;
+        }
     };
     Tries polls;  // connections to a master, and polls of one that only answers polls
     Tries bootstraps;

@@ -9,6 +9,8 @@
 #include <boost/asio/connect.hpp>
 #include <boost/asio/error.hpp>
 
+#include "net/address_text.h"
+
 namespace karma::net {
 
 namespace asio = boost::asio;
@@ -20,11 +22,6 @@ constexpr std::size_t chunk_bytes = 65'536;
 
 /// How often a wait looks whether it is to end.
 constexpr auto stop_check = std::chrono::milliseconds(50);
-
-std::string address_text(const std::string& host, std::uint16_t port) {
-    const bool bare_ipv6 = host.find(':') != std::string::npos;
-    return (bare_ipv6 ? '[' + host + ']' : host) + ':' + std::to_string(port);
-}
 
 std::string seconds_text(std::chrono::milliseconds time) {
     const auto count = time.count();

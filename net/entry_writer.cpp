@@ -152,6 +152,24 @@ void append_entry(const Event& event, std::string& out) {
 
 namespace {
 
+/// What event.list says of an event before its entry.
+void append_place(const Event& event, std::string& out) {
+    Json(out).raw("\"lsn\":").number(event.lsn).raw(",\"time\":\"");
+    out += rfc3339_from_unix_ms(event.time_ms) + "\"";
+}
+
+}  // namespace
+
+void append_event(const Event& event, std::string& out) {
+    out += "{";
+    append_place(event, out);
+    out += ",\"entry\":";
+    append_entry(event, out);
+    out += "}";
+}
+
+namespace {
+
 std::size_t byte_limit_of(std::size_t response_bytes_max) {
     return response_bytes_max > reply_frame_bytes ? response_bytes_max - reply_frame_bytes
                                                   : response_bytes_max;
@@ -261,10 +279,7 @@ EventsText::EventsText(const reply::Events& reply, std::size_t response_bytes_ma
             return event.lsn > reply.after_lsn && event.lsn <= reply.searched_lsn &&
                    reply.filter.matches(event);
         },
-        [](const Event& event, std::string& out) {
-            Json(out).raw("\"lsn\":").number(event.lsn).raw(",\"time\":\"");
-            out += rfc3339_from_unix_ms(event.time_ms) + "\"";
-        });
+        append_place);
     count = writer.count();
     complete = reply.complete && !writer.is_cut_short();
     next_lsn = writer.is_cut_short() ? writer.last_lsn() : reply.searched_lsn;

@@ -14,7 +14,10 @@ namespace karma::net {
 /// `entry`.
 void append_entry(const Event& event, std::string& out);
 
-/// The parts of a reply to event.list: `{"lsn","time","entry"}` each.
+/// Appends an event as event.list shows it: `{"lsn","time","entry"}`.
+void append_event(const Event& event, std::string& out);
+
+/// The parts of a reply to event.list, of such events.
 struct EventsText {
     /// As LogEntriesText.
     EventsText(const reply::Events& reply, std::size_t response_bytes_max);

@@ -205,9 +205,7 @@ void Database::execute(std::span<const Request> requests, std::span<Outcome> out
             retired = engine_.take_retired();
         }
     }
-    if (!retired.empty()) {
-        housekeeper_->destroy(std::move(retired));
-    }
+    housekeeper_->destroy(std::move(retired));
 }
 
 /// What a reply has to wait for where there are other nodes.
@@ -450,7 +448,7 @@ std::shared_ptr<const RecordsFile> Database::records_file(const reply::Idempoten
 std::string Database::fenced_text() const {
     const std::uint64_t later = fenced_by_ ? fenced_by_->number : 0;
     return "This node takes no writes: epoch " + std::to_string(later) +
-           " has begun on another node, its own is " + std::to_string(current_epoch(engine_.epochs()));
+           " has begun on another node, its own is " + std::to_string(last_epoch(engine_.epochs()).number);
 }
 
 reply::Health Database::health() const {
@@ -478,7 +476,7 @@ reply::ReplicationStatus Database::replication_status() const {
             snapshots_.last_lsn(),
             latest_snapshots(snapshots_.manifests()),
             {engine_.checkpoints()},
-            current_epoch(engine_.epochs()),
+            last_epoch(engine_.epochs()).number,
             role() == Role::fenced,
             replication_alarm(),
             std::move(figures.source),

@@ -85,6 +85,7 @@ public:
     // What replication needs: see Replicated.
     bool has_log() const noexcept override { return committer_ != nullptr; }
     Role role() const noexcept override { return role_.load(std::memory_order_acquire); }
+    std::int64_t now_ms() const override { return options_.clock_ms(); }
     Epochs epochs() const override;
     HistoryMark mark_at(Lsn lsn) const override;
     Lsn first_kept_lsn() const override;
@@ -201,7 +202,6 @@ private:
     reply::SnapshotNames snapshot_names() const;
     reply::SnapshotInfo snapshot_info() const;
     std::vector<Metric> metrics() const;
-    std::int64_t now_ms() const { return options_.clock_ms(); }
 
     friend class PinOfLog;
     friend class ReplicationTask;

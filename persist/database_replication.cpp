@@ -1,6 +1,4 @@
 #include <algorithm>
-#include <charconv>
-#include <random>
 #include <thread>
 
 #include "engine/error.h"
@@ -9,6 +7,8 @@
 #include "persist/foreign_state.h"
 #include "persist/hash_seed.h"
 #include "persist/log_search.h"
+#include "persist/meta_numbers.h"
+#include "persist/random_number.h"
 #include "persist/restore.h"
 #include "persist/state_transfer.h"
 
@@ -20,38 +20,6 @@ namespace {
 constexpr const char* base_mark_key = "base_mark";  // LSN and checksum of the event before the log
 constexpr const char* own_epoch_key = "own_epoch";  // the id of the epoch that this node began
 constexpr const char* fenced_by_key = "fenced_by";  // number and id of a later epoch of another node
-
-/// Numbers with a space between them. Throws CorruptionError.
-std::vector<std::uint64_t> read_numbers(const Storage& storage, const char* key, std::size_t count) {
-    const std::optional<std::string> stored = storage.read(Table::meta, key);
-    std::vector<std::uint64_t> numbers;
-    if (!stored) {
-        return numbers;
-    }
-    const char* at = stored->data();
-    const char* const end = at + stored->size();
-    while (at != end) {
-        std::uint64_t number = 0;
-        const auto [next, failure] = std::from_chars(at, end, number);
-        if (failure != std::errc{}) {
-            break;
-        }
-        numbers.push_back(number);
-        at = next == end ? end : next + 1;
-    }
-    if (numbers.size() != count) {
-        throw CorruptionError("the record " + std::string(key) + " of the database is damaged");
-    }
-    return numbers;
-}
-
-RecordChange numbers_change(const char* key, std::initializer_list<std::uint64_t> numbers) {
-    std::string text;
-    for (const std::uint64_t number : numbers) {
-        text += (text.empty() ? "" : " ") + std::to_string(number);
-    }
-    return {Table::meta, key, std::move(text)};
-}
 
 void write_one(Storage& storage, const RecordChange& change) { storage.write(std::span(&change, 1), true); }
 
@@ -94,7 +62,7 @@ void Database::discard_interrupted_state() {
             "this database was being filled from its master and is not whole: start it with --role=slave, "
             "which begins anew, or with --restore=false, which puts it aside");
     }
-    const RecordChange seed{Table::meta, "hash_seed", std::to_string(engine_.hash_seed())};
+    const RecordChange seed = hash_seed_change(engine_.hash_seed());
     storage_.clear(std::span(&seed, 1));
     snapshots_.forget_all(snapshots_.exclude_readers());
     discarded_ = "; a copy of a master's state that was cut short was removed";
@@ -102,14 +70,12 @@ void Database::discard_interrupted_state() {
 
 /// After it.
 void Database::begin_role() {
-    const std::vector<std::uint64_t> fenced = read_numbers(storage_, fenced_by_key, 2);
-    if (!fenced.empty()) {
-        fenced_by_ = Epoch{fenced[0], fenced[1], 0};
+    if (const auto fenced = read_meta_numbers(storage_, fenced_by_key, 2)) {
+        fenced_by_ = Epoch{fenced->front(), fenced->back(), 0};
     }
     const bool is_behind = fenced_by_ && fenced_by_->is_later_than(last_epoch(engine_.epochs()));
-    const std::vector<std::uint64_t> own = read_numbers(storage_, own_epoch_key, 1);
     const bool was_promoted =
-        !own.empty() && !engine_.epochs().empty() && engine_.epochs().back().id == own[0];
+        !engine_.epochs().empty() && engine_.epochs().back().id == read_meta_number(storage_, own_epoch_key);
     if (options_.read_only) {
         role_ = was_promoted && !is_behind ? Role::master : Role::slave;
     } else {
@@ -142,9 +108,9 @@ HistoryMark Database::mark_at(Lsn lsn) const {
         return false;
     });
     if (!mark.checksum) {
-        const std::vector<std::uint64_t> base = read_numbers(storage_, base_mark_key, 2);
-        if (!base.empty() && base[0] == lsn) {
-            mark.checksum = static_cast<std::uint32_t>(base[1]);
+        const auto base = read_meta_numbers(storage_, base_mark_key, 2);
+        if (base && base->front() == lsn) {
+            mark.checksum = static_cast<std::uint32_t>(base->back());
         }
     }
     return mark;
@@ -239,9 +205,7 @@ std::optional<StateView> Database::replicate(std::string_view group, std::option
         });
         retired = engine_.take_retired();
     }
-    if (!retired.empty()) {
-        housekeeper_->destroy(std::move(retired));
-    }
+    housekeeper_->destroy(std::move(retired));
     return seen;
 }
 
@@ -252,9 +216,7 @@ void Database::replicate(const Event& event) {
         engine_.replicate(event);
         retired = engine_.take_retired();
     }
-    if (!retired.empty()) {
-        housekeeper_->destroy(std::move(retired));
-    }
+    housekeeper_->destroy(std::move(retired));
 }
 
 void Database::commit_replicated() {
@@ -288,7 +250,7 @@ void Database::install_state(Engine& state, std::vector<RecordChange> records, c
     const std::lock_guard file(records_file_mutex_);
     const SnapshotStore::Excluding excluding = snapshots_.exclude_readers();
     std::vector<RecordChange> kept = {{Table::meta, installing_key, "1"},
-                                      {Table::meta, "hash_seed", std::to_string(state.hash_seed())}};
+                                      hash_seed_change(state.hash_seed())};
     for (const char* const key : {own_epoch_key, fenced_by_key}) {
         if (std::optional<std::string> value = storage_.read(Table::meta, key)) {
             kept.push_back({Table::meta, key, std::move(value)});
@@ -304,7 +266,7 @@ void Database::install_state(Engine& state, std::vector<RecordChange> records, c
     }
     std::vector<RecordChange> changes = {{Table::meta, installing_key, std::nullopt}};
     if (mark.checksum) {
-        changes.push_back(numbers_change(base_mark_key, {mark.lsn, *mark.checksum}));
+        changes.push_back(meta_numbers_change(base_mark_key, {mark.lsn, *mark.checksum}));
     }
     storage_.skip_to(view.lsn + 1);
     snapshots_.save_all(saving, view, now_ms(), std::move(changes));
@@ -328,16 +290,23 @@ Epoch Database::promote() {
         if (!committer_ || has_failed()) {
             throw RequestError(ErrorCode::internal_error, "This node has no event log that can be written");
         }
-        epoch.number = current_epoch(engine_.epochs()) + 1;
+        epoch.number = last_epoch(engine_.epochs()).number + 1;
         if (fenced_by_) {
             epoch.number = std::max(epoch.number, fenced_by_->number + 1);
         }
     }
-    std::random_device device;
-    epoch.id = (std::uint64_t{device()} << 32U) | device();
-    write_one(storage_, numbers_change(own_epoch_key, {epoch.id}));
+    epoch.id = random_number();
+    write_one(storage_, meta_numbers_change(own_epoch_key, {epoch.id}));
+    // What followers of an earlier history had says nothing of this one.
+    set_acked_lsn(0);
     epoch.first_lsn = execute_own(mutation::StartEpoch{epoch.number, epoch.id});
-    role_ = Role::master;
+    {
+        const std::lock_guard lock(mutex_);
+        role_ = fenced_by_ && fenced_by_->is_later_than(epoch) ? Role::fenced : Role::master;
+    }
+    if (ReplicationControl* const control = control_; control != nullptr && role() == Role::fenced) {
+        control->on_fenced();  // a later epoch became known meanwhile
+    }
     abort_loads();
     return epoch;
 }
@@ -355,7 +324,7 @@ bool Database::fence(const Epoch& later) {
             role_ = Role::fenced;
         }
     }
-    write_one(storage_, numbers_change(fenced_by_key, {later.number, later.id}));
+    write_one(storage_, meta_numbers_change(fenced_by_key, {later.number, later.id}));
     if (ReplicationControl* const control = control_) {
         control->on_fenced();
     }

@@ -20,6 +20,9 @@ Housekeeper::~Housekeeper() {
 }
 
 void Housekeeper::destroy(std::vector<std::unique_ptr<Series>> series) {
+    if (series.empty()) {
+        return;
+    }
     const std::lock_guard lock(mutex_);
     doomed_.insert(doomed_.end(), std::make_move_iterator(series.begin()),
                    std::make_move_iterator(series.end()));

@@ -24,7 +24,7 @@ public:
     /// Waits for what is being done.
     ~Housekeeper();
 
-    /// Destroys series that nobody needs any more.
+    /// Destroys series that nobody needs any more. Without any this costs nothing.
     void destroy(std::vector<std::unique_ptr<Series>> series);
 
 private:

@@ -1,28 +1,15 @@
 #include "persist/record_store.h"
 
-#include <charconv>
 #include <vector>
 
 #include "engine/error.h"
 #include "persist/keys.h"
+#include "persist/meta_numbers.h"
 
 namespace karma {
 namespace {
 
 constexpr const char* first_record_key = "first_idempotency_lsn";
-
-Lsn first_record_lsn(const Storage& storage) {
-    const std::optional<std::string> stored = storage.read(Table::meta, first_record_key);
-    if (!stored) {
-        return 0;
-    }
-    Lsn lsn = 0;
-    const auto [end, failure] = std::from_chars(stored->data(), stored->data() + stored->size(), lsn);
-    if (failure != std::errc{} || end != stored->data() + stored->size()) {
-        throw CorruptionError("the LSN of the first idempotency record is not a number");
-    }
-    return lsn;
-}
 
 }  // namespace
 
@@ -34,7 +21,7 @@ RecordChange committed_stream_change(const StreamInfo& stream) {
     return {Table::streams, stream.id, encode_stream(stream)};
 }
 
-RecordChange first_record_change(Lsn lsn) { return {Table::meta, first_record_key, std::to_string(lsn)}; }
+RecordChange first_record_change(Lsn lsn) { return meta_numbers_change(first_record_key, {lsn}); }
 
 void read_committed_streams(const Storage& storage, Lsn last_lsn,
                             const std::function<void(StreamInfo)>& visit) {
@@ -54,7 +41,7 @@ void read_committed_streams(const Storage& storage, Lsn last_lsn,
 
 void read_idempotency_records(const Storage& storage,
                               const std::function<bool(std::span<const IdempotencyRecord>)>& visit) {
-    const Lsn first_lsn = first_record_lsn(storage);
+    const Lsn first_lsn = read_meta_number(storage, first_record_key).value_or(0);
     std::vector<IdempotencyRecord> records;
     storage.scan(Table::idempotency, "", [&](std::string_view, std::string_view value) {
         records.clear();

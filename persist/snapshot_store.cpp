@@ -1,13 +1,13 @@
 #include "persist/snapshot_store.h"
 
 #include <algorithm>
-#include <charconv>
 #include <set>
 #include <unordered_map>
 
 #include "engine/error.h"
 #include "persist/keys.h"
 #include "persist/manifest_codec.h"
+#include "persist/meta_numbers.h"
 #include "persist/record_store.h"
 
 namespace karma {
@@ -142,7 +142,7 @@ void SnapshotStore::save(Manifest manifest, const std::vector<SeriesView>& views
         changes.push_back(std::move(change));
     }
     changes.push_back({Table::snapshots, manifest_key(manifest.id), sealed(encode_manifest(manifest))});
-    changes.push_back({Table::meta, last_lsn_key, std::to_string(std::max(manifest.lsn, known_lsn()))});
+    changes.push_back(meta_numbers_change(last_lsn_key, {std::max(manifest.lsn, known_lsn())}));
     storage_.write(changes, true);
     writer.mark_stored();
     const std::uint64_t id = manifest.id;
@@ -482,14 +482,7 @@ std::optional<Lsn> SnapshotStore::oldest_full_lsn() const {
 }
 
 Lsn SnapshotStore::known_lsn() const {
-    const std::optional<std::string> stored = storage_.read(Table::meta, last_lsn_key);
-    Lsn lsn = 0;
-    if (stored) {
-        const auto [end, failure] = std::from_chars(stored->data(), stored->data() + stored->size(), lsn);
-        if (failure != std::errc{} || end != stored->data() + stored->size()) {
-            throw CorruptionError("the LSN of the last snapshot is not a number");
-        }
-    }
+    const Lsn lsn = read_meta_number(storage_, last_lsn_key).value_or(0);
     return std::max(lsn, last_lsn());
 }
 

@@ -37,8 +37,14 @@ public:
         metrics_.push_back(
             {"role", "karma_role", Metric::Kind::gauge, "The role of the daemon.", role, "role", role});
     }
-    void of_follower(const char* metric, const char* help, Metric::Value value, const std::string& name) {
-        metrics_.push_back({nullptr, metric, Metric::Kind::gauge, help, std::move(value), "follower", name});
+    /// One for each follower.
+    template <typename Value>
+    void of_followers(const char* metric, const char* help, const std::vector<FollowerFigures>& followers,
+                      Value FollowerFigures::*value) {
+        for (const FollowerFigures& follower : followers) {
+            metrics_.push_back(
+                {nullptr, metric, Metric::Kind::gauge, help, follower.*value, "follower", follower.name});
+        }
     }
     std::vector<Metric> take() { return std::move(metrics_); }
 
@@ -91,7 +97,7 @@ void add_replication_metrics(MetricList& list, const ReplicationFigures& f) {
 /// Those that it does not have.
 void add_further_replication_metrics(MetricList& list, const ReplicationFigures& f, const Epochs& epochs) {
     list.gauge("replication_epoch", "karma_replication_epoch", "The epoch: promotions of this history.",
-               current_epoch(epochs));
+               last_epoch(epochs).number);
     list.gauge("replication_lag_seconds", "karma_replication_lag_seconds",
                "How long the master has been ahead.", f.lag_seconds);
     list.counter("replication_bytes_received", "karma_replication_bytes_received_total",
@@ -108,18 +114,12 @@ void add_further_replication_metrics(MetricList& list, const ReplicationFigures&
                "When digests were last compared.", f.last_compared_unix);
     list.gauge("replication_last_compared_lsn", "karma_replication_last_compared_lsn",
                "The LSN at which they were.", f.last_compared_lsn);
-    for (const FollowerFigures& follower : f.followers) {
-        list.of_follower("karma_replication_follower_lag_entries", "Events that a follower is behind.",
-                         follower.lag_entries, follower.name);
-    }
-    for (const FollowerFigures& follower : f.followers) {
-        list.of_follower("karma_replication_follower_lag_seconds", "How long it has been behind.",
-                         follower.lag_seconds, follower.name);
-    }
-    for (const FollowerFigures& follower : f.followers) {
-        list.of_follower("karma_replication_follower_bytes_sent", "Bytes given to it.", follower.bytes_sent,
-                         follower.name);
-    }
+    list.of_followers("karma_replication_follower_lag_entries", "Events that a follower is behind.",
+                      f.followers, &FollowerFigures::lag_entries);
+    list.of_followers("karma_replication_follower_lag_seconds", "How long it has been behind.", f.followers,
+                      &FollowerFigures::lag_seconds);
+    list.of_followers("karma_replication_follower_bytes_sent", "Bytes given to it.", f.followers,
+                      &FollowerFigures::bytes_sent);
 }
 
 }  // namespace

@@ -81,6 +81,16 @@ void Channel::queue(FrameKind kind, std::string_view payload) {
     out_ += payload;
 }
 
+void Channel::queue_numbers(FrameKind kind, std::initializer_list<std::uint64_t> numbers,
+                            std::string_view text) {
+    std::string payload;
+    for (const std::uint64_t number : numbers) {
+        append_number(payload, number);
+    }
+    payload += text;
+    queue(kind, payload);
+}
+
 void Channel::end() noexcept { ::shutdown(file_, SHUT_RDWR); }
 
 void Channel::wake() noexcept {

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -52,6 +53,9 @@ public:
     ~Channel();
 
     void queue(FrameKind kind, std::string_view payload);
+    /// A frame of numbers, and of a text behind them where it has one.
+    void queue_numbers(FrameKind kind, std::initializer_list<std::uint64_t> numbers,
+                       std::string_view text = {});
     /// Bytes that are no frame: what is said before the first one.
     void queue_raw(std::string_view bytes) { out_ += bytes; }
     std::size_t queued_bytes() const noexcept { return out_.size() - out_begin_; }

@@ -1,7 +1,6 @@
 #include "replica/discarded.h"
 
 #include <cerrno>
-#include <chrono>
 #include <cstdio>
 #include <fcntl.h>
 #include <memory>
@@ -10,7 +9,6 @@
 #include <unistd.h>
 
 #include "engine/event_codec.h"
-#include "engine/timestamp.h"
 #include "net/entry_writer.h"
 
 namespace karma::replica {
@@ -24,11 +22,8 @@ struct Close {
 
 std::filesystem::path write_discarded(const Replicated& database, Lsn after_lsn,
                                       const std::filesystem::path& directory) {
-    const auto now = std::chrono::duration_cast<std::chrono::milliseconds>(
-                         std::chrono::system_clock::now().time_since_epoch())
-                         .count();
-    std::filesystem::path path =
-        directory / ("discarded-after-" + std::to_string(after_lsn) + "-" + std::to_string(now) + ".jsonl");
+    std::filesystem::path path = directory / ("discarded-after-" + std::to_string(after_lsn) + "-" +
+                                              std::to_string(database.now_ms()) + ".jsonl");
     const auto fail = [&](const char* what) {
         throw StorageError("cannot " + std::string(what) + " " + path.string() + ": " +
                            std::generic_category().message(errno));
@@ -43,10 +38,9 @@ std::filesystem::path write_discarded(const Replicated& database, Lsn after_lsn,
             if (event.lsn <= after_lsn) {
                 return;
             }
-            line = "{\"lsn\":" + std::to_string(event.lsn) + ",\"time\":\"" +
-                   rfc3339_from_unix_ms(event.time_ms) + "\",\"entry\":";
-            net::append_entry(event, line);
-            line += "}\n";
+            line.clear();
+            net::append_event(event, line);
+            line += '\n';
             if (std::fwrite(line.data(), 1, line.size(), file.get()) != line.size()) {
                 fail("write");
             }

@@ -3,12 +3,12 @@
 #include <algorithm>
 
 #include "engine/error.h"
+#include "net/address_text.h"
 #include "net/client_connection.h"
 #include "replica/background.h"
 #include "replica/discarded.h"
 #include "replica/karma1_follower.h"
 #include "replica/master_client.h"
-#include "replica/unix_now.h"
 
 namespace karma::replica {
 namespace {
@@ -45,10 +45,7 @@ Follower::Follower(Replicated& database, net::Log& log, FollowerOptions options,
 
 Follower::~Follower() { stop(); }
 
-std::string Follower::source() const {
-    const bool bare_ipv6 = options_.host.find(':') != std::string::npos;
-    return (bare_ipv6 ? "[" + options_.host + "]" : options_.host) + ":" + std::to_string(options_.port);
-}
+std::string Follower::source() const { return net::address_text(options_.host, options_.port); }
 
 void Follower::start() {
     stop();
@@ -96,9 +93,7 @@ void Follower::run() {
             }
             {
                 const std::lock_guard lock(mutex_);
-                ++figures_.polls.errors;
-                figures_.polls.last_error_unix = unix_now();
-                figures_.polls.last_error = failure.what();
+                figures_.polls.fail(database_.unix_now(), failure.what());
             }
             if (last_error_ != failure.what()) {
                 last_error_ = failure.what();
@@ -162,8 +157,7 @@ void Follower::follow() {
     set_state("connecting");
     {
         const std::lock_guard lock(mutex_);
-        ++figures_.polls.attempts;
-        figures_.polls.last_attempt_unix = unix_now();
+        figures_.polls.attempt(database_.unix_now());
     }
     auto timeout = std::min(options_.timeout, connect_timeout_max);
     if (options_.failover_timeout.count() != 0) {
@@ -183,8 +177,7 @@ void Follower::follow() {
     note_master_lsn(reply.lsn);
     {
         const std::lock_guard lock(mutex_);
-        ++figures_.polls.successes;
-        figures_.polls.last_success_unix = unix_now();
+        figures_.polls.succeed(database_.unix_now());
         alarm_.clear();
     }
     last_error_.clear();
@@ -199,8 +192,7 @@ void Follower::follow() {
     if (reply.state_follows) {
         connection.state = database_.write_state();
         const std::lock_guard lock(mutex_);
-        ++figures_.bootstraps.attempts;
-        figures_.bootstraps.last_attempt_unix = unix_now();
+        figures_.bootstraps.attempt(database_.unix_now());
     }
     {
         const std::lock_guard lock(mutex_);
@@ -216,9 +208,7 @@ void Follower::follow() {
         let_go();
         if (connection.state) {
             const std::lock_guard lock(mutex_);
-            ++figures_.bootstraps.errors;
-            figures_.bootstraps.last_error_unix = unix_now();
-            figures_.bootstraps.last_error = failure.what();
+            figures_.bootstraps.fail(database_.unix_now(), failure.what());
         }
         throw;
     } catch (...) {
@@ -238,10 +228,7 @@ void Follower::on_refused(const SubscribeReply& reply) {
     }
     const std::string why = "the master refuses: " + reply.message;
     set_alarm(why);
-    {
-        const std::lock_guard lock(mutex_);
-        figures_.state = "refused";
-    }
+    set_state("refused");
     wait(retry_refused_after);
     throw ChannelError(why);
 }
@@ -273,19 +260,22 @@ std::optional<Lsn> Follower::find_common_lsn(const SubscribeReply& reply) const 
         return reply.common_lsn;
     }
     try {
-        MasterClient master({options_.host, options_.port, options_.token, options_.timeout});
+        MasterClient master({options_.host, options_.port, options_.token, options_.timeout, &stopping_});
         Lsn low = 0;  // shared, if anything is
         Lsn high = std::min(reply.lsn, database_.durable_lsn()) + 1;
         while (low + 1 < high) {
             const Lsn middle = low + (high - low) / 2;
             const HistoryMark here = database_.mark_at(middle);
-            const std::optional<std::uint32_t> there = master.checksum_at(middle);
+            const std::optional<std::uint64_t> there = master.checksum_at(middle);
             // What is not kept any more is too old to be where they part.
             const bool is_shared = !here.checksum || !there || *here.checksum == *there;
             (is_shared ? low : high) = middle;
         }
         return low;
     } catch (const std::exception&) {
+        if (stopping_) {
+            throw Stopped{};  // not known, because nobody waited for it
+        }
         return std::nullopt;
     }
 }
@@ -418,13 +408,11 @@ void Follower::commit(Connection& connection) {
     }
     database_.commit_replicated();
     const Lsn lsn = database_.durable_lsn();
-    std::string payload;
-    append_number(payload, lsn);
-    connection.channel.queue(FrameKind::acknowledged, payload);
+    connection.channel.queue_numbers(FrameKind::acknowledged, {lsn});
     const std::lock_guard lock(mutex_);
     if (lsn > figures_.replayed_lsn) {
         figures_.entries_applied += lsn - figures_.replayed_lsn;
-        figures_.last_received_unix = unix_now();
+        figures_.last_received_unix = database_.unix_now();
     }
     figures_.replayed_lsn = lsn;
     figures_.source_lsn = std::max(figures_.source_lsn, lsn);
@@ -435,7 +423,9 @@ void Follower::commit(Connection& connection) {
 void Follower::note_if_in_sync() {
     if (figures_.replayed_lsn >= figures_.source_lsn) {
         in_sync_at_ = Clock::now();
-        figures_.state = "streaming";
+        if (channel_ != nullptr) {
+            figures_.state = "streaming";
+        }
     }
 }
 
@@ -463,8 +453,7 @@ void Follower::install(Connection& connection) {
     note_heard();
     {
         const std::lock_guard lock(mutex_);
-        ++figures_.bootstraps.successes;
-        figures_.bootstraps.last_success_unix = unix_now();
+        figures_.bootstraps.succeed(database_.unix_now());
         figures_.replayed_lsn = database_.durable_lsn();
         figures_.state = "catching_up";
         comparison_.difference.clear();
@@ -496,10 +485,7 @@ void Follower::compare_when_ready(Connection& connection) {
         throw ChannelError("the master compares another state than it has announced");
     }
     const std::string what = difference(own, master);
-    std::string payload;
-    append_number(payload, own.lsn);
-    payload += what;
-    connection.channel.queue(FrameKind::digest_result, payload);
+    connection.channel.queue_numbers(FrameKind::digest_result, {own.lsn}, what);
     if (!what.empty()) {
         log_.error("differs_from_master", {{"master", source()}, {"lsn", own.lsn}, {"message", what}});
     }
@@ -508,7 +494,7 @@ void Follower::compare_when_ready(Connection& connection) {
         comparison_ = {comparison_.number + 1, own.lsn, own.total().text(), what};
         ++figures_.digests_compared;
         figures_.digests_different += what.empty() ? 0 : 1;
-        figures_.last_compared_unix = unix_now();
+        figures_.last_compared_unix = database_.unix_now();
         figures_.last_compared_lsn = own.lsn;
     }
     changed_.notify_all();
@@ -520,11 +506,16 @@ reply::DigestsCompared Follower::compare(const Deadline& deadline) {
         throw RequestError(ErrorCode::replication_error, "There is no stream from a master to compare with");
     }
     const std::uint64_t before = comparison_.number;
+    const std::uint64_t connection = figures_.polls.successes;
     comparison_wanted_ = true;
     channel_->wake();
     while (comparison_.number == before) {
         changed_.wait_for(lock, std::chrono::milliseconds(20));
         deadline.check();
+        if (comparison_.number == before && (channel_ == nullptr || figures_.polls.successes != connection)) {
+            throw RequestError(ErrorCode::replication_error,
+                               "The stream from the master was lost during the comparison");
+        }
     }
     if (!comparison_.difference.empty()) {
         throw RequestError(ErrorCode::replication_error, "This node differs from its master at LSN " +

@@ -3,7 +3,6 @@
 #include "net/client_connection.h"
 #include "replica/follower.h"
 #include "replica/karma1_follower.h"
-#include "replica/unix_now.h"
 
 /// Following a master that only answers polls: Karma 1.0.
 namespace karma::replica {
@@ -48,22 +47,18 @@ void Follower::bootstrap() {
     forget_sync();
     {
         const std::lock_guard lock(mutex_);
-        ++figures_.bootstraps.attempts;
-        figures_.bootstraps.last_attempt_unix = unix_now();
+        figures_.bootstraps.attempt(database_.unix_now());
     }
     try {
         karma1_->bootstrap();
     } catch (const std::exception& failure) {
         note_unfollowable(failure);
         const std::lock_guard lock(mutex_);
-        ++figures_.bootstraps.errors;
-        figures_.bootstraps.last_error_unix = unix_now();
-        figures_.bootstraps.last_error = failure.what();
+        figures_.bootstraps.fail(database_.unix_now(), failure.what());
         throw;
     }
     const std::lock_guard lock(mutex_);
-    ++figures_.bootstraps.successes;
-    figures_.bootstraps.last_success_unix = unix_now();
+    figures_.bootstraps.succeed(database_.unix_now());
     figures_.replayed_lsn = database_.durable_lsn();
 }
 
@@ -84,18 +79,14 @@ std::uint64_t Follower::poll_once() {
     note_heard();
     note_master_lsn(polled.source_lsn);
     const std::lock_guard lock(mutex_);
-    ++figures_.polls.attempts;
-    ++figures_.polls.successes;
-    figures_.polls.last_attempt_unix = unix_now();
-    figures_.polls.last_success_unix = unix_now();
+    figures_.polls.attempt(database_.unix_now());
+    figures_.polls.succeed(database_.unix_now());
     figures_.entries_applied += polled.applied;
     figures_.replayed_lsn = database_.durable_lsn();
     if (polled.applied != 0) {
-        figures_.last_received_unix = unix_now();
+        figures_.last_received_unix = database_.unix_now();
     }
-    if (figures_.replayed_lsn >= figures_.source_lsn) {
-        in_sync_at_ = Clock::now();
-    }
+    note_if_in_sync();
     return polled.applied;
 }
 

@@ -1,13 +1,15 @@
 #include "replica/handshake.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "net/client_request.h"
 #include "replica/channel.h"
+#include "replica/json_fields.h"
 
 namespace karma::replica {
 
@@ -36,21 +38,6 @@ std::optional<Lsn> parted_by_epochs(const Epochs& told, const Epochs& own, Lsn f
         parted = std::min(parted.value_or(own[at + shared].first_lsn - 1), own[at + shared].first_lsn - 1);
     }
     return parted;
-}
-
-std::optional<std::uint64_t> number_of(const json::object& object, const char* name) {
-    const json::value* const value = object.if_contains(name);
-    boost::system::error_code failure;
-    if (value == nullptr || !value->is_number()) {
-        return std::nullopt;
-    }
-    const auto number = value->to_number<std::uint64_t>(failure);
-    return failure ? std::nullopt : std::optional(number);
-}
-
-std::string text_of(const json::object& object, const char* name) {
-    const json::value* const value = object.if_contains(name);
-    return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
 }
 
 }  // namespace
@@ -82,9 +69,7 @@ Decision decide(const net::Subscription& follower, const OwnHistory& own) {
 }
 
 std::string subscribe_line(const net::Subscription& subscription, const std::string& token) {
-    json::object fields{{"v", 2},
-                        {"op", "replication.subscribe"},
-                        {"format", subscription.format},
+    json::object fields{{"format", subscription.format},
                         {"name", subscription.name},
                         {"after_lsn", subscription.after_lsn},
                         {"checksum", nullptr},
@@ -102,10 +87,7 @@ std::string subscribe_line(const net::Subscription& subscription, const std::str
         epochs.emplace_back(subscription.epochs[i].first_lsn);
     }
     fields["epochs"] = std::move(epochs);
-    if (!token.empty()) {
-        fields["token"] = token;
-    }
-    return json::serialize(fields);
+    return net::request_line("replication.subscribe", token, std::move(fields));
 }
 
 std::string reply_line(const SubscribeReply& reply) {
@@ -130,31 +112,29 @@ std::string reply_line(const SubscribeReply& reply) {
 }
 
 SubscribeReply read_reply(std::string_view line) {
-    boost::system::error_code failure;
-    const json::value value = json::parse(line, failure);
-    const json::object* const object = failure ? nullptr : value.if_object();
-    const json::value* const success = object == nullptr ? nullptr : object->if_contains("success");
-    if (success == nullptr || !success->is_bool()) {
+    const std::optional<json::object> members = net::parse_reply(line);
+    if (!members) {
         throw ChannelError("what answers there is no Karma");
     }
     SubscribeReply reply;
-    reply.accepted = success->get_bool();
+    reply.accepted = members->at("success").get_bool();
     if (!reply.accepted) {
-        reply.error_code = text_of(*object, "error_code");
-        reply.message = text_of(*object, "response");
-        reply.lsn = number_of(*object, "lsn").value_or(0);
-        reply.epoch = number_of(*object, "epoch").value_or(0);
-        reply.common_lsn = number_of(*object, "common_lsn");
+        const JsonFields fields(*members);
+        reply.error_code = fields.text_if_any("error_code").value_or("");
+        reply.message = fields.text_if_any("response").value_or("");
+        // Who does not know what was asked, or whom, tells nothing more.
+        reply.lsn = fields.number_if_any("lsn").value_or(0);
+        reply.epoch = fields.number_if_any("epoch").value_or(0);
+        reply.common_lsn = fields.number_if_any("common_lsn");
         return reply;
     }
-    const json::value* const response = object->if_contains("response");
-    const json::object* const fields = response == nullptr ? nullptr : response->if_object();
-    if (fields == nullptr || number_of(*fields, "format") != stream_format) {
+    const JsonFields fields(members->at("response"));
+    if (fields.number("format") != stream_format) {
         throw ChannelError("the master's stream is of a form that this program does not know");
     }
-    reply.state_follows = text_of(*fields, "mode") == "state";
-    reply.lsn = number_of(*fields, "lsn").value_or(0);
-    reply.epoch = number_of(*fields, "epoch").value_or(0);
+    reply.state_follows = fields.text("mode") == "state";
+    reply.lsn = fields.number("lsn");
+    reply.epoch = fields.number("epoch");
     return reply;
 }
 

@@ -53,6 +53,14 @@ std::string_view JsonFields::text(const char* name) const {
     return value(name).get_string();
 }
 
+std::optional<std::uint64_t> JsonFields::number_if_any(const char* name) const {
+    return is_null(name) ? std::nullopt : std::optional(number(name));
+}
+
+std::optional<std::string> JsonFields::text_if_any(const char* name) const {
+    return is_null(name) ? std::nullopt : std::optional(std::string(text(name)));
+}
+
 bool JsonFields::flag(const char* name) const {
     if (!value(name).is_bool()) {
         fail(name, "is neither true nor false");

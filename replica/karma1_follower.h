@@ -48,7 +48,7 @@ private:
 
     Replicated& database_;
     MasterClient master_;
-    Karma1Log log_{master_};
+    Karma1Log log_{master_, database_};
     std::uint32_t batch_size_;
     std::filesystem::path directory_;
     /// Whether what this node has came from the master for certain, so that it may be given up for a newer

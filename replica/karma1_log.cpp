@@ -1,6 +1,5 @@
 #include "replica/karma1_log.h"
 
-#include <chrono>
 #include <string>
 #include <utility>
 
@@ -16,16 +15,10 @@ namespace json = boost::json;
 
 namespace {
 
-std::int64_t now_ms() {
-    return std::chrono::duration_cast<std::chrono::milliseconds>(
-               std::chrono::system_clock::now().time_since_epoch())
-        .count();
-}
-
 /// Only entries with an idempotency key say when they were made.
-std::int64_t time_of(const JsonFields& entry) {
-    constexpr const char* field = "idempotency_created_at_unix";
-    return entry.is_null(field) ? now_ms() : static_cast<std::int64_t>(entry.number(field)) * 1000;
+std::int64_t time_of(const JsonFields& entry, const Replicated& database) {
+    const auto created = entry.number_if_any("idempotency_created_at_unix");
+    return created ? static_cast<std::int64_t>(*created) * 1000 : database.now_ms();
 }
 
 bool has_day(const Mutation& body) {
@@ -115,7 +108,7 @@ Event Karma1Log::decode(Lsn lsn, const json::value& entry) {
     const Request& request = std::get<Request>(decoded);
     Event event;
     event.lsn = lsn;
-    event.time_ms = time_of(JsonFields(entry));
+    event.time_ms = time_of(JsonFields(entry), database_);
     if (const auto* const keyed = std::get_if<KeyedMutation>(&request)) {
         event.body = *keyed->body;
         event.idempotency_key = keyed->key;

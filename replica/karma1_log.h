@@ -8,6 +8,7 @@
 
 #include "engine/event.h"
 #include "engine/fingerprinter.h"
+#include "engine/replicated.h"
 #include "net/access.h"
 #include "net/request_decoder.h"
 #include "replica/master_client.h"
@@ -23,7 +24,8 @@ public:
 /// Asks a Karma 1.0 for the events of its log. Used by one thread.
 class Karma1Log {
 public:
-    explicit Karma1Log(MasterClient& master) : master_(master) {}
+    /// `database` gives the time to events of which the master does not know it.
+    Karma1Log(MasterClient& master, const Replicated& database) : master_(master), database_(database) {}
 
     struct Page {
         std::uint64_t count = 0;
@@ -42,6 +44,7 @@ private:
     Event decode(Lsn lsn, const boost::json::value& entry);
 
     MasterClient& master_;
+    const Replicated& database_;
     net::Access access_{"", ""};
     net::RequestDecoder decoder_{access_};
     std::string line_;  // of the last entry

@@ -16,10 +16,6 @@ std::string base_name(std::string_view path) {
     return std::string(path.substr(path.find_last_of('/') + 1));  // npos + 1 is 0
 }
 
-std::optional<std::string> text_or_null(const JsonFields& fields, const char* name) {
-    return fields.is_null(name) ? std::nullopt : std::optional(std::string(fields.text(name)));
-}
-
 }  // namespace
 
 Lsn SnapshotList::last_lsn() const noexcept {
@@ -87,8 +83,8 @@ std::vector<reply::Checkpoint> ask_checkpoints(MasterClient& master) {
     std::vector<reply::Checkpoint> checkpoints;
     for (const json::value& one : JsonFields(response).array("checkpoints")) {
         const JsonFields fields(one);
-        checkpoints.push_back({std::string(fields.text("source")), text_or_null(fields, "offset"),
-                               text_or_null(fields, "event_id"),
+        checkpoints.push_back({std::string(fields.text("source")), fields.text_if_any("offset"),
+                               fields.text_if_any("event_id"),
                                static_cast<std::int64_t>(fields.number("updated_at_unix"))});
     }
     return checkpoints;

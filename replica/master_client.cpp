@@ -1,19 +1,18 @@
 #include "replica/master_client.h"
 
-#include <boost/json/parse.hpp>
+#include <utility>
+
 #include <boost/json/serialize.hpp>
+
+#include "net/client_request.h"
+#include "replica/json_fields.h"
 
 namespace karma::replica {
 
 namespace json = boost::json;
 
 json::value MasterClient::ask(std::string_view op, json::object fields) {
-    fields["v"] = 2;
-    fields["op"] = op;
-    if (!address_.token.empty()) {
-        fields["token"] = address_.token;
-    }
-    const std::string line = json::serialize(fields);
+    const std::string line = net::request_line(op, address_.token, std::move(fields));
     // The other end closes a connection that was silent for some time.
     if (!connection_ || connection_->failed()) {
         connection_.reset();
@@ -29,31 +28,21 @@ json::value MasterClient::ask(std::string_view op, json::object fields) {
         connection_->queue_line(line);
         answer = connection_->read_line();
     }
-    boost::system::error_code failure;
-    json::value value = json::parse(answer, failure);
-    json::object* const object = failure ? nullptr : value.if_object();
-    const json::value* const success = object == nullptr ? nullptr : object->if_contains("success");
-    if (success == nullptr || !success->is_bool() || !object->contains("response")) {
+    std::optional<json::object> reply = net::parse_reply(answer);
+    if (!reply) {
         throw ChannelError("what answers there is no Karma");
     }
-    if (success->get_bool()) {
-        return std::move(object->at("response"));
+    json::value& response = reply->at("response");
+    if (reply->at("success").get_bool()) {
+        return std::move(response);
     }
-    const json::value* const code = object->if_contains("error_code");
-    throw RefusedError(code != nullptr && code->is_string() ? std::string(code->get_string()) : "",
-                       std::string(op) + ": " + json::serialize(object->at("response")));
+    throw RefusedError(JsonFields(*reply).text_if_any("error_code").value_or(""),
+                       std::string(op) + ": " + json::serialize(response));
 }
 
-std::optional<std::uint32_t> MasterClient::checksum_at(Lsn lsn) {
+std::optional<std::uint64_t> MasterClient::checksum_at(Lsn lsn) {
     const json::value response = ask("replication.position", {{"lsn", lsn}});
-    const json::value* const checksum =
-        response.is_object() ? response.get_object().if_contains("checksum") : nullptr;
-    if (checksum == nullptr || !checksum->is_number()) {
-        return std::nullopt;
-    }
-    boost::system::error_code failure;
-    const auto number = checksum->to_number<std::uint32_t>(failure);
-    return failure ? std::nullopt : std::optional(number);
+    return JsonFields(response).number_if_any("checksum");
 }
 
 }  // namespace karma::replica

@@ -47,8 +47,8 @@ public:
     /// ConnectionError, ChannelError and RefusedError.
     boost::json::value ask(std::string_view op, boost::json::object fields = {});
 
-    /// The checksum of an event; nothing where it is not kept.
-    std::optional<std::uint32_t> checksum_at(Lsn lsn);
+    /// The checksum of an event; nothing where it is not kept. Throws as `ask`.
+    std::optional<std::uint64_t> checksum_at(Lsn lsn);
 
 private:
     MasterAddress address_;

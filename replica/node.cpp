@@ -42,7 +42,7 @@ void Node::start(const std::string& name) {
             follower_->start();
         } else if (database_.role() == Role::master) {
             log_.warning("was_promoted",
-                         {{"epoch", current_epoch(database_.epochs())},
+                         {{"epoch", last_epoch(database_.epochs()).number},
                           {"message",
                            "this node was promoted and stays master, whatever --role says, until it meets a "
                            "later epoch"}});
@@ -134,7 +134,7 @@ void Node::follow_again() {
     if (database_.role() != Role::fenced) {
         return;
     }
-    log_.error("fenced", {{"epoch", current_epoch(database_.epochs())},
+    log_.error("fenced", {{"epoch", last_epoch(database_.epochs()).number},
                           {"message", "a later epoch has begun on another node: no more writes are taken"}});
     if (follower_) {
         database_.demote();

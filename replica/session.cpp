@@ -5,7 +5,6 @@
 
 #include "engine/error.h"
 #include "replica/handshake.h"
-#include "replica/unix_now.h"
 
 namespace karma::replica {
 namespace {
@@ -30,7 +29,7 @@ Session::Session(Source& source, int file, std::string address, net::Subscriptio
       channel_(file, {}, follower_payload_max),
       heartbeat_(std::clamp(subscription_.heartbeat_ms, heartbeat_ms_min, heartbeat_ms_max)),
       progress_(Clock::now()),
-      connected_unix_(unix_now()) {}
+      connected_unix_(database_.unix_now()) {}
 
 Session::~Session() {
     stop();
@@ -60,13 +59,6 @@ void Session::want_comparison() noexcept {
 }
 
 void Session::run() {
-    const boost::json::object who{{"follower", subscription_.name}, {"address", address_}};
-    const auto log_end = [&](const std::string& why) {
-        boost::json::object fields = who;
-        fields["message"] = why;
-        fields["acked_lsn"] = acked_lsn_.load();
-        source_.log().warning("follower_lost", std::move(fields));
-    };
     try {
         if (shake_hands()) {
             if (sends_state_) {
@@ -77,12 +69,15 @@ void Session::run() {
     } catch (const Ended&) {
         // said elsewhere
     } catch (const std::exception& failure) {
-        log_end(failure.what());
+        source_.log().warning("follower_lost", {{"follower", subscription_.name},
+                                                {"address", address_},
+                                                {"message", failure.what()},
+                                                {"acked_lsn", acked_lsn_.load()}});
     }
     channel_.end();
     pin_.reset();
     streaming_ = false;
-    ended_ = true;
+    *ended_ = true;
     source_.on_acknowledged();
 }
 
@@ -94,7 +89,7 @@ void Session::refuse(const std::string& code, const std::string& message, std::o
     reply.message = message;
     reply.common_lsn = common_lsn;
     reply.lsn = database_.durable_lsn();
-    reply.epoch = current_epoch(database_.epochs());
+    reply.epoch = last_epoch(database_.epochs()).number;
     channel_.queue_raw(reply_line(reply));
     source_.log().warning("follower_refused",
                           {{"follower", subscription_.name}, {"address", address_}, {"message", message}});
@@ -127,7 +122,7 @@ bool Session::shake_hands() {
         const Epoch& later = subscription_.epochs.back();
         database_.fence(later);
         refuse("replication_error",
-               "This node is in epoch " + std::to_string(current_epoch(own.epochs)) +
+               "This node is in epoch " + std::to_string(last_epoch(own.epochs).number) +
                    ", the follower in epoch " + std::to_string(later.number) +
                    ": it is no master for it and takes no more writes",
                {});
@@ -152,7 +147,7 @@ bool Session::shake_hands() {
     reply.accepted = true;
     reply.state_follows = sends_state_;
     reply.lsn = own.last_lsn;
-    reply.epoch = current_epoch(own.epochs);
+    reply.epoch = last_epoch(own.epochs).number;
     channel_.queue_raw(reply_line(reply));
     source_.log().info("follower_accepted", {{"follower", subscription_.name},
                                              {"address", address_},
@@ -168,13 +163,22 @@ void Session::send_state() {
         channel_.queue(FrameKind::state_piece, piece);
         do {
             pump(std::chrono::milliseconds(channel_.queued_bytes() > queued_bytes_max ? 100 : 0));
+            take_wishes();
         } while (channel_.queued_bytes() > queued_bytes_max);
     });
-    std::string payload;
-    append_number(payload, state->lsn());
-    channel_.queue(FrameKind::state_end, payload);
+    channel_.queue_numbers(FrameKind::state_end, {state->lsn()});
     state_end_at_ = channel_.bytes_sent() + channel_.queued_bytes();
     next_lsn_ = state->lsn() + 1;
+}
+
+/// Who has not got the state can only wish for a comparison. What is not looked at would pile up.
+void Session::take_wishes() {
+    while (const std::optional<Frame> frame = channel_.next_frame()) {
+        if (frame->kind != FrameKind::digest_wanted) {
+            throw ChannelError("it sends a frame that belongs behind the state");
+        }
+        comparison_wanted_ = true;
+    }
 }
 
 // ---- the stream
@@ -252,10 +256,7 @@ void Session::send_heartbeat() {
     const Clock::time_point now = Clock::now();
     next_heartbeat_ = now + heartbeat_;
     const Lsn lsn = database_.durable_lsn();
-    std::string payload;
-    append_number(payload, lsn);
-    append_number(payload, current_epoch(database_.epochs()));
-    channel_.queue(FrameKind::heartbeat, payload);
+    channel_.queue_numbers(FrameKind::heartbeat, {lsn, last_epoch(database_.epochs()).number});
     const std::lock_guard lock(samples_mutex_);
     constexpr std::size_t samples_max = 4096;
     while (!samples_.empty() && (samples_.front().first <= acked_lsn_ || samples_.size() >= samples_max)) {
@@ -308,9 +309,7 @@ void Session::begin_comparison() {
     // The follower takes its view when it has come to this event, which it was not sent yet, or just now.
     StateView view = database_.view();
     compared_lsn_ = view.lsn;
-    std::string payload;
-    append_number(payload, view.lsn);
-    channel_.queue(FrameKind::digest_at, payload);
+    channel_.queue_numbers(FrameKind::digest_at, {view.lsn});
     digests_.start(channel_, [view = std::move(view)] { return digests_of(view); });
 }
 
@@ -321,8 +320,8 @@ void Session::go_on_comparing() {
         channel_.queue(FrameKind::digest, write_digests(digests));
         return;
     }
-    if (digests_.is_under_way()) {
-        return;
+    if (digests_.is_under_way() || compared_lsn_ != 0) {
+        return;  // the follower may take longer than this node: one after the other
     }
     const bool is_due = source_.options().digest_interval.count() != 0 && Clock::now() >= next_comparison_;
     if ((comparison_wanted_ || is_due) && streaming_) {

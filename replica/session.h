@@ -33,7 +33,9 @@ public:
 
     // From any thread:
 
-    bool has_ended() const noexcept { return ended_.load(); }
+    bool has_ended() const noexcept { return ended_->load(); }
+    /// The same, for who may outlive this.
+    std::shared_ptr<const std::atomic<bool>> ended() const noexcept { return ended_; }
     /// There is something durable that is new, or the end has come.
     void wake() noexcept;
     void stop() noexcept;
@@ -53,6 +55,7 @@ private:
     /// False when the follower was refused.
     bool shake_hands();
     void send_state();
+    void take_wishes();
     void stream();
     void send_events();
     void send_heartbeat();
@@ -88,7 +91,7 @@ private:
     std::atomic<Lsn> acked_lsn_{0};
     std::atomic<bool> streaming_{false};
     std::atomic<bool> stopping_{false};
-    std::atomic<bool> ended_{false};
+    const std::shared_ptr<std::atomic<bool>> ended_ = std::make_shared<std::atomic<bool>>(false);
     std::atomic<bool> sleeping_{false};
     std::atomic<bool> comparison_wanted_{false};
     std::atomic<std::uint64_t> bytes_sent_{0};

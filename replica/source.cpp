@@ -6,7 +6,6 @@
 
 #include "engine/error.h"
 #include "replica/session.h"
-#include "replica/unix_now.h"
 
 namespace karma::replica {
 
@@ -57,24 +56,40 @@ void Source::reap() {
 void Source::adopt(int file, const std::string& address, net::Subscription subscription) {
     reap();
     const std::string name = subscription.name;
-    bool is_taken = false;
+    std::string refused;
     {
         const std::lock_guard lock(mutex_);
-        if (!stopping_ && sessions_.size() < options_.followers_max) {
-            for (const std::unique_ptr<Session>& session : sessions_) {
-                if (session->name() == name) {
-                    session->stop();  // it has connected again: that one is dead, whether it knows or not
-                }
+        std::size_t others = 0;
+        for (const std::unique_ptr<Session>& session : sessions_) {
+            if (session->name() == name) {
+                session->stop();  // it has connected again: that one is dead, whether it knows or not
+            } else {
+                ++others;
             }
-            sessions_.push_back(std::make_unique<Session>(*this, file, address, std::move(subscription)));
-            sessions_.back()->start();
-            is_taken = true;
+        }
+        // Those that are dead take their time, but not without a limit.
+        if (stopping_ || others >= options_.followers_max || sessions_.size() >= 2 * options_.followers_max) {
+            ::close(file);
+            refused = "there are too many of them";
+        } else {
+            refused = begin_session(file, address, std::move(subscription));
         }
     }
-    if (!is_taken) {
-        ::close(file);
-        log_.warning("follower_refused",
-                     {{"follower", name}, {"address", address}, {"message", "there are too many of them"}});
+    if (!refused.empty()) {
+        log_.warning("follower_refused", {{"follower", name}, {"address", address}, {"message", refused}});
+    }
+}
+
+/// Gives what is in the way: no thread or file is left, which is no reason to end the caller's.
+std::string Source::begin_session(int file, const std::string& address, net::Subscription subscription) {
+    const std::size_t before = sessions_.size();
+    try {
+        sessions_.push_back(std::make_unique<Session>(*this, file, address, std::move(subscription)));
+        sessions_.back()->start();
+        return {};
+    } catch (const std::exception& failure) {
+        sessions_.resize(before);
+        return failure.what();
     }
 }
 
@@ -140,7 +155,7 @@ void Source::on_compared(const std::string& follower, Lsn lsn, const std::string
         std::erase_if(comparisons_, [&](const Comparison& one) { return one.follower == follower; });
         comparisons_.push_back({follower, lsn, digest, difference, ++comparison_count_});
         different_count_ += difference.empty() ? 0 : 1;
-        last_compared_unix_ = unix_now();
+        last_compared_unix_ = database_.unix_now();
     }
     compared_.notify_all();
 }
@@ -178,11 +193,13 @@ reply::DigestsCompared Source::compare(const Deadline& deadline) {
         before = comparison_count_;
     }
     std::vector<std::string> awaited;
+    std::vector<std::shared_ptr<const std::atomic<bool>>> ended;  // of each of them
     {
         const std::lock_guard lock(mutex_);
         for (const std::unique_ptr<Session>& session : sessions_) {
             if (session->is_streaming() && !session->has_ended()) {
                 awaited.push_back(session->name());
+                ended.push_back(session->ended());
                 session->want_comparison();
             }
         }
@@ -199,6 +216,12 @@ reply::DigestsCompared Source::compare(const Deadline& deadline) {
     while (!std::ranges::all_of(awaited, is_there)) {
         compared_.wait_for(lock, std::chrono::milliseconds(20));
         deadline.check();
+        for (std::size_t i = 0; i < awaited.size(); ++i) {
+            if (ended[i]->load() && !is_there(awaited[i])) {
+                throw RequestError(ErrorCode::replication_error,
+                                   "Follower " + awaited[i] + " was lost while it was compared with");
+            }
+        }
     }
     reply::DigestsCompared compared;
     for (const std::string& name : awaited) {

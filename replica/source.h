@@ -74,6 +74,8 @@ private:
 
     void wake_all();
     void reap();
+    /// With the mutex held. `file` is its own in any case.
+    std::string begin_session(int file, const std::string& address, net::Subscription subscription);
     /// Followers that have the state, by their names.
     std::map<std::string, Lsn> acked_lsns() const;
 

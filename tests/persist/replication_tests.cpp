@@ -311,3 +311,35 @@ TEST_CASE("replication: roles, epochs and what is known of others survive a rest
     CHECK(node->epochs() == epochs);
     CHECK(node->role() == Role::master);
 }
+
+TEST_CASE("replication: what followers of an earlier history had is no acknowledgement after a promotion") {
+    MemoryStorage storage;
+    DatabaseOptions options = slave_options();
+    options.replication_min_acks = 1;
+    const auto node = Database::open(options, storage);
+    node->set_acked_lsn(100);
+    const Epoch epoch = node->promote();
+    CHECK(epoch.first_lsn == 1);
+    CHECK(node->acked_lsn() == 0);
+    node->set_acked_lsn(1);
+    CHECK(node->acked_lsn() == 1);
+}
+
+TEST_CASE("replication: a node that hears of a later epoch while it is promoted is no master") {
+    struct Meddling final : test::ForwardingStorage {
+        using ForwardingStorage::ForwardingStorage;
+        void write(std::span<const RecordChange> records, bool sync) override {
+            if (const auto now = std::exchange(meanwhile, nullptr)) {
+                now();
+            }
+            ForwardingStorage::write(records, sync);
+        }
+        std::function<void()> meanwhile;
+    };
+    MemoryStorage under;
+    Meddling storage(under);
+    const auto node = Database::open(slave_options(), storage);
+    storage.meanwhile = [&] { node->fence({99, 1, 0}); };
+    CHECK(node->promote().number == 1);
+    CHECK(node->role() == Role::fenced);
+}

@@ -120,6 +120,14 @@ TEST_CASE("handshake: replies say what they were made of") {
     CHECK(back.common_lsn == 18446744073709551615U);
     CHECK_THROWS_AS(read_reply("HTTP/1.1 400 Bad Request"), ChannelError);
     CHECK_THROWS_AS(read_reply(R"({"success":true,"response":{"format":2}})"), ChannelError);
+    CHECK_THROWS_AS(read_reply(R"({"success":true,"response":{"format":1,"mode":"state"}})"), ChannelError);
+    CHECK_THROWS_AS(read_reply(R"({"success":true,"response":null})"), ChannelError);
+    // Who does not know the request says no more than that.
+    const SubscribeReply old =
+        read_reply(R"({"protocol_version":2,"success":false,"response":"?","error_code":"unknown_command"})");
+    CHECK(old.error_code == "unknown_command");
+    CHECK(old.lsn == 0);
+    CHECK(!old.common_lsn);
 }
 
 }  // namespace karma::test

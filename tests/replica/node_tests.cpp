@@ -1,10 +1,19 @@
 // Nodes in one process, whose storage and clock the test owns.
+#include <filesystem>
+#include <optional>
+#include <set>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include <doctest/doctest.h>
 
 #include "engine/error.h"
+#include "net/client_connection.h"
+#include "replica/channel.h"
+#include "replica/handshake.h"
 #include "tests/replica/in_process.h"
+#include "tests/support/fake_server.h"
 
 namespace karma::test {
 
@@ -15,6 +24,55 @@ constexpr Day day = 739'575;
 bool have_the_same(InProcessNode& one, InProcessNode& other) {
     return becomes_true([&] { return one.database().durable_lsn() == other.database().durable_lsn(); }) &&
            one.database().digest() == other.database().digest();
+}
+
+// A follower that does what the test says, once it is accepted.
+std::unique_ptr<replica::Channel> subscribe(std::uint16_t port, const std::string& name) {
+    net::ClientConnection connection("127.0.0.1", port, patience());
+    net::Subscription self;
+    self.format = replica::stream_format;
+    self.name = name;
+    self.heartbeat_ms = 20;
+    connection.queue_line(replica::subscribe_line(self, ""));
+    if (!replica::read_reply(connection.read_line()).accepted) {
+        throw replica::ChannelError("refused");
+    }
+    std::string received;
+    const int file = connection.release(received);
+    return std::make_unique<replica::Channel>(file, std::move(received));
+}
+
+// The kinds of the frames up to the first of this kind; nothing when none comes.
+std::optional<std::set<replica::FrameKind>> receive(replica::Channel& channel, replica::FrameKind kind) {
+    std::set<replica::FrameKind> kinds;
+    const bool has_come = becomes_true([&] {
+        channel.pump(std::chrono::milliseconds(10));
+        while (!kinds.contains(kind)) {
+            const std::optional<replica::Frame> frame = channel.next_frame();
+            if (!frame) return false;
+            kinds.insert(frame->kind);
+        }
+        return true;
+    });
+    return has_come ? std::optional(kinds) : std::nullopt;
+}
+
+// Comes when tests lose their patience.
+class Patience final : public Deadline {
+protected:
+    bool expired() const override { return std::chrono::steady_clock::now() >= end_; }
+
+private:
+    std::chrono::steady_clock::time_point end_ = std::chrono::steady_clock::now() + patience();
+};
+
+std::optional<ErrorCode> code_of_comparison(InProcessNode& node) {
+    try {
+        node.node().compare_digests(Patience());
+        return std::nullopt;
+    } catch (const RequestError& refused) {
+        return refused.code();
+    }
 }
 
 }  // namespace
@@ -153,6 +211,97 @@ TEST_CASE("nodes: of two slaves that were promoted at once, one gives way when t
     };
     CHECK(becomes_true([&] { return masters() == 1; }));
     CHECK(becomes_true([&] { return master.database().role() == Role::fenced; }));
+}
+
+TEST_CASE("nodes: who connects again takes its own place, also where there is no other") {
+    MemoryStorage storage;
+    replica::NodeOptions options;
+    options.source.followers_max = 1;
+    InProcessNode master(storage, {}, options);
+    const auto first = subscribe(master.port(), "one");
+    CHECK_NOTHROW(subscribe(master.port(), "one"));
+    const auto again = subscribe(master.port(), "one");
+    CHECK_THROWS_AS(subscribe(master.port(), "two"), net::ConnectionError);
+}
+
+TEST_CASE("nodes: a follower that is lost ends a comparison, however long that may take") {
+    MemoryStorage storage;
+    InProcessNode master(storage);
+    auto follower = subscribe(master.port(), "one");
+    follower->queue_numbers(replica::FrameKind::acknowledged, {0});
+    std::thread leaves([&] {
+        receive(*follower, replica::FrameKind::digest);
+        follower.reset();
+    });
+    REQUIRE(becomes_true([&] {
+        const auto followers = master.node().figures().followers;
+        return !followers.empty() && followers[0].state == "streaming";
+    }));
+    CHECK(code_of_comparison(master) == ErrorCode::replication_error);
+    leaves.join();
+}
+
+TEST_CASE("nodes: one comparison begins when the one before has its result") {
+    MemoryStorage storage;
+    InProcessNode master(storage);
+    master.database().increment("a", 1, 1, day);
+    const auto follower = subscribe(master.port(), "one");
+    CHECK(receive(*follower, replica::FrameKind::state_end));
+    follower->queue_numbers(replica::FrameKind::acknowledged, {1});
+    follower->queue(replica::FrameKind::digest_wanted, {});
+    CHECK(receive(*follower, replica::FrameKind::digest));
+    follower->queue(replica::FrameKind::digest_wanted, {});
+    // After two heartbeats the master has seen the wish.
+    for (int i = 0; i < 2; ++i) {
+        const auto next = receive(*follower, replica::FrameKind::heartbeat);
+        CHECK_FALSE(next->contains(replica::FrameKind::digest_at));
+    }
+    follower->queue_numbers(replica::FrameKind::digest_result, {1});
+    CHECK(receive(*follower, replica::FrameKind::digest_at));
+}
+
+TEST_CASE("nodes: garbage while the state is sent ends the connection, and does not pile up") {
+    MemoryStorage storage;
+    replica::NodeOptions options;
+    options.source.timeout = std::chrono::hours(1);
+    InProcessNode master(storage, {}, options);
+    std::vector<mutation::Item> items;
+    for (std::uint64_t i = 0; i < 1'000'000; ++i) {
+        items.push_back({i, day, i});
+        if (items.size() == 10'000) {
+            master.database().call(Mutation(mutation::BatchAdd{"large", items}));
+            items.clear();
+        }
+    }
+    // It reads nothing, so that the state is on its way for ever.
+    const auto follower = subscribe(master.port(), "one");
+    REQUIRE(becomes_true([&] { return master.node().figures().followers.size() == 1; }));
+    follower->queue_raw("\x13\xff\xff\xff\xff");
+    follower->queue_raw("\x01\x02\x03\x04");
+    follower->pump(std::chrono::milliseconds(0), false);
+    CHECK(becomes_true([&] { return master.node().figures().followers.empty(); }));
+}
+
+TEST_CASE("nodes: who is told to end does not wait for a master that says nothing, and gives up nothing") {
+    replica::SubscribeReply refuses;
+    refuses.error_code = "replication_gap";
+    refuses.lsn = 10;
+    FakeServer master([&](std::size_t index, const std::string&) {
+        return index == 0 ? FakeAnswer{replica::reply_line(refuses)} : FakeAnswer{};
+    });
+    MemoryStorage storage;
+    const TempDir directory;
+    {
+        InProcessNode node(storage);
+        for (std::uint64_t i = 1; i <= 20; ++i) node.database().increment("a", i, 1, day);
+    }
+    replica::NodeOptions options = following(master.port(), directory);
+    options.follower->discard_diverged = true;
+    {
+        InProcessNode slave(storage, slave_options(), std::move(options));
+        REQUIRE(master.wait_for_requests(2));  // where do the histories part?
+    }
+    CHECK(std::filesystem::is_empty(directory.path()));
 }
 
 }  // namespace karma::test

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <vector>
+
+#include "engine/storage.h"
+
+/// Numbers as records of the table `meta` hold them: in decimal, with a space between them.
+namespace karma {
+
+/// The numbers of a record that has so many; nothing where there is no such record. Throws CorruptionError
+/// that names the record when it holds anything else.
+std::optional<std::vector<std::uint64_t>> read_meta_numbers(const Storage& storage, const char* key,
+                                                            std::size_t count);
+
+/// The same of a record of one.
+std::optional<std::uint64_t> read_meta_number(const Storage& storage, const char* key);
+
+RecordChange meta_numbers_change(const char* key, std::initializer_list<std::uint64_t> numbers);
+
+}  // namespace karma
