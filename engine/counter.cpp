@@ -235,6 +235,20 @@ class CounterWriter {
 public:
     explicit CounterWriter(std::byte* record) noexcept : record_(record), counter_(record) {}
 
+    bool try_add(Day day, std::uint64_t value) noexcept {
+        const Counter::Form form = counter_.form();
+        const std::size_t offset = day - counter_.base();
+        if (form == Counter::Form::single) {
+            return offset == 0 && add_to(Counter::single_value_at, value);
+        }
+        if (form != Counter::Form::dense || day < counter_.base() || offset >= counter_.count() ||
+            !add_to(Counter::array_at + offset * counter_.width(), value)) {
+            return false;
+        }
+        store(record_ + Counter::total_at, counter_.total() + value);
+        return true;
+    }
+
     bool try_set(Day day, std::uint64_t value, std::uint64_t& old) noexcept {
         switch (counter_.form()) {
             case Counter::Form::empty: old = 0; return value == 0;
@@ -247,6 +261,26 @@ public:
     void clear() noexcept { store(record_ + Counter::tag_at, make_tag(0, Counter::Form::empty, 0)); }
 
 private:
+    /// Adds to a value that is not 0 and stays as wide as it is.
+    bool add_to(std::size_t at, std::uint64_t value) noexcept {
+        switch (counter_.width()) {
+            case 1: return add_as<std::uint8_t>(at, value);
+            case 2: return add_as<std::uint16_t>(at, value);
+            case 4: return add_as<std::uint32_t>(at, value);
+            default: return add_as<std::uint64_t>(at, value);
+        }
+    }
+
+    template <typename T>
+    bool add_as(std::size_t at, std::uint64_t value) noexcept {
+        const T old = counter_.load<T>(at);
+        if (old == 0 || value > std::numeric_limits<T>::max() - std::uint64_t{old}) {
+            return false;
+        }
+        store(record_ + at, static_cast<T>(old + value));
+        return true;
+    }
+
     bool try_set_single(Day day, std::uint64_t value, std::uint64_t& old) noexcept {
         if (day != counter_.base()) {
             old = 0;
@@ -366,6 +400,10 @@ private:
 
 bool counter_try_set(std::byte* record, Day day, std::uint64_t value, std::uint64_t& old) noexcept {
     return CounterWriter(record).try_set(day, value, old);
+}
+
+bool counter_try_add(std::byte* record, Day day, std::uint64_t value) noexcept {
+    return CounterWriter(record).try_add(day, value);
 }
 
 void counter_clear(std::byte* record) noexcept { CounterWriter(record).clear(); }

@@ -133,6 +133,10 @@ void Counter::for_each(DayRange range, Visit&& visit) const {
 /// anew.
 bool counter_try_set(std::byte* record, Day day, std::uint64_t value, std::uint64_t& old) noexcept;
 
+/// Adds to a bucket that is there already, in place: what most changes are. False, with nothing changed, when
+/// there is none, the sum needs more room, or the record is of another form than single or dense.
+bool counter_try_add(std::byte* record, Day day, std::uint64_t value) noexcept;
+
 /// Removes all buckets: what remains is the key.
 void counter_clear(std::byte* record) noexcept;
 

@@ -197,6 +197,10 @@ void Page::change(PageRef& page, std::uint64_t key, std::uint64_t hash, Day day,
     }
     make_writable(page);
     std::byte* const record = page->heap() + position(page->slots()[index]);
+    if (change == Change::add && counter_try_add(record, day, value)) {
+        totals.total += value;
+        return;
+    }
     const std::size_t size_before = Counter(record).size();
     std::uint64_t old = Counter(record).value(day);
     const std::uint64_t changed = changed_value(old, change, value);

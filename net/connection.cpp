@@ -9,6 +9,8 @@
 #include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
 
+#include "net/address_text.h"
+
 namespace karma::net {
 namespace {
 
@@ -247,8 +249,7 @@ bool Connection::take_subscription(const Request& request) {
 void Connection::hand_over() {
     boost::system::error_code failure;
     const auto peer = socket_.remote_endpoint(failure);
-    std::string address =
-        failure ? "unknown" : peer.address().to_string() + ":" + std::to_string(peer.port());
+    const std::string address = failure ? "unknown" : address_text(peer.address().to_string(), peer.port());
     const int file = socket_.release(failure);
     if (!failure) {
         thread_.server().subscriptions->adopt(file, address, std::move(*subscription_));
