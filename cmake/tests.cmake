@@ -28,7 +28,8 @@ endfunction()
 
 # karma_add_tests(<target> [LINK <library>...])
 #
-# A doctest executable of every .cpp file of the current folder and the folders below it; nothing without any.
+# A doctest executable of every .cpp file of the current folder and the folders below it, with the main function of
+# tests/main.cpp; nothing without any.
 function(karma_add_tests target)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "LINK")
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.cpp")
@@ -37,6 +38,6 @@ function(karma_add_tests target)
   endif()
   add_executable(${target} ${sources})
   target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}")
-  target_link_libraries(${target} PRIVATE ${arg_LINK} karma_test_support doctest::doctest)
+  target_link_libraries(${target} PRIVATE ${arg_LINK} karma_test_main karma_test_support doctest::doctest)
   karma_register_test(${target})
 endfunction()

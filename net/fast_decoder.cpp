@@ -276,8 +276,6 @@ private:
     Day last_day_ = 0;  // which is that day
 };
 
-using F = CommonFields;
-
 /// An op that is read here: the fields that it must have, and how they make its request.
 struct CommonOp {
     std::string_view name;
@@ -286,37 +284,44 @@ struct CommonOp {
     std::optional<Request> (*make)(const CommonFields& f);
 };
 
-std::optional<Request> increment(const F& f) {
+std::optional<Request> increment(const CommonFields& f) {
     return f.value == 0
                ? std::nullopt
                : std::optional<Request>(Mutation(mutation::Increment{f.series, f.key, f.bucket, f.value}));
 }
 
-std::optional<Request> decrement(const F& f) {
+std::optional<Request> decrement(const CommonFields& f) {
     return f.value == 0
                ? std::nullopt
                : std::optional<Request>(Mutation(mutation::Decrement{f.series, f.key, f.bucket, f.value}));
 }
 
-std::optional<Request> batch_add(const F& f) {
+std::optional<Request> batch_add(const CommonFields& f) {
     return f.smallest_item_value == 0
                ? std::nullopt
                : std::optional<Request>(Mutation(mutation::BatchAdd{f.series, f.items}));
 }
 
-std::optional<Request> batch_set(const F& f) { return Mutation(mutation::BatchSet{f.series, f.items}); }
-std::optional<Request> sum(const F& f) { return query::Sum{f.series, f.key, f.optional_range()}; }
-std::optional<Request> points(const F& f) { return query::Points{f.series, f.key, f.range}; }
-std::optional<Request> batch_sum(const F& f) { return query::BatchSum{f.series, f.keys, f.optional_range()}; }
+std::optional<Request> batch_set(const CommonFields& f) {
+    return Mutation(mutation::BatchSet{f.series, f.items});
+}
+std::optional<Request> sum(const CommonFields& f) { return query::Sum{f.series, f.key, f.optional_range()}; }
+std::optional<Request> points(const CommonFields& f) { return query::Points{f.series, f.key, f.range}; }
+std::optional<Request> batch_sum(const CommonFields& f) {
+    return query::BatchSum{f.series, f.keys, f.optional_range()};
+}
 
-constexpr unsigned on_key = F::series_name | F::key_number;
-constexpr unsigned on_items = F::series_name | F::item_list;
-constexpr unsigned on_keys = F::series_name | F::key_list;
+constexpr unsigned on_key = CommonFields::series_name | CommonFields::key_number;
+constexpr unsigned on_items = CommonFields::series_name | CommonFields::item_list;
+constexpr unsigned on_keys = CommonFields::series_name | CommonFields::key_list;
 
 constexpr CommonOp common_ops[] = {
-    {"counter.increment", true, on_key, increment},  {"counter.sum", false, on_key, sum},
-    {"series.batch_add", true, on_items, batch_add}, {"counter.batch_sum", false, on_keys, batch_sum},
-    {"counter.decrement", true, on_key, decrement},  {"counter.series", false, on_key | F::day_range, points},
+    {"counter.increment", true, on_key, increment},
+    {"counter.sum", false, on_key, sum},
+    {"series.batch_add", true, on_items, batch_add},
+    {"counter.batch_sum", false, on_keys, batch_sum},
+    {"counter.decrement", true, on_key, decrement},
+    {"counter.series", false, on_key | CommonFields::day_range, points},
     {"series.batch_set", true, on_items, batch_set},
 };
 
@@ -328,7 +333,7 @@ std::optional<Request> decode_fast(std::string_view line, const Access& access, 
     if (!Scanner(line, arena).object(fields)) {
         return std::nullopt;
     }
-    constexpr unsigned always = F::version | F::op_name;
+    constexpr unsigned always = CommonFields::version | CommonFields::op_name;
     for (const CommonOp& op : common_ops) {
         if (op.name != fields.op) {
             continue;
@@ -340,7 +345,7 @@ std::optional<Request> decode_fast(std::string_view line, const Access& access, 
             return std::nullopt;
         }
         std::optional<Request> request = op.make(fields);
-        if (request && op.writes && fields.has(F::key_text)) {
+        if (request && op.writes && fields.has(CommonFields::key_text)) {
             return make_keyed(std::get<Mutation>(*request), fields.idempotency_key, {}, arena);
         }
         return request;

@@ -5,9 +5,7 @@
 #include "replica/channel.h"
 #include "replica/handshake.h"
 
-namespace karma::test {
-
-using namespace karma::replica;
+namespace karma::replica {
 
 namespace {
 
@@ -122,4 +120,4 @@ TEST_CASE("handshake: replies say what they were made of") {
     CHECK_THROWS_AS(read_reply(R"({"success":true,"response":{"format":2}})"), ChannelError);
 }
 
-}  // namespace karma::test
+}  // namespace karma::replica
