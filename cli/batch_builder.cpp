@@ -3,10 +3,8 @@
 #include <array>
 #include <charconv>
 
-#include <boost/json/serialize.hpp>
-#include <boost/json/string.hpp>
-
 #include "cli/command_line.h"
+#include "cli/json_text.h"
 
 namespace karma::cli {
 
@@ -14,8 +12,6 @@ namespace {
 
 constexpr std::string_view tail = "]}";
 constexpr std::string_view longest_item = ",[18446744073709551615,99991231,18446744073709551615]";
-
-std::string json_string(std::string_view text) { return boost::json::serialize(boost::json::string(text)); }
 
 constexpr std::size_t most_digits = 20;
 

@@ -29,7 +29,7 @@ Verdict judge(std::string_view reply, std::uint64_t rows) {
     const json::value* const response = object == nullptr ? nullptr : object->if_contains("response");
     if (success == nullptr || !success->is_bool() || response == nullptr) {
         throw net::ConnectionError("the daemon answers something that is no reply of Karma: " +
-                                   quoted(reply, 200));
+                                   cli::quoted(reply, 200));
     }
     if (!success->as_bool()) {
         const json::value* const code = object->if_contains("error_code");
@@ -41,7 +41,7 @@ Verdict judge(std::string_view reply, std::uint64_t rows) {
     boost::system::error_code mismatch;
     if (applied == nullptr || applied->to_number<std::uint64_t>(mismatch) != rows || mismatch) {
         throw net::ConnectionError("the daemon does not say that it has applied " + counted(rows, "row") +
-                                   ": " + quoted(reply, 200));
+                                   ": " + cli::quoted(reply, 200));
     }
     return {true, {}, {}};
 }

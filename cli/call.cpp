@@ -22,7 +22,7 @@ namespace po = boost::program_options;
 
 namespace {
 
-constexpr const char* usage =
+constexpr const char* call_usage =
     "Usage: karma call [options] OP [name=value]...\n"
     "       karma call [options] JSON\n"
     "       karma call [options] -            (reads the JSON from standard input)\n"
@@ -50,7 +50,7 @@ struct Call {
     bool raw = false;
 };
 
-po::options_description visible_options() {
+po::options_description call_options() {
     po::options_description output("Output");
     output.add_options()                                                    //
         ("pretty", po::bool_switch(), "indent a response that is JSON")     //
@@ -74,13 +74,14 @@ Call read_call(const po::variables_map& values, std::istream& in) {
     if (!from_input && !looks_like_json(words.front())) {
         if (words.front().empty()) throw UsageError("the op is empty");
         if (words.front().find('=') != std::string::npos) {
-            throw UsageError(quoted(words.front()) + ": the op comes first, then name=value");
+            throw UsageError(cli::quoted(words.front()) + ": the op comes first, then name=value");
         }
         call.request = request_from_fields(words.front(), std::span<const std::string>(words).subspan(1),
                                            call.client.token);
         return call;
     }
-    if (words.size() > 1) throw UsageError(quoted(words[1]) + ": nothing may follow a request given as JSON");
+    if (words.size() > 1)
+        throw UsageError(cli::quoted(words[1]) + ": nothing may follow a request given as JSON");
     const std::string text =
         from_input ? std::string(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>())
                    : words.front();
@@ -102,7 +103,7 @@ int print_reply(const Call& call, std::string_view line, std::ostream& out, std:
     const auto response_text = object == nullptr ? std::nullopt : member_text(line, "response");
     if (success == nullptr || !success->is_bool() || !response_text) {
         err << "karma call: " << call.client.host << ':' << call.client.port
-            << " answers something that is no reply of Karma: " << quoted(line, 200) << '\n';
+            << " answers something that is no reply of Karma: " << cli::quoted(line, 200) << '\n';
         return exit_no_reply;
     }
     const int status = success->as_bool() ? exit_success : exit_failure;
@@ -128,14 +129,14 @@ int print_reply(const Call& call, std::string_view line, std::ostream& out, std:
 
 int run_call(std::span<const std::string> args, std::istream& in, std::ostream& out, std::ostream& err) {
     try {
-        const po::options_description visible = visible_options();
+        const po::options_description visible = call_options();
         po::options_description all;
         all.add(visible).add_options()("request", po::value<std::vector<std::string>>());
         po::positional_options_description positions;
         positions.add("request", -1);
         const po::variables_map values = parse_arguments(args, all, positions);
         if (values["help"].as<bool>()) {
-            out << usage << visible << exit_statuses;
+            out << call_usage << visible << exit_statuses;
             return exit_success;
         }
         const Call call = read_call(values, in);

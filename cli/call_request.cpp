@@ -9,6 +9,7 @@
 #include <boost/json/value.hpp>
 
 #include "cli/command_line.h"
+#include "cli/json_text.h"
 #include "cli/text.h"
 
 namespace karma::cli {
@@ -20,8 +21,6 @@ namespace {
 constexpr std::array<std::string_view, 10> string_fields = {
     "series", "tree", "stream_id", "idempotency_key", "fingerprint",
     "source", "file", "mode",      "granularity",     "token"};
-
-std::string json_string(std::string_view text) { return json::serialize(json::string(text)); }
 
 // Newlines are the end of a request; valid JSON has them only where a space does as well.
 std::string on_one_line(std::string_view json) {
@@ -69,7 +68,7 @@ struct Node {
 
 void add_field(Node& root, const std::string& argument) {
     const auto equals = argument.find('=');
-    if (equals == std::string::npos) throw UsageError(quoted(argument) + ": expected name=value");
+    if (equals == std::string::npos) throw UsageError(cli::quoted(argument) + ": expected name=value");
     const std::string path = argument.substr(0, equals);
 
     Node* parent = &root;
@@ -77,11 +76,12 @@ void add_field(Node& root, const std::string& argument) {
     while (true) {
         const auto dot = path.find('.', start);
         const std::string name = path.substr(start, dot - start);
-        if (name.empty()) throw UsageError(quoted(argument) + ": a name is empty");
+        if (name.empty()) throw UsageError(cli::quoted(argument) + ": a name is empty");
         Node* member = parent->find(name);
         const bool last = dot == std::string::npos;
         if (member != nullptr && (last || !member->json.empty())) {
-            throw UsageError(quoted(argument) + ": " + quoted(path.substr(0, dot)) + " has a value already");
+            throw UsageError(cli::quoted(argument) + ": " + cli::quoted(path.substr(0, dot)) +
+                             " has a value already");
         }
         if (member == nullptr) member = &parent->members.emplace_back(Node{name, {}, {}});
         if (last) {

@@ -57,7 +57,7 @@ std::uint64_t parse_number(std::string_view what, std::string_view text, std::ui
     const char* const end = text.data() + text.size();
     const auto [stop, failure] = std::from_chars(text.data(), end, number);
     if (failure != std::errc{} || stop != end || number < low || number > high) {
-        throw UsageError(std::string(what) + ": " + quoted(text) + " is not a whole number from " +
+        throw UsageError(std::string(what) + ": " + cli::quoted(text) + " is not a whole number from " +
                          std::to_string(low) + " to " + std::to_string(high));
     }
     return number;

@@ -51,7 +51,7 @@ FieldEnd take_field(std::string_view& rest, std::string_view& field) {
     return FieldEnd::comma;
 }
 
-bool parse_number(std::string_view text, std::uint64_t& number) {
+bool read_number(std::string_view text, std::uint64_t& number) {
     const char* const end = text.data() + text.size();
     const auto [stop, failure] = std::from_chars(text.data(), end, number);
     return failure == std::errc{} && stop == end;
@@ -176,11 +176,11 @@ void CsvReader::read_header(const std::vector<std::string_view>& names) {
                                     : name == "value"                    ? &value_column_
                                                                          : nullptr;
         if (column == nullptr) {
-            throw InputError(place() + "the header names the column " + quoted(names[at]) +
+            throw InputError(place() + "the header names the column " + cli::quoted(names[at]) +
                              ", expected key, bucket (or date) and value");
         }
         if (*column != no_column)
-            throw InputError(place() + "the header names the column " + quoted(name) + " twice");
+            throw InputError(place() + "the header names the column " + cli::quoted(name) + " twice");
         *column = at;
     }
     if (key_column_ == no_column) throw InputError(place() + "the header names no column \"key\"");
@@ -212,14 +212,14 @@ bool CsvReader::parse_row(std::string_view line, CsvRow& row) {
     CsvRow parsed;
     parsed.line = line_;
     const std::string_view key = fields_[key_column_];
-    if (!parse_number(key, parsed.key)) {
-        return bad("key " + quoted(key) + " is not a whole number from 0 to " + std::to_string(top));
+    if (!read_number(key, parsed.key)) {
+        return bad("key " + cli::quoted(key) + " is not a whole number from 0 to " + std::to_string(top));
     }
     if (!parse_bucket(fields_[bucket_column_], parsed.bucket)) return false;
     if (value_column_ != no_column) {
         const std::string_view value = fields_[value_column_];
-        if (!parse_number(value, parsed.value) || (parsed.value == 0 && !options_.zero_allowed)) {
-            return bad("value " + quoted(value) + " is not a whole number from " +
+        if (!read_number(value, parsed.value) || (parsed.value == 0 && !options_.zero_allowed)) {
+            return bad("value " + cli::quoted(value) + " is not a whole number from " +
                        (options_.zero_allowed ? "0" : "1") + " to " + std::to_string(top));
         }
     }
@@ -232,7 +232,7 @@ bool CsvReader::parse_bucket(std::string_view text, std::uint32_t& bucket) {
         const auto day = looks_like_day(text) ? day_from_text(text) : std::nullopt;
         if (!day) {
             return bad(
-                "bucket " + quoted(text) +
+                "bucket " + cli::quoted(text) +
                 (looks_like_day(text) ? " is not a calendar day" : " is not a day (YYYYMMDD or YYYY-MM-DD)"));
         }
         last_bucket_ = day_to_yyyymmdd(*day);

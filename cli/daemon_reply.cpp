@@ -12,7 +12,7 @@ namespace json = boost::json;
 
 void no_reply_of_karma(std::string_view line) {
     throw net::ConnectionError("the daemon answers something that is no reply of Karma: " +
-                               quoted(line, 200));
+                               cli::quoted(line, 200));
 }
 
 json::object parse_reply(std::string_view line) {

@@ -31,7 +31,7 @@ std::string without_quotes(const std::string& quoted_text) {
 
 /// A value as it is printed: texts with control characters escaped.
 std::string printed(const json::value& value) {
-    return value.is_string() ? without_quotes(quoted(value.get_string())) : json::serialize(value);
+    return value.is_string() ? without_quotes(cli::quoted(value.get_string())) : json::serialize(value);
 }
 
 std::string day(const json::value& value) {
@@ -52,7 +52,7 @@ std::string items(const json::array& all) {
 
 std::string series_of_entry(const json::object& entry) {
     const std::string series = text_member(entry, "series");
-    return series.empty() ? series : without_quotes(quoted(series));
+    return series.empty() ? series : without_quotes(cli::quoted(series));
 }
 
 std::string facts_of_entry(const json::object& entry) {

@@ -16,17 +16,17 @@ namespace po = boost::program_options;
 
 namespace {
 
-constexpr const char* usage =
+constexpr const char* export_usage =
     "Usage: karma export [options] OUT                  (from a running daemon)\n"
     "       karma export [options] OUT --directory DIR  (from a stopped daemon's directory)\n"
     "\n"
     "Writes all series, as of one LSN, to the directory OUT: as .tree files with their metadata,\n"
     "karma.idempotency.json and recovery.json, which karma import OUT and Karma 1.0 read, or as CSV.\n";
 
-constexpr const char* behind =
+constexpr const char* behind_export_options =
     "\nExit status: 0 done, 1 refused or not possible, 2 wrong usage, 3 no connection.\n";
 
-po::options_description visible_options() {
+po::options_description export_options() {
     po::options_description what("What and how");
     what.add_options()  //
         ("format", po::value<std::string>()->default_value("tree")->value_name("tree|csv"),
@@ -52,7 +52,7 @@ std::vector<ExportedSeries> from_directory(const po::variables_map& values, cons
     return export_state(out, engine.view(), stored.storage(), format_option(values), series, now);
 }
 
-int run(const po::variables_map& values, std::ostream& out) {
+int export_to(const po::variables_map& values, std::ostream& out) {
     const std::string path = only_argument(values, "OUT");
     const bool is_offline = values.count("directory") != 0;
     if (!is_offline && values.count("until") != 0) throw UsageError("--until needs --directory");
@@ -73,9 +73,9 @@ int run(const po::variables_map& values, std::ostream& out) {
 }  // namespace
 
 int run_export(std::span<const std::string> args, std::ostream& out, std::ostream& err) {
-    const Subcommand subcommand{"export", usage, behind, visible_options(), true};
+    const Subcommand subcommand{"export", export_usage, behind_export_options, export_options(), true};
     return run_subcommand(subcommand, args, out, err,
-                          [&](const po::variables_map& values) { return run(values, out); });
+                          [&](const po::variables_map& values) { return export_to(values, out); });
 }
 
 int export_main(std::span<const std::string> args) { return run_export(args, std::cout, std::cerr); }

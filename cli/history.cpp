@@ -20,12 +20,12 @@ namespace po = boost::program_options;
 
 namespace {
 
-constexpr const char* usage =
+constexpr const char* history_usage =
     "Usage: karma history [options]\n"
     "\n"
     "Prints what happened: the events that a running daemon keeps, the oldest first.\n";
 
-constexpr const char* behind =
+constexpr const char* behind_history_options =
     "\n"
     "A TIME is Unix seconds or RFC 3339, such as 2026-05-05T00:00:00Z.\n"
     "Exit status: 0 success, 1 the daemon refused, 2 wrong usage, 3 no connection.\n";
@@ -39,7 +39,7 @@ struct HistoryOptions {
     bool as_json = false;
 };
 
-po::options_description visible_options() {
+po::options_description history_options() {
     po::options_description which("Which events");
     which.add_options()                                                                             //
         ("series", po::value<std::string>()->value_name("SERIES"), "of this series")                //
@@ -126,7 +126,7 @@ int history(HistoryOptions options, std::ostream& out, std::ostream& err) {
 }  // namespace
 
 int run_history(std::span<const std::string> args, std::ostream& out, std::ostream& err) {
-    const Subcommand subcommand{"history", usage, behind, visible_options()};
+    const Subcommand subcommand{"history", history_usage, behind_history_options, history_options()};
     return run_subcommand(subcommand, args, out, err, [&](const po::variables_map& values) {
         return history(read_options(values), out, err);
     });

@@ -24,14 +24,14 @@ namespace po = boost::program_options;
 
 namespace {
 
-constexpr const char* usage =
+constexpr const char* import_directory_usage =
     "Usage: karma import [options] DIR\n"
     "\n"
     "Takes the directory of a Karma 1.0 over, or one that karma export has written: the latest .tree file\n"
     "of each series, the log after them, idempotency records, committed streams and recovery checkpoints.\n"
     "Makes a new database; the old files stay as they are. Neither daemon may run.\n";
 
-constexpr const char* behind =
+constexpr const char* behind_import_directory_options =
     "\nExit status: 0 done, 1 refused or damaged (nothing was made), 2 wrong usage.\n";
 
 /// Refuses a database that has something in it; an empty one is removed.
@@ -128,7 +128,7 @@ int import(const std::filesystem::path& source, const std::filesystem::path& tar
     return exit_success;
 }
 
-po::options_description visible_options() {
+po::options_description import_directory_options() {
     po::options_description visible("Options");
     visible.add_options()  //
         ("directory", po::value<std::string>()->value_name("TARGET"),
@@ -152,7 +152,8 @@ bool names_directory(std::span<const std::string> args) {
 }
 
 int run_import_directory(std::span<const std::string> args, std::ostream& out, std::ostream& err) {
-    const Subcommand subcommand{"import", usage, behind, visible_options(), true};
+    const Subcommand subcommand{"import", import_directory_usage, behind_import_directory_options,
+                                import_directory_options(), true};
     return run_subcommand(subcommand, args, out, err, [&](const po::variables_map& values) {
         const std::string source = only_argument(values, "DIR");
         const std::string target = text_option(values, "directory");

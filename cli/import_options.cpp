@@ -15,7 +15,7 @@ namespace po = boost::program_options;
 
 namespace {
 
-constexpr const char* usage =
+constexpr const char* import_csv_usage =
     "Usage: karma import [options] FILE --series SERIES\n"
     "       karma import [options] - --series SERIES        (reads standard input)\n"
     "       karma import [--directory TARGET] DIR           (takes a Karma 1.0 directory over:\n"
@@ -29,7 +29,7 @@ constexpr const char* usage =
     "A first line that begins with no number names the columns, in any order: key, bucket (or\n"
     "date), value. Without a value column every value is 1.\n";
 
-constexpr const char* behind =
+constexpr const char* behind_import_csv_options =
     "\n"
     "The last line on standard output is always: acknowledged rows=N batches=M last_line=L\n"
     "The daemon has confirmed the first N rows sent, up to line L; --from-line L+1 goes on there.\n"
@@ -37,7 +37,7 @@ constexpr const char* behind =
     "Exit status: 0 done, 1 stopped on the way (a bad row, an error, an interrupt), 2 wrong\n"
     "usage, 3 no connection.\n";
 
-po::options_description visible_options() {
+po::options_description import_csv_options() {
     const auto text = [](const char* value, const char* name) {
         return po::value<std::string>()->default_value(value)->value_name(name);
     };
@@ -66,27 +66,27 @@ po::options_description visible_options() {
 BatchMode read_mode(const std::string& text) {
     if (text == "add") return BatchMode::add;
     if (text == "set") return BatchMode::set;
-    throw UsageError("--mode: " + quoted(text) + " is neither add nor set");
+    throw UsageError("--mode: " + cli::quoted(text) + " is neither add nor set");
 }
 
 ProgressMode read_progress(const std::string& text) {
     if (text == "auto") return ProgressMode::automatic;
     if (text == "always") return ProgressMode::always;
     if (text == "never") return ProgressMode::never;
-    throw UsageError("--progress: " + quoted(text) + " is none of auto, always and never");
+    throw UsageError("--progress: " + cli::quoted(text) + " is none of auto, always and never");
 }
 
 }  // namespace
 
 std::optional<ImportOptions> read_import_options(std::span<const std::string> args, std::ostream& out) {
-    const po::options_description visible = visible_options();
+    const po::options_description visible = import_csv_options();
     po::options_description all;
     all.add(visible).add_options()("file", po::value<std::vector<std::string>>());
     po::positional_options_description positions;
     positions.add("file", -1);
     const po::variables_map values = parse_arguments(args, all, positions);
     if (values["help"].as<bool>()) {
-        out << usage << visible << behind;
+        out << import_csv_usage << visible << behind_import_csv_options;
         return std::nullopt;
     }
 
@@ -97,7 +97,8 @@ std::optional<ImportOptions> read_import_options(std::span<const std::string> ar
     options.client = read_client_options(values);
     if (values.count("file") == 0) throw UsageError("FILE is missing (- for standard input)");
     const auto& files = values["file"].as<std::vector<std::string>>();
-    if (files.size() > 1) throw UsageError(quoted(files[1]) + ": only one FILE can be imported at a time");
+    if (files.size() > 1)
+        throw UsageError(cli::quoted(files[1]) + ": only one FILE can be imported at a time");
     options.file = files.front();
     if (options.file.empty()) throw UsageError("FILE is empty");
     if (values.count("series") == 0) throw UsageError("--series is missing");

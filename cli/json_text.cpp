@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cstddef>
 
+#include <boost/json/serialize.hpp>
+#include <boost/json/string_view.hpp>
+
 namespace karma::cli {
 
 namespace {
@@ -54,6 +57,10 @@ void new_line(std::string& text, std::size_t depth) {
 }
 
 }  // namespace
+
+std::string json_string(std::string_view text) {
+    return boost::json::serialize(boost::json::string_view(text));
+}
 
 std::optional<std::string_view> member_text(std::string_view json, std::string_view name) {
     std::size_t at = skip_white(json, 0);

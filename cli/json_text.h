@@ -9,6 +9,9 @@ namespace karma::cli {
 // These work on the text of JSON and not on parsed values, so that numbers keep every digit as they were
 // written. `json` must be valid JSON.
 
+/// `text` as a JSON string.
+std::string json_string(std::string_view text);
+
 /// The text of the member `name` of an object, as it stands there; nothing when the object has no such member
 /// (a name that is written with escapes does not count). The first of several.
 std::optional<std::string_view> member_text(std::string_view json, std::string_view name);

@@ -154,7 +154,7 @@ public:
                     summary_.torn = place;
                     return;
                 }
-                throw InputError(place + ": no log entry: " + quoted(text));
+                throw InputError(place + ": no log entry: " + cli::quoted(text));
             }
             line->place = place;
             line->modified_unix = modified;

@@ -16,17 +16,17 @@ namespace json = boost::json;
 
 namespace {
 
-constexpr const char* usage =
+constexpr const char* promote_usage =
     "Usage: karma promote [options]\n"
     "\n"
     "Makes a running slave the master: it applies what it has received, begins a new epoch and takes\n"
     "writes. The master that it followed takes none any more as soon as the two can talk.\n";
 
-constexpr const char* behind =
+constexpr const char* behind_promote_options =
     "\nExit status: 0 done, 1 refused, 2 wrong usage, 3 no connection.\n"
     "Before and after: docs/replication.md, \"Failover by hand\".\n";
 
-int run(const po::variables_map& values, std::ostream& out) {
+int promote(const po::variables_map& values, std::ostream& out) {
     const ClientOptions options = read_client_options(values);
     DaemonClient daemon(options);
     const json::value promoted = daemon.ask("replication.promote");
@@ -39,9 +39,10 @@ int run(const po::variables_map& values, std::ostream& out) {
 }  // namespace
 
 int run_promote(std::span<const std::string> args, std::ostream& out, std::ostream& err) {
-    const Subcommand subcommand{"promote", usage, behind, client_options_description(), false};
+    const Subcommand subcommand{"promote", promote_usage, behind_promote_options,
+                                client_options_description(), false};
     return run_subcommand(subcommand, args, out, err,
-                          [&](const po::variables_map& values) { return run(values, out); });
+                          [&](const po::variables_map& values) { return promote(values, out); });
 }
 
 int promote_main(std::span<const std::string> args) { return run_promote(args, std::cout, std::cerr); }

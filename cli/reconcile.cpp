@@ -19,7 +19,7 @@ namespace po = boost::program_options;
 
 namespace {
 
-constexpr const char* usage =
+constexpr const char* reconcile_usage =
     "Usage: karma reconcile [options] FILE --series SERIES\n"
     "       karma reconcile [options] - --series SERIES        (reads standard input)\n"
     "\n"
@@ -28,7 +28,7 @@ constexpr const char* usage =
     "and without a value column every row counts 1. Only what the file has is compared: keys and days\n"
     "that it leaves out are not.\n";
 
-constexpr const char* behind =
+constexpr const char* behind_reconcile_options =
     "\n"
     "Exit status: 0 all points agree, 1 some differ, 2 wrong usage, 3 no connection, 4 not compared (the\n"
     "file cannot be read, or the daemon refuses). Memory: 24 bytes a row of the file.\n";
@@ -41,7 +41,7 @@ struct ReconcileOptions {
     std::uint64_t limit = 0;  // differences printed, 0: all
 };
 
-po::options_description visible_options() {
+po::options_description reconcile_options() {
     po::options_description comparing("Comparing");
     comparing.add_options()                                                                              //
         ("series", po::value<std::string>()->value_name("SERIES"), "the series that the file is about")  //
@@ -57,14 +57,14 @@ po::options_description visible_options() {
 
 /// Nothing when help was asked for, which is printed then. Throws UsageError.
 std::optional<ReconcileOptions> read_options(std::span<const std::string> args, std::ostream& out) {
-    const po::options_description visible = visible_options();
+    const po::options_description visible = reconcile_options();
     po::options_description all;
     all.add(visible).add_options()("file", po::value<std::vector<std::string>>());
     po::positional_options_description positions;
     positions.add("file", -1);
     const po::variables_map values = parse_arguments(args, all, positions);
     if (values["help"].as<bool>()) {
-        out << usage << visible << behind;
+        out << reconcile_usage << visible << behind_reconcile_options;
         return std::nullopt;
     }
     ReconcileOptions options;

@@ -20,16 +20,16 @@ namespace po = boost::program_options;
 
 namespace {
 
-constexpr const char* usage =
+constexpr const char* replay_usage =
     "Usage: karma replay [options] DIR\n"
     "\n"
     "Rebuilds the state that a stopped daemon's directory had at some point, from the nearest snapshot\n"
     "and the events after it. Changes nothing there.\n";
 
-constexpr const char* behind =
+constexpr const char* behind_replay_options =
     "\nExit status: 0 done, 1 not possible (the message says what is kept), 2 wrong usage.\n";
 
-po::options_description visible_options() {
+po::options_description replay_options() {
     po::options_description visible("Options");
     visible.add_options()  //
         ("until", po::value<std::string>()->value_name("LSN|TIME"),
@@ -115,7 +115,7 @@ int replay(const po::variables_map& values, std::ostream& out, std::ostream& err
 }  // namespace
 
 int run_replay(std::span<const std::string> args, std::ostream& out, std::ostream& err) {
-    const Subcommand subcommand{"replay", usage, behind, visible_options(), true};
+    const Subcommand subcommand{"replay", replay_usage, behind_replay_options, replay_options(), true};
     return run_subcommand(subcommand, args, out, err, [&](const po::variables_map& values) {
         static_cast<void>(format_option(values));
         return replay(values, out, err);

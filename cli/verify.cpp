@@ -21,13 +21,13 @@ namespace po = boost::program_options;
 
 namespace {
 
-constexpr const char* usage =
+constexpr const char* verify_usage =
     "Usage: karma verify [options] DIR\n"
     "\n"
     "Reads everything back that a stopped daemon has stored in its directory, changes nothing, and proves\n"
     "that snapshots and log are whole and give one state. (A running daemon: karma call snapshot.verify.)\n";
 
-constexpr const char* behind =
+constexpr const char* behind_verify_options =
     "\nExit status: 0 sound, 1 damaged (each damage is a line), 2 wrong usage or cannot be opened.\n";
 
 constexpr int exit_unopened = 2;
@@ -105,7 +105,7 @@ int verify(const std::string& directory, bool as_json, std::ostream& out, std::o
 int run_verify(std::span<const std::string> args, std::ostream& out, std::ostream& err, bool progress) {
     po::options_description options("Options");
     options.add_options()("json", po::bool_switch(), "print one JSON object");
-    const Subcommand subcommand{"verify", usage, behind, options, true, exit_unopened};
+    const Subcommand subcommand{"verify", verify_usage, behind_verify_options, options, true, exit_unopened};
     return run_subcommand(subcommand, args, out, err, [&](const po::variables_map& values) {
         return verify(only_argument(values, "DIR"), values["json"].as<bool>(), out, err, progress);
     });

@@ -26,17 +26,22 @@ function(karma_register_test target)
   add_dependencies(all_tests ${target})
 endfunction()
 
-# karma_add_tests(<target> [LINK <library>...])
+# karma_add_tests(<target> [COST <number>] [LINK <library>...])
 #
-# A doctest executable of every .cpp file of the current folder and the folders below it; nothing without any.
+# A doctest executable of every .cpp file of the current folder and the folders below it, with the main function of
+# tests/main.cpp; nothing without any. COST: the seconds that it takes, roughly; ctest begins with the longest, so that no
+# processor waits for it at the end.
 function(karma_add_tests target)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "LINK")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "COST" "LINK")
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.cpp")
   if(NOT sources)
     return()
   endif()
   add_executable(${target} ${sources})
   target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}")
-  target_link_libraries(${target} PRIVATE ${arg_LINK} karma_test_support doctest::doctest)
+  target_link_libraries(${target} PRIVATE ${arg_LINK} karma_test_main karma_test_support doctest::doctest)
   karma_register_test(${target})
+  if(arg_COST)
+    set_tests_properties(${target} PROPERTIES COST ${arg_COST})
+  endif()
 endfunction()

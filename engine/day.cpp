@@ -11,9 +11,9 @@ using std::chrono::days;
 using std::chrono::sys_days;
 using std::chrono::year_month_day;
 
-constexpr sys_days epoch{std::chrono::year{1} / std::chrono::January / 1};
+constexpr sys_days day_zero{std::chrono::year{1} / std::chrono::January / 1};
 
-static_assert((sys_days{std::chrono::year{9999} / std::chrono::December / 31} - epoch).count() == max_day);
+static_assert((sys_days{std::chrono::year{9999} / std::chrono::December / 31} - day_zero).count() == max_day);
 
 }  // namespace
 
@@ -27,7 +27,7 @@ std::optional<Day> day_from_yyyymmdd(std::uint64_t yyyymmdd) noexcept {
     if (!date.ok()) {
         return std::nullopt;
     }
-    return static_cast<Day>((sys_days{date} - epoch).count());
+    return static_cast<Day>((sys_days{date} - day_zero).count());
 }
 
 std::optional<Day> day_from_text(std::string_view text) noexcept {
@@ -50,14 +50,14 @@ std::optional<Day> day_from_text(std::string_view text) noexcept {
 }
 
 std::uint32_t day_to_yyyymmdd(Day day) noexcept {
-    const year_month_day date{epoch + days{day}};
+    const year_month_day date{day_zero + days{day}};
     return static_cast<std::uint32_t>(static_cast<int>(date.year())) * 10'000 +
            static_cast<unsigned>(date.month()) * 100 + static_cast<unsigned>(date.day());
 }
 
 Day day_from_unix_ms(std::int64_t unix_ms) noexcept {
     const std::chrono::sys_time<std::chrono::milliseconds> instant{std::chrono::milliseconds{unix_ms}};
-    const auto count = (std::chrono::floor<days>(instant) - epoch).count();
+    const auto count = (std::chrono::floor<days>(instant) - day_zero).count();
     return static_cast<Day>(std::clamp<std::int64_t>(count, 0, max_day));
 }
 

@@ -10,6 +10,7 @@
 
 #include "engine/checksum.h"
 #include "engine/error.h"
+#include "engine/msgpack_bytes.h"
 #include "engine/replicated.h"
 
 namespace karma {
@@ -43,12 +44,6 @@ enum class Kind : std::uint8_t {
     prune_records = 21,
     load_series = 22,
     start_epoch = 23,
-};
-
-/// What msgpack::packer writes to.
-struct Appender {
-    std::string& out;
-    void write(const char* data, std::size_t size) { out.append(data, size); }
 };
 
 /// Writes the facts of one event: an array of its kind, the milliseconds since the group's first event, what
@@ -432,13 +427,10 @@ private:
     Fingerprint fingerprint_;
 };
 
-/// Strings and binaries stay where they are instead of being copied.
-bool borrow(msgpack::type::object_type, std::size_t, void*) { return true; }
-
 /// The one MessagePack value that these bytes are. Its texts lie in the bytes.
 msgpack::object_handle unpack_all(std::string_view bytes) {
     std::size_t end = 0;
-    msgpack::object_handle handle = msgpack::unpack(bytes.data(), bytes.size(), end, borrow);
+    msgpack::object_handle handle = msgpack::unpack(bytes.data(), bytes.size(), end, borrow_bytes);
     if (end != bytes.size()) {
         malformed(std::to_string(bytes.size() - end) + " bytes too many");
     }

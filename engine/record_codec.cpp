@@ -7,15 +7,10 @@
 #include <msgpack.hpp>
 
 #include "engine/error.h"
+#include "engine/msgpack_bytes.h"
 
 namespace karma {
 namespace {
-
-/// What msgpack::packer writes to.
-struct Appender {
-    std::string& out;
-    void write(const char* data, std::size_t size) { out.append(data, size); }
-};
 
 using Packer = msgpack::packer<Appender>;
 
@@ -38,9 +33,6 @@ struct ResponseNumbers {
         record.response_size = 0;
     }
 };
-
-/// Strings and binaries stay where they are instead of being copied.
-bool borrow(msgpack::type::object_type, std::size_t, void*) { return true; }
 
 void expect(bool holds, const char* what) {
     if (!holds) {
@@ -115,7 +107,8 @@ void read_records(std::string_view bytes, const std::function<void(const Idempot
     std::size_t at = 0;
     try {
         while (at < bytes.size()) {
-            const msgpack::object_handle handle = msgpack::unpack(bytes.data(), bytes.size(), at, borrow);
+            const msgpack::object_handle handle =
+                msgpack::unpack(bytes.data(), bytes.size(), at, borrow_bytes);
             visit(to_record(handle.get()));
         }
     } catch (const msgpack::unpack_error& failure) {

@@ -280,8 +280,6 @@ private:
     DayCache& days_;
 };
 
-using F = CommonFields;
-
 /// An op that is read here: the fields that it must have, and how they make its request.
 struct CommonOp {
     std::string_view name;
@@ -302,42 +300,45 @@ bool make_query(Request& request, Values&&... values) {
     return true;
 }
 
-bool increment(const F& f, Request& request) {
+bool increment(const CommonFields& f, Request& request) {
     return f.value != 0 && make_mutation<mutation::Increment>(request, f.series, f.key, f.bucket, f.value);
 }
 
-bool decrement(const F& f, Request& request) {
+bool decrement(const CommonFields& f, Request& request) {
     return f.value != 0 && make_mutation<mutation::Decrement>(request, f.series, f.key, f.bucket, f.value);
 }
 
-bool batch_add(const F& f, Request& request) {
+bool batch_add(const CommonFields& f, Request& request) {
     return f.smallest_item_value != 0 && make_mutation<mutation::BatchAdd>(request, f.series, f.items);
 }
 
-bool batch_set(const F& f, Request& request) {
+bool batch_set(const CommonFields& f, Request& request) {
     return make_mutation<mutation::BatchSet>(request, f.series, f.items);
 }
 
-bool sum(const F& f, Request& request) {
+bool sum(const CommonFields& f, Request& request) {
     return make_query<query::Sum>(request, f.series, f.key, f.optional_range());
 }
 
-bool points(const F& f, Request& request) {
+bool points(const CommonFields& f, Request& request) {
     return make_query<query::Points>(request, f.series, f.key, f.range);
 }
 
-bool batch_sum(const F& f, Request& request) {
+bool batch_sum(const CommonFields& f, Request& request) {
     return make_query<query::BatchSum>(request, f.series, f.keys, f.optional_range());
 }
 
-constexpr unsigned on_key = F::series_name | F::key_number;
-constexpr unsigned on_items = F::series_name | F::item_list;
-constexpr unsigned on_keys = F::series_name | F::key_list;
+constexpr unsigned on_key = CommonFields::series_name | CommonFields::key_number;
+constexpr unsigned on_items = CommonFields::series_name | CommonFields::item_list;
+constexpr unsigned on_keys = CommonFields::series_name | CommonFields::key_list;
 
 constexpr CommonOp common_ops[] = {
-    {"counter.increment", true, on_key, increment},  {"counter.sum", false, on_key, sum},
-    {"series.batch_add", true, on_items, batch_add}, {"counter.batch_sum", false, on_keys, batch_sum},
-    {"counter.decrement", true, on_key, decrement},  {"counter.series", false, on_key | F::day_range, points},
+    {"counter.increment", true, on_key, increment},
+    {"counter.sum", false, on_key, sum},
+    {"series.batch_add", true, on_items, batch_add},
+    {"counter.batch_sum", false, on_keys, batch_sum},
+    {"counter.decrement", true, on_key, decrement},
+    {"counter.series", false, on_key | CommonFields::day_range, points},
     {"series.batch_set", true, on_items, batch_set},
 };
 
@@ -349,7 +350,7 @@ bool FastDecoder::decode(std::string_view line, bool accepts_writes, boost::json
     if (!Scanner(line, arena, days_).object(fields)) {
         return false;
     }
-    constexpr unsigned always = F::version | F::op_name;
+    constexpr unsigned always = CommonFields::version | CommonFields::op_name;
     for (const CommonOp& op : common_ops) {
         if (op.name != fields.op) {
             continue;
@@ -361,7 +362,7 @@ bool FastDecoder::decode(std::string_view line, bool accepts_writes, boost::json
             !op.make(fields, request)) {
             return false;
         }
-        if (op.writes && fields.has(F::key_text)) {
+        if (op.writes && fields.has(CommonFields::key_text)) {
             request = make_keyed(std::get<Mutation>(request), fields.idempotency_key, {}, arena);
         }
         return true;

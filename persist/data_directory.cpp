@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "engine/storage.h"
+#include "persist/errno_text.h"
 
 namespace karma {
 namespace {
@@ -17,8 +18,6 @@ bool is_karma_1_file(const std::string& name) {
            (name.starts_with("karma.wal.") && name.ends_with(".segment")) || name == "karma.wal.lsn" ||
            name == "karma.idempotency.json" || name == "karma.replication.lsn" || name == "recovery.json";
 }
-
-std::string cause() { return std::error_code(errno, std::generic_category()).message(); }
 
 }  // namespace
 
@@ -47,11 +46,11 @@ void DataDirectory::lock() {
     const std::string name = (path_ / "karma.lock").string();
     lock_fd_ = ::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (lock_fd_ < 0) {
-        throw StorageError("cannot open " + name + ": " + cause());
+        throw StorageError("cannot open " + name + ": " + errno_text());
     }
     if (::flock(lock_fd_, LOCK_EX | LOCK_NB) != 0) {
         const bool held = errno == EWOULDBLOCK;
-        const std::string why = cause();
+        const std::string why = errno_text();
         char owner[32] = "";
         const ssize_t size = ::pread(lock_fd_, owner, sizeof owner - 1, 0);
         ::close(lock_fd_);
@@ -65,7 +64,7 @@ void DataDirectory::lock() {
     const std::string pid = std::to_string(::getpid());
     if (::ftruncate(lock_fd_, 0) != 0 ||
         ::pwrite(lock_fd_, pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
-        const std::string why = cause();
+        const std::string why = errno_text();
         ::close(lock_fd_);
         throw StorageError("cannot write to " + name + ": " + why);
     }

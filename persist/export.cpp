@@ -10,6 +10,7 @@
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "persist/errno_text.h"
 #include "persist/records_json.h"
 #include "persist/tree_format.h"
 #include "persist/tree_reader.h"
@@ -21,8 +22,7 @@ namespace json = boost::json;
 namespace {
 
 [[noreturn]] void fail(const std::string& what, const std::filesystem::path& path) {
-    throw StorageError("cannot " + what + " " + path.string() + ": " +
-                       std::error_code(errno, std::generic_category()).message());
+    throw StorageError("cannot " + what + " " + path.string() + ": " + errno_text());
 }
 
 /// A file that is gone again unless it becomes whole.

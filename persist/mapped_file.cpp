@@ -8,13 +8,13 @@
 #include <unistd.h>
 
 #include "engine/storage.h"
+#include "persist/errno_text.h"
 
 namespace karma {
 namespace {
 
 [[noreturn]] void fail(const std::filesystem::path& path) {
-    throw StorageError("cannot read " + path.string() + ": " +
-                       std::error_code(errno, std::generic_category()).message());
+    throw StorageError("cannot read " + path.string() + ": " + errno_text());
 }
 
 }  // namespace

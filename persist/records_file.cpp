@@ -8,18 +8,17 @@
 #include <unistd.h>
 
 #include "engine/error.h"
+#include "persist/errno_text.h"
 #include "persist/records_json.h"
 
 namespace karma {
 namespace {
 
-std::string cause() { return std::error_code(errno, std::generic_category()).message(); }
-
 int create_without_name(const std::filesystem::path& directory) {
     std::string path = (directory / "karma.fetch-XXXXXX").string();
     const int file = ::mkostemp(path.data(), O_CLOEXEC);
     if (file < 0) {
-        throw StorageError("cannot create a file in " + directory.string() + ": " + cause());
+        throw StorageError("cannot create a file in " + directory.string() + ": " + errno_text());
     }
     ::unlink(path.c_str());
     return file;
@@ -47,7 +46,7 @@ void RecordsFile::write(std::string_view bytes) {
     while (!bytes.empty()) {
         const ssize_t written = ::write(file_, bytes.data(), bytes.size());
         if (written < 0 && errno != EINTR) {
-            throw StorageError("cannot write karma.idempotency.json for a client: " + cause());
+            throw StorageError("cannot write karma.idempotency.json for a client: " + errno_text());
         }
         const auto count = static_cast<std::size_t>(std::max<ssize_t>(written, 0));
         bytes.remove_prefix(count);
@@ -63,7 +62,7 @@ void RecordsFile::read(std::uint64_t offset, std::size_t count, std::string& out
             ::pread(file_, out.data() + begin + done, count - done, static_cast<off_t>(offset + done));
         if (taken == 0 || (taken < 0 && errno != EINTR)) {
             throw RequestError(ErrorCode::internal_error,
-                               "cannot read karma.idempotency.json back: " + cause());
+                               "cannot read karma.idempotency.json back: " + errno_text());
         }
         done += static_cast<std::size_t>(std::max<ssize_t>(taken, 0));
     }

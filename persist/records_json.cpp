@@ -19,11 +19,15 @@ namespace json = boost::json;
 
 namespace {
 
-constexpr std::size_t piece_bytes = 256U << 10U;
+constexpr std::size_t write_bytes = 256U << 10U;
 
-std::string quoted(std::string_view text) { return boost::json::serialize(boost::json::string_view(text)); }
+std::string json_string(std::string_view text) {
+    return boost::json::serialize(boost::json::string_view(text));
+}
 
-std::string quoted_or_null(const std::optional<std::string>& text) { return text ? quoted(*text) : "null"; }
+std::string quoted_or_null(const std::optional<std::string>& text) {
+    return text ? json_string(*text) : "null";
+}
 
 /// The response that a request got, from the numbers that are kept of it.
 std::string response_text(const IdempotencyRecord& record) {
@@ -49,8 +53,9 @@ std::string response_text(const IdempotencyRecord& record) {
 }
 
 std::string record_text(const IdempotencyRecord& record) {
-    return "{\"key\":" + quoted(record.key) + ",\"operation\":" + quoted(operation_name(record.operation)) +
-           ",\"fingerprint\":\"" + record.fingerprint.hex() + "\",\"response\":" + response_text(record) +
+    return "{\"key\":" + json_string(record.key) +
+           ",\"operation\":" + json_string(operation_name(record.operation)) + ",\"fingerprint\":\"" +
+           record.fingerprint.hex() + "\",\"response\":" + response_text(record) +
            ",\"created_at_unix\":" + std::to_string(record.created_at_unix) + "}";
 }
 
@@ -66,7 +71,8 @@ std::string stream_text(const StreamInfo& stream, Fingerprinter& fingerprinter) 
         chunks += (seq == 0 ? "\"" : ",\"") + std::to_string(seq + 1) + "\":\"" + chunk.hex() + "\"";
         ++seq;
     }
-    return "{\"stream_id\":" + quoted(stream.id) + ",\"mode\":" + quoted(ingest_mode_name(stream.mode)) +
+    return "{\"stream_id\":" + json_string(stream.id) +
+           ",\"mode\":" + json_string(ingest_mode_name(stream.mode)) +
            ",\"granularity\":" + quoted_or_null(stream.granularity) +
            ",\"series_name\":" + quoted_or_null(stream.series) +
            ",\"last_chunk_seq\":" + std::to_string(stream.last_chunk_seq()) + ",\"begin_fingerprint\":\"" +
@@ -82,7 +88,7 @@ void write_records_json(const Storage& storage, Lsn last_lsn,
     const auto add = [&](const std::string& text, bool& is_first) {
         piece += is_first ? text : "," + text;
         is_first = false;
-        if (piece.size() >= piece_bytes) {
+        if (piece.size() >= write_bytes) {
             sink(piece);
             piece.clear();
         }

@@ -52,7 +52,7 @@ private:
     std::vector<Metric> metrics_;
 };
 
-Metric::Value text_or_null(const std::optional<std::string>& text) {
+Metric::Value gauge_text(const std::optional<std::string>& text) {
     return text ? Metric::Value(*text) : Metric::Value(nullptr);
 }
 
@@ -78,7 +78,7 @@ void add_replication_metrics(MetricList& list, const ReplicationFigures& f) {
                "When a master last answered that.", f.polls.last_success_unix);
     list.gauge("replication_last_poll_error_unix", "karma_replication_last_poll_error_unix",
                "When that last failed.", f.polls.last_error_unix);
-    list.gauge("replication_last_poll_error", nullptr, "", text_or_null(f.polls.last_error));
+    list.gauge("replication_last_poll_error", nullptr, "", gauge_text(f.polls.last_error));
     list.counter("replication_bootstrap_attempt_count", "karma_replication_bootstrap_attempts_total",
                  "Bootstraps from a master.", f.bootstraps.attempts);
     list.counter("replication_bootstrap_success_count", "karma_replication_bootstrap_success_total",
@@ -91,7 +91,7 @@ void add_replication_metrics(MetricList& list, const ReplicationFigures& f) {
                "When a bootstrap last succeeded.", f.bootstraps.last_success_unix);
     list.gauge("replication_last_bootstrap_error_unix", "karma_replication_last_bootstrap_error_unix",
                "When a bootstrap last failed.", f.bootstraps.last_error_unix);
-    list.gauge("replication_last_bootstrap_error", nullptr, "", text_or_null(f.bootstraps.last_error));
+    list.gauge("replication_last_bootstrap_error", nullptr, "", gauge_text(f.bootstraps.last_error));
 }
 
 /// Those that it does not have.

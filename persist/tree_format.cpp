@@ -5,6 +5,8 @@
 
 #include <msgpack.hpp>
 
+#include "engine/msgpack_bytes.h"
+
 namespace karma {
 namespace {
 
@@ -21,11 +23,6 @@ constexpr std::string_view tail =
     "\x09"sv;
 
 constexpr std::size_t name_bytes = 6;  // "table" and "total"
-
-struct Appender {
-    std::string& out;
-    void write(const char* data, std::size_t size) { out.append(data, size); }
-};
 
 constexpr std::size_t size_of_number(std::uint64_t number) noexcept {
     if (number < 0x80) {

@@ -9,7 +9,7 @@ namespace {
 
 using karma::Event;
 
-constexpr karma::Day day = 739'575;
+constexpr karma::Day codec_day = 739'575;
 constexpr std::uint32_t group_events = 1'000;
 
 std::string group_of_increments(karma::Lsn first_lsn) {
@@ -17,7 +17,7 @@ std::string group_of_increments(karma::Lsn first_lsn) {
     for (std::uint32_t i = 0; i < group_events; ++i) {
         builder.add({first_lsn + i,
                      1'795'208'099'000,
-                     karma::mutation::Increment{"links", (std::uint64_t{i} * 7919) % 100'000, day, 1},
+                     karma::mutation::Increment{"links", (std::uint64_t{i} * 7919) % 100'000, codec_day, 1},
                      {}});
     }
     std::string bytes;

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-namespace karma::test {
+namespace karma::perf {
 
 namespace asio = boost::asio;
 using asio::ip::tcp;
@@ -60,4 +60,4 @@ void FakeServer::accept() {
     });
 }
 
-}  // namespace karma::test
+}  // namespace karma::perf

@@ -10,7 +10,7 @@
 
 #include <boost/asio.hpp>
 
-namespace karma::test {
+namespace karma::perf {
 
 // A server on a free port of 127.0.0.1 that answers each line by a function. One thread calls it for all
 // connections.
@@ -40,4 +40,4 @@ private:
     std::jthread thread_;
 };
 
-}  // namespace karma::test
+}  // namespace karma::perf

@@ -9,7 +9,7 @@
 #include "perf/measure/histogram.h"
 #include "tests/support/settings.h"
 
-using karma::perf::Histogram;
+namespace karma::perf {
 
 TEST_CASE("an empty histogram has zeros") {
     const Histogram histogram;
@@ -83,3 +83,5 @@ TEST_CASE("merging is the same as recording into one") {
     for (const double percent : {1.0, 50.0, 99.0})
         CHECK(left.percentile(percent) == both.percentile(percent));
 }
+
+}  // namespace karma::perf

@@ -7,8 +7,7 @@
 #include "perf/load/key_distribution.h"
 #include "tests/support/settings.h"
 
-using karma::perf::KeyDistribution;
-using karma::perf::Random;
+namespace karma::perf {
 
 namespace {
 
@@ -74,3 +73,5 @@ TEST_CASE("one key is always that key") {
     CHECK(KeyDistribution::uniform(1).draw(random) == 0);
     CHECK(KeyDistribution::zipf(1, 0.99, 1).draw(random) == 0);
 }
+
+}  // namespace karma::perf

@@ -14,23 +14,17 @@
 #include "perf/load/load.h"
 #include "perf/measure/clock.h"
 #include "perf/tests/fake_server.h"
+#include "perf/tests/parse.h"
 #include "tests/support/settings.h"
 
-using namespace karma::perf;
-using karma::test::FakeServer;
+namespace karma::perf {
+
 namespace json = boost::json;
 
 namespace {
 
 constexpr const char* success =
     "{\"protocol_version\":2,\"success\":true,\"response\":1,\"error_code\":null}\r\n";
-
-LoadOptions parse(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), "karma_load");
-    std::vector<const char*> pointers;
-    for (const std::string& argument : arguments) pointers.push_back(argument.c_str());
-    return parse_options(static_cast<int>(pointers.size()), pointers.data());
-}
 
 LoadResult run(const FakeServer& server, std::vector<std::string> arguments) {
     arguments.push_back("--port=" + std::to_string(server.port()));
@@ -396,3 +390,5 @@ TEST_CASE("split writes arrive whole") {
     check_good(run(server, {"--requests=20", "--connections=4", "--split-writes"}), 20);
     CHECK(counters.sum() == 20);
 }
+
+}  // namespace karma::perf

@@ -4,18 +4,14 @@
 #include <doctest/doctest.h>
 
 #include "perf/load/options.h"
+#include "perf/tests/parse.h"
 
-using namespace karma::perf;
+namespace karma::perf {
 
 namespace {
 
-LoadOptions parse(std::vector<const char*> arguments) {
-    arguments.insert(arguments.begin(), "karma_load");
-    return parse_options(static_cast<int>(arguments.size()), arguments.data());
-}
-
 // What is said about the arguments; empty when they are accepted.
-std::string complaint(const std::vector<const char*>& arguments) {
+std::string complaint(const std::vector<std::string>& arguments) {
     try {
         parse(arguments);
         return "";
@@ -51,7 +47,7 @@ TEST_CASE("operations and mixes") {
 }
 
 TEST_CASE("a bad value names its option") {
-    const std::vector<std::vector<const char*>> wrong = {{"--port", "70000"},
+    const std::vector<std::vector<std::string>> wrong = {{"--port", "70000"},
                                                          {"--port", "-1"},
                                                          {"--connections", "0"},
                                                          {"--in-flight", "x"},
@@ -74,10 +70,10 @@ TEST_CASE("a bad value names its option") {
                                                          {"--series", ""},
                                                          {"--unknown", "1"},
                                                          {"--timeout-seconds", "0"}};
-    for (const std::vector<const char*>& arguments : wrong) {
+    for (const std::vector<std::string>& arguments : wrong) {
         CAPTURE(arguments[0]);
         CAPTURE(arguments[1]);
-        CHECK(complaint(arguments).find(arguments[0] + 2) != std::string::npos);
+        CHECK(complaint(arguments).find(arguments[0].substr(2)) != std::string::npos);
     }
 }
 
@@ -94,3 +90,5 @@ TEST_CASE("help") {
     CHECK(parse({"--help"}).asks_for_help);
     CHECK(describe_options().find("counter.batch_sum") != std::string::npos);
 }
+
+}  // namespace karma::perf

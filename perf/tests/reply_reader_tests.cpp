@@ -7,8 +7,7 @@
 
 #include "perf/load/reply_reader.h"
 
-using karma::perf::Protocol;
-using karma::perf::ReplyReader;
+namespace karma::perf {
 
 namespace {
 
@@ -77,3 +76,5 @@ TEST_CASE("redis: what is no reply is an error") {
     CHECK(read(Protocol::redis, "hello\r\n$x\r\n*2\r\n$-7\r\n\r\n") ==
           Replies{{false, "hello"}, {false, "$x"}, {false, "*2"}, {false, "$-7"}, {false, ""}});
 }
+
+}  // namespace karma::perf

@@ -10,6 +10,7 @@
 
 #include <doctest/doctest.h>
 
+#include "tests/cli/csv_file.h"
 #include "tests/cli/gzip.h"
 #include "tests/cli/import_run.h"
 #include "tests/support/fake_server.h"
@@ -21,17 +22,6 @@
 namespace karma::test {
 
 namespace {
-
-FakeAnswer accept(std::size_t /*index*/, const std::string& line) { return accept_batch(line); }
-
-class CsvFile {
-public:
-    explicit CsvFile(const std::string& content) { write_file(path(), content); }
-    std::string path() const { return (directory_ / "rows.csv").string(); }
-
-private:
-    TempDir directory_;
-};
 
 // A header and rows 1 to `count`, on the lines 2 to count + 1.
 std::string numbered_rows(std::size_t count) {
@@ -191,7 +181,7 @@ TEST_CASE("import: nobody listens, or the file is not there") {
 TEST_CASE("import: a bad row stops behind the rows before it") {
     const std::string rows = numbered_rows(15) + "16,2026-02-30,1\n17,20260505,1\n";
     const CsvFile file(rows);
-    const FakeServer server(accept);
+    const FakeServer server(accept_any);
     const ImportOutcome outcome =
         import({file.path(), "--series=s", "--batch-items=10", server.port_option()});
     CHECK(outcome.status == 1);
@@ -216,7 +206,7 @@ TEST_CASE("import: --skip-bad counts bad rows and shows the first ten") {
         rows += std::to_string(row) + ",20260505,1\n" + "x" + std::to_string(row) + ",20260505,1\n";
     }
     const CsvFile file(rows);
-    const FakeServer server(accept);
+    const FakeServer server(accept_any);
     const ImportOutcome outcome = import({file.path(), "--series=s", "--skip-bad", server.port_option()});
     CHECK(outcome.status == 0);
     CHECK(outcome.summary("rows read") == "50");
@@ -234,7 +224,7 @@ TEST_CASE("import: --skip-bad counts bad rows and shows the first ten") {
 
 TEST_CASE("import: a wrong header stops at once, even with --skip-bad") {
     const CsvFile file("key,day,count\n1,20260505,1\n");
-    const FakeServer server(accept);
+    const FakeServer server(accept_any);
     const ImportOutcome outcome = import({file.path(), "--series=s", "--skip-bad", server.port_option()});
     CHECK(outcome.status == 1);
     CHECK(outcome.err.starts_with(file.path() + ":1: the header names the column \"day\""));
@@ -245,7 +235,7 @@ TEST_CASE("import: a wrong header stops at once, even with --skip-bad") {
 TEST_CASE("import: gzip that is cut short ends behind the last whole row") {
     const std::string packed = gzip(numbered_rows(50'000));
     const CsvFile file(packed.substr(0, packed.size() - 100));
-    const FakeServer server(accept);
+    const FakeServer server(accept_any);
     const ImportOutcome outcome = import({file.path(), "--series=s", server.port_option()});
     CHECK(outcome.status == 1);
     CHECK(outcome.err == file.path() + ": the gzip data is cut short, it ends in the middle after " +

@@ -8,6 +8,7 @@
 
 #include <doctest/doctest.h>
 
+#include "tests/cli/csv_file.h"
 #include "tests/cli/environment.h"
 #include "tests/cli/gzip.h"
 #include "tests/cli/import_run.h"
@@ -19,8 +20,6 @@
 namespace karma::test {
 
 namespace {
-
-FakeAnswer accept(std::size_t /*index*/, const std::string& line) { return accept_batch(line); }
 
 // Rows with a line each, and what should arrive.
 struct Rows {
@@ -44,21 +43,12 @@ struct Rows {
     }
 };
 
-class CsvFile {
-public:
-    explicit CsvFile(const std::string& content) { write_file(path(), content); }
-    std::string path() const { return (directory_ / "rows.csv").string(); }
-
-private:
-    TempDir directory_;
-};
-
 }  // namespace
 
 TEST_CASE("import: all rows arrive in order, and the summary says so") {
     const Rows rows("import order", 5'000);
     const CsvFile file("key,bucket,value\n" + rows.csv);
-    const FakeServer server(accept);
+    const FakeServer server(accept_any);
     const ImportOutcome outcome = import({file.path(), "--series", "touches", server.port_option()});
     INFO(outcome.err);
     CHECK(outcome.status == 0);
@@ -86,7 +76,7 @@ TEST_CASE("import: all rows arrive in order, and the summary says so") {
 TEST_CASE("import: limits of a request") {
     const Rows rows("import limits", 1'000);
     const CsvFile file(rows.csv);
-    const FakeServer server(accept);
+    const FakeServer server(accept_any);
     const auto run = [&](const std::vector<std::string>& more) {
         std::vector<std::string> arguments{file.path(), "--series=s", server.port_option()};
         arguments.insert(arguments.end(), more.begin(), more.end());
@@ -111,7 +101,7 @@ TEST_CASE("import: as many requests in flight as allowed, and no more") {
     for (const std::size_t in_flight : {1U, 2U, 8U, 50U}) {
         CAPTURE(in_flight);
         // The server answers nothing before so many requests have come: fewer in flight would wait for ever.
-        const FakeServer server(accept, in_flight);
+        const FakeServer server(accept_any, in_flight);
         const ImportOutcome outcome =
             import({file.path(), "--series=s", "--batch-items=10", server.port_option(),
                     "--in-flight=" + std::to_string(in_flight)});
@@ -126,7 +116,7 @@ TEST_CASE("import: gzip and plain, from a file and from standard input") {
     const Rows rows("import sources", 20'000);
     const std::string half = rows.csv.substr(0, rows.csv.size() / 2);
     const std::string members = gzip(half) + gzip(rows.csv.substr(half.size()));
-    const FakeServer server(accept);
+    const FakeServer server(accept_any);
     for (const std::string& content : {rows.csv, gzip(rows.csv), members}) {
         for (const bool piped : {false, true}) {
             CAPTURE(piped);
@@ -147,7 +137,7 @@ TEST_CASE("import: gzip and plain, from a file and from standard input") {
 
 TEST_CASE("import: set mode sets, and takes zero") {
     const CsvFile file("1,20260505,0\n2,20260505,7\n");
-    const FakeServer server(accept);
+    const FakeServer server(accept_any);
     const ImportOutcome outcome = import({file.path(), "--series=s", "--mode=set", server.port_option()});
     CHECK(outcome.status == 0);
     REQUIRE(server.requests().size() == 1);
@@ -157,7 +147,7 @@ TEST_CASE("import: set mode sets, and takes zero") {
 }
 
 TEST_CASE("import: a file without rows") {
-    const FakeServer server(accept);
+    const FakeServer server(accept_any);
     for (const std::string content : {"", "\n\n", "key,bucket,value\n"}) {
         const CsvFile file(content);
         const ImportOutcome outcome = import({file.path(), "--series=s", server.port_option()});
@@ -169,7 +159,7 @@ TEST_CASE("import: a file without rows") {
 
 TEST_CASE("import: --from-line goes on behind what is known") {
     const CsvFile file("value,key,bucket\n1,1,20260505\n\n2,2,20260505\n3,3,20260505\n");
-    const FakeServer server(accept);
+    const FakeServer server(accept_any);
     const auto run = [&](const std::string& line) {
         return import({file.path(), "--series=s", "--from-line=" + line, server.port_option()}).last_line();
     };
@@ -189,7 +179,7 @@ TEST_CASE("import: the token goes with every request") {
     const EnvironmentVariable variable("KARMA_TOKEN");
     variable.set("from-env");
     const CsvFile file("1,20260505,1\n");
-    const FakeServer server(accept);
+    const FakeServer server(accept_any);
     import({file.path(), "--series=s", server.port_option()});
     import({file.path(), "--series=s", "--token=from-line", server.port_option()});
     variable.set("");
@@ -203,7 +193,7 @@ TEST_CASE("import: the token goes with every request") {
 
 TEST_CASE("import: progress and quiet") {
     const CsvFile file("1,20260505,1\nbad\n2,20260505,1\n");
-    const FakeServer server(accept);
+    const FakeServer server(accept_any);
     const auto run = [&](const std::vector<std::string>& more) {
         std::vector<std::string> arguments{file.path(), "--series=s", "--batch-items=1", "--skip-bad",
                                            server.port_option()};
@@ -261,7 +251,7 @@ TEST_CASE("import: --help explains itself on standard output") {
 }
 
 TEST_CASE("import: real data arrives with its known figures") {
-    const FakeServer server(accept);
+    const FakeServer server(accept_any);
     const ImportOutcome outcome =
         import({test_file("data/file-touches.csv.gz").string(), "--series=touches", server.port_option()});
     CHECK(outcome.status == 0);

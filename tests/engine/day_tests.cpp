@@ -2,7 +2,7 @@
 
 #include "engine/day.h"
 
-using namespace karma;
+namespace karma::test {
 
 TEST_CASE("day: every day of the calendar goes out and comes back") {
     std::uint32_t before = 0;
@@ -45,3 +45,5 @@ TEST_CASE("day: an instant belongs to its UTC day") {
     CHECK(day_from_unix_ms(std::int64_t{1} << 62) == max_day);
     CHECK(day_from_unix_ms(-(std::int64_t{1} << 62)) == 0);
 }
+
+}  // namespace karma::test

@@ -8,25 +8,17 @@
 #include "tests/engine/model.h"
 #include "tests/engine/recorder.h"
 #include "tests/support/settings.h"
+#include "tests/support/values.h"
 
-using namespace karma;
-using karma::test::answer;
-using karma::test::check_refused;
-using karma::test::expect;
-using karma::test::Model;
-using karma::test::now_ms;
-using karma::test::random_between;
-using karma::test::Recorder;
-using karma::test::sum;
+namespace karma::test {
 
 namespace {
 
-constexpr std::uint64_t largest = std::numeric_limits<std::uint64_t>::max();
-
 /// Draws mutations and carries them out on an engine and a model.
-class Walk {
+class EngineWalk {
 public:
-    Walk(Engine& engine, std::string_view purpose) : engine_(engine), random_(test::random_engine(purpose)) {}
+    EngineWalk(Engine& engine, std::string_view purpose)
+        : engine_(engine), random_(test::random_engine(purpose)) {}
 
     void step() {
         name_ = "s" + std::to_string(draw(0, 2));
@@ -238,7 +230,7 @@ private:
 TEST_CASE("engine: agrees with the model, and its events make the same state again") {
     Recorder log;
     Engine engine(1, log);
-    Walk walk(engine, "engine");
+    EngineWalk walk(engine, "engine");
     for (std::size_t i = 0; i < test::scaled(20'000); ++i) {
         walk.step();
         if (i % 2'000 == 0) {
@@ -359,3 +351,5 @@ TEST_CASE("engine: recovery checkpoints are kept by source, up to a limit") {
     CHECK(std::holds_alternative<reply::Checkpoint>(
         answer(engine, Mutation(mutation::SaveCheckpoint{"queue", "79", std::nullopt}))));
 }
+
+}  // namespace karma::test

@@ -7,12 +7,11 @@
 #include "engine/error.h"
 #include "engine/event_codec.h"
 #include "tests/support/settings.h"
+#include "tests/support/values.h"
 
-using namespace karma;
+namespace karma::test {
 
 namespace {
-
-constexpr std::uint64_t largest = std::numeric_limits<std::uint64_t>::max();
 
 /// One event of each kind, at the extremes. What they borrow is static.
 std::vector<Event> one_of_each() {
@@ -158,3 +157,5 @@ TEST_CASE("event codec: a builder can be used again, and groups are small") {
     CHECK(first == second);
     CHECK(first.size() < 1'000 * 20);
 }
+
+}  // namespace karma::test

@@ -6,13 +6,13 @@
 
 #include "engine/fingerprinter.h"
 #include "engine/timestamp.h"
+#include "tests/support/values.h"
 
-using namespace karma;
+namespace karma::test {
 
 namespace {
 
 const Day may_5 = *day_from_yyyymmdd(20260505);
-constexpr std::uint64_t largest = std::numeric_limits<std::uint64_t>::max();
 
 std::string lines(const Mutation& body) { return std::string(Fingerprinter().lines_of(body)); }
 
@@ -82,3 +82,5 @@ TEST_CASE("timestamp: RFC 3339") {
         CHECK(!unix_from_rfc3339(wrong));
     }
 }
+
+}  // namespace karma::test

@@ -9,8 +9,7 @@
 #include "engine/idempotency.h"
 #include "tests/support/settings.h"
 
-using namespace karma;
-using karma::test::random_between;
+namespace karma::test {
 
 namespace {
 
@@ -160,3 +159,5 @@ TEST_CASE("idempotency index: an older record of a key that is added twice does 
     index.add(record(4, 5, 100));
     CHECK(index.find(record(1, 0, 0).key, 0) == nullptr);
 }
+
+}  // namespace karma::test

@@ -9,21 +9,13 @@
 #include "tests/engine/model.h"
 #include "tests/engine/recorder.h"
 #include "tests/support/settings.h"
+#include "tests/support/values.h"
 
-using namespace karma;
-using karma::test::answer;
-using karma::test::check_refused;
-using karma::test::expect;
-using karma::test::now_ms;
-using karma::test::Recorder;
-using karma::test::sum;
+namespace karma::test {
 
 namespace {
 
 using Items = std::vector<mutation::Item>;
-
-constexpr Day day = 739'575;
-constexpr std::uint64_t largest = std::numeric_limits<std::uint64_t>::max();
 
 reply::StreamBegun begin(Engine& engine, std::string_view id, IngestMode mode) {
     return expect<reply::StreamBegun>(answer(engine, Mutation(mutation::BeginStream{id, mode, "day"})));
@@ -65,8 +57,8 @@ TEST_CASE("ingest: chunks are applied once and in order") {
                   ErrorCode::idempotency_conflict);
     check_refused(engine, mutation::BeginStream{"i", IngestMode::add, std::nullopt},
                   ErrorCode::idempotency_conflict);
-    const Items first = {{1, day, 10}, {2, day, 20}};
-    const Items second = {{1, day, 1}};
+    const Items first = {{1, some_day, 10}, {2, some_day, 20}};
+    const Items second = {{1, some_day, 1}};
     check_refused(engine, chunk("i", "s", 2, second), ErrorCode::validation_error);  // a gap
     check_refused(engine, chunk("nope", "s", 1, second), ErrorCode::not_found);
     const auto applied = add(engine, "i", "s", 1, first);
@@ -76,9 +68,9 @@ TEST_CASE("ingest: chunks are applied once and in order") {
     check_refused(engine, chunk("i", "s", 1, second), ErrorCode::idempotency_conflict);
     check_refused(engine, chunk("i", "other", 2, second), ErrorCode::validation_error);
     check_refused(engine, chunk("i", "s", 3, second), ErrorCode::validation_error);
-    const Items with_zero = {{1, day, 0}};
+    const Items with_zero = {{1, some_day, 0}};
     check_refused(engine, chunk("i", "s", 2, with_zero), ErrorCode::validation_error);
-    const Items too_much = {{1, day, largest}};
+    const Items too_much = {{1, some_day, largest}};
     check_refused(engine, chunk("i", "s", 2, too_much), ErrorCode::validation_error);
     add(engine, "i", "s", 2, second);
     CHECK(sum(engine, "s", 1) == 11);
@@ -103,9 +95,9 @@ TEST_CASE("ingest: a refused first chunk binds the stream to nothing") {
     Recorder log;
     Engine engine(1, log);
     begin(engine, "i", IngestMode::add);
-    const Items too_much = {{1, day, largest}, {1, day, 1}};
+    const Items too_much = {{1, some_day, largest}, {1, some_day, 1}};
     check_refused(engine, chunk("i", "s", 1, too_much), ErrorCode::validation_error);
-    const Items fine = {{1, day, 1}};
+    const Items fine = {{1, some_day, 1}};
     add(engine, "i", "other", 1, fine);
     CHECK(engine.find_series("s") == nullptr);
 }
@@ -113,10 +105,10 @@ TEST_CASE("ingest: a refused first chunk binds the stream to nothing") {
 TEST_CASE("ingest: mode set sets, and a replaced series appears all at once") {
     Recorder log;
     Engine engine(1, log);
-    answer(engine, Mutation(mutation::Increment{"s", 1, day, 5}));
-    answer(engine, Mutation(mutation::Increment{"s", 9, day, 9}));
+    answer(engine, Mutation(mutation::Increment{"s", 1, some_day, 5}));
+    answer(engine, Mutation(mutation::Increment{"s", 9, some_day, 9}));
     begin(engine, "set", IngestMode::set);
-    const Items set = {{1, day, 3}, {9, day, 0}};
+    const Items set = {{1, some_day, 3}, {9, some_day, 0}};
     CHECK(add(engine, "set", "s", 1, set).total == 3);
     CHECK(sum(engine, "s", 1) == 3);
     CHECK(sum(engine, "s", 9) == 0);
@@ -124,14 +116,14 @@ TEST_CASE("ingest: mode set sets, and a replaced series appears all at once") {
 
     begin(engine, "r", IngestMode::replace_series);
     check_refused(engine, mutation::CommitStream{"r"}, ErrorCode::validation_error);
-    const Items part = {{7, day, 70}, {8, day, 1}};
-    const Items rest = {{7, day, 71}, {8, day, 0}, {6, day, largest}};
+    const Items part = {{7, some_day, 70}, {8, some_day, 1}};
+    const Items rest = {{7, some_day, 71}, {8, some_day, 0}, {6, some_day, largest}};
     add(engine, "r", "s", 1, part);
     CHECK(engine.key_count() == 2);  // what is staged is not there
     CHECK(sum(engine, "s", 1) == 3);
-    answer(engine, Mutation(mutation::Increment{"s", 1, day, 100}));
+    answer(engine, Mutation(mutation::Increment{"s", 1, some_day, 100}));
     add(engine, "r", "s", 2, rest);
-    const Items over = {{6, day + 1, 1}};
+    const Items over = {{6, some_day + 1, 1}};
     check_refused(engine, chunk("r", "s", 3, over), ErrorCode::validation_error);
     CHECK(sum(engine, "s", 7) == 0);
     const SeriesView before = engine.find_series("s")->view();
@@ -155,7 +147,7 @@ TEST_CASE("ingest: mode set sets, and a replaced series appears all at once") {
 TEST_CASE("ingest: an aborted stream is forgotten, with what it staged") {
     Recorder log;
     Engine engine(1, log);
-    const Items items = {{1, day, 5}};
+    const Items items = {{1, some_day, 5}};
     begin(engine, "a", IngestMode::add);
     add(engine, "a", "s", 1, items);
     begin(engine, "r", IngestMode::replace_series);
@@ -178,16 +170,16 @@ TEST_CASE("ingest: an aborted stream is forgotten, with what it staged") {
 TEST_CASE("ingest: a repeat waits for what it shows") {
     Recorder log;
     Engine engine(1, log);
-    const Items items = {{1, day, 5}};
-    begin(engine, "i", IngestMode::add);                            // 1
-    add(engine, "i", "s", 1, items);                                // 2
-    answer(engine, Mutation(mutation::Increment{"t", 1, day, 1}));  // 3
+    const Items items = {{1, some_day, 5}};
+    begin(engine, "i", IngestMode::add);                                 // 1
+    add(engine, "i", "s", 1, items);                                     // 2
+    answer(engine, Mutation(mutation::Increment{"t", 1, some_day, 1}));  // 3
     const auto wait = [&](const Mutation& body) { return engine.execute(body, now_ms).wait_lsn; };
     CHECK(wait(mutation::BeginStream{"i", IngestMode::add, "day"}) == 2);
     CHECK(wait(chunk("i", "s", 1, items)) == 2);
     CHECK(wait(mutation::CommitStream{"nope"}) == 1);
     commit(engine, "i");  // 4
-    answer(engine, Mutation(mutation::Increment{"t", 1, day, 1}));
+    answer(engine, Mutation(mutation::Increment{"t", 1, some_day, 1}));
     CHECK(wait(mutation::CommitStream{"i"}) == 4);
     CHECK(wait(chunk("i", "s", 1, items)) == 4);
     CHECK(wait(mutation::CommitStream{"nope"}) == 4);
@@ -222,8 +214,8 @@ TEST_CASE("ingest: the events make the same state again, staged series and strea
             default: {
                 Items items;
                 for (std::uint64_t left = test::random_between(random, 0, 30); left > 0; --left) {
-                    items.push_back(
-                        {test::random_between(random, 0, 500), day, test::random_between(random, 1, 99)});
+                    items.push_back({test::random_between(random, 0, 500), some_day,
+                                     test::random_between(random, 1, 99)});
                 }
                 const IngestStreams::Stream* const stream = engine.streams().find(id);
                 const std::uint64_t next = stream == nullptr ? 1 : stream->info.last_chunk_seq() + 1;
@@ -246,8 +238,10 @@ TEST_CASE("ingest: the events make the same state again, staged series and strea
     const Digest before = digest(engine);
     begin(engine, "one more", IngestMode::replace_series);
     const Digest begun = digest(engine);
-    const Items items = {{1, day, 5}};
+    const Items items = {{1, some_day, 5}};
     add(engine, "one more", "s9", 1, items);
     CHECK(!(before == begun));
     CHECK(!(begun == digest(engine)));
 }
+
+}  // namespace karma::test

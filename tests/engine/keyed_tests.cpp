@@ -8,17 +8,11 @@
 #include "engine/engine.h"
 #include "tests/engine/recorder.h"
 #include "tests/support/settings.h"
+#include "tests/support/values.h"
 
-using namespace karma;
-using karma::test::expect;
-using karma::test::now_ms;
-using karma::test::Recorder;
-using karma::test::sum;
+namespace karma::test {
 
 namespace {
-
-constexpr Day day = 739'575;
-constexpr std::uint64_t largest = std::numeric_limits<std::uint64_t>::max();
 
 Outcome send(Engine& engine, const Mutation& body, std::string_view key, std::int64_t at_ms = now_ms,
              std::string_view fingerprint = "") {
@@ -46,18 +40,19 @@ TEST_CASE("keyed: each of the ten commands is done once and answered the same ag
     using namespace mutation;
     Recorder log;
     Engine engine(1, log);
-    const std::vector<Item> items = {{1, day, 5}, {2, day, 6}, {3, day, largest}, {4, day, largest}};
+    const std::vector<Item> items = {
+        {1, some_day, 5}, {2, some_day, 6}, {3, some_day, largest}, {4, some_day, largest}};
     const std::vector<std::uint64_t> keys = {1, 2, 99};
     const std::vector<Mutation> bodies = {
         BatchAdd{"s", items},
         BatchSet{"s", items},
-        Increment{"s", 1, day, 3},
-        Decrement{"s", 2, day, 4},
-        BatchDeleteRange{"s", keys, {day - 1, day}},
+        Increment{"s", 1, some_day, 3},
+        Decrement{"s", 2, some_day, 4},
+        BatchDeleteRange{"s", keys, {some_day - 1, some_day}},
         BatchAdd{"s", std::span(items).first(2)},
         BatchReset{"s", keys},
-        DeleteCounterRange{"s", 3, {0, day - 1}},
-        DeleteSeriesRange{"s", {0, day - 1}},
+        DeleteCounterRange{"s", 3, {0, some_day - 1}},
+        DeleteSeriesRange{"s", {0, some_day - 1}},
         ResetCounter{"s", 3},
         ResetSeries{"s"},
     };
@@ -87,12 +82,13 @@ TEST_CASE("keyed: a key with another payload is a conflict, and a failed request
     using namespace mutation;
     Recorder log;
     Engine engine(1, log);
-    send(engine, Increment{"s", 1, day, 3}, "k");
-    const std::vector<Item> items = {{1, day, 3}};
+    send(engine, Increment{"s", 1, some_day, 3}, "k");
+    const std::vector<Item> items = {{1, some_day, 3}};
     for (const Mutation& other :
-         {Mutation(Increment{"s", 1, day, 4}), Mutation(Increment{"s", 2, day, 3}),
-          Mutation(Increment{"s", 1, day + 1, 3}), Mutation(Increment{"t", 1, day, 3}),
-          Mutation(Decrement{"s", 1, day, 3}), Mutation(BatchAdd{"s", items}), Mutation(ResetSeries{"s"})}) {
+         {Mutation(Increment{"s", 1, some_day, 4}), Mutation(Increment{"s", 2, some_day, 3}),
+          Mutation(Increment{"s", 1, some_day + 1, 3}), Mutation(Increment{"t", 1, some_day, 3}),
+          Mutation(Decrement{"s", 1, some_day, 3}), Mutation(BatchAdd{"s", items}),
+          Mutation(ResetSeries{"s"})}) {
         const Outcome outcome = send(engine, other, "k");
         CHECK(refusal(outcome) == ErrorCode::idempotency_conflict);
         CHECK(outcome.wait_lsn == 1);  // it shows that the first one was accepted
@@ -100,9 +96,10 @@ TEST_CASE("keyed: a key with another payload is a conflict, and a failed request
     CHECK(sum(engine, "s", 1) == 3);
     CHECK(engine.last_lsn() == 1);
 
-    CHECK(refusal(send(engine, Increment{"s", 1, day, largest}, "fresh")) == ErrorCode::validation_error);
+    CHECK(refusal(send(engine, Increment{"s", 1, some_day, largest}, "fresh")) ==
+          ErrorCode::validation_error);
     CHECK(refusal(send(engine, BatchReset{"nowhere", {}}, "fresh")) == ErrorCode::not_found);
-    CHECK(send(engine, Increment{"s", 1, day, 1}, "fresh").repetition == Repetition::first);
+    CHECK(send(engine, Increment{"s", 1, some_day, 1}, "fresh").repetition == Repetition::first);
     CHECK(sum(engine, "s", 1) == 4);
 }
 
@@ -130,7 +127,7 @@ TEST_CASE("keyed: a request without a day has that of its first execution") {
 }
 
 TEST_CASE("keyed: a key lives as long as the retention says") {
-    const Mutation body = mutation::Increment{"s", 1, day, 1};
+    const Mutation body = mutation::Increment{"s", 1, some_day, 1};
     SUBCASE("by age") {
         Recorder log;
         Engine engine(1, log, {1'000, 60});
@@ -193,8 +190,8 @@ TEST_CASE("keyed: what follows from an event comes with it") {
     Listener log;
     Engine engine(5, log);
     const std::vector<std::uint64_t> keys = {1, 2};
-    send(engine, mutation::Increment{"s", 1, day, 7}, "a");
-    engine.execute(Mutation(mutation::Increment{"s", 1, day, 7}), now_ms);
+    send(engine, mutation::Increment{"s", 1, some_day, 7}, "a");
+    engine.execute(Mutation(mutation::Increment{"s", 1, some_day, 7}), now_ms);
     send(engine, mutation::BatchReset{"s", keys}, "b");
     CHECK(log.first_record == 0);
     engine.execute(Mutation(mutation::PruneRecords{now_ms / 1000 + 1, 1}), now_ms);
@@ -209,6 +206,8 @@ TEST_CASE("keyed: what follows from an event comes with it") {
     CHECK(again.repetition == Repetition::repeat);
     CHECK(numbers(again) == std::vector<std::uint64_t>{1, 1});
     CHECK(again.wait_lsn == 3);
-    CHECK(refusal(send(restored, mutation::Increment{"s", 1, day, 8}, "a")) ==
+    CHECK(refusal(send(restored, mutation::Increment{"s", 1, some_day, 8}, "a")) ==
           ErrorCode::idempotency_conflict);
 }
+
+}  // namespace karma::test

@@ -7,7 +7,7 @@
 #include "engine/record_codec.h"
 #include "tests/support/settings.h"
 
-using namespace karma;
+namespace karma::test {
 
 namespace {
 
@@ -108,3 +108,5 @@ TEST_CASE("record codec: streams come back as they were, and damage is seen") {
     other_version[1] = 9;
     CHECK_THROWS_AS(decode_stream(other_version), CorruptionError);
 }
+
+}  // namespace karma::test

@@ -8,8 +8,7 @@
 #include "tests/engine/model.h"
 #include "tests/support/settings.h"
 
-using namespace karma;
-using karma::test::random_between;
+namespace karma::test {
 
 namespace {
 
@@ -130,3 +129,5 @@ TEST_CASE("scan: ends with query_timeout when time is up") {
         }
     }
 }
+
+}  // namespace karma::test

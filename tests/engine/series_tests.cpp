@@ -9,17 +9,16 @@
 #include "engine/series.h"
 #include "tests/engine/model.h"
 #include "tests/support/settings.h"
+#include "tests/support/values.h"
 
-using namespace karma;
-using karma::test::Model;
-using karma::test::random_between;
+namespace karma::test {
 
 namespace {
 
 /// Random changes of one series, beside the model.
-class Walk {
+class SeriesWalk {
 public:
-    Walk(std::string_view purpose, std::uint64_t seed, std::uint64_t keys, Day first_day, Day days)
+    SeriesWalk(std::string_view purpose, std::uint64_t seed, std::uint64_t keys, Day first_day, Day days)
         : engine_(test::random_engine(purpose)),
           series_("s", seed),
           keys_(keys),
@@ -121,7 +120,7 @@ private:
 };
 
 void walk(std::string_view purpose, std::uint64_t keys, Day first_day, Day days, std::size_t steps) {
-    Walk walk(purpose, 12345, keys, first_day, days);
+    SeriesWalk walk(purpose, 12345, keys, first_day, days);
     for (std::size_t i = 0; i < steps; ++i) {
         walk.step();
         if (i % (steps / 20) == 0) {
@@ -147,7 +146,7 @@ TEST_CASE("series: agrees with the model, many keys") {
 }
 
 TEST_CASE("series: point reads agree with the model") {
-    Walk walk("reads", 99, 200, 739'000, 400);
+    SeriesWalk walk("reads", 99, 200, 739'000, 400);
     for (std::size_t i = 0; i < test::scaled(40'000); ++i) {
         walk.step();
     }
@@ -167,7 +166,7 @@ TEST_CASE("series: point reads agree with the model") {
 }
 
 TEST_CASE("series: a pinned view never changes") {
-    Walk walk("views", 7, 3'000, 739'000, 50);
+    SeriesWalk walk("views", 7, 3'000, 739'000, 50);
     std::vector<std::pair<SeriesView, Model::Keys>> pinned;
     for (std::size_t i = 0; i < test::scaled(60'000); ++i) {
         if (i % 5'000 == 0) {
@@ -183,7 +182,6 @@ TEST_CASE("series: a pinned view never changes") {
 
 TEST_CASE("series: values up to 2^64-1 are kept exactly") {
     Series series("s", 1);
-    constexpr std::uint64_t largest = std::numeric_limits<std::uint64_t>::max();
     series.add(largest, max_day, largest);
     CHECK(series.total(largest) == largest);
     series.add(0, 0, largest - 1);
@@ -196,7 +194,7 @@ TEST_CASE("series: values up to 2^64-1 are kept exactly") {
 }
 
 TEST_CASE("series: its pages make the same series again, and nothing else does") {
-    Walk walk("images", 31, 5'000, 739'000, 40);
+    SeriesWalk walk("images", 31, 5'000, 739'000, 40);
     for (std::size_t i = 0; i < test::scaled(60'000); ++i) {
         walk.step();
     }
@@ -224,7 +222,7 @@ TEST_CASE("series: its pages make the same series again, and nothing else does")
 }
 
 TEST_CASE("page: a damaged image is refused or harmless, never read out of bounds") {
-    Walk walk("damage", 5, 30, 739'000, 40);
+    SeriesWalk walk("damage", 5, 30, 739'000, 40);
     for (int i = 0; i < 600; ++i) {
         walk.step();
     }
@@ -245,3 +243,5 @@ TEST_CASE("page: a damaged image is refused or harmless, never read out of bound
     }
     CHECK(refused > image.size() / 4);
 }
+
+}  // namespace karma::test

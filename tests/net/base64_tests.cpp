@@ -4,7 +4,7 @@
 
 #include "net/base64.h"
 
-using namespace karma::net;
+namespace karma::net {
 
 TEST_CASE("base64: what is written is read back") {
     std::string bytes;
@@ -25,3 +25,5 @@ TEST_CASE("base64: what is none is refused") {
         CHECK_FALSE(decode_base64(text));
     }
 }
+
+}  // namespace karma::net

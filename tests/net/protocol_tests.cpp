@@ -8,7 +8,8 @@
 #include "net/request_decoder.h"
 #include "tests/support/json.h"
 
-using namespace karma;
+namespace karma::test {
+
 using karma::net::Access;
 using karma::net::Decoded;
 using karma::net::ReplyWriter;
@@ -321,3 +322,5 @@ TEST_CASE("decoder: large requests without end take no more and more memory at a
         decoder.release();
     }
 }
+
+}  // namespace karma::test

@@ -9,8 +9,7 @@
 #include "tests/net/fake_executor.h"
 #include "tests/support/client.h"
 
-using namespace karma;
-using karma::test::Client;
+namespace karma::test {
 
 namespace {
 
@@ -324,3 +323,5 @@ TEST_CASE("server: a connection that waits for the idempotency records is not si
     running.executor.release_records();
     CHECK(response_of(waiting) == "1");
 }
+
+}  // namespace karma::test

@@ -10,15 +10,14 @@
 #include "persist/memory_storage.h"
 #include "persist/rocksdb_storage.h"
 #include "tests/persist/faulty_storage.h"
+#include "tests/persist/refusal.h"
 #include "tests/support/settings.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/values.h"
 
-using namespace karma;
-using karma::test::random_between;
+namespace karma::test {
 
 namespace {
-
-constexpr Day day = 739'575;
 
 DatabaseOptions on(const std::filesystem::path& directory) {
     DatabaseOptions options;
@@ -32,7 +31,7 @@ void change_at_random(Database& database, std::mt19937_64& engine, int count) {
         const std::uint64_t key = random_between(engine, 0, 200);
         switch (random_between(engine, 0, 9)) {
             case 0: database.call(Mutation(mutation::ResetCounter{series, key})); break;
-            case 1: database.call(Mutation(mutation::Decrement{series, key, day, 5})); break;
+            case 1: database.call(Mutation(mutation::Decrement{series, key, some_day, 5})); break;
             case 2:
                 if (random_between(engine, 0, 30) == 0) {
                     database.call(Mutation(mutation::DropSeries{series}));
@@ -41,15 +40,10 @@ void change_at_random(Database& database, std::mt19937_64& engine, int count) {
             case 3: database.call(Mutation(mutation::SaveCheckpoint{series, "1", std::nullopt})); break;
             default:
                 database.increment(series, key, random_between(engine, 1, 1'000),
-                                   day + static_cast<Day>(random_between(engine, 0, 30)));
+                                   some_day + static_cast<Day>(random_between(engine, 0, 30)));
                 break;
         }
     }
-}
-
-ErrorCode code_of(const Reply& reply) {
-    REQUIRE(std::holds_alternative<Error>(reply));
-    return std::get<Error>(reply).code;
 }
 
 }  // namespace
@@ -80,10 +74,10 @@ TEST_CASE("database: a snapshot of one series is not applied twice after a crash
     const test::TempDir directory;
     {
         const auto database = Database::open(on(directory.path()));
-        database->increment("links", 1, 10, day);
-        database->increment("other", 1, 3, day);
+        database->increment("links", 1, 10, some_day);
+        database->increment("other", 1, 3, some_day);
         CHECK(std::holds_alternative<reply::SnapshotSaved>(database->call(control::SaveSnapshot{"links"})));
-        database->increment("links", 1, 1, day);
+        database->increment("links", 1, 1, some_day);
     }
     const auto database = Database::open(on(directory.path()));
     CHECK(database->sum("links", 1) == 11);
@@ -94,10 +88,10 @@ TEST_CASE("database: a dropped series stays dropped after a snapshot and a resta
     const test::TempDir directory;
     {
         const auto database = Database::open(on(directory.path()));
-        database->increment("links", 1, 10, day);
+        database->increment("links", 1, 10, some_day);
         database->save_snapshot();
         database->call(Mutation(mutation::DropSeries{"links"}));
-        database->increment("other", 1, 3, day);
+        database->increment("other", 1, 3, some_day);
         CHECK(database->view().series.size() == 1);
     }
     {
@@ -113,20 +107,20 @@ TEST_CASE("database: a dropped series stays dropped after a snapshot and a resta
 TEST_CASE("database: without a log, snapshots survive and the log can be taken up again") {
     const test::TempDir directory;
     DatabaseOptions options = on(directory.path());
-    Database::open(options)->increment("links", 1, 1, day);
+    Database::open(options)->increment("links", 1, 1, some_day);
     options.wal = false;
     {
         const auto database = Database::open(options);
-        database->increment("links", 1, 10, day);
-        database->increment("new", 1, 5, day);
+        database->increment("links", 1, 10, some_day);
+        database->increment("new", 1, 5, some_day);
         database->call(control::SaveSnapshot{"links"});
-        database->increment("links", 1, 100, day);  // is in no snapshot
+        database->increment("links", 1, 100, some_day);  // is in no snapshot
     }
     options.wal = true;
     {
         const auto database = Database::open(options);
         CHECK(database->sum("links", 1) == 11);
-        database->increment("links", 1, 1'000, day);
+        database->increment("links", 1, 1'000, some_day);
     }
     const auto database = Database::open(options);
     CHECK(database->sum("links", 1) == 1'011);
@@ -134,14 +128,14 @@ TEST_CASE("database: without a log, snapshots survive and the log can be taken u
 
 TEST_CASE("database: --restore=false starts empty and keeps what was there") {
     const test::TempDir directory;
-    Database::open(on(directory.path()))->increment("links", 1, 7, day);
+    Database::open(on(directory.path()))->increment("links", 1, 7, some_day);
     DatabaseOptions options = on(directory.path());
     options.restore = false;
     {
         const auto database = Database::open(options);
         CHECK(database->view().series.empty());
         CHECK(database->restore_summary().find("untouched") != std::string::npos);
-        database->increment("links", 1, 1, day);
+        database->increment("links", 1, 1, some_day);
     }
     CHECK(Database::open(on(directory.path()))->sum("links", 1) == 1);
     std::vector<std::filesystem::path> aside;
@@ -161,14 +155,14 @@ TEST_CASE("database: once the log has failed nothing is acknowledged any more") 
     {
         test::FaultyStorage storage(disk);
         const auto database = Database::open(on("."), storage);
-        database->increment("links", 1, 5, day);
+        database->increment("links", 1, 5, some_day);
         storage.fail_after(1, 1'000);
-        database->increment("links", 1, 1, day);
+        database->increment("links", 1, 1, some_day);
         CHECK_FALSE(database->has_failed());
-        CHECK(code_of(database->call(Mutation(mutation::Increment{"links", 1, day, 100}))) ==
+        CHECK(code_of(database->call(Mutation(mutation::Increment{"links", 1, some_day, 100}))) ==
               ErrorCode::internal_error);
         CHECK(database->has_failed());
-        CHECK(code_of(database->call(Mutation(mutation::Increment{"links", 1, day, 1}))) ==
+        CHECK(code_of(database->call(Mutation(mutation::Increment{"links", 1, some_day, 1}))) ==
               ErrorCode::internal_error);
         // The counter in memory shows an event that is not durable: nobody may see it.
         CHECK(code_of(database->call(query::Sum{"links", 1, std::nullopt})) == ErrorCode::internal_error);
@@ -194,7 +188,7 @@ TEST_CASE("database: a snapshot that is cut short leaves the one before it valid
                 // So much that pages are written ahead of the manifest.
                 std::vector<mutation::Item> items;
                 for (std::uint64_t key = 0; key < 100'000; ++key) {
-                    items.push_back({key, day, 1 + key});
+                    items.push_back({key, some_day, 1 + key});
                 }
                 database->call(Mutation(mutation::BatchAdd{"large", items}));
             }
@@ -211,14 +205,14 @@ TEST_CASE("database: a snapshot that is cut short leaves the one before it valid
 
 TEST_CASE("database: a damaged event is named, not skipped") {
     MemoryStorage disk;
-    Database::open(on("."), disk)->increment("links", 1, 5, day);
+    Database::open(on("."), disk)->increment("links", 1, 5, some_day);
     disk.append({disk.next_lsn(), 1, "rubbish"}, {}, true);
     CHECK_THROWS_WITH_AS(Database::open(on("."), disk), doctest::Contains("LSN 2"), CorruptionError);
 }
 
 TEST_CASE("database: a log with a gap does not start") {
     MemoryStorage disk;
-    Database::open(on("."), disk)->increment("links", 1, 5, day);
+    Database::open(on("."), disk)->increment("links", 1, 5, some_day);
     MemoryStorage other;
     disk.read_log(1, [&](const EventGroup& group) {
         const Lsn next = group.first_lsn + 3;
@@ -226,7 +220,7 @@ TEST_CASE("database: a log with a gap does not start") {
         return true;
     });
     EventGroupBuilder builder;
-    builder.add({4, 0, mutation::Increment{"links", 1, day, 1}});
+    builder.add({4, 0, mutation::Increment{"links", 1, some_day, 1}});
     std::string bytes;
     builder.finish(bytes);
     other.append({4, 1, bytes}, {}, true);
@@ -248,7 +242,7 @@ TEST_CASE("database: many threads, each write exactly once") {
             for (std::uint64_t t = 0; t < threads; ++t) {
                 writers.emplace_back([&database, t, each] {
                     for (std::uint64_t i = 0; i < each; ++i) {
-                        database->increment("links", t, 1, day);
+                        database->increment("links", t, 1, some_day);
                         const std::uint64_t seen = database->sum("links", t);
                         if (seen != i + 1) {
                             throw std::runtime_error("a thread does not see its own write");
@@ -277,7 +271,8 @@ TEST_CASE("database: what was accepted is committed when it closes, group by gro
     options.wal_batch_size = 10;
     {
         const auto database = Database::open(options, disk);
-        const std::vector<Request> requests(95, Request(Mutation(mutation::Increment{"links", 1, day, 1})));
+        const std::vector<Request> requests(95,
+                                            Request(Mutation(mutation::Increment{"links", 1, some_day, 1})));
         std::vector<Outcome> outcomes(requests.size());
         database->execute(requests, outcomes);
         CHECK(outcomes.back().wait_lsn == 95);
@@ -293,12 +288,15 @@ TEST_CASE("database: what was accepted is committed when it closes, group by gro
 
 TEST_CASE("database: a slave refuses what writes") {
     MemoryStorage disk;
-    Database::open(on("."), disk)->increment("links", 1, 5, day);
+    Database::open(on("."), disk)->increment("links", 1, 5, some_day);
     DatabaseOptions options = on(".");
     options.read_only = true;
     const auto database = Database::open(options, disk);
     CHECK(database->sum("links", 1) == 5);
-    CHECK(code_of(database->call(Mutation(mutation::Increment{"links", 1, day, 1}))) == ErrorCode::forbidden);
+    CHECK(code_of(database->call(Mutation(mutation::Increment{"links", 1, some_day, 1}))) ==
+          ErrorCode::forbidden);
     CHECK(code_of(database->call(control::SaveAllSnapshots{})) == ErrorCode::forbidden);
     CHECK_FALSE(database->accepts_writes());
 }
+
+}  // namespace karma::test

@@ -10,13 +10,11 @@
 #include "persist/log_search.h"
 #include "persist/memory_storage.h"
 #include "tests/support/settings.h"
+#include "tests/support/values.h"
 
-using namespace karma;
-using karma::test::random_between;
+namespace karma::test {
 
 namespace {
-
-constexpr Day day = 739'575;
 
 /// What a series held, and when.
 struct Moment {
@@ -24,9 +22,9 @@ struct Moment {
     std::map<std::string, std::map<std::uint64_t, std::uint64_t>> series;
 };
 
-class Fixture {
+class HistoryFixture {
 public:
-    Fixture() {
+    HistoryFixture() {
         options_.clock_ms = [this] { return now_ms_.load(); };
         options_.event_retention_s = 0;
         options_.wal_batch_size = 3;
@@ -74,16 +72,16 @@ void check_moment(Database& database, const Moment& moment, const HistoryPoint& 
         std::uint64_t total = 0;
         for (const auto& [key, value] : series->second) {
             total += value;
-            query::Sum sum{name, key, DayRange{day, day}, point};
+            query::Sum sum{name, key, DayRange{some_day, some_day}, point};
             REQUIRE(std::get<reply::Number>(database.call(sum)).value == value);
         }
         REQUIRE(std::get<reply::SummaryOf>(reply).summary.total == total);
         const std::vector<std::uint64_t> keys = {1, 2};
         const Reply sums = database.call(query::BatchSum{name, keys, {}, point});
         REQUIRE(std::get<reply::Sums>(sums).items.size() == 2);
-        const Reply top = database.call(query::SeriesTop{name, 1, DayRange{day, day}, point});
+        const Reply top = database.call(query::SeriesTop{name, 1, DayRange{some_day, some_day}, point});
         REQUIRE(std::get<reply::Top>(top).items.size() <= 1);
-        const Reply points = database.call(query::Points{name, 1, DayRange{day, day}, point});
+        const Reply points = database.call(query::Points{name, 1, DayRange{some_day, some_day}, point});
         const auto one = series->second.find(1);
         const bool has_value = one != series->second.end() && one->second != 0;
         REQUIRE(std::get<reply::PointList>(points).points.size() == (has_value ? 1 : 0));
@@ -95,7 +93,7 @@ void check_moment(Database& database, const Moment& moment, const HistoryPoint& 
 TEST_CASE("history: every point can be asked for, by LSN and by time") {
     std::mt19937_64 engine = test::random_engine("history");
     for (int round = 0; round < 4; ++round) {
-        Fixture fixture;
+        HistoryFixture fixture;
         bool is_streaming = false;
         std::map<std::uint64_t, std::uint64_t> staged;
         std::uint64_t chunk = 0;
@@ -127,7 +125,7 @@ TEST_CASE("history: every point can be asked for, by LSN and by time") {
                                        [](auto&) {});
                         is_streaming = true;
                     } else if (chunk < 2) {
-                        const std::vector<mutation::Item> items = {{key, day, value}};
+                        const std::vector<mutation::Item> items = {{key, some_day, value}};
                         fixture.change(mutation::AddChunk{"s", "a", ++chunk, items, nullptr}, [](auto&) {});
                         staged[key] = value;
                     } else if (chunk == 2) {
@@ -137,7 +135,7 @@ TEST_CASE("history: every point can be asked for, by LSN and by time") {
                     break;
                 case 5: fixture.open(); break;
                 default:
-                    fixture.change(mutation::Increment{name, key, day, value},
+                    fixture.change(mutation::Increment{name, key, some_day, value},
                                    [&](auto& all) { all[name][key] += value; });
                     break;
             }
@@ -156,8 +154,8 @@ TEST_CASE("history: every point can be asked for, by LSN and by time") {
 }
 
 TEST_CASE("history: the future cannot be asked for") {
-    Fixture fixture;
-    fixture.change(mutation::Increment{"a", 1, day, 1}, [](auto&) {});
+    HistoryFixture fixture;
+    fixture.change(mutation::Increment{"a", 1, some_day, 1}, [](auto&) {});
     for (const HistoryPoint& point : {HistoryPoint::at_lsn(2), HistoryPoint::at_time(fixture.now_ms() + 1)}) {
         const Reply reply = fixture.database().call(query::Sum{"a", 1, {}, point});
         CHECK(std::get<Error>(reply).code == ErrorCode::validation_error);
@@ -170,10 +168,10 @@ TEST_CASE("history: without a log only what snapshots hold can be asked for") {
     DatabaseOptions options;
     options.wal = false;
     const auto database = Database::open(options, storage);
-    database->increment("a", 1, 1, day);
+    database->increment("a", 1, 1, some_day);
     database->save_snapshot();
-    database->increment("a", 1, 1, day);
-    database->increment("a", 1, 1, day);
+    database->increment("a", 1, 1, some_day);
+    database->increment("a", 1, 1, some_day);
     const auto ask = [&](Lsn lsn) {
         return database->call(query::Sum{"a", 1, {}, HistoryPoint::at_lsn(lsn)});
     };
@@ -183,11 +181,12 @@ TEST_CASE("history: without a log only what snapshots hold can be asked for") {
 }
 
 TEST_CASE("events: pages, filters and times") {
-    Fixture fixture;
+    HistoryFixture fixture;
     const std::int64_t begin_ms = fixture.now_ms();
-    const std::vector<mutation::Item> items = {{7, day, 1}, {8, day, 2}};
+    const std::vector<mutation::Item> items = {{7, some_day, 1}, {8, some_day, 2}};
     for (int i = 0; i < 10; ++i) {
-        fixture.change(mutation::Increment{"a", static_cast<std::uint64_t>(i % 3), day, 1}, [](auto&) {});
+        fixture.change(mutation::Increment{"a", static_cast<std::uint64_t>(i % 3), some_day, 1},
+                       [](auto&) {});
         fixture.change(mutation::BatchAdd{"b", items}, [](auto&) {});
     }
     fixture.change(mutation::CompactAll{}, [](auto&) {});
@@ -254,7 +253,7 @@ TEST_CASE("events: those that are not kept any more are a gap") {
     const auto database = Database::open(options, storage);
     for (int i = 0; i < 10; ++i) {
         now_ms += 20'000;
-        database->increment("a", 1, 1, day);
+        database->increment("a", 1, 1, some_day);
         database->save_snapshot();
     }
     database->apply_retention();
@@ -268,3 +267,5 @@ TEST_CASE("events: those that are not kept any more are a gap") {
     query.after_lsn.reset();
     CHECK(std::get<reply::Events>(database->call(query)).after_lsn == first - 1);
 }
+
+}  // namespace karma::test

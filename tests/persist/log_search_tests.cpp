@@ -8,8 +8,7 @@
 #include "persist/memory_storage.h"
 #include "tests/support/settings.h"
 
-using namespace karma;
-using karma::test::random_between;
+namespace karma::test {
 
 namespace {
 
@@ -66,3 +65,5 @@ TEST_CASE("log search: the group in which a time begins") {
         }
     }
 }
+
+}  // namespace karma::test

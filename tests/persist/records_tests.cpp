@@ -12,15 +12,14 @@
 #include "persist/database.h"
 #include "persist/memory_storage.h"
 #include "tests/persist/faulty_storage.h"
+#include "tests/persist/refusal.h"
 #include "tests/support/settings.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/values.h"
 
-using namespace karma;
-using karma::test::random_between;
+namespace karma::test {
 
 namespace {
-
-constexpr Day day = 739'575;
 
 DatabaseOptions at_time(const std::int64_t& now_ms) {
     DatabaseOptions options;
@@ -37,7 +36,7 @@ Outcome execute(Database& database, const Request& request) {
 
 /// Whether a keyed increment was counted now.
 bool counts(Database& database, std::string_view key, std::uint64_t value = 1) {
-    const Mutation body = mutation::Increment{"s", 1, day, value};
+    const Mutation body = mutation::Increment{"s", 1, some_day, value};
     while (!database.has_records()) {
         std::this_thread::yield();
     }
@@ -54,11 +53,6 @@ T expect(Reply reply) {
     }
     REQUIRE(std::holds_alternative<T>(reply));
     return std::get<T>(std::move(reply));
-}
-
-ErrorCode code_of(const Reply& reply) {
-    REQUIRE(std::holds_alternative<Error>(reply));
-    return std::get<Error>(reply).code;
 }
 
 std::size_t stored_records(const Storage& storage) {
@@ -137,9 +131,9 @@ TEST_CASE("records: what needs no keys is served while they are read") {
     std::thread repeat;
     {
         CHECK(database->sum("s", 1) == 1);
-        database->increment("s", 2, 5, day);
+        database->increment("s", 2, 5, some_day);
         CHECK(!database->has_records());
-        const Mutation body = mutation::Increment{"s", 1, day, 1};
+        const Mutation body = mutation::Increment{"s", 1, some_day, 1};
         // Who does not wait is refused, not counted twice.
         CHECK(code_of(std::get<Reply>(execute(*database, KeyedMutation{&body, "k", ""}).result)) ==
               ErrorCode::internal_error);
@@ -159,7 +153,7 @@ TEST_CASE("records: they are stored with their event or not at all") {
     {
         test::FaultyStorage faulty(memory);
         const auto database = Database::open({}, faulty);
-        const Mutation body = mutation::Increment{"s", 1, day, 1};
+        const Mutation body = mutation::Increment{"s", 1, some_day, 1};
         expect<reply::Number>(database->call(KeyedMutation{&body, "stored", ""}));
         faulty.fail_after(0, 100);
         CHECK(code_of(database->call(KeyedMutation{&body, "lost", ""})) == ErrorCode::internal_error);
@@ -196,7 +190,7 @@ TEST_CASE("records: forgotten ones give back their storage") {
     DatabaseOptions options;
     options.idempotency.records_max = 20;
     const auto database = Database::open(options, memory);
-    const Mutation body = mutation::Increment{"s", 1, day, 1};
+    const Mutation body = mutation::Increment{"s", 1, some_day, 1};
     for (int i = 0; i < 200; ++i) {
         const std::string key = "k" + std::to_string(i);
         expect<reply::Number>(database->call(KeyedMutation{&body, key, ""}));  // each a group of its own
@@ -213,16 +207,16 @@ TEST_CASE("records: forgotten ones give back their storage") {
 
 TEST_CASE("records: damaged ones refuse what needs them and nothing else") {
     MemoryStorage memory;
-    Database::open({}, memory)->increment("s", 1, 3, day);
+    Database::open({}, memory)->increment("s", 1, 3, some_day);
     const RecordChange damage{Table::idempotency, std::string(8, '\1'), "junk"};
     memory.write(std::span(&damage, 1), true);
     const auto database = Database::open({}, memory);
-    const Mutation body = mutation::Increment{"s", 1, day, 1};
+    const Mutation body = mutation::Increment{"s", 1, some_day, 1};
     const Reply refused = database->call(KeyedMutation{&body, "k", ""});
     CHECK(code_of(refused) == ErrorCode::internal_error);
     CHECK(std::get<Error>(refused).message.find("idempotency records") != std::string::npos);
     CHECK(expect<reply::Health>(database->call(query::Health{})).status.starts_with("failed: "));
-    database->increment("s", 1, 1, day);
+    database->increment("s", 1, 1, some_day);
     CHECK(database->sum("s", 1) == 4);
 }
 
@@ -230,14 +224,14 @@ TEST_CASE("records: without a log, keys and streams come back as the last snapsh
     MemoryStorage memory;
     DatabaseOptions options;
     options.wal = false;
-    const std::vector<mutation::Item> items = {{1, day, 5}};
+    const std::vector<mutation::Item> items = {{1, some_day, 5}};
     const auto add_chunk = [&](Database& database, std::string_view id) {
         return database.call(Mutation(mutation::AddChunk{id, "t", 1, items, nullptr}));
     };
     {
         const auto database = Database::open(options, memory);
         CHECK(counts(*database, "before"));
-        database->increment("other", 1, 1, day);
+        database->increment("other", 1, 1, some_day);
         for (const char* const id : {"committed", "open"}) {
             database->call(Mutation(mutation::BeginStream{id, IngestMode::add, std::nullopt}));
             expect<reply::ChunkApplied>(add_chunk(*database, id));
@@ -293,7 +287,7 @@ TEST_CASE("records: keys, streams and staged series outlast restarts and snapsho
                     std::vector<mutation::Item> items;
                     for (std::uint64_t left = random_between(random, 1, 300); left > 0; --left) {
                         items.push_back(
-                            {random_between(random, 0, 10'000), day, random_between(random, 1, 9)});
+                            {random_between(random, 0, 10'000), some_day, random_between(random, 1, 9)});
                     }
                     for (std::uint64_t seq = 1; seq < 5; ++seq) {  // the next one, whichever it is
                         const std::vector<mutation::Item> some(
@@ -323,7 +317,7 @@ TEST_CASE("records: verifying finds a state that storage does not give") {
     MemoryStorage memory;
     ShortStorage damaged(memory);
     const auto database = Database::open({}, damaged);
-    database->increment("s", 1, 3, day);
+    database->increment("s", 1, 3, some_day);
     const Reply found = database->call(query::VerifySnapshots{});
     CHECK(code_of(found) == ErrorCode::internal_error);
     CHECK(std::get<Error>(found).message.find("another state") != std::string::npos);
@@ -345,7 +339,7 @@ TEST_CASE("records: log entries are given from any event that is kept") {
         const auto database = Database::open(options, memory);
         CHECK(entries(*database, 0, 10).empty());
         for (int i = 0; i < 5; ++i) {
-            database->increment("s", 1, 1, day);
+            database->increment("s", 1, 1, some_day);
         }
         CHECK(entries(*database, 0, 1'000) == std::vector<Lsn>{1, 2, 3, 4, 5});
         CHECK(entries(*database, 3, 1'000) == std::vector<Lsn>{4, 5});
@@ -356,13 +350,13 @@ TEST_CASE("records: log entries are given from any event that is kept") {
     options.wal = false;
     {
         const auto database = Database::open(options, memory);
-        database->increment("s", 1, 1, day);  // 6, in no log
+        database->increment("s", 1, 1, some_day);  // 6, in no log
         database->save_snapshot();
         CHECK(code_of(database->call(query::LogEntries{5, 10})) == ErrorCode::replication_gap);
     }
     options.wal = true;
     const auto database = Database::open(options, memory);
-    database->increment("s", 1, 1, day);
+    database->increment("s", 1, 1, some_day);
     CHECK(entries(*database, 6, 10) == std::vector<Lsn>{7});
     CHECK(entries(*database, 3, 10) == std::vector<Lsn>{4, 5});  // up to the gap
     CHECK(code_of(database->call(query::LogEntries{5, 10})) == ErrorCode::replication_gap);
@@ -372,7 +366,7 @@ TEST_CASE("records: snapshots of one second have names of their own") {
     const std::int64_t now_ms = 1'795'208'099'000;
     MemoryStorage memory;
     const auto database = Database::open(at_time(now_ms), memory);
-    database->increment("s", 1, 3, day);
+    database->increment("s", 1, 3, some_day);
     for (int i = 0; i < 3; ++i) {
         database->call(control::SaveSnapshot{"s"});
     }
@@ -397,9 +391,9 @@ TEST_CASE("records: they are counted") {
     CHECK(counts(*database, "a"));
     CHECK(counts(*database, "b"));
     CHECK(!counts(*database, "a"));
-    const Mutation other = mutation::Increment{"s", 2, day, 1};
+    const Mutation other = mutation::Increment{"s", 2, some_day, 1};
     CHECK(code_of(database->call(KeyedMutation{&other, "a", ""})) == ErrorCode::idempotency_conflict);
-    const std::vector<mutation::Item> items = {{1, day, 5}, {2, day, 5}};
+    const std::vector<mutation::Item> items = {{1, some_day, 5}, {2, some_day, 5}};
     database->call(Mutation(mutation::BeginStream{"i", IngestMode::add, std::nullopt}));
     database->call(Mutation(mutation::BeginStream{"open", IngestMode::add, std::nullopt}));
     for (const std::uint64_t seq : {1, 1, 3, 2}) {
@@ -427,3 +421,5 @@ TEST_CASE("records: they are counted") {
         CHECK(stats.at(entry.first) == entry.second);
     }
 }
+
+}  // namespace karma::test

@@ -13,13 +13,11 @@
 #include "tests/persist/faulty_storage.h"
 #include "tests/support/settings.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/values.h"
 
-using namespace karma;
-using karma::test::random_between;
+namespace karma::test {
 
 namespace {
-
-constexpr Day day = 739'575;
 
 DatabaseOptions master_options() {
     DatabaseOptions options;
@@ -38,7 +36,7 @@ void fill(Database& database, std::mt19937_64& random, int count) {
     for (int i = 0; i < count; ++i) {
         const std::string series = "s" + std::to_string(random_between(random, 0, 3));
         const std::uint64_t key = random_between(random, 0, 3'000);
-        const Mutation increment = mutation::Increment{series, key, day + static_cast<Day>(key % 50), 7};
+        const Mutation increment = mutation::Increment{series, key, some_day + static_cast<Day>(key % 50), 7};
         if (i % 3 == 0) {
             const std::string name = "key-" + std::to_string(random_between(random, 0, 500));
             database.call(KeyedMutation{&increment, name, {}});
@@ -50,7 +48,7 @@ void fill(Database& database, std::mt19937_64& random, int count) {
     for (const std::string stream : {"open", "done"}) {
         database.call(Mutation(mutation::BeginStream{stream, IngestMode::replace_series, "day"}));
         const std::string name = "staged-" + stream;
-        const std::vector<mutation::Item> items{{1, day, 5}, {2, day, 6}};
+        const std::vector<mutation::Item> items{{1, some_day, 5}, {2, some_day, 6}};
         database.call(Mutation(mutation::AddChunk{stream, name, 1, items, nullptr}));
     }
     database.call(Mutation(mutation::CommitStream{"done"}));
@@ -88,6 +86,19 @@ bool is_repeat(Database& database, const std::string& key, const Mutation& body)
     return outcomes[0].repetition == Repetition::repeat;
 }
 
+/// A master with changes at random, and its state in the pieces that a slave gets.
+struct FilledMaster {
+    FilledMaster(std::string_view purpose, int count) : database(Database::open(master_options(), storage)) {
+        std::mt19937_64 random = random_engine(purpose);
+        fill(*database, random, count);
+        pieces = pieces_of(*database);
+    }
+
+    MemoryStorage storage;
+    std::unique_ptr<Database> database;
+    std::vector<std::string> pieces;
+};
+
 }  // namespace
 
 TEST_CASE("replication: a state that was taken over is the same, with records, streams and what follows") {
@@ -101,7 +112,7 @@ TEST_CASE("replication: a state that was taken over is the same, with records, s
     CHECK(slave->digest() == master->digest());
     CHECK(slave->durable_lsn() == master->last_lsn());
     CHECK(slave->mark_at(slave->last_lsn()).checksum == master->mark_at(master->last_lsn()).checksum);
-    const Mutation later = mutation::Increment{"later", 1, day, 1};
+    const Mutation later = mutation::Increment{"later", 1, some_day, 1};
     master->call(KeyedMutation{&later, "later", {}});
     fill(*master, random, 500);
     master->call(Mutation(mutation::CommitStream{"open"}));
@@ -124,7 +135,9 @@ TEST_CASE("replication: every idempotency record of the master is known to a pro
     MemoryStorage slave_storage;
     const auto master = Database::open(master_options(), master_storage);
     const auto slave = Database::open(slave_options(), slave_storage);
-    const auto body = [](std::uint64_t i) -> Mutation { return mutation::Increment{"a", i, day, i + 1}; };
+    const auto body = [](std::uint64_t i) -> Mutation {
+        return mutation::Increment{"a", i, some_day, i + 1};
+    };
     for (std::uint64_t i = 0; i < 600; ++i) {
         const Mutation increment = body(i);
         master->call(KeyedMutation{&increment, "key-" + std::to_string(i), {}});
@@ -141,11 +154,7 @@ TEST_CASE("replication: every idempotency record of the master is known to a pro
 }
 
 TEST_CASE("replication: pieces that are damaged, missing or in another order are refused") {
-    std::mt19937_64 random = test::random_engine("damaged pieces");
-    MemoryStorage master_storage;
-    const auto master = Database::open(master_options(), master_storage);
-    fill(*master, random, 2'000);
-    const std::vector<std::string> pieces = pieces_of(*master);
+    const FilledMaster master("damaged pieces", 2'000);
     MemoryStorage slave_storage;
     const auto slave = Database::open(slave_options(), slave_storage);
     const auto refuses = [&](const std::vector<std::string>& wrong) {
@@ -153,31 +162,27 @@ TEST_CASE("replication: pieces that are damaged, missing or in another order are
         CHECK(slave->last_lsn() == 0);
     };
     refuses({});
-    refuses({pieces.begin() + 1, pieces.end()});
-    refuses({pieces.begin(), pieces.end() - 1});
-    for (std::size_t i = 0; i < pieces.size(); ++i) {
+    refuses({master.pieces.begin() + 1, master.pieces.end()});
+    refuses({master.pieces.begin(), master.pieces.end() - 1});
+    for (std::size_t i = 0; i < master.pieces.size(); ++i) {
         CAPTURE(i);
-        std::vector<std::string> cut = pieces;
+        std::vector<std::string> cut = master.pieces;
         if (cut[i].size() > 1) {
             cut[i].pop_back();
             refuses(cut);
         }
     }
     std::vector<std::string> without_pages;
-    for (const std::string& piece : pieces) {
+    for (const std::string& piece : master.pieces) {
         if (piece[0] != 'P') without_pages.push_back(piece);
     }
     refuses(without_pages);
-    install(*slave, pieces);
-    CHECK(slave->digest() == master->digest());
+    install(*slave, master.pieces);
+    CHECK(slave->digest() == master.database->digest());
 }
 
 TEST_CASE("replication: a state that is cut short by a crash leaves nothing, and a master says so") {
-    std::mt19937_64 random = test::random_engine("cut short");
-    MemoryStorage master_storage;
-    const auto master = Database::open(master_options(), master_storage);
-    fill(*master, random, 3'000);
-    const std::vector<std::string> pieces = pieces_of(*master);
+    const FilledMaster master("cut short", 3'000);
     bool has_succeeded = false;
     for (std::uint64_t writes = 0; !has_succeeded; ++writes) {
         CAPTURE(writes);
@@ -188,7 +193,7 @@ TEST_CASE("replication: a state that is cut short by a crash leaves nothing, and
             slave->wait_until_ready();
             faulty.fail_after(1'000'000, writes);
             try {
-                install(*slave, pieces);
+                install(*slave, master.pieces);
                 has_succeeded = true;
             } catch (const StorageError&) {
                 CHECK(slave->last_lsn() == 0);
@@ -207,11 +212,11 @@ TEST_CASE("replication: a state that is cut short by a crash leaves nothing, and
             CHECK((refused || writes == 0));
         }
         const auto slave = Database::open(slave_options(), storage);
-        CHECK(slave->last_lsn() == (has_succeeded ? master->last_lsn() : 0));
+        CHECK(slave->last_lsn() == (has_succeeded ? master.database->last_lsn() : 0));
         if (!has_succeeded) {
-            install(*slave, pieces);
+            install(*slave, master.pieces);
         }
-        CHECK(slave->digest() == master->digest());
+        CHECK(slave->digest() == master.database->digest());
     }
 }
 
@@ -239,7 +244,7 @@ TEST_CASE("replication: a slave stores snapshots of its own, and drops the event
     options.event_retention_bytes = 1;
     auto slave = Database::open(options, storage);
     for (Lsn lsn = 1; lsn <= 100; ++lsn) {
-        slave->replicate(Event{lsn, 5, mutation::Increment{"a", lsn, day, 1}, {}});
+        slave->replicate(Event{lsn, 5, mutation::Increment{"a", lsn, some_day, 1}, {}});
         slave->commit_replicated();
     }
     const Digest digest = slave->digest();
@@ -255,15 +260,17 @@ TEST_CASE("replication: a slave stores snapshots of its own, and drops the event
 TEST_CASE("replication: an event that does not follow is refused, and nothing of it is applied") {
     MemoryStorage storage;
     const auto slave = Database::open(slave_options(), storage);
-    slave->replicate(Event{1, 5, mutation::Increment{"a", 1, day, 10}, {}});
-    CHECK_THROWS_AS(slave->replicate(Event{3, 5, mutation::Increment{"a", 1, day, 1}, {}}), CorruptionError);
-    CHECK_THROWS_AS(slave->replicate(Event{1, 5, mutation::Increment{"a", 1, day, 1}, {}}), CorruptionError);
+    slave->replicate(Event{1, 5, mutation::Increment{"a", 1, some_day, 10}, {}});
+    CHECK_THROWS_AS(slave->replicate(Event{3, 5, mutation::Increment{"a", 1, some_day, 1}, {}}),
+                    CorruptionError);
+    CHECK_THROWS_AS(slave->replicate(Event{1, 5, mutation::Increment{"a", 1, some_day, 1}, {}}),
+                    CorruptionError);
     CHECK_THROWS_AS(slave->replicate(Event{2, 5, mutation::DropSeries{"b"}, {}}), CorruptionError);
     CHECK_THROWS_AS(
-        slave->replicate(Event{2, 5, mutation::Increment{"a", 1, day, 18446744073709551615U}, {}}),
+        slave->replicate(Event{2, 5, mutation::Increment{"a", 1, some_day, 18446744073709551615U}, {}}),
         CorruptionError);
     CHECK_THROWS_AS(slave->replicate(Event{2, 5, mutation::DropSeries{"a"}, "key"}), CorruptionError);
-    slave->replicate(Event{2, 5, mutation::Increment{"a", 1, day, 1}, "key"});
+    slave->replicate(Event{2, 5, mutation::Increment{"a", 1, some_day, 1}, "key"});
     slave->commit_replicated();
     CHECK(slave->sum("a", 1) == 11);
     CHECK(slave->durable_lsn() == 2);
@@ -271,7 +278,7 @@ TEST_CASE("replication: an event that does not follow is refused, and nothing of
 
 TEST_CASE("replication: roles, epochs and what is known of others survive a restart") {
     MemoryStorage storage;
-    const Mutation increment = mutation::Increment{"a", 1, day, 1};
+    const Mutation increment = mutation::Increment{"a", 1, some_day, 1};
     const auto error_of = [&](Database& database) -> std::string {
         const Reply reply = database.call(increment);
         const auto* const refused = std::get_if<Error>(&reply);
@@ -343,3 +350,4 @@ TEST_CASE("replication: a node that hears of a later epoch while it is promoted 
     CHECK(node->promote().number == 1);
     CHECK(node->role() == Role::fenced);
 }
+}  // namespace karma::test

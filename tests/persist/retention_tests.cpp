@@ -12,12 +12,12 @@
 #include "persist/rocksdb_storage.h"
 #include "persist/snapshot_retention.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/values.h"
 
-using namespace karma;
+namespace karma::test {
 
 namespace {
 
-constexpr Day day = 739'575;
 constexpr std::int64_t hour_ms = 3'600'000;
 
 std::shared_ptr<const SnapshotManifest> snapshot(std::uint64_t id, Lsn lsn, std::int64_t created_ms,
@@ -37,9 +37,9 @@ using ManifestList = std::vector<std::shared_ptr<const SnapshotManifest>>;
 using Ids = std::vector<std::uint64_t>;
 
 /// A database whose clock is moved by hand.
-class Fixture {
+class RetentionFixture {
 public:
-    explicit Fixture(Storage& storage) : storage_(storage) {
+    explicit RetentionFixture(Storage& storage) : storage_(storage) {
         options_.clock_ms = [this] { return now_ms_.load(); };
         options_.event_retention_s = 24 * 3600;
         options_.wal_batch_size = 1;
@@ -92,18 +92,18 @@ TEST_CASE("retention: snapshots from which kept events can be applied, some way 
 
 TEST_CASE("retention: old events go, but none that the oldest snapshot needs") {
     MemoryStorage storage;
-    Fixture fixture(storage);
+    RetentionFixture fixture(storage);
     fixture.open();
     for (int hour = 0; hour < 100; ++hour) {
         fixture.advance(hour_ms);
-        fixture.database().increment("links", 1, 1, day);
+        fixture.database().increment("links", 1, 1, some_day);
         fixture.database().apply_retention();
     }
     // Nothing makes up for them.
     CHECK(first_kept_lsn(storage) == 1);
     for (int hour = 0; hour < 200; ++hour) {
         fixture.advance(hour_ms);
-        fixture.database().increment("links", 1, 1, day);
+        fixture.database().increment("links", 1, 1, some_day);
         if (hour % 6 == 0) {
             fixture.database().save_snapshot();
         }
@@ -126,13 +126,13 @@ TEST_CASE("retention: old events go, but none that the oldest snapshot needs") {
 TEST_CASE("retention: by bytes, on disk, where the space is given back") {
     const test::TempDir directory;
     RocksdbStorage storage({directory / "db", 1 << 20, nullptr});
-    Fixture fixture(storage);
+    RetentionFixture fixture(storage);
     fixture.options().event_retention_s = 0;
     fixture.options().event_retention_bytes = 2'000'000;
     fixture.open();
     std::vector<mutation::Item> items;
     for (std::uint64_t key = 0; key < 5'000; ++key) {
-        items.push_back({key, day, 1});
+        items.push_back({key, some_day, 1});
     }
     for (int i = 0; i < 200; ++i) {
         fixture.advance(1);
@@ -153,15 +153,17 @@ TEST_CASE("retention: by bytes, on disk, where the space is given back") {
 
 TEST_CASE("retention: the last event stays, so that its number is not given again") {
     MemoryStorage storage;
-    Fixture fixture(storage);
+    RetentionFixture fixture(storage);
     fixture.open();
-    fixture.database().increment("links", 1, 1, day);
-    fixture.database().increment("links", 1, 1, day);
+    fixture.database().increment("links", 1, 1, some_day);
+    fixture.database().increment("links", 1, 1, some_day);
     fixture.database().save_snapshot();
     fixture.advance(48 * hour_ms);
     fixture.database().apply_retention();
     CHECK(first_kept_lsn(storage) == 2);
     fixture.open();
-    fixture.database().increment("links", 1, 1, day);
+    fixture.database().increment("links", 1, 1, some_day);
     CHECK(fixture.database().last_lsn() == 3);
 }
+
+}  // namespace karma::test

@@ -12,15 +12,14 @@
 #include "persist/keys.h"
 #include "persist/memory_storage.h"
 #include "tests/persist/faulty_storage.h"
+#include "tests/persist/refusal.h"
 #include "tests/support/settings.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/values.h"
 
-using namespace karma;
-using karma::test::random_between;
+namespace karma::test {
 
 namespace {
-
-constexpr Day day = 739'575;
 
 /// A clock that stands still until it is moved.
 struct Clock {
@@ -58,7 +57,7 @@ void flip_a_bit(Storage& storage, const std::string& key) {
 void add_keys(Database& database, const std::string& series, std::uint64_t keys, std::uint64_t value) {
     std::vector<mutation::Item> items;
     for (std::uint64_t key = 0; key < keys; ++key) {
-        items.push_back({key, day, value});
+        items.push_back({key, some_day, value});
     }
     database.call(Mutation(mutation::BatchAdd{series, items}));
 }
@@ -84,11 +83,6 @@ std::vector<std::string> names_of(Database& database) {
     return std::get<reply::SnapshotNames>(database.call(query::Snapshots{})).files;
 }
 
-ErrorCode code_of(const Reply& reply) {
-    REQUIRE(std::holds_alternative<Error>(reply));
-    return std::get<Error>(reply).code;
-}
-
 }  // namespace
 
 TEST_CASE("snapshots: only pages that have changed are written again") {
@@ -104,7 +98,7 @@ TEST_CASE("snapshots: only pages that have changed are written again") {
         CHECK(pages > 20);
         database->save_snapshot();
         CHECK(count(disk, "g") == pages);
-        database->increment("links", 7, 1, day);
+        database->increment("links", 7, 1, some_day);
         database->save_snapshot();
         CHECK(count(disk, "g") == pages + 1);
         digest = database->digest();
@@ -113,7 +107,7 @@ TEST_CASE("snapshots: only pages that have changed are written again") {
     const auto database = Database::open(options_with(clock), disk);
     CHECK(database->digest() == digest);
     const std::size_t pages = count(disk, "g");
-    database->increment("still", 7, 1, day);
+    database->increment("still", 7, 1, some_day);
     database->save_snapshot();
     CHECK(count(disk, "g") == pages + 1);
     CHECK(Database::open(options_with(clock), disk)->digest() == database->digest());
@@ -175,8 +169,8 @@ TEST_CASE("snapshots: only the latest are kept, and nothing of series that are g
     const auto database = Database::open(options, disk);
     for (int i = 0; i < 10; ++i) {
         const std::string passing = "passing" + std::to_string(i);
-        database->increment("stays", 1, 1, day);
-        database->increment(passing, 1, 1, day);
+        database->increment("stays", 1, 1, some_day);
+        database->increment(passing, 1, 1, some_day);
         database->save_snapshot();
         database->call(Mutation(mutation::DropSeries{passing}));
         database->apply_retention();
@@ -193,8 +187,8 @@ TEST_CASE("snapshots: clients see the latest of each series, as many as are to b
     DatabaseOptions options = options_with(clock);
     options.snapshots_retained = 2;
     const auto database = Database::open(options, disk);
-    database->increment("a", 1, 1, day);
-    database->increment("b", 1, 1, day);
+    database->increment("a", 1, 1, some_day);
+    database->increment("b", 1, 1, some_day);
     database->save_snapshot();
     for (int i = 0; i < 3; ++i) {
         database->call(control::SaveSnapshot{"a"});
@@ -213,14 +207,14 @@ TEST_CASE("snapshots: a damaged page is got round with an older snapshot and mor
     std::vector<std::string> pages;
     {
         const auto database = Database::open(options_with(clock), disk);
-        database->increment("links", 1, 5, day);
-        database->increment("other", 1, 5, day);
+        database->increment("links", 1, 5, some_day);
+        database->increment("other", 1, 5, some_day);
         database->save_snapshot();
-        database->increment("links", 1, 5, day);
+        database->increment("links", 1, 5, some_day);
         database->save_snapshot();
         pages = keys_of(disk, "g");
         REQUIRE(pages.size() == 3);
-        database->increment("links", 1, 5, day);
+        database->increment("links", 1, 5, some_day);
         digest = database->digest();
     }
     SUBCASE("of the newest snapshot: the one before it") { flip_a_bit(disk, pages[2]); }
@@ -255,12 +249,12 @@ TEST_CASE("snapshots: damage that the log does not make up for is named, and not
     {
         const auto database = Database::open(options, disk);
         for (int i = 0; i < 10; ++i) {
-            database->increment("links", 1, 5, day);
+            database->increment("links", 1, 5, some_day);
         }
         database->save_snapshot();
         clock.now_ms += 3'600'000;
         for (int i = 0; i < 10; ++i) {
-            database->increment("links", 1, 5, day);
+            database->increment("links", 1, 5, some_day);
         }
         database->apply_retention();
     }
@@ -282,9 +276,9 @@ TEST_CASE("snapshots: without a log, damage to the newest one is not answered wi
     options.wal = false;
     {
         const auto database = Database::open(options, disk);
-        database->increment("links", 1, 5, day);
+        database->increment("links", 1, 5, some_day);
         database->save_snapshot();
-        database->increment("links", 1, 5, day);
+        database->increment("links", 1, 5, some_day);
         database->save_snapshot();
     }
     SUBCASE("a page") { flip_a_bit(disk, keys_of(disk, "g").back()); }
@@ -425,3 +419,5 @@ TEST_CASE("snapshots: the space of dropped ones is given back on disk") {
     CHECK(std::holds_alternative<reply::Verified>(database->call(query::VerifySnapshots{})));
     CHECK(database->digest() == digest);
 }
+
+}  // namespace karma::test

@@ -12,7 +12,7 @@
 #include "persist/rocksdb_storage.h"
 #include "tests/support/temp_dir.h"
 
-using namespace karma;
+namespace karma::test {
 
 namespace {
 
@@ -50,9 +50,9 @@ struct Backend {
     bool lasts;
 };
 
-class Fixture {
+class StorageFixture {
 public:
-    explicit Fixture(const Backend& backend) : backend_(backend) { reopen(); }
+    explicit StorageFixture(const Backend& backend) : backend_(backend) { reopen(); }
 
     Storage& storage() { return *storage_; }
     void reopen() {
@@ -78,7 +78,7 @@ constexpr Backend backends[] = {{"memory", false}, {"rocksdb", true}};
 TEST_CASE("storage: the log keeps groups in order, and is read from any event on") {
     for (const Backend& backend : backends) {
         CAPTURE(backend.name);
-        Fixture fixture(backend);
+        StorageFixture fixture(backend);
         CHECK(fixture.storage().next_lsn() == 1);
         CHECK(log_from(fixture.storage(), 1).empty());
         append(fixture.storage(), 1, 3, "abc");
@@ -100,7 +100,7 @@ TEST_CASE("storage: the log keeps groups in order, and is read from any event on
 TEST_CASE("storage: a group at another position than the next is refused, records and all") {
     for (const Backend& backend : backends) {
         CAPTURE(backend.name);
-        Fixture fixture(backend);
+        StorageFixture fixture(backend);
         append(fixture.storage(), 1, 2, "a");
         for (const Lsn wrong : {Lsn{1}, Lsn{2}, Lsn{4}}) {
             CHECK_THROWS_AS(append(fixture.storage(), wrong, 1, "x", {put(Table::streams, "k", "v")}),
@@ -122,7 +122,7 @@ TEST_CASE("storage: a group at another position than the next is refused, record
 TEST_CASE("storage: records come with their group, and are found by prefix") {
     for (const Backend& backend : backends) {
         CAPTURE(backend.name);
-        Fixture fixture(backend);
+        StorageFixture fixture(backend);
         append(fixture.storage(), 1, 1, "a",
                {put(Table::idempotency, "k1", "v1"), put(Table::streams, "k1", "other")});
         append(fixture.storage(), 2, 1, "b",
@@ -197,3 +197,5 @@ TEST_CASE("data directory: one daemon at a time, and never on files of Karma 1.0
         CHECK_NOTHROW(DataDirectory{old.path()});  // a database of this version beside them is what counts
     }
 }
+
+}  // namespace karma::test

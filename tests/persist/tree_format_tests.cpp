@@ -11,8 +11,8 @@
 #include "persist/tree_reader.h"
 #include "tests/support/settings.h"
 
-using namespace karma;
-using karma::test::random_between;
+namespace karma::test {
+
 using namespace std::string_literals;
 
 namespace {
@@ -278,3 +278,5 @@ TEST_CASE("tree files: every cut and any flipped bit is refused or harmless") {
     }
     CHECK(refused > 1'000);
 }
+
+}  // namespace karma::test

@@ -10,23 +10,22 @@
 #include "persist/stored_database.h"
 #include "persist/verifier.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/values.h"
 
-using namespace karma;
+namespace karma::test {
 
 namespace {
-
-constexpr Day day = 739'575;
 
 /// A storage with three snapshots, a log, records and streams.
 void fill(Storage& storage, Digest& digest) {
     const auto database = Database::open({}, storage);
     for (int i = 0; i < 3; ++i) {
         const std::string key = "key" + std::to_string(i);
-        const Mutation body = mutation::Increment{"links", 1, day, 2};
+        const Mutation body = mutation::Increment{"links", 1, some_day, 2};
         database->call(Request(KeyedMutation{&body, key, {}}));
-        database->increment("other", 5, 1, day);
+        database->increment("other", 5, 1, some_day);
         const std::string id = "s" + std::to_string(i);
-        const std::vector<mutation::Item> items = {{1, day, 1}};
+        const std::vector<mutation::Item> items = {{1, some_day, 1}};
         database->call(Mutation(mutation::BeginStream{id, IngestMode::add, {}}));
         database->call(Mutation(mutation::AddChunk{id, "links", 1, items, nullptr}));
         if (i != 2) {
@@ -34,7 +33,7 @@ void fill(Storage& storage, Digest& digest) {
         }
         database->save_snapshot();
     }
-    database->increment("links", 1, 1, day);
+    database->increment("links", 1, 1, some_day);
     digest = database->digest();
 }
 
@@ -126,7 +125,7 @@ TEST_CASE("verify: damage of each kind is named") {
     }
     SUBCASE("events that are missing") {
         EventGroupBuilder builder;
-        builder.add({20, 0, mutation::Increment{"links", 1, day, 1}});
+        builder.add({20, 0, mutation::Increment{"links", 1, some_day, 1}});
         std::string bytes;
         builder.finish(bytes);
         storage.skip_to(20);
@@ -153,7 +152,7 @@ TEST_CASE("verify: damage of each kind is named") {
             read_event_group(group.bytes, [&](const Event& event) {
                 Event changed = event;
                 if (event.lsn == 2) {
-                    changed.body = mutation::Increment{"other", 5, day, 2};
+                    changed.body = mutation::Increment{"other", 5, some_day, 2};
                 }
                 builder.add(changed);
             });
@@ -179,15 +178,15 @@ TEST_CASE("verify: damage of each kind is named") {
 
 TEST_CASE("verify: a time without a log is no damage") {
     MemoryStorage storage;
-    Database::open({}, storage)->increment("links", 1, 1, day);
+    Database::open({}, storage)->increment("links", 1, 1, some_day);
     {
         DatabaseOptions options;
         options.wal = false;
         const auto database = Database::open(options, storage);
-        database->increment("links", 1, 1, day);
+        database->increment("links", 1, 1, some_day);
         database->save_snapshot();
     }
-    Database::open({}, storage)->increment("links", 1, 1, day);
+    Database::open({}, storage)->increment("links", 1, 1, some_day);
     const Verification found = verify(storage);
     CHECK(found.is_sound());
     CHECK(found.last_lsn == 3);
@@ -200,9 +199,9 @@ TEST_CASE("stored database: reading changes no file") {
     Digest digest;
     {
         const auto database = Database::open(options);
-        database->increment("links", 1, 1, day);
+        database->increment("links", 1, 1, some_day);
         database->save_snapshot();
-        database->increment("links", 1, 1, day);
+        database->increment("links", 1, 1, some_day);
         digest = database->digest();
         CHECK_THROWS_WITH(StoredDatabase(directory.path()), doctest::Contains("in use by another process"));
     }
@@ -234,3 +233,5 @@ TEST_CASE("stored database: reading changes no file") {
     CHECK(std::filesystem::is_empty(other.path()));
     CHECK(Database::open(options)->digest() == digest);
 }
+
+}  // namespace karma::test

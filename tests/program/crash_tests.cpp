@@ -17,6 +17,7 @@
 #include "tests/program/writer.h"
 #include "tests/support/daemon.h"
 #include "tests/support/settings.h"
+#include "tests/support/values.h"
 
 namespace karma::test {
 
@@ -119,11 +120,10 @@ TEST_CASE("crash: what clients were told is there, and nothing that they did not
 
 TEST_CASE("crash: a batch that was rejected leaves nothing behind, and the next start works") {
     Daemon daemon;
-    constexpr std::uint64_t greatest = 18446744073709551615U;
     {
         Client client = daemon.connect();
         client.call("counter.increment",
-                    {{"series", "a"}, {"key", 1}, {"bucket", 20260505}, {"value", greatest - 5}});
+                    {{"series", "a"}, {"key", 1}, {"bucket", 20260505}, {"value", largest - 5}});
         // The last item passes 2^64-1 in its bucket, then in its key's total.
         const auto add = [&](std::uint64_t last_bucket) {
             const json::array items{json::array{2, 20260505, 1}, json::array{1, last_bucket, 6}};
@@ -132,7 +132,7 @@ TEST_CASE("crash: a batch that was rejected leaves nothing behind, and the next 
         CHECK(add(20260505) == "validation_error");
         CHECK(add(20260506) == "validation_error");
         CHECK(client.error_of("series.batch_add", {{"series", "new"},
-                                                   {"items", json::array{json::array{1, 20260505, greatest},
+                                                   {"items", json::array{json::array{1, 20260505, largest},
                                                                          json::array{1, 20260505, 1}}}}) ==
               "validation_error");
         CHECK(client.error_of("tree.drop", {{"series", "missing"}}) == "not_found");
@@ -144,7 +144,7 @@ TEST_CASE("crash: a batch that was rejected leaves nothing behind, and the next 
         if (start > 0) daemon.restart_after_kill();
         Client client = daemon.connect();
         CHECK(client.call("tree.list") == json::value(json::array{"a"}));
-        CHECK(as_number(client.call("counter.sum", {{"series", "a"}, {"key", 1}})) == greatest - 5);
+        CHECK(as_number(client.call("counter.sum", {{"series", "a"}, {"key", 1}})) == largest - 5);
         CHECK(as_number(client.call("counter.sum", {{"series", "a"}, {"key", 2}})) == 0);
         const json::value info = client.call("tree.info", {{"series", "a"}});
         CHECK(as_number(member(info, "key_count")) == 1);

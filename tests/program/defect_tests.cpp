@@ -7,23 +7,18 @@
 
 #include <doctest/doctest.h>
 
+#include "tests/program/counter.h"
 #include "tests/program/points.h"
 #include "tests/support/daemon.h"
 #include "tests/support/settings.h"
+#include "tests/support/values.h"
 
 namespace karma::test {
 
 namespace {
 
-constexpr std::uint64_t greatest = 18446744073709551615U;
-constexpr std::uint32_t bucket = 20260505;
-
-json::array item(std::uint64_t key, std::uint64_t value, std::uint32_t in_bucket = bucket) {
+json::array item(std::uint64_t key, std::uint64_t value, std::uint32_t in_bucket = some_bucket) {
     return {key, in_bucket, value};
-}
-
-json::object counter(const std::string& series, std::uint64_t key, std::uint64_t value) {
-    return {{"series", series}, {"key", key}, {"bucket", bucket}, {"value", value}};
 }
 
 json::object with_key(json::object fields, const std::string& idempotency_key) {
@@ -89,20 +84,21 @@ TEST_CASE("defect 1: a snapshot of one series, then a crash: nothing counts twic
     }
     SUBCASE("at once") {
         check_over_crashes(daemon, [](Client& client) {
-            CHECK(read_state(client) == State{{"a", {{{1, bucket}, 42}}}, {"b", {{{1, bucket}, 70}}}});
+            CHECK(read_state(client) ==
+                  State{{"a", {{{1, some_bucket}, 42}}}, {"b", {{{1, some_bucket}, 70}}}});
         });
     }
     SUBCASE("with more of everything after each snapshot") {
         std::uint64_t more = 0;
         check_over_crashes(daemon, [&](Client& client) {
             CHECK(read_state(client) ==
-                  State{{"a", {{{1, bucket}, 42 + more}}}, {"b", {{{1, bucket}, 70 + more}}}});
+                  State{{"a", {{{1, some_bucket}, 42 + more}}}, {"b", {{{1, some_bucket}, 70 + more}}}});
             client.call("counter.increment", counter("a", 1, 1));
             client.call("counter.increment", counter("b", 1, 1));
             client.call("snapshot.create", {{"series", more % 2 == 0 ? "b" : "a"}});
             ++more;
             CHECK(read_state(client) ==
-                  State{{"a", {{{1, bucket}, 42 + more}}}, {"b", {{{1, bucket}, 70 + more}}}});
+                  State{{"a", {{{1, some_bucket}, 42 + more}}}, {"b", {{{1, some_bucket}, 70 + more}}}});
         });
     }
 }
@@ -116,7 +112,7 @@ TEST_CASE("defect 1: a snapshot of one series, then a crash: repeats of keyed re
         CHECK(is_repeat(client, "series.batch_add", with_key(items, "batch")) == again);
         CHECK(is_repeat(client, "counter.decrement", with_key(counter("a", 2, 4), "less")) == again);
     };
-    const State state{{"a", {{{1, bucket}, 10}, {{2, bucket}, 2}}}, {"b", {{{1, bucket}, 7}}}};
+    const State state{{"a", {{{1, some_bucket}, 10}, {{2, some_bucket}, 2}}}, {"b", {{{1, some_bucket}, 7}}}};
     {
         Client client = daemon.connect();
         deliver(client, false);
@@ -160,9 +156,9 @@ TEST_CASE("defect 4: streams that are open during snapshot.create_all are there 
         client.call("ingest.begin", stream("empty", "add"));
         client.call("snapshot.create_all");
     }
-    const State before{{"add", {{{1, bucket}, 5}, {{2, bucket}, 13}}},
-                       {"set", {{{1, bucket}, 5}, {{2, bucket}, 7}}},
-                       {"replace_series", {{{1, bucket}, 3}}}};
+    const State before{{"add", {{{1, some_bucket}, 5}, {{2, some_bucket}, 13}}},
+                       {"set", {{{1, some_bucket}, 5}, {{2, some_bucket}, 7}}},
+                       {"replace_series", {{{1, some_bucket}, 3}}}};
     const auto check_open = [&](Client& client) {
         CHECK(read_state(client) == before);
         CHECK(standing(client, "empty", "add") == json::array{"active", 0});
@@ -188,9 +184,10 @@ TEST_CASE("defect 4: streams that are open during snapshot.create_all are there 
         }
         check_over_crashes(daemon, [&](Client& client) {
             CHECK(read_state(client) ==
-                  State{{"add", {{{1, bucket}, 5}, {{2, bucket}, 13}, {{3, bucket}, 8}}},
-                        {"set", {{{1, bucket}, 5}, {{2, bucket}, 7}, {{3, bucket}, 8}}},
-                        {"replace_series", {{{1, bucket}, 5}, {{2, bucket}, 7}, {{3, bucket}, 8}}}});
+                  State{{"add", {{{1, some_bucket}, 5}, {{2, some_bucket}, 13}, {{3, some_bucket}, 8}}},
+                        {"set", {{{1, some_bucket}, 5}, {{2, some_bucket}, 7}, {{3, some_bucket}, 8}}},
+                        {"replace_series",
+                         {{{1, some_bucket}, 5}, {{2, some_bucket}, 7}, {{3, some_bucket}, 8}}}});
             for (const std::string& mode : modes)
                 CHECK(standing(client, mode, mode) == json::array{"already_committed", 3});
         });
@@ -210,7 +207,7 @@ TEST_CASE("defect 4: streams that are open during snapshot.create_all are there 
         daemon.connect().call("ingest.commit", {{"stream_id", "replace_series"}});
         check_over_crashes(daemon, [&](Client& client) {
             CHECK(read_points(client, "replace_series") ==
-                  Points{{{1, bucket}, 5}, {{2, bucket}, 7}, {{9, bucket}, 2}});
+                  Points{{{1, some_bucket}, 5}, {{2, some_bucket}, 7}, {{9, some_bucket}, 2}});
         });
     }
     SUBCASE("and are aborted") {
@@ -241,20 +238,20 @@ TEST_CASE("defect 4: a series that is only staged does not exist, over crashes, 
     });
     daemon.connect().call("ingest.commit", {{"stream_id", "i"}});
     check_over_crashes(daemon, [](Client& client) {
-        CHECK(read_state(client) == State{{"a", {{{1, bucket}, 5}}}});
+        CHECK(read_state(client) == State{{"a", {{{1, some_bucket}, 5}}}});
     });
 }
 
 TEST_CASE("defect 5: batches and chunks rejected for overflow leave nothing, and the daemon starts") {
     Daemon daemon;
-    const State state{{"a", {{{1, bucket}, greatest - 5}, {{2, bucket}, 1}}}};
+    const State state{{"a", {{{1, some_bucket}, largest - 5}, {{2, some_bucket}, 1}}}};
     const json::array in_bucket{item(2, 1), item(1, 6)};
-    const json::array in_total{item(2, 1), item(1, 6, bucket + 1)};
-    const json::array in_itself{item(7, greatest), item(7, 1, bucket + 1)};
+    const json::array in_total{item(2, 1), item(1, 6, some_bucket + 1)};
+    const json::array in_itself{item(7, largest), item(7, 1, some_bucket + 1)};
     {
         Client client = daemon.connect();
         client.call("series.batch_add",
-                    {{"series", "a"}, {"items", json::array{item(1, greatest - 5), item(2, 1)}}});
+                    {{"series", "a"}, {"items", json::array{item(1, largest - 5), item(2, 1)}}});
         client.call("ingest.begin", stream("add", "add"));
         client.call("ingest.begin", stream("set", "set"));
         client.call("ingest.begin", stream("replace", "replace_series"));
@@ -298,7 +295,7 @@ TEST_CASE("defect 5: batches and chunks rejected for overflow leave nothing, and
         CHECK(!is_skipped(client, chunk("add", 1, {item(2, 1)})));
     }
     check_over_crashes(daemon, [](Client& client) {
-        CHECK(read_state(client) == State{{"a", {{{1, bucket}, greatest}, {{2, bucket}, 2}}}});
+        CHECK(read_state(client) == State{{"a", {{{1, some_bucket}, largest}, {{2, some_bucket}, 2}}}});
     });
 }
 
@@ -343,7 +340,7 @@ TEST_CASE("defect 6: other rejected requests leave nothing, and the daemon start
         CHECK(standing(client, "done", "set") == json::array{"already_committed", 1});
         CHECK(last_lsn(client) == lsn);
         CHECK(client.call("tree.list") == json::value(json::array{"a"}));
-        CHECK(read_state(client) == State{{"a", {{{1, bucket}, 10}, {{2, bucket}, 5}}}});
+        CHECK(read_state(client) == State{{"a", {{{1, some_bucket}, 10}, {{2, some_bucket}, 5}}}});
     });
 }
 

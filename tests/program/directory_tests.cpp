@@ -7,6 +7,7 @@
 
 #include "tests/support/daemon.h"
 #include "tests/support/settings.h"
+#include "tests/support/values.h"
 
 namespace karma::test {
 
@@ -17,10 +18,6 @@ ProgramResult start_on(const std::filesystem::path& directory) {
     const ReservedPort port;
     return run_program(karma_binary(), {"--bind=127.0.0.1", "--port=" + std::to_string(port.number()),
                                         "--directory=" + directory.string(), "--log=false"});
-}
-
-bool contains(const std::string& text, const std::string& what) {
-    return text.find(what) != std::string::npos;
 }
 
 }  // namespace

@@ -9,12 +9,11 @@
 
 #include "tests/support/daemon.h"
 #include "tests/support/settings.h"
+#include "tests/support/values.h"
 
 namespace karma::test {
 
 namespace {
-
-constexpr std::uint64_t greatest = 18446744073709551615U;  // 2^64-1
 
 const json::value pong =
     parse_json(R"({"protocol_version":2,"success":true,"response":"pong","error_code":null})");
@@ -207,49 +206,49 @@ TEST_CASE("numbers: keys, values and totals up to 2^64-1, kept over a crash") {
         return daemon.connect().call(op, fields);
     };
     const json::object year{{"from", 20260101}, {"to", 20261231}};
-    const json::object day{{"series", "a"}, {"key", greatest}, {"bucket", 20260505}};
+    const json::object day{{"series", "a"}, {"key", largest}, {"bucket", 20260505}};
     CHECK(as_number(ask("counter.increment",
-                        {{"series", "a"}, {"key", greatest}, {"bucket", 20260505}, {"value", greatest}})) ==
-          greatest);
+                        {{"series", "a"}, {"key", largest}, {"bucket", 20260505}, {"value", largest}})) ==
+          largest);
     CHECK(daemon.connect().error_of("counter.increment", day) == "validation_error");
     CHECK(daemon.connect().error_of("counter.increment",
-                                    {{"series", "a"}, {"key", greatest}, {"bucket", 20260506}}) ==
+                                    {{"series", "a"}, {"key", largest}, {"bucket", 20260506}}) ==
           "validation_error");
     // A batch adds up what it adds to another key: the total of the reply goes beyond 64 bits.
     const json::value added =
         ask("series.batch_add",
             {{"series", "a"},
-             {"items", json::array{json::array{0, 20260505, greatest - 1}, json::array{0, 20260506, 1},
+             {"items", json::array{json::array{0, 20260505, largest - 1}, json::array{0, 20260506, 1},
                                    json::array{1, 20260507, 1}}}});
     CHECK(member(added, "total") == big_integer("18446744073709551616"));
 
     for (const bool restarted : {false, true}) {
         CAPTURE(restarted);
         if (restarted) daemon.restart_after_kill();
-        CHECK(as_number(ask("counter.sum", {{"series", "a"}, {"key", greatest}})) == greatest);
-        CHECK(as_number(ask("counter.sum", {{"series", "a"}, {"key", 0}})) == greatest);
+        CHECK(as_number(ask("counter.sum", {{"series", "a"}, {"key", largest}})) == largest);
+        CHECK(as_number(ask("counter.sum", {{"series", "a"}, {"key", 0}})) == largest);
         CHECK(as_number(ask(
                   "counter.sum",
                   {{"series", "a"}, {"key", 0}, {"range", {{"from", 20260506}, {"to", 20260506}}}})) == 1);
-        CHECK(ask("counter.series", {{"series", "a"}, {"key", greatest}, {"range", year}}) ==
-              json::value(json::object{{"20260505", greatest}}));
+        CHECK(ask("counter.series", {{"series", "a"}, {"key", largest}, {"range", year}}) ==
+              json::value(json::object{{"20260505", largest}}));
         const json::value beyond = big_integer("36893488147419103231");  // 2 * (2^64-1) + 1
         CHECK(member(ask("tree.info", {{"series", "a"}}), "total") == beyond);
         CHECK(member(ask("tree.summary", {{"series", "a"}}), "total") == beyond);
         CHECK(member(ask("tree.summary", {{"series", "a"}, {"range", year}}), "total") == beyond);
         CHECK(member(ask("tree.top", {{"series", "a"}, {"limit", 2}}), "items") ==
-              json::value(json::array{json::object{{"key", 0}, {"value", greatest}},
-                                      json::object{{"key", greatest}, {"value", greatest}}}));
+              json::value(json::array{json::object{{"key", 0}, {"value", largest}},
+                                      json::object{{"key", largest}, {"value", largest}}}));
         CHECK(member(ask("tree.keys", {{"series", "a"}, {"cursor", 1}}), "keys") ==
-              json::value(json::array{json::object{{"key", greatest}, {"total", greatest}}}));
-        CHECK(member(ask("tree.keys", {{"series", "a"}, {"cursor", greatest}}), "keys") ==
+              json::value(json::array{json::object{{"key", largest}, {"total", largest}}}));
+        CHECK(member(ask("tree.keys", {{"series", "a"}, {"cursor", largest}}), "keys") ==
               json::value(json::array{}));
-        CHECK(ask("counter.batch_sum", {{"series", "a"}, {"keys", json::array{greatest, 1}}}) ==
-              json::value(json::array{json::object{{"key", greatest}, {"value", greatest}},
+        CHECK(ask("counter.batch_sum", {{"series", "a"}, {"keys", json::array{largest, 1}}}) ==
+              json::value(json::array{json::object{{"key", largest}, {"value", largest}},
                                       json::object{{"key", 1}, {"value", 1}}}));
     }
-    ask("counter.decrement", {{"series", "a"}, {"key", greatest}, {"bucket", 20260505}, {"value", greatest}});
-    CHECK(as_number(ask("counter.sum", {{"series", "a"}, {"key", greatest}})) == 0);
+    ask("counter.decrement", {{"series", "a"}, {"key", largest}, {"bucket", 20260505}, {"value", largest}});
+    CHECK(as_number(ask("counter.sum", {{"series", "a"}, {"key", largest}})) == 0);
 }
 
 TEST_CASE("numbers: what is no number from 0 to 2^64-1 is refused") {

@@ -1,20 +1,18 @@
 #include "tests/program/karma1_proxy.h"
 
-#include <arpa/inet.h>
 #include <array>
 #include <cerrno>
 #include <chrono>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <string>
-#include <string_view>
 #include <sys/socket.h>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
 
 #include "tests/support/client.h"
+#include "tests/support/loopback.h"
 
 namespace karma::test {
 
@@ -28,29 +26,11 @@ void require(bool good, const char* what) {
     if (!good) throw std::system_error(errno, std::generic_category(), what);
 }
 
-bool send_line(int socket, std::string_view line) {
-    std::string bytes = std::string(line) + "\r\n";
-    for (std::string_view rest = bytes; !rest.empty();) {
-        const ssize_t sent = ::send(socket, rest.data(), rest.size(), MSG_NOSIGNAL);
-        if (sent <= 0) return false;
-        rest.remove_prefix(static_cast<std::size_t>(sent));
-    }
-    return true;
-}
-
 }  // namespace
 
 Karma1Proxy::Karma1Proxy(std::uint16_t daemon_port)
-    : daemon_port_(daemon_port), listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    require(listener_.valid(), "socket");
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    require(::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), size) == 0, "bind");
-    require(::listen(listener_.get(), 8) == 0, "listen");
-    require(::getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0, "getsockname");
-    port_ = ntohs(address.sin_port);
+    : daemon_port_(daemon_port), listener_(needed(listen_on(0), "cannot listen")) {
+    port_ = port_of(listener_);
     std::array<int, 2> ends{};
     require(::pipe2(ends.data(), O_CLOEXEC) == 0, "pipe");
     stop_read_ = FileDescriptor(ends[0]);
@@ -78,7 +58,7 @@ void Karma1Proxy::wait_until_loud() const {
 void Karma1Proxy::run() {
     std::vector<std::thread> connections;
     while (wait_readable(listener_)) {
-        FileDescriptor connection(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+        FileDescriptor connection = accept_from(listener_);
         if (!connection.valid()) continue;
         connections.emplace_back([this, taken = std::move(connection)] { serve(taken); });
     }
@@ -101,7 +81,8 @@ void Karma1Proxy::serve(const FileDescriptor& connection) {
                 const bool subscribes = line.find("\"replication.subscribe\"") != std::string::npos;
                 if (subscribes) ++subscriptions_;
                 if (!subscribes) daemon.send_line(line);
-                if (!send_line(connection.get(), subscribes ? unknown_op : daemon.receive_line())) return;
+                const std::string reply = subscribes ? unknown_op : daemon.receive_line();
+                if (!send_all(connection, reply + "\r\n")) return;
             }
         }
     } catch (const std::exception&) {

@@ -12,17 +12,19 @@
 
 #include "net/base64.h"
 #include "persist/tree_reader.h"
+#include "tests/program/counter.h"
 #include "tests/program/karma1_proxy.h"
+#include "tests/support/comes_true.h"
 #include "tests/support/daemon.h"
 #include "tests/support/settings.h"
+#include "tests/support/values.h"
 
 namespace karma::test {
 
 namespace {
 
-constexpr std::uint32_t bucket = 20260505;
 constexpr std::size_t writes_a_round = 60;
-const std::string token = "the-token-of-this-test";
+const std::string shared_token = "the-token-of-this-test";
 
 /// A client that shows its token.
 class Visitor {
@@ -30,7 +32,7 @@ public:
     explicit Visitor(const Daemon& daemon) : client_(daemon.connect()) {}
 
     json::value ask(std::string_view op, json::object fields = {}) {
-        fields["token"] = token;
+        fields["token"] = shared_token;
         return client_.ask(op, fields);
     }
     json::value call(std::string_view op, const json::object& fields = {}) {
@@ -51,27 +53,18 @@ private:
 };
 
 std::vector<std::string> with_token(std::vector<std::string> arguments) {
-    arguments.push_back("--auth-token=" + token);
+    arguments.push_back("--auth-token=" + shared_token);
     arguments.emplace_back("--max-request-bytes=65536");
     return arguments;
 }
 
 std::vector<std::string> slave_of(std::uint16_t port, const std::vector<std::string>& more = {}) {
-    std::vector<std::string> arguments =
-        with_token({"--role=slave", "--replication-source-host=127.0.0.1",
-                    "--replication-source-port=" + std::to_string(port), "--replication-token=" + token,
-                    "--replication-poll-interval-ms=20", "--replication-batch-size=7"});
+    std::vector<std::string> arguments = with_token(
+        {"--role=slave", "--replication-source-host=127.0.0.1",
+         "--replication-source-port=" + std::to_string(port), "--replication-token=" + shared_token,
+         "--replication-poll-interval-ms=20", "--replication-batch-size=7"});
     arguments.insert(arguments.end(), more.begin(), more.end());
     return arguments;
-}
-
-bool comes_true(const std::function<bool()>& condition) {
-    const auto deadline = std::chrono::steady_clock::now() + patience();
-    while (!condition()) {
-        if (std::chrono::steady_clock::now() > deadline) return false;
-        std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-    return true;
 }
 
 /// Until it has what the other one has.
@@ -80,10 +73,6 @@ void catch_up(Visitor& slave, Visitor& master) {
     const bool has_all = comes_true([&] { return slave.lsn() == lsn; });
     CAPTURE(json::serialize(slave.call("replication.status")));
     REQUIRE(has_all);
-}
-
-json::object counter(const std::string& series, std::uint64_t key, std::uint64_t value) {
-    return {{"series", series}, {"key", key}, {"bucket", bucket}, {"value", value}};
 }
 
 json::object keyed(json::object fields, const std::string& key) {
@@ -96,14 +85,14 @@ json::object chunk(const std::string& stream, std::uint64_t seq, const std::stri
     return {{"stream_id", stream},
             {"series", series},
             {"chunk_seq", seq},
-            {"items", json::array{json::array{1, bucket, value}, json::array{2, bucket, value}}}};
+            {"items", json::array{json::array{1, some_bucket, value}, json::array{2, some_bucket, value}}}};
 }
 
 /// What snapshots hold.
 void fill_before(Visitor& master) {
     json::array items;
     for (std::uint64_t key = 0; key < 300; ++key) {
-        items.push_back(json::array{key, bucket + static_cast<std::uint32_t>(key % 20), key * key + 1});
+        items.push_back(json::array{key, some_bucket + static_cast<std::uint32_t>(key % 20), key * key + 1});
     }
     master.call("series.batch_add", {{"series", "links"}, {"items", std::move(items)}});
     master.call("counter.increment", counter("a/b 100%", 1, 18446744073709551615U));
@@ -154,6 +143,15 @@ void check_knows_requests(Visitor& master) {
     const json::value repeated = master.call("ingest.chunk", chunk("open", 1, "made", 5));
     CHECK(member(repeated, "skipped") == json::value(true));
 }
+
+/// A master that holds one counter, and that followers of its proxy take for a Karma 1.0.
+struct PosingMaster {
+    Daemon daemon{with_token({})};
+    Visitor visitor{daemon};
+    Karma1Proxy proxy{daemon.port()};
+
+    PosingMaster() { visitor.call("counter.increment", counter("a", 1, 5)); }
+};
 
 }  // namespace
 
@@ -272,56 +270,47 @@ TEST_CASE("karma 1.0 master: whenever a slave begins, it comes to the same state
 }
 
 TEST_CASE("karma 1.0 master: without snapshots its whole log is followed") {
-    Daemon master(with_token({}));
-    Visitor there(master);
-    there.call("counter.increment", counter("a", 1, 5));
-    const Karma1Proxy proxy(master.port());
-    Daemon slave(slave_of(proxy.port()));
+    PosingMaster master;
+    Daemon slave(slave_of(master.proxy.port()));
     Visitor here(slave);
-    catch_up(here, there);
+    catch_up(here, master.visitor);
     CHECK(here.sum("a", 1) == 5);
     for (std::uint64_t i = 0; i < 40; ++i) {
-        there.call("counter.increment", counter("a", i, 1));
+        master.visitor.call("counter.increment", counter("a", i, 1));
     }
-    catch_up(here, there);
-    CHECK(here.digest() == there.digest());
+    catch_up(here, master.visitor);
+    CHECK(here.digest() == master.visitor.digest());
 }
 
 TEST_CASE("karma 1.0 master: a slave ends while its master is silent, and goes on with it later") {
-    Daemon master(with_token({}));
-    Visitor there(master);
-    there.call("counter.increment", counter("a", 1, 5));
-    Karma1Proxy proxy(master.port());
-    Daemon slave(slave_of(proxy.port(), {"--replication-timeout-ms=3600000"}));
+    PosingMaster master;
+    Daemon slave(slave_of(master.proxy.port(), {"--replication-timeout-ms=3600000"}));
     {
         Visitor here(slave);
-        catch_up(here, there);
+        catch_up(here, master.visitor);
     }
-    proxy.set_silent(true);
+    master.proxy.set_silent(true);
     CHECK(slave.stop() == ExitStatus{0, 0});  // does not wait for that hour
-    proxy.set_silent(false);
-    there.call("counter.increment", counter("a", 1, 6));
+    master.proxy.set_silent(false);
+    master.visitor.call("counter.increment", counter("a", 1, 6));
     slave.start();
     Visitor here(slave);
-    catch_up(here, there);
+    catch_up(here, master.visitor);
     CHECK(here.sum("a", 1) == 11);
 }
 
 TEST_CASE("karma 1.0 master: a slave takes its place when it is gone") {
-    Daemon master(with_token({}));
-    Visitor there(master);
-    there.call("counter.increment", counter("a", 1, 5));
-    Karma1Proxy proxy(master.port());
-    Daemon slave(slave_of(proxy.port(), {"--failover-timeout-ms=2000"}));
+    PosingMaster master;
+    Daemon slave(slave_of(master.proxy.port(), {"--failover-timeout-ms=2000"}));
     Visitor here(slave);
-    catch_up(here, there);
+    catch_up(here, master.visitor);
     // In sync for longer than a poll takes.
     const auto polls = [&] {
         return as_number(member(here.call("replication.status"), "replication_poll_success_count"));
     };
     const std::uint64_t before = polls();
     REQUIRE(comes_true([&] { return polls() > before + 3; }));
-    proxy.set_silent(true);
+    master.proxy.set_silent(true);
     CHECK(comes_true([&] { return member(here.call("system.health"), "role") == json::value("master"); }));
     here.call("counter.increment", counter("a", 1, 1));
     CHECK(here.sum("a", 1) == 6);
@@ -385,9 +374,9 @@ private:
     }
 
     void take_tree(const std::string& series, const std::string& bytes) {
-        read_tree(bytes, [&](std::uint64_t key, std::span<const Point> points) {
+        read_tree(bytes, [&](std::uint64_t key, std::span<const karma::Point> points) {
             std::uint64_t& sum = sums_[series][key];
-            for (const Point& point : points) sum += point.value;
+            for (const karma::Point& point : points) sum += point.value;
         });
     }
 
@@ -397,7 +386,7 @@ private:
         std::map<std::uint64_t, std::uint64_t>& series =
             sums_[std::string(member(entry, "series").as_string())];
         if (op == "counter.increment") {
-            CHECK(as_number(member(entry, "bucket")) == bucket);
+            CHECK(as_number(member(entry, "bucket")) == some_bucket);
             series[as_number(member(entry, "key"))] += as_number(member(entry, "value"));
         } else if (op == "counter.reset") {
             series[as_number(member(entry, "key"))] = 0;
@@ -428,9 +417,9 @@ TEST_CASE("karma 1.0 slave: follows a daemon from its snapshots") {
     CHECK(member(slave.records(), "records").as_array().size() == 1);
     CHECK(member(slave.records(), "committed_streams").as_array().size() == 1);
     slave.poll();
-    there.call(
-        "series.batch_add",
-        {{"series", "later"}, {"items", json::array{json::array{1, bucket, 2}, json::array{2, bucket, 3}}}});
+    there.call("series.batch_add",
+               {{"series", "later"},
+                {"items", json::array{json::array{1, some_bucket, 2}, json::array{2, some_bucket, 3}}}});
     there.call("counter.reset", {{"series", "links"}, {"key", 9}});
     there.call("counter.increment", counter("links", 7, 1));
     slave.poll();

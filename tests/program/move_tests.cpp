@@ -7,18 +7,14 @@
 
 #include <doctest/doctest.h>
 
+#include "tests/program/counter.h"
 #include "tests/support/daemon.h"
 #include "tests/support/settings.h"
+#include "tests/support/values.h"
 
 namespace karma::test {
 
 namespace {
-
-constexpr std::uint32_t bucket = 20260505;
-
-json::object counter(const std::string& series, std::uint64_t key, std::uint64_t value) {
-    return {{"series", series}, {"key", key}, {"bucket", bucket}, {"value", value}};
-}
 
 std::uint64_t sum(Client& client, const std::string& series, std::uint64_t key) {
     return as_number(client.call("counter.sum", {{"series", series}, {"key", key}}));
@@ -50,15 +46,11 @@ ProgramResult karma_ok(const std::vector<std::string>& arguments) {
     return result;
 }
 
-bool contains(const std::string& text, const std::string& what) {
-    return text.find(what) != std::string::npos;
-}
-
 /// Something of everything.
 void fill(Client& client) {
     json::array items;
     for (std::uint64_t key = 0; key < 500; ++key) {
-        items.push_back(json::array{key, bucket + static_cast<std::uint32_t>(key % 20), key * key + 1});
+        items.push_back(json::array{key, some_bucket + static_cast<std::uint32_t>(key % 20), key * key + 1});
     }
     client.call("series.batch_add", {{"series", "links"}, {"items", std::move(items)}});
     client.call("tree.create", {{"series", "empty"}});
@@ -74,7 +66,7 @@ void fill(Client& client) {
     client.call("ingest.chunk", {{"stream_id", "s"},
                                  {"series", "links"},
                                  {"chunk_seq", 1},
-                                 {"items", json::array{json::array{5, bucket, 1}}}});
+                                 {"items", json::array{json::array{5, some_bucket, 1}}}});
     client.call("ingest.commit", {{"stream_id", "s"}});
 }
 
@@ -369,7 +361,7 @@ TEST_CASE("moving: streams of a Karma 1.0 directory, in the log, in the file of 
         client.call("ingest.chunk", {{"stream_id", "open"},
                                      {"series", "links"},
                                      {"chunk_seq", 1},
-                                     {"items", json::array{json::array{18, bucket, 1}}}});
+                                     {"items", json::array{json::array{18, some_bucket, 1}}}});
     CHECK(member(again, "skipped") == json::value(true));
     CHECK(member(client.call("snapshot.verify"), "status") == json::value("ok"));
 }
@@ -416,18 +408,18 @@ TEST_CASE("moving: damage to the files of a database is found") {
     daemon.stop(SIGINT);
     CHECK(contains(karma_ok({"verify", daemon.directory().string()}).standard_output, "sound"));
     // The largest table file, in its middle.
-    std::filesystem::path largest;
+    std::filesystem::path longest;
     for (const auto& file : std::filesystem::directory_iterator(daemon.directory() / "karma.db")) {
         const bool is_data = file.path().extension() == ".sst" || file.path().extension() == ".log";
-        if (is_data && (largest.empty() || file.file_size() > std::filesystem::file_size(largest))) {
-            largest = file.path();
+        if (is_data && (longest.empty() || file.file_size() > std::filesystem::file_size(longest))) {
+            longest = file.path();
         }
     }
-    std::string bytes = read_file(largest);
+    std::string bytes = read_file(longest);
     for (std::size_t at = bytes.size() / 3; at < bytes.size() / 3 + 64; ++at) {
         bytes[at] = static_cast<char>(bytes[at] ^ 0x55);
     }
-    write_file(largest, bytes);
+    write_file(longest, bytes);
     const ProgramResult found = karma({"verify", daemon.directory().string()});
     CAPTURE(found.standard_output);
     CAPTURE(found.standard_error);

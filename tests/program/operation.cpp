@@ -13,15 +13,11 @@ namespace {
 using Kind = Operation::Kind;
 using Item = Operation::Item;
 
-constexpr std::uint32_t first_bucket = 20260101;
+constexpr std::uint32_t first_random_bucket = 20260101;
 constexpr std::uint32_t bucket_count = 14;
 
-bool one_in(std::mt19937_64& random, std::uint64_t count) {
-    return random_between(random, 0, count - 1) == 0;
-}
-
 std::uint32_t random_bucket(std::mt19937_64& random) {
-    return static_cast<std::uint32_t>(first_bucket + random_between(random, 0, bucket_count - 1));
+    return static_cast<std::uint32_t>(first_random_bucket + random_between(random, 0, bucket_count - 1));
 }
 
 std::uint64_t random_key(std::mt19937_64& random, const std::vector<std::uint64_t>& keys) {

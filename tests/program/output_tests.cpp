@@ -10,14 +10,11 @@
 
 #include "tests/support/daemon.h"
 #include "tests/support/settings.h"
+#include "tests/support/values.h"
 
 namespace karma::test {
 
 namespace {
-
-bool contains(const std::string& text, const std::string& what) {
-    return text.find(what) != std::string::npos;
-}
 
 // Requests of every kind of outcome, each with the token. Returns all replies.
 std::string use_token(const Daemon& daemon, const std::string& token) {

@@ -9,7 +9,7 @@ namespace karma::test {
 
 namespace {
 
-const json::object year{{"from", 20260101}, {"to", 20261231}};
+const json::object year_2026{{"from", 20260101}, {"to", 20261231}};
 
 std::uint64_t number_of(std::string_view digits) {
     std::uint64_t number = 0;
@@ -35,7 +35,7 @@ std::uint64_t value_at(const Points& points, const Point& point) {
 }  // namespace
 
 Points read_points(Client& client, const std::string& series) {
-    const json::value reply = client.ask("tree.series", {{"series", series}, {"range", year}});
+    const json::value reply = client.ask("tree.series", {{"series", series}, {"range", year_2026}});
     Points points;
     if (member(reply, "error_code") == json::value("not_found")) return points;
     for (const auto& entry : member(reply, "response").as_object())
@@ -60,7 +60,8 @@ Points read_points_by_key(Client& client, const std::string& series, const json:
     for (const json::value& key : keys) {
         Points own;
         take_days(as_number(key),
-                  client.call("counter.series", {{"series", series}, {"key", key}, {"range", year}}), own);
+                  client.call("counter.series", {{"series", series}, {"key", key}, {"range", year_2026}}),
+                  own);
         std::uint64_t sum = 0;
         for (const auto& entry : own) sum += entry.second;
         const json::value total = client.call("counter.sum", {{"series", series}, {"key", key}});

@@ -47,10 +47,6 @@ const std::array<std::string, 2> shared_series = {"links", "clicks"};
 
 bool is_shared_key(std::uint64_t key) { return key < shared_key_count; }
 
-bool one_in(std::mt19937_64& random, std::uint64_t count) {
-    return random_between(random, 0, count - 1) == 0;
-}
-
 std::vector<Operation::Item> random_shared_items(std::mt19937_64& random, std::size_t count) {
     std::vector<std::uint64_t> keys(shared_key_count);
     for (std::uint64_t key = 0; key < shared_key_count; ++key) keys[key] = key;

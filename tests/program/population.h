@@ -49,9 +49,6 @@ std::shared_ptr<KeyedRequest> make_keyed_request(const Operation& operation, jso
 // changes it may be on its way.
 void check_own_sum(Lane& lane, const Estate& estate, const State& own, std::mt19937_64& random);
 
-// True once in so many times.
-bool one_in(std::mt19937_64& random, std::uint64_t count);
-
 // What producers tell and are told while they run.
 struct RunSignals {
     // Requests that were acknowledged, of all together.

@@ -18,8 +18,8 @@ namespace karma::test {
 namespace {
 
 // Wide enough for all days of the data.
-constexpr std::uint32_t first_bucket = 20000101;
-constexpr std::uint32_t last_bucket = 20991231;
+constexpr std::uint32_t earliest_bucket = 20000101;
+constexpr std::uint32_t latest_bucket = 20991231;
 
 std::string unzipped(const std::filesystem::path& file) {
     const std::unique_ptr<gzFile_s, int (*)(gzFile)> in(::gzopen(file.c_str(), "rb"), &::gzclose);
@@ -47,7 +47,7 @@ Number take_number(std::string_view& line) {
     return number;
 }
 
-json::object range(std::uint64_t from, std::uint64_t to) { return {{"from", from}, {"to", to}}; }
+json::object between(std::uint64_t from, std::uint64_t to) { return {{"from", from}, {"to", to}}; }
 
 std::uint32_t day_before(std::uint64_t bucket) {
     using namespace std::chrono;
@@ -100,19 +100,19 @@ void compare_whole(Comparison& compare, const json::value& expected) {
     // All days are within the first and the last one.
     const std::uint64_t first = as_number(member(expected, "first_day"));
     const std::uint64_t last = as_number(member(expected, "last_day"));
-    const json::value within = compare.ask("tree.summary", {{"range", range(first, last)}});
+    const json::value within = compare.ask("tree.summary", {{"range", between(first, last)}});
     compare.same("tree.summary from first to last day", member(expected, "total"), member(within, "total"));
     const json::value before =
-        compare.ask("tree.summary", {{"range", range(first_bucket, day_before(first))}});
+        compare.ask("tree.summary", {{"range", between(earliest_bucket, day_before(first))}});
     compare.same("tree.summary before the first day", json::value(0), member(before, "total"));
-    const json::value until_last = compare.ask("tree.summary", {{"range", range(first, day_before(last))}});
+    const json::value until_last = compare.ask("tree.summary", {{"range", between(first, day_before(last))}});
     if (member(until_last, "total") == member(expected, "total"))
         compare.same("values on the last day", true, false);
 }
 
 void compare_ranges(Comparison& compare, const json::value& expected) {
     for (const json::value& wanted : member(expected, "ranges").as_array()) {
-        const json::object days = range(as_number(member(wanted, "from")), as_number(member(wanted, "to")));
+        const json::object days = between(as_number(member(wanted, "from")), as_number(member(wanted, "to")));
         const std::string where = " of " + json::serialize(days);
         const json::value summary = compare.ask("tree.summary", {{"range", days}});
         for (const char* const field : {"total", "active_keys", "bucket_count"}) {
@@ -132,7 +132,7 @@ void compare_keys(Comparison& compare, const json::value& expected) {
         compare.same("counter.sum" + where, member(wanted, "total"),
                      compare.ask("counter.sum", {{"key", key}}));
         const json::value points =
-            compare.ask("counter.series", {{"key", key}, {"range", range(first_bucket, last_bucket)}});
+            compare.ask("counter.series", {{"key", key}, {"range", between(earliest_bucket, latest_bucket)}});
         compare.same("days" + where, member(wanted, "days"), json::value(points.as_object().size()));
         keys.push_back(key);
         sums.push_back(json::object{{"key", key}, {"value", member(wanted, "total")}});
@@ -141,8 +141,8 @@ void compare_keys(Comparison& compare, const json::value& expected) {
 
     const json::value& hottest = member(expected, "series_of_top_key");
     compare.same("points of the hottest key", member(hottest, "points"),
-                 compare.ask("counter.series",
-                             {{"key", member(hottest, "key")}, {"range", range(first_bucket, last_bucket)}}));
+                 compare.ask("counter.series", {{"key", member(hottest, "key")},
+                                                {"range", between(earliest_bucket, latest_bucket)}}));
 }
 
 // tree.keys page by page: as many keys as there are, ascending, with totals that make up the whole.
@@ -209,7 +209,7 @@ std::string PointModel::difference(Client& client, const std::string& series) co
         return "total: want " + std::to_string(total_) + ", got " + json::serialize(member(info, "total"));
     }
     const json::value tree =
-        client.call("tree.series", {{"series", series}, {"range", range(first_bucket, last_bucket)}});
+        client.call("tree.series", {{"series", series}, {"range", between(earliest_bucket, latest_bucket)}});
     std::size_t found = 0;
     for (const auto& [key_text, days] : tree.as_object()) {
         std::string_view key_digits = key_text;

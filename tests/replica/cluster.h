@@ -9,21 +9,11 @@
 #include <boost/json/serialize.hpp>
 
 #include "tests/support/client.h"
+#include "tests/support/comes_true.h"
 #include "tests/support/daemon.h"
 #include "tests/support/settings.h"
 
 namespace karma::test {
-
-// Waits for something that should come true soon; false when it has not for as long as tests wait.
-template <typename Condition>
-bool comes_true(Condition&& condition) {
-    const auto end = std::chrono::steady_clock::now() + patience(std::chrono::seconds(60));
-    while (!condition()) {
-        if (std::chrono::steady_clock::now() >= end) return false;
-        std::this_thread::sleep_for(std::chrono::milliseconds(2));
-    }
-    return true;
-}
 
 // The arguments of a daemon that follows the one on this port.
 inline std::vector<std::string> slave_of(std::uint16_t port, std::vector<std::string> more = {}) {

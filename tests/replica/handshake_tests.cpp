@@ -5,9 +5,7 @@
 #include "replica/channel.h"
 #include "replica/handshake.h"
 
-namespace karma::test {
-
-using namespace karma::replica;
+namespace karma::replica {
 
 namespace {
 
@@ -130,4 +128,4 @@ TEST_CASE("handshake: replies say what they were made of") {
     CHECK(!old.common_lsn);
 }
 
-}  // namespace karma::test
+}  // namespace karma::replica

@@ -15,17 +15,6 @@
 
 namespace karma::test {
 
-// What happened to a condition that should come true soon: false when it has not for as long as tests wait.
-template <typename Condition>
-bool becomes_true(Condition&& condition, std::chrono::milliseconds patience_of = patience()) {
-    const auto end = std::chrono::steady_clock::now() + patience_of;
-    while (!condition()) {
-        if (std::chrono::steady_clock::now() >= end) return false;
-        std::this_thread::sleep_for(std::chrono::milliseconds(2));
-    }
-    return true;
-}
-
 // A node in this process, with its storage in memory, which outlives it, and a clock that stands still: two
 // nodes that do the same make the same events.
 class InProcessNode {

@@ -12,9 +12,9 @@
 #include "tests/support/settings.h"
 #include "tests/support/temp_dir.h"
 
-using namespace karma;
+namespace karma::test {
+
 using karma::test::FakeKarma1;
-using karma::test::tree_bytes;
 
 namespace {
 
@@ -347,3 +347,5 @@ TEST_CASE("karma1: a log that is another one, or no log, is not taken") {
         CHECK(contains(node.failure(), "LSN 1"));
     }
 }
+
+}  // namespace karma::test

@@ -13,16 +13,16 @@
 #include "replica/channel.h"
 #include "replica/handshake.h"
 #include "tests/replica/in_process.h"
+#include "tests/support/comes_true.h"
 #include "tests/support/fake_server.h"
+#include "tests/support/values.h"
 
 namespace karma::test {
 
 namespace {
 
-constexpr Day day = 739'575;
-
 bool have_the_same(InProcessNode& one, InProcessNode& other) {
-    return becomes_true([&] { return one.database().durable_lsn() == other.database().durable_lsn(); }) &&
+    return comes_true([&] { return one.database().durable_lsn() == other.database().durable_lsn(); }) &&
            one.database().digest() == other.database().digest();
 }
 
@@ -45,7 +45,7 @@ std::unique_ptr<replica::Channel> subscribe(std::uint16_t port, const std::strin
 // The kinds of the frames up to the first of this kind; nothing when none comes.
 std::optional<std::set<replica::FrameKind>> receive(replica::Channel& channel, replica::FrameKind kind) {
     std::set<replica::FrameKind> kinds;
-    const bool has_come = becomes_true([&] {
+    const bool has_come = comes_true([&] {
         channel.pump(std::chrono::milliseconds(10));
         while (!kinds.contains(kind)) {
             const std::optional<replica::Frame> frame = channel.next_frame();
@@ -84,13 +84,13 @@ TEST_CASE("nodes: another state behind the same history is found by its digest, 
     // The clock stands still: the last event is the same on both, what is before it is not.
     for (auto* const storage : {&master_storage, &slave_storage}) {
         InProcessNode node(*storage);
-        node.database().increment("same", 1, 1, day);
-        node.database().increment("other", storage == &master_storage ? 1 : 2, 1, day);
-        node.database().increment("same", 2, 1, day);
+        node.database().increment("same", 1, 1, some_day);
+        node.database().increment("other", storage == &master_storage ? 1 : 2, 1, some_day);
+        node.database().increment("same", 2, 1, some_day);
     }
     InProcessNode master(master_storage);
     InProcessNode slave(slave_storage, slave_options(), following(master.port(), directory));
-    REQUIRE(becomes_true([&] { return slave.node().figures().state == "streaming"; }));
+    REQUIRE(comes_true([&] { return slave.node().figures().state == "streaming"; }));
     CHECK(slave.node().figures().bootstraps.attempts == 0);
     Client client(slave.port());
     CHECK(member(client.call("system.health"), "status") == json::value("ok"));
@@ -103,7 +103,7 @@ TEST_CASE("nodes: another state behind the same history is found by its digest, 
     const std::string metrics(client.call("system.metrics").as_string());
     CHECK(metrics.find("karma_replication_alarm 1\n") != std::string::npos);
     Client of_master(master.port());
-    CHECK(becomes_true([&] {
+    CHECK(comes_true([&] {
         const json::value status = member(of_master.call("system.health"), "status");
         return std::string(status.as_string()).find("differs at LSN 3: series \"other\"") !=
                std::string::npos;
@@ -116,15 +116,15 @@ TEST_CASE("nodes: another event behind the same LSN is refused, and where they p
     const TempDir directory;
     for (auto* const storage : {&master_storage, &slave_storage}) {
         InProcessNode node(*storage);
-        for (std::uint64_t i = 1; i <= 40; ++i) node.database().increment("a", i, 1, day);
+        for (std::uint64_t i = 1; i <= 40; ++i) node.database().increment("a", i, 1, some_day);
         const std::uint64_t value = storage == &master_storage ? 5 : 6;
-        for (std::uint64_t i = 1; i <= 30; ++i) node.database().increment("a", i, value, day);
+        for (std::uint64_t i = 1; i <= 30; ++i) node.database().increment("a", i, value, some_day);
     }
     InProcessNode master(master_storage);
     {
         InProcessNode slave(slave_storage, slave_options(), following(master.port(), directory));
         Client client(slave.port());
-        REQUIRE(becomes_true([&] { return slave.node().figures().state == "diverged"; }));
+        REQUIRE(comes_true([&] { return slave.node().figures().state == "diverged"; }));
         const std::string health(member(client.call("system.health"), "status").as_string());
         CHECK(health.find("part after LSN 40") != std::string::npos);
         CHECK(health.find("--replication-discard-diverged") != std::string::npos);
@@ -133,7 +133,7 @@ TEST_CASE("nodes: another event behind the same LSN is refused, and where they p
     replica::NodeOptions options = following(master.port(), directory);
     options.follower->discard_diverged = true;
     InProcessNode slave(slave_storage, slave_options(), std::move(options));
-    REQUIRE(becomes_true([&] { return slave.node().figures().state == "streaming"; }));
+    REQUIRE(comes_true([&] { return slave.node().figures().state == "streaming"; }));
     CHECK(have_the_same(master, slave));
     std::string kept;
     for (const auto& file : std::filesystem::directory_iterator(directory.path())) {
@@ -153,19 +153,19 @@ TEST_CASE("nodes: a follower that needs events which are gone takes the state, a
     DatabaseOptions forgetful;
     forgetful.event_retention_bytes = 1;
     InProcessNode master(master_storage, forgetful);
-    for (std::uint64_t i = 1; i <= 10; ++i) master.database().increment("a", i, 1, day);
+    for (std::uint64_t i = 1; i <= 10; ++i) master.database().increment("a", i, 1, some_day);
     {
         InProcessNode slave(slave_storage, slave_options(), following(master.port(), directory));
-        REQUIRE(becomes_true([&] { return slave.database().durable_lsn() == 10; }));
+        REQUIRE(comes_true([&] { return slave.database().durable_lsn() == 10; }));
     }
     // What the slave needed is kept until the master has noticed that it is gone.
-    REQUIRE(becomes_true([&] { return master.node().figures().followers.empty(); }));
-    for (std::uint64_t i = 1; i <= 100; ++i) master.database().increment("a", i, 1, day);
+    REQUIRE(comes_true([&] { return master.node().figures().followers.empty(); }));
+    for (std::uint64_t i = 1; i <= 100; ++i) master.database().increment("a", i, 1, some_day);
     master.database().save_snapshot();
     master.database().apply_retention();
     REQUIRE(master.database().first_kept_lsn() > 11);
     InProcessNode slave(slave_storage, slave_options(), following(master.port(), directory));
-    REQUIRE(becomes_true([&] { return slave.node().figures().state == "streaming"; }));
+    REQUIRE(comes_true([&] { return slave.node().figures().state == "streaming"; }));
     CHECK(have_the_same(master, slave));
     CHECK(slave.node().figures().bootstraps.successes == 1);
 }
@@ -175,11 +175,11 @@ TEST_CASE("nodes: what a follower still needs is kept, whatever retention says")
     DatabaseOptions forgetful;
     forgetful.event_retention_bytes = 1;
     InProcessNode master(storage, forgetful);
-    for (std::uint64_t i = 1; i <= 10; ++i) master.database().increment("a", i, 1, day);
+    for (std::uint64_t i = 1; i <= 10; ++i) master.database().increment("a", i, 1, some_day);
     std::unique_ptr<LogPin> pin = master.database().pin_log(0);
     const std::unique_ptr<StateReader> state = master.database().read_state(*pin);
     CHECK(state->lsn() == 10);
-    for (std::uint64_t i = 1; i <= 100; ++i) master.database().increment("a", i, 1, day);
+    for (std::uint64_t i = 1; i <= 100; ++i) master.database().increment("a", i, 1, some_day);
     master.database().save_snapshot();
     master.database().apply_retention();
     CHECK(master.database().first_kept_lsn() == 11);
@@ -199,8 +199,8 @@ TEST_CASE("nodes: of two slaves that were promoted at once, one gives way when t
     replica::NodeOptions discards = following(one.port(), directory);
     discards.follower->discard_diverged = true;
     InProcessNode two(storages[2], slave_options(), std::move(discards));
-    master.database().increment("a", 1, 1, day);
-    REQUIRE(becomes_true([&] { return two.database().durable_lsn() == 1; }));
+    master.database().increment("a", 1, 1, some_day);
+    REQUIRE(comes_true([&] { return two.database().durable_lsn() == 1; }));
     const Epoch of_one = one.node().promote();
     const Epoch of_two = two.node().promote();
     // The second follows the first, and may have heard of its promotion before its own.
@@ -209,8 +209,8 @@ TEST_CASE("nodes: of two slaves that were promoted at once, one gives way when t
         return (one.database().role() == Role::master ? 1 : 0) +
                (two.database().role() == Role::master ? 1 : 0);
     };
-    CHECK(becomes_true([&] { return masters() == 1; }));
-    CHECK(becomes_true([&] { return master.database().role() == Role::fenced; }));
+    CHECK(comes_true([&] { return masters() == 1; }));
+    CHECK(comes_true([&] { return master.database().role() == Role::fenced; }));
 }
 
 TEST_CASE("nodes: who connects again takes its own place, also where there is no other") {
@@ -233,7 +233,7 @@ TEST_CASE("nodes: a follower that is lost ends a comparison, however long that m
         receive(*follower, replica::FrameKind::digest);
         follower.reset();
     });
-    REQUIRE(becomes_true([&] {
+    REQUIRE(comes_true([&] {
         const auto followers = master.node().figures().followers;
         return !followers.empty() && followers[0].state == "streaming";
     }));
@@ -244,7 +244,7 @@ TEST_CASE("nodes: a follower that is lost ends a comparison, however long that m
 TEST_CASE("nodes: one comparison begins when the one before has its result") {
     MemoryStorage storage;
     InProcessNode master(storage);
-    master.database().increment("a", 1, 1, day);
+    master.database().increment("a", 1, 1, some_day);
     const auto follower = subscribe(master.port(), "one");
     CHECK(receive(*follower, replica::FrameKind::state_end));
     follower->queue_numbers(replica::FrameKind::acknowledged, {1});
@@ -267,7 +267,7 @@ TEST_CASE("nodes: garbage while the state is sent ends the connection, and does 
     InProcessNode master(storage, {}, options);
     std::vector<mutation::Item> items;
     for (std::uint64_t i = 0; i < 1'000'000; ++i) {
-        items.push_back({i, day, i});
+        items.push_back({i, some_day, i});
         if (items.size() == 10'000) {
             master.database().call(Mutation(mutation::BatchAdd{"large", items}));
             items.clear();
@@ -275,11 +275,11 @@ TEST_CASE("nodes: garbage while the state is sent ends the connection, and does 
     }
     // It reads nothing, so that the state is on its way for ever.
     const auto follower = subscribe(master.port(), "one");
-    REQUIRE(becomes_true([&] { return master.node().figures().followers.size() == 1; }));
+    REQUIRE(comes_true([&] { return master.node().figures().followers.size() == 1; }));
     follower->queue_raw("\x13\xff\xff\xff\xff");
     follower->queue_raw("\x01\x02\x03\x04");
     follower->pump(std::chrono::milliseconds(0), false);
-    CHECK(becomes_true([&] { return master.node().figures().followers.empty(); }));
+    CHECK(comes_true([&] { return master.node().figures().followers.empty(); }));
 }
 
 TEST_CASE("nodes: who is told to end does not wait for a master that says nothing, and gives up nothing") {
@@ -293,7 +293,7 @@ TEST_CASE("nodes: who is told to end does not wait for a master that says nothin
     const TempDir directory;
     {
         InProcessNode node(storage);
-        for (std::uint64_t i = 1; i <= 20; ++i) node.database().increment("a", i, 1, day);
+        for (std::uint64_t i = 1; i <= 20; ++i) node.database().increment("a", i, 1, some_day);
     }
     replica::NodeOptions options = following(master.port(), directory);
     options.follower->discard_diverged = true;

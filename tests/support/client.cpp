@@ -2,29 +2,20 @@
 
 #include <array>
 #include <cerrno>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <system_error>
 
 #include <boost/json/serialize.hpp>
 
+#include "tests/support/loopback.h"
+
 namespace karma::test {
 
 namespace {
 
-FileDescriptor connect_to(std::uint16_t port) {
-    FileDescriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (!socket.valid() ||
-        ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-        throw std::system_error(errno, std::generic_category(),
-                                "cannot connect to 127.0.0.1:" + std::to_string(port));
-    }
-    return socket;
+FileDescriptor connected_to(std::uint16_t port) {
+    return needed(connect_to(port), ("cannot connect to 127.0.0.1:" + std::to_string(port)).c_str());
 }
 
 // False when the time has passed.
@@ -52,7 +43,7 @@ std::string request(std::string_view op, const json::object& fields) {
 }
 
 Client::Client(std::uint16_t port, std::chrono::milliseconds timeout)
-    : socket_(connect_to(port)), timeout_(timeout) {}
+    : socket_(connected_to(port)), timeout_(timeout) {}
 
 bool Client::wait_writable(std::chrono::milliseconds wait) { return wait_for(socket_, POLLOUT, wait); }
 

@@ -1,11 +1,11 @@
 #include "tests/support/fake_server.h"
 
 #include <algorithm>
-#include <arpa/inet.h>
 #include <array>
 #include <cerrno>
 #include <chrono>
 #include <deque>
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -20,6 +20,7 @@
 #include <boost/json/serialize.hpp>
 
 #include "tests/support/json.h"
+#include "tests/support/loopback.h"
 #include "tests/support/settings.h"
 
 namespace karma::test {
@@ -28,15 +29,6 @@ namespace {
 
 void require(bool good, const char* what) {
     if (!good) throw std::system_error(errno, std::generic_category(), what);
-}
-
-bool send_all(int socket, std::string_view bytes) {
-    while (!bytes.empty()) {
-        const ssize_t sent = ::send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-        if (sent <= 0) return false;
-        bytes.remove_prefix(static_cast<std::size_t>(sent));
-    }
-    return true;
 }
 
 // A socket that is closed with requests unread forgets what it has not sent yet, so this waits until the
@@ -54,18 +46,10 @@ void wait_until_delivered(int socket) {
 }  // namespace
 
 FakeServer::FakeServer(Answer answer, std::size_t hold)
-    : answer_(std::move(answer)), hold_(hold), listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    require(listener_.valid(), "socket");
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    require(::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), size) == 0, "bind");
-    require(::listen(listener_.get(), 8) == 0, "listen");
-    require(::getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0, "getsockname");
-    port_ = ntohs(address.sin_port);
+    : answer_(std::move(answer)), hold_(hold), listener_(needed(listen_on(0), "cannot listen")) {
+    port_ = port_of(listener_);
     std::array<int, 2> ends{};
-    require(::pipe(ends.data()) == 0, "pipe");
+    require(::pipe2(ends.data(), O_CLOEXEC) == 0, "pipe");
     stop_read_ = FileDescriptor(ends[0]);
     stop_write_ = FileDescriptor(ends[1]);
     thread_ = std::thread([this] { run(); });
@@ -98,7 +82,7 @@ bool FakeServer::wait_readable(const FileDescriptor& descriptor, int timeout_ms)
 
 void FakeServer::run() {
     while (wait_readable(listener_, -1)) {
-        const FileDescriptor connection(::accept(listener_.get(), nullptr, nullptr));
+        const FileDescriptor connection = accept_from(listener_);
         if (!connection.valid()) return;
         const int on = 1;
         require(::setsockopt(connection.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0, "setsockopt");
@@ -137,7 +121,7 @@ void FakeServer::serve(const FileDescriptor& connection) {
         holding = false;
         for (; !unanswered.empty(); unanswered.pop_front()) {
             const FakeAnswer answer = answer_(unanswered.front().first, unanswered.front().second);
-            if (!send_all(connection.get(), answer.bytes)) return;
+            if (!send_all(connection, answer.bytes)) return;
             if (answer.close) {
                 wait_until_delivered(connection.get());
                 return;

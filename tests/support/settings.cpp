@@ -107,6 +107,10 @@ std::uint64_t random_between(std::mt19937_64& engine, std::uint64_t low, std::ui
     return span == 0 ? engine() : low + engine() % span;
 }
 
+bool one_in(std::mt19937_64& engine, std::uint64_t count) {
+    return random_between(engine, 0, count - 1) == 0;
+}
+
 std::string random_word(std::mt19937_64& engine, std::size_t length) {
     std::string word(length, ' ');
     for (char& letter : word) letter = static_cast<char>('a' + random_between(engine, 0, 25));

@@ -47,6 +47,9 @@ std::mt19937_64 random_engine(std::string_view purpose);
 // Uniform in [low, high], the same on every platform for the same engine state.
 std::uint64_t random_between(std::mt19937_64& engine, std::uint64_t low, std::uint64_t high);
 
+// True once in `count` times.
+bool one_in(std::mt19937_64& engine, std::uint64_t count);
+
 // A word of lower-case letters.
 std::string random_word(std::mt19937_64& engine, std::size_t length);
 
