@@ -9,8 +9,8 @@
 #include "net/client_request.h"
 #include "net/request_decoder.h"
 
-using namespace karma;
-using namespace karma::net;
+namespace karma::net {
+
 namespace json = boost::json;
 
 TEST_CASE("client requests: a line has the version, the operation, the token and the fields") {
@@ -60,3 +60,5 @@ TEST_CASE("client requests: what is no reply is told from one") {
         CHECK_FALSE(parse_reply(line));
     }
 }
+
+}  // namespace karma::net

@@ -8,7 +8,7 @@
 #include "persist/memory_storage.h"
 #include "persist/meta_numbers.h"
 
-using namespace karma;
+namespace karma::test {
 
 namespace {
 
@@ -66,3 +66,5 @@ TEST_CASE("meta numbers: a database says which of its records is damaged") {
               std::string::npos);
     }
 }
+
+}  // namespace karma::test
