@@ -128,7 +128,9 @@ std::string_view ClientConnection::read_line() {
     while (true) {
         if (const auto line = buffered_line()) return *line;
         if (failed()) throw ConnectionError(*failure_);
-        if (wait(POLLIN) == 0) {
+        if (input_.size() - input_start_ > line_bytes_max_) {
+            fail("a line of more than " + std::to_string(line_bytes_max_) + " bytes");
+        } else if (wait(POLLIN) == 0) {
             fail("no reply, waited " + seconds_text(timeout_));
         } else {
             receive_some();

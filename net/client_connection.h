@@ -32,6 +32,11 @@ public:
     ClientConnection(const std::string& host, std::uint16_t port, std::chrono::milliseconds timeout,
                      const std::atomic<bool>* stop = nullptr);
 
+    /// A longer line than this counts as a lost connection: who sends without an end must not fill the
+    /// memory.
+    static constexpr std::size_t line_bytes_max_default = std::size_t{1} << 30U;
+    void limit_lines(std::size_t bytes_max) { line_bytes_max_ = bytes_max; }
+
     /// Puts a line into the output buffer. `line` holds no newline.
     void queue_line(std::string_view line);
 
@@ -79,6 +84,7 @@ private:
     std::string input_;
     std::size_t input_start_ = 0;    // of what is not handed out yet
     std::size_t input_scanned_ = 0;  // no newline from input_start_ up to here
+    std::size_t line_bytes_max_ = line_bytes_max_default;
     std::vector<char> chunk_;
 };
 

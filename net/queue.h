@@ -6,8 +6,8 @@
 
 namespace karma::net {
 
-/// First in, first out, in one block of memory that is kept: unlike a std::deque it allocates nothing once it
-/// has been as long as it gets.
+/// First in, first out, in one block of memory: unlike a std::deque it allocates nothing once it has been as
+/// long as it mostly gets. A block that has grown large is given back when nothing is left in it.
 template <typename T>
 class Queue {
 public:
@@ -33,11 +33,16 @@ public:
         if (++first_ == items_.size()) {
             items_.clear();
             first_ = 0;
+            if (items_.capacity() > kept_max) {
+                items_ = std::vector<T>();
+            }
         }
         return item;
     }
 
 private:
+    static constexpr std::size_t kept_max = 256;
+
     std::vector<T> items_;
     std::size_t first_ = 0;  // those before it were taken
 };

@@ -165,6 +165,8 @@ void Follower::follow() {
     }
     std::optional<net::ClientConnection> line(std::in_place, options_.host, options_.port, timeout,
                                               &stopping_);
+    constexpr std::size_t reply_bytes_max = std::size_t{1} << 20U;
+    line->limit_lines(reply_bytes_max);
     line->queue_line(subscribe_line(describe_self(), options_.token));
     line->flush();
     const SubscribeReply reply = read_reply(line->read_line());

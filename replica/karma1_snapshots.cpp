@@ -65,7 +65,8 @@ void fetch(MasterClient& master, const char* op, const json::object& fields, Unn
         const std::optional<std::string> bytes = net::decode_base64(chunk.text("data_base64"));
         const std::uint64_t total_now = chunk.number("total_bytes");
         done = chunk.flag("done");
-        if (!bytes || total.value_or(total_now) != total_now || (bytes->empty() && !done)) {
+        if (!bytes || total.value_or(total_now) != total_now || (bytes->empty() && !done) ||
+            bytes->size() > total_now - std::min(out.size(), total_now)) {
             throw ChannelError(std::string(op) +
                                ": the master's file changes while it is read, or is damaged");
         }

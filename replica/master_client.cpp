@@ -11,20 +11,25 @@ namespace karma::replica {
 
 namespace json = boost::json;
 
+void MasterClient::connect() {
+    constexpr std::size_t reply_bytes_max = std::size_t{64} << 20U;
+    connection_.reset();
+    connection_.emplace(address_.host, address_.port, address_.timeout, address_.stop);
+    connection_->limit_lines(reply_bytes_max);
+}
+
 json::value MasterClient::ask(std::string_view op, json::object fields) {
     const std::string line = net::request_line(op, address_.token, std::move(fields));
     // The other end closes a connection that was silent for some time.
     if (!connection_ || connection_->failed()) {
-        connection_.reset();
-        connection_.emplace(address_.host, address_.port, address_.timeout, address_.stop);
+        connect();
     }
     std::string answer;
     try {
         connection_->queue_line(line);
         answer = connection_->read_line();
     } catch (const net::ConnectionError&) {
-        connection_.reset();
-        connection_.emplace(address_.host, address_.port, address_.timeout, address_.stop);
+        connect();
         connection_->queue_line(line);
         answer = connection_->read_line();
     }

@@ -51,6 +51,8 @@ public:
     std::optional<std::uint64_t> checksum_at(Lsn lsn);
 
 private:
+    void connect();
+
     MasterAddress address_;
     std::optional<net::ClientConnection> connection_;
 };

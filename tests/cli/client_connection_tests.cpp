@@ -65,6 +65,19 @@ TEST_CASE("client connection: what came before the end is handed out before the 
     CHECK(!connection.buffered_line());
 }
 
+TEST_CASE("client connection: a line without an end is not gathered for ever") {
+    const FakeServer server(
+        [](std::size_t, const std::string&) { return FakeAnswer{std::string(1'000'000, 'x')}; });
+    ClientConnection connection("127.0.0.1", server.port(), std::chrono::seconds(2));
+    connection.limit_lines(100'000);
+    connection.queue_line("x");
+    CHECK_THROWS_WITH_AS(
+        connection.read_line(),
+        ("connection to 127.0.0.1:" + std::to_string(server.port()) + ": a line of more than 100000 bytes")
+            .c_str(),
+        ConnectionError);
+}
+
 TEST_CASE("client connection: failures are explained") {
     const ReservedPort port;
     const std::string address = "127.0.0.1:" + std::to_string(port.number());

@@ -77,6 +77,11 @@ void FakeKarma1::lose_files() {
     has_files_ = false;
 }
 
+void FakeKarma1::send_without_end() {
+    const std::lock_guard lock(mutex_);
+    endless_ = true;
+}
+
 void FakeKarma1::set_chunk_max(std::uint64_t bytes) {
     const std::lock_guard lock(mutex_);
     chunk_max_ = bytes;
@@ -155,11 +160,11 @@ std::string FakeKarma1::fetch(const json::value& request, const std::string* byt
     const std::uint64_t offset = as_number(member(request, "offset"));
     const std::uint64_t limit = as_number(member(request, "limit"));
     if (limit > chunk_max_) return error_reply("response_too_large", "Response is too large");
-    const std::string part = bytes->substr(offset, limit);
+    const std::string part = endless_ ? std::string(limit, 'x') : bytes->substr(offset, limit);
     std::string data;
     net::append_base64(part, data);
-    return success_reply("{\"total_bytes\":" + std::to_string(bytes->size()) +
-                         ",\"done\":" + (offset + part.size() >= bytes->size() ? "true" : "false") +
+    return success_reply("{\"total_bytes\":" + std::to_string(bytes->size()) + ",\"done\":" +
+                         (!endless_ && offset + part.size() >= bytes->size() ? "true" : "false") +
                          ",\"data_base64\":\"" + data + "\"}");
 }
 

@@ -45,6 +45,8 @@ public:
     void set_records(Records records);
     // The names are listed, the files are gone.
     void lose_files();
+    // It never comes to the end of a file, and sends more than the file is said to have.
+    void send_without_end();
     // Longest answer to snapshot.fetch_chunk.
     void set_chunk_max(std::uint64_t bytes);
     std::size_t requests(const std::string& op) const;
@@ -61,6 +63,7 @@ private:
     std::map<std::uint64_t, std::string> entries_;
     std::uint64_t last_lsn_ = 0;
     bool has_files_ = true;
+    bool endless_ = false;
     std::uint64_t chunk_max_ = 1'048'576;
     std::map<std::string, std::size_t> requests_;
     FakeServer server_;  // ends first

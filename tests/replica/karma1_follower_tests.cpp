@@ -312,6 +312,11 @@ TEST_CASE("karma1: files that are lost or too long for one answer") {
         CHECK(node.sum("a", 2999 * 1'000'003ULL) == 3000);
         CHECK(master.requests("snapshot.fetch_chunk") > 10);
     }
+    SUBCASE("endless") {
+        master.send_without_end();
+        CHECK(contains(node.failure(), "changes while it is read, or is damaged"));
+        CHECK(node.database().durable_lsn() == 0);
+    }
     SUBCASE("damaged") {
         master.set_tree("a", {"1_a.tree", tree_bytes(values) + "x", 5, 1});
         CHECK(contains(node.failure(), "1_a.tree"));
