@@ -21,6 +21,11 @@ Digest digest_of(const reply::Checkpoint& checkpoint) noexcept {
             mix64(mix64(source ^ offset) + event_id) ^ mix64(time + source)};
 }
 
+Digest digest_of(const Epoch& epoch) noexcept {
+    const std::uint64_t number = mix64(epoch.number + 0x9e3779b97f4a7c15ULL);
+    return {mix64(number ^ epoch.id) + epoch.first_lsn, mix64(number + epoch.id) ^ mix64(epoch.first_lsn)};
+}
+
 /// The counter that a request is about; without a series where it is about none or several.
 struct CounterName {
     std::string_view series;
@@ -51,11 +56,6 @@ CounterName counter_of(const Request& request) noexcept {
         return {points->series, points->key};
     }
     return {};
-}
-
-Digest digest_of(const Epoch& epoch) noexcept {
-    const std::uint64_t number = mix64(epoch.number + 0x9e3779b97f4a7c15ULL);
-    return {mix64(number ^ epoch.id) + epoch.first_lsn, mix64(number + epoch.id) ^ mix64(epoch.first_lsn)};
 }
 
 }  // namespace

@@ -22,6 +22,15 @@ void fill(Client& client, std::uint64_t keys, std::uint64_t days) {
     }
 }
 
+// How an empty follower asks for the stream.
+std::string subscription(const char* name, std::uint64_t heartbeat_ms) {
+    return request("replication.subscribe", {{"format", 1},
+                                             {"name", name},
+                                             {"after_lsn", 0},
+                                             {"heartbeat_ms", heartbeat_ms},
+                                             {"epochs", json::array{}}});
+}
+
 }  // namespace
 
 TEST_CASE("replication: an empty slave takes the state while the master is written to, then all events") {
@@ -222,11 +231,7 @@ TEST_CASE("replication: who takes nothing is dropped, and has held up nobody") {
     SteadyWriter writer(master.port(), "w");
     REQUIRE(comes_true([&] { return writer.acknowledged() > 10; }));
     Client hungry(master.port());
-    hungry.send_line(request("replication.subscribe", {{"format", 1},
-                                                       {"name", "hungry"},
-                                                       {"after_lsn", 0},
-                                                       {"heartbeat_ms", 1000},
-                                                       {"epochs", json::array{}}}));
+    hungry.send_line(subscription("hungry", 1000));
     CHECK(hungry.receive_line().find("\"mode\":\"state\"") != std::string::npos);
     REQUIRE(comes_true([&] { return status_text(master, "followers").find("hungry") != std::string::npos; }));
     const std::uint64_t before = writer.acknowledged();
@@ -246,11 +251,7 @@ TEST_CASE("replication: who never says a word is dropped, also where there is no
         Client client = master.connect();
         if (has_events) client.call("tree.create", {{"series", "a"}});
         Client silent(master.port());
-        silent.send_line(request("replication.subscribe", {{"format", 1},
-                                                           {"name", "silent"},
-                                                           {"after_lsn", 0},
-                                                           {"heartbeat_ms", 20},
-                                                           {"epochs", json::array{}}}));
+        silent.send_line(subscription("silent", 20));
         CHECK(silent.receive_line().find("\"success\":true") != std::string::npos);
         CHECK(comes_true([&] { return status_text(master, "followers") == "[]"; }));
     }
