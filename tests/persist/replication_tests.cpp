@@ -31,6 +31,13 @@ DatabaseOptions slave_options() {
     return options;
 }
 
+/// A slave that can take events.
+std::unique_ptr<Database> open_slave(Storage& storage, DatabaseOptions options = slave_options()) {
+    auto slave = Database::open(std::move(options), storage);
+    REQUIRE(slave->wait_until_ready());
+    return slave;
+}
+
 /// Something of everything that a state can hold.
 void fill(Database& database, std::mt19937_64& random, int count) {
     for (int i = 0; i < count; ++i) {
@@ -106,7 +113,7 @@ TEST_CASE("replication: a state that was taken over is the same, with records, s
     MemoryStorage master_storage;
     MemoryStorage slave_storage;
     const auto master = Database::open(master_options(), master_storage);
-    auto slave = Database::open(slave_options(), slave_storage);
+    auto slave = open_slave(slave_storage);
     fill(*master, random, 5'000);
     install(*slave, pieces_of(*master));
     CHECK(slave->digest() == master->digest());
@@ -120,11 +127,10 @@ TEST_CASE("replication: a state that was taken over is the same, with records, s
     CHECK(slave->digest() == master->digest());
     for (int restarts = 0; restarts < 2; ++restarts) {
         slave.reset();
-        slave = Database::open(slave_options(), slave_storage);
+        slave = open_slave(slave_storage);
         CHECK(slave->digest() == master->digest());
         CHECK(slave->mark_at(slave->last_lsn()).checksum == master->mark_at(master->last_lsn()).checksum);
     }
-    REQUIRE(slave->wait_until_ready());
     slave->promote();
     CHECK(is_repeat(*slave, "later", later));
     CHECK(!is_repeat(*slave, "never", later));
@@ -134,7 +140,7 @@ TEST_CASE("replication: every idempotency record of the master is known to a pro
     MemoryStorage master_storage;
     MemoryStorage slave_storage;
     const auto master = Database::open(master_options(), master_storage);
-    const auto slave = Database::open(slave_options(), slave_storage);
+    const auto slave = open_slave(slave_storage);
     const auto body = [](std::uint64_t i) -> Mutation {
         return mutation::Increment{"a", i, some_day, i + 1};
     };
@@ -156,7 +162,7 @@ TEST_CASE("replication: every idempotency record of the master is known to a pro
 TEST_CASE("replication: pieces that are damaged, missing or in another order are refused") {
     const FilledMaster master("damaged pieces", 2'000);
     MemoryStorage slave_storage;
-    const auto slave = Database::open(slave_options(), slave_storage);
+    const auto slave = open_slave(slave_storage);
     const auto refuses = [&](const std::vector<std::string>& wrong) {
         CHECK_THROWS_AS(install(*slave, wrong), CorruptionError);
         CHECK(slave->last_lsn() == 0);
@@ -189,8 +195,7 @@ TEST_CASE("replication: a state that is cut short by a crash leaves nothing, and
         MemoryStorage storage;
         test::FaultyStorage faulty(storage);
         {
-            const auto slave = Database::open(slave_options(), faulty);
-            slave->wait_until_ready();
+            const auto slave = open_slave(faulty);
             faulty.fail_after(1'000'000, writes);
             try {
                 install(*slave, master.pieces);
@@ -211,7 +216,7 @@ TEST_CASE("replication: a state that is cut short by a crash leaves nothing, and
             }
             CHECK((refused || writes == 0));
         }
-        const auto slave = Database::open(slave_options(), storage);
+        const auto slave = open_slave(storage);
         CHECK(slave->last_lsn() == (has_succeeded ? master.database->last_lsn() : 0));
         if (!has_succeeded) {
             install(*slave, master.pieces);
@@ -242,7 +247,7 @@ TEST_CASE("replication: a slave stores snapshots of its own, and drops the event
     MemoryStorage storage;
     DatabaseOptions options = slave_options();
     options.event_retention_bytes = 1;
-    auto slave = Database::open(options, storage);
+    auto slave = open_slave(storage, options);
     for (Lsn lsn = 1; lsn <= 100; ++lsn) {
         slave->replicate(Event{lsn, 5, mutation::Increment{"a", lsn, some_day, 1}, {}});
         slave->commit_replicated();
@@ -253,13 +258,13 @@ TEST_CASE("replication: a slave stores snapshots of its own, and drops the event
     slave->apply_retention();
     CHECK(slave->first_kept_lsn() == 100);
     slave.reset();
-    slave = Database::open(options, storage);
+    slave = open_slave(storage, options);
     CHECK(slave->digest() == digest);
 }
 
 TEST_CASE("replication: an event that does not follow is refused, and nothing of it is applied") {
     MemoryStorage storage;
-    const auto slave = Database::open(slave_options(), storage);
+    const auto slave = open_slave(storage);
     slave->replicate(Event{1, 5, mutation::Increment{"a", 1, some_day, 10}, {}});
     CHECK_THROWS_AS(slave->replicate(Event{3, 5, mutation::Increment{"a", 1, some_day, 1}, {}}),
                     CorruptionError);
@@ -285,7 +290,7 @@ TEST_CASE("replication: roles, epochs and what is known of others survive a rest
         return refused == nullptr ? "" : std::string(error_code_name(refused->code));
     };
     {
-        const auto node = Database::open(slave_options(), storage);
+        const auto node = open_slave(storage);
         CHECK(error_of(*node) == "forbidden");
         const Epoch epoch = node->promote();
         CHECK(epoch.number == 1);
@@ -294,7 +299,7 @@ TEST_CASE("replication: roles, epochs and what is known of others survive a rest
         CHECK_THROWS_AS(node->promote(), RequestError);
     }
     {
-        const auto node = Database::open(slave_options(), storage);  // it stays the master
+        const auto node = open_slave(storage);  // it stays the master
         CHECK(node->role() == Role::master);
         CHECK(!node->fence({1, 0, 0}));
         CHECK(node->fence({3, 9, 0}));
@@ -306,7 +311,7 @@ TEST_CASE("replication: roles, epochs and what is known of others survive a rest
         CHECK(node->role() == Role::fenced);
         CHECK(error_of(*node) == "replication_error");
     }
-    auto node = Database::open(slave_options(), storage);
+    auto node = open_slave(storage);
     CHECK(node->role() == Role::slave);
     CHECK(node->promote().number == 4);  // later than all that it knows of
     CHECK(error_of(*node).empty());
@@ -314,7 +319,7 @@ TEST_CASE("replication: roles, epochs and what is known of others survive a rest
     node->save_snapshot();
     const Epochs epochs = node->epochs();
     node.reset();
-    node = Database::open(slave_options(), storage);
+    node = open_slave(storage);
     CHECK(node->epochs() == epochs);
     CHECK(node->role() == Role::master);
 }
@@ -323,7 +328,7 @@ TEST_CASE("replication: what followers of an earlier history had is no acknowled
     MemoryStorage storage;
     DatabaseOptions options = slave_options();
     options.replication_min_acks = 1;
-    const auto node = Database::open(options, storage);
+    const auto node = open_slave(storage, options);
     node->set_acked_lsn(100);
     const Epoch epoch = node->promote();
     CHECK(epoch.first_lsn == 1);
@@ -345,7 +350,7 @@ TEST_CASE("replication: a node that hears of a later epoch while it is promoted 
     };
     MemoryStorage under;
     Meddling storage(under);
-    const auto node = Database::open(slave_options(), storage);
+    const auto node = open_slave(storage);
     storage.meanwhile = [&] { node->fence({99, 1, 0}); };
     CHECK(node->promote().number == 1);
     CHECK(node->role() == Role::fenced);
