@@ -235,13 +235,7 @@ bool Connection::take_subscription(const Request& request) {
     if (asked == nullptr || thread_.server().subscriptions == nullptr) {
         return false;
     }
-    Subscription subscription{
-        asked->format,       std::string(asked->name), asked->after_lsn, asked->checksum, {},
-        asked->heartbeat_ms, asked->wants_state};
-    for (std::size_t i = 0; i + 2 < asked->epochs.size(); i += 3) {
-        subscription.epochs.push_back({asked->epochs[i], asked->epochs[i + 1], asked->epochs[i + 2]});
-    }
-    subscription_ = std::move(subscription);
+    subscription_ = subscription_of(*asked);
     return true;
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "engine/epoch.h"
+#include "engine/request.h"
 
 namespace karma::net {
 
@@ -18,6 +19,16 @@ struct Subscription {
     std::uint64_t heartbeat_ms = 1000;
     bool wants_state = false;
 };
+
+/// The same as it was decoded.
+inline Subscription subscription_of(const control::Subscribe& asked) {
+    Subscription subscription{asked.format, std::string(asked.name), asked.after_lsn,  asked.checksum,
+                              {},           asked.heartbeat_ms,      asked.wants_state};
+    for (std::size_t i = 0; i + 2 < asked.epochs.size(); i += 3) {
+        subscription.epochs.push_back({asked.epochs[i], asked.epochs[i + 1], asked.epochs[i + 2]});
+    }
+    return subscription;
+}
 
 /// Takes over connections on which replication.subscribe was asked. Thread-safe.
 class SubscriptionHost {

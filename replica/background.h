@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "replica/channel.h"
+#include "replica/runtime.h"
 
 namespace karma::replica {
 
@@ -15,31 +16,32 @@ class Background {
 public:
     /// `channel` lives as long as this.
     template <typename Work>
-    void start(Channel& channel, Work work) {
+    void start(Runtime& runtime, Channel& channel, Work work) {
         auto done = std::make_shared<std::atomic<bool>>(false);
+        auto task = std::make_shared<std::packaged_task<Result()>>(std::move(work));
         done_ = done;
-        result_ = std::async(std::launch::async, [&channel, done, work = std::move(work)]() mutable {
-            // Also when it throws: before the wake, so that who is woken sees it.
-            const struct Tell {
-                Channel& channel;
-                std::atomic<bool>& done;
-                ~Tell() {
-                    done = true;
-                    channel.wake();
-                }
-            } tell{channel, *done};
-            return work();
+        result_ = task->get_future();
+        thread_ = runtime.start_thread([&channel, done, task]() mutable {
+            (*task)();
+            task.reset();
+            // Before the wake, so that who is woken sees it.
+            *done = true;
+            channel.wake();
         });
     }
 
     bool is_under_way() const noexcept { return result_.valid(); }
     bool is_done() const noexcept { return result_.valid() && done_->load(); }
     /// What came of it, waited for; throws what it threw.
-    Result take() { return result_.get(); }
+    Result take() {
+        thread_.reset();
+        return result_.get();
+    }
 
 private:
     std::shared_ptr<std::atomic<bool>> done_;
     std::future<Result> result_;
+    std::unique_ptr<Thread> thread_;
 };
 
 }  // namespace karma::replica

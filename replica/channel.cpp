@@ -1,16 +1,5 @@
 #include "replica/channel.h"
 
-#include <algorithm>
-#include <array>
-#include <cerrno>
-#include <cstring>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
-#include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <system_error>
-#include <unistd.h>
 #include <utility>
 
 #include "engine/checksum.h"
@@ -37,10 +26,6 @@ void append_bytes(std::string& out, std::uint64_t number, unsigned bytes) {
     }
 }
 
-[[noreturn]] void fail(const char* what) {
-    throw ChannelError(std::string(what) + ": " + std::generic_category().message(errno));
-}
-
 }  // namespace
 
 void append_number(std::string& out, std::uint64_t number) { append_bytes(out, number, 8); }
@@ -54,25 +39,8 @@ std::uint64_t take_number(std::string_view& payload) {
     return number;
 }
 
-Channel::Channel(int file, std::string received, std::size_t payload_max)
-    : file_(file),
-      payload_max_(payload_max),
-      wake_file_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
-      in_(std::move(received)) {
-    const int one = 1;
-    ::setsockopt(file_, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (wake_file_ < 0) {
-        const int failure = errno;
-        ::close(file_);
-        errno = failure;
-        fail("cannot make an event file");
-    }
-}
-
-Channel::~Channel() {
-    ::close(file_);
-    ::close(wake_file_);
-}
+Channel::Channel(std::unique_ptr<Wire> wire, std::string received, std::size_t payload_max)
+    : wire_(std::move(wire)), payload_max_(payload_max), in_(std::move(received)) {}
 
 void Channel::queue(FrameKind kind, std::string_view payload) {
     out_.push_back(static_cast<char>(kind));
@@ -91,56 +59,28 @@ void Channel::queue_numbers(FrameKind kind, std::initializer_list<std::uint64_t>
     queue(kind, payload);
 }
 
-void Channel::end() noexcept { ::shutdown(file_, SHUT_RDWR); }
-
-void Channel::wake() noexcept {
-    const std::uint64_t one = 1;
-    [[maybe_unused]] const auto written = ::write(wake_file_, &one, sizeof one);
-}
-
 void Channel::pump(std::chrono::milliseconds wait_max, bool receives) {
     send();
     if (receives && in_.size() - in_begin_ >= input_bytes_max && next_frame_is_whole()) {
         return;  // there is enough to be looked at
     }
-    std::array<pollfd, 2> files{};
-    const int wanted = (receives ? POLLIN : 0) | (queued_bytes() == 0 ? 0 : POLLOUT);
-    files[0] = {file_, static_cast<short>(wanted), 0};
-    files[1] = {wake_file_, POLLIN, 0};
-    const int ready = ::poll(files.data(), files.size(), static_cast<int>(wait_max.count()));
-    if (ready < 0 && errno != EINTR) {
-        fail("cannot wait for the other end");
-    }
-    if (ready <= 0) {
-        return;
-    }
-    if (files[1].revents != 0) {
-        std::uint64_t count = 0;
-        [[maybe_unused]] const auto taken = ::read(wake_file_, &count, sizeof count);
-    }
-    // What is wrong with a connection shows itself in what is read from it, or sent next.
-    if (receives && (files[0].revents & ~POLLOUT) != 0) {
+    const Wire::Ready ready = wire_->wait(receives, queued_bytes() != 0, wait_max);
+    if (ready.to_receive) {
         receive();
     }
-    if ((files[0].revents & POLLOUT) != 0) {
+    if (ready.to_send) {
         send();
     }
 }
 
 void Channel::send() {
     while (queued_bytes() != 0) {
-        const ssize_t sent = ::send(file_, out_.data() + out_begin_, queued_bytes(), MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR) {
-            continue;
-        }
-        if (sent < 0 && errno == EAGAIN) {
+        const std::size_t sent = wire_->send(std::string_view(out_).substr(out_begin_));
+        if (sent == 0) {
             break;
         }
-        if (sent < 0) {
-            fail("the connection broke");
-        }
-        out_begin_ += static_cast<std::size_t>(sent);
-        bytes_sent_ += static_cast<std::uint64_t>(sent);
+        out_begin_ += sent;
+        bytes_sent_ += sent;
     }
     if (queued_bytes() == 0) {
         out_.clear();
@@ -155,17 +95,15 @@ void Channel::receive() {
     in_.erase(0, std::exchange(in_begin_, 0));
     const std::size_t before = in_.size();
     in_.resize(before + read_bytes);
-    const ssize_t got = ::recv(file_, in_.data() + before, read_bytes, 0);
-    const int failure = errno;
-    in_.resize(before + static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
-    if (got == 0) {
-        throw ChannelError("the other end closed the connection");
+    std::size_t got = 0;
+    try {
+        got = wire_->receive(in_.data() + before, read_bytes);
+    } catch (...) {
+        in_.resize(before);
+        throw;
     }
-    if (got < 0 && failure != EAGAIN && failure != EINTR) {
-        errno = failure;
-        fail("the connection broke");
-    }
-    bytes_received_ += static_cast<std::uint64_t>(std::max<ssize_t>(got, 0));
+    in_.resize(before + got);
+    bytes_received_ += got;
 }
 
 bool Channel::next_frame_is_whole() const {

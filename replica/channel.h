@@ -3,18 +3,15 @@
 #include <chrono>
 #include <cstdint>
 #include <initializer_list>
+#include <memory>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
+
+#include "replica/network.h"
 
 namespace karma::replica {
-
-/// The other end is gone, or is not what it says.
-class ChannelError : public std::runtime_error {
-public:
-    using std::runtime_error::runtime_error;
-};
 
 /// What a frame holds: docs/replication.md describes each.
 enum class FrameKind : std::uint8_t {
@@ -45,12 +42,12 @@ public:
     /// The longest payload that is taken: a group of events or a page of a series is one.
     static constexpr std::size_t payload_bytes_max = 1U << 30U;
 
-    /// `file` is a connected, non-blocking socket that this owns now; `received` what was read from it
-    /// already.
-    explicit Channel(int file, std::string received = {}, std::size_t payload_max = payload_bytes_max);
-    Channel(const Channel&) = delete;
-    Channel& operator=(const Channel&) = delete;
-    ~Channel();
+    /// `received` is what was read from the wire already.
+    explicit Channel(std::unique_ptr<Wire> wire, std::string received = {},
+                     std::size_t payload_max = payload_bytes_max);
+    /// On a connected, non-blocking socket, which this owns.
+    explicit Channel(int file, std::string received = {}, std::size_t payload_max = payload_bytes_max)
+        : Channel(socket_wire(file), std::move(received), payload_max) {}
 
     void queue(FrameKind kind, std::string_view payload);
     /// A frame of numbers, and of a text behind them where it has one.
@@ -69,10 +66,10 @@ public:
     std::optional<Frame> next_frame();
 
     /// Lets the other end know that nothing more will come.
-    void end() noexcept;
+    void end() noexcept { wire_->end(); }
 
     /// Ends a wait of `pump`, or the next one. From any thread.
-    void wake() noexcept;
+    void wake() noexcept { wire_->wake(); }
 
     std::uint64_t bytes_sent() const noexcept { return bytes_sent_; }
     std::uint64_t bytes_received() const noexcept { return bytes_received_; }
@@ -82,9 +79,8 @@ private:
     void receive();
     bool next_frame_is_whole() const;
 
-    int file_;
+    std::unique_ptr<Wire> wire_;
     std::size_t payload_max_;
-    int wake_file_;
     std::string out_;
     std::size_t out_begin_ = 0;
     std::string in_;

@@ -4,7 +4,6 @@
 
 #include "engine/error.h"
 #include "net/address_text.h"
-#include "net/client_connection.h"
 #include "replica/background.h"
 #include "replica/discarded.h"
 #include "replica/karma1_follower.h"
@@ -34,11 +33,12 @@ struct Follower::Connection {
 };
 
 Follower::Follower(Replicated& database, net::Log& log, FollowerOptions options,
-                   std::function<void()> on_master_lost)
+                   std::function<void()> on_master_lost, const Ground& ground)
     : database_(database),
       log_(log),
       options_(std::move(options)),
-      on_master_lost_(std::move(on_master_lost)) {
+      on_master_lost_(std::move(on_master_lost)),
+      ground_(ground) {
     figures_.source = source();
     figures_.state = "stopped";
 }
@@ -51,7 +51,7 @@ void Follower::start() {
     stop();
     stopping_ = false;
     karma1_.reset();  // this node may have become another one since
-    thread_ = std::thread([this] { run(); });
+    thread_ = ground_.runtime.start_thread([this] { run(); });
 }
 
 void Follower::stop() {
@@ -61,17 +61,15 @@ void Follower::stop() {
         if (channel_ != nullptr) {
             channel_->wake();
         }
-        changed_.notify_all();
+        changed_->notify_all();
     }
-    if (thread_.joinable()) {
-        thread_.join();
-    }
+    thread_.reset();
     set_state("stopped");
 }
 
 void Follower::run() {
     forget_sync();
-    last_heard_ = Clock::now();
+    last_heard_ = now();
     if (!database_.wait_until_ready()) {
         return;
     }
@@ -117,13 +115,17 @@ void Follower::run() {
 }
 
 void Follower::wait(std::chrono::milliseconds time) {
+    const Clock::time_point end = now() + time;
     std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, time, [this] { return stopping_.load(); });
+    for (auto left = time; !stopping_ && left.count() > 0;
+         left = std::chrono::ceil<std::chrono::milliseconds>(end - now())) {
+        changed_->wait(lock, left);
+    }
 }
 
 bool Follower::is_failing_over() const {
     const auto limit = options_.failover_timeout;
-    if (limit.count() == 0 || Clock::now() - last_heard_ < limit) {
+    if (limit.count() == 0 || now() - last_heard_ < limit) {
         return false;
     }
     const std::lock_guard lock(mutex_);
@@ -163,13 +165,10 @@ void Follower::follow() {
     if (options_.failover_timeout.count() != 0) {
         timeout = std::min(timeout, options_.failover_timeout / 4 + retry_after_min);
     }
-    std::optional<net::ClientConnection> line(std::in_place, options_.host, options_.port, timeout,
-                                              &stopping_);
     constexpr std::size_t reply_bytes_max = std::size_t{1} << 20U;
-    line->limit_lines(reply_bytes_max);
-    line->queue_line(subscribe_line(describe_self(), options_.token));
-    line->flush();
-    const SubscribeReply reply = read_reply(line->read_line());
+    std::unique_ptr<Line> line =
+        ground_.network.connect({options_.host, options_.port, timeout, reply_bytes_max, &stopping_});
+    const SubscribeReply reply = read_reply(line->ask(subscribe_line(describe_self(), options_.token)));
     note_heard();
     if (!reply.accepted) {
         line.reset();
@@ -188,8 +187,8 @@ void Follower::follow() {
                             {"master_lsn", reply.lsn},
                             {"gets", reply.state_follows ? "the state" : "events"}});
     std::string received;
-    const int file = line->release(received);
-    Channel channel(file, std::move(received));
+    std::unique_ptr<Wire> wire = line->release(received);
+    Channel channel(std::move(wire), std::move(received));
     Connection connection{channel, nullptr, false, {}, {}, {}, {}};
     if (reply.state_follows) {
         connection.state = database_.write_state();
@@ -262,7 +261,8 @@ std::optional<Lsn> Follower::find_common_lsn(const SubscribeReply& reply) const 
         return reply.common_lsn;
     }
     try {
-        MasterClient master({options_.host, options_.port, options_.token, options_.timeout, &stopping_});
+        MasterClient master({options_.host, options_.port, options_.token, options_.timeout, &stopping_},
+                            ground_.network);
         Lsn low = 0;  // shared, if anything is
         Lsn high = std::min(reply.lsn, database_.durable_lsn()) + 1;
         while (low + 1 < high) {
@@ -322,19 +322,19 @@ void Follower::stream(Connection& connection) {
 
 /// Takes what has arrived, as far as that comes to an end.
 void Follower::finish(Connection& connection) {
-    const Clock::time_point end = Clock::now() + std::chrono::seconds(1);
+    const Clock::time_point end = now() + std::chrono::seconds(1);
     std::uint64_t before = 0;
     do {
         before = connection.channel.bytes_received();
         connection.channel.pump(std::chrono::milliseconds(0));
         take_frames(connection);
         commit(connection);
-    } while (connection.channel.bytes_received() != before && Clock::now() < end);
+    } while (connection.channel.bytes_received() != before && now() < end);
 }
 
 void Follower::check_silence() const {
     const auto limit = options_.failover_timeout.count() == 0 ? options_.timeout : options_.failover_timeout;
-    if (Clock::now() - last_heard_ >= limit) {
+    if (now() - last_heard_ >= limit) {
         throw ChannelError("the master has been silent for " + std::to_string(limit.count()) + " ms");
     }
 }
@@ -390,14 +390,12 @@ void Follower::take_events(Connection& connection, std::string_view payload) {
     }
 }
 
-void Follower::note_heard() { last_heard_ = Clock::now(); }
-
 void Follower::note_master_lsn(Lsn lsn) {
     const std::lock_guard lock(mutex_);
     const bool was_behind = figures_.source_lsn > figures_.replayed_lsn;
     figures_.source_lsn = lsn;
     if (lsn > figures_.replayed_lsn && !was_behind) {
-        behind_since_ = Clock::now();
+        behind_since_ = now();
     }
     if (channel_ != nullptr) {
         note_if_in_sync();
@@ -424,7 +422,7 @@ void Follower::commit(Connection& connection) {
 /// Under load there is always something on its way: what counts is when there was nothing last.
 void Follower::note_if_in_sync() {
     if (figures_.replayed_lsn >= figures_.source_lsn) {
-        in_sync_at_ = Clock::now();
+        in_sync_at_ = now();
         if (channel_ != nullptr) {
             figures_.state = "streaming";
         }
@@ -438,7 +436,7 @@ void Follower::install(Connection& connection) {
     }
     Channel& channel = connection.channel;
     Background<void> installed;
-    installed.start(channel, [&] { connection.state->install(); });
+    installed.start(ground_.runtime, channel, [&] { connection.state->install(); });
     // Even when the master is lost: what is being installed is whole.
     std::exception_ptr lost;
     while (!installed.is_done() && !lost) {
@@ -471,7 +469,8 @@ void Follower::install(Connection& connection) {
 
 void Follower::begin_comparison(Connection& connection, StateView view) {
     connection.compare_at.reset();
-    connection.own.start(connection.channel, [view = std::move(view)] { return digests_of(view); });
+    connection.own.start(ground_.runtime, connection.channel,
+                         [view = std::move(view)] { return digests_of(view); });
 }
 
 void Follower::compare_when_ready(Connection& connection) {
@@ -499,7 +498,7 @@ void Follower::compare_when_ready(Connection& connection) {
         figures_.last_compared_unix = database_.unix_now();
         figures_.last_compared_lsn = own.lsn;
     }
-    changed_.notify_all();
+    changed_->notify_all();
 }
 
 reply::DigestsCompared Follower::compare(const Deadline& deadline) {
@@ -512,7 +511,7 @@ reply::DigestsCompared Follower::compare(const Deadline& deadline) {
     comparison_wanted_ = true;
     channel_->wake();
     while (comparison_.number == before) {
-        changed_.wait_for(lock, std::chrono::milliseconds(20));
+        changed_->wait(lock, std::chrono::milliseconds(20));
         deadline.check();
         if (comparison_.number == before && (channel_ == nullptr || figures_.polls.successes != connection)) {
             throw RequestError(ErrorCode::replication_error,
@@ -543,7 +542,7 @@ ReplicationFigures Follower::figures() const {
     const std::lock_guard lock(mutex_);
     ReplicationFigures figures = figures_;
     if (figures.source_lsn > figures.replayed_lsn) {
-        figures.lag_seconds = std::chrono::duration<double>(Clock::now() - behind_since_).count();
+        figures.lag_seconds = std::chrono::duration<double>(now() - behind_since_).count();
         constexpr double far_behind_s = 2;
         if (figures.state == "streaming" && figures.lag_seconds > far_behind_s) {
             figures.state = "catching_up";

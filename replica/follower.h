@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <exception>
 #include <filesystem>
@@ -12,7 +11,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <thread>
 
 #include "engine/replicated.h"
 #include "engine/replication_figures.h"
@@ -46,7 +44,7 @@ public:
     /// `database` and `log` outlive it. `on_master_lost` is called from its thread when the master has been
     /// silent for the failover timeout and this node was in sync with it.
     Follower(Replicated& database, net::Log& log, FollowerOptions options,
-             std::function<void()> on_master_lost);
+             std::function<void()> on_master_lost, const Ground& ground = machine_ground());
     Follower(const Follower&) = delete;
     Follower& operator=(const Follower&) = delete;
     ~Follower();
@@ -66,7 +64,6 @@ public:
     reply::DigestsCompared compare(const Deadline& deadline);
 
 private:
-    using Clock = std::chrono::steady_clock;
     struct Connection;
     /// Thrown: this node is told to end.
     struct Stopped {};
@@ -87,12 +84,13 @@ private:
     void take_events(Connection& connection, std::string_view payload);
     void commit(Connection& connection);
     void install(Connection& connection);
-    static void begin_comparison(Connection& connection, StateView view);
+    void begin_comparison(Connection& connection, StateView view);
     void compare_when_ready(Connection& connection);
     void check_silence() const;
     void finish(Connection& connection);
     bool is_failing_over() const;
-    void note_heard();
+    Clock::time_point now() const noexcept { return ground_.runtime.now(); }
+    void note_heard() { last_heard_ = now(); }
     void forget_sync();
     /// With the mutex held.
     void note_if_in_sync();
@@ -105,6 +103,7 @@ private:
     net::Log& log_;
     const FollowerOptions options_;
     const std::function<void()> on_master_lost_;
+    const Ground ground_;
 
     std::atomic<bool> stopping_{false};
     std::atomic<bool> comparison_wanted_{false};
@@ -114,7 +113,7 @@ private:
     std::string last_error_;  // as it was logged
 
     mutable std::mutex mutex_;  // of all that follows
-    std::condition_variable changed_;
+    const std::unique_ptr<Condition> changed_ = ground_.runtime.make_condition();
     Channel* channel_ = nullptr;
     ReplicationFigures figures_;
     Clock::time_point behind_since_;
@@ -127,7 +126,7 @@ private:
         std::string difference;
     };
     Comparison comparison_;  // the last one
-    std::thread thread_;
+    std::unique_ptr<Thread> thread_;
 };
 
 }  // namespace karma::replica

@@ -4,6 +4,7 @@
 
 #include <boost/json/serialize.hpp>
 
+#include "net/client_connection.h"
 #include "net/client_request.h"
 #include "replica/json_fields.h"
 
@@ -13,25 +14,23 @@ namespace json = boost::json;
 
 void MasterClient::connect() {
     constexpr std::size_t reply_bytes_max = std::size_t{64} << 20U;
-    connection_.reset();
-    connection_.emplace(address_.host, address_.port, address_.timeout, address_.stop);
-    connection_->limit_lines(reply_bytes_max);
+    line_.reset();
+    line_ =
+        network_.connect({address_.host, address_.port, address_.timeout, reply_bytes_max, address_.stop});
 }
 
 json::value MasterClient::ask(std::string_view op, json::object fields) {
     const std::string line = net::request_line(op, address_.token, std::move(fields));
     // The other end closes a connection that was silent for some time.
-    if (!connection_ || connection_->failed()) {
+    if (!line_ || line_->has_failed()) {
         connect();
     }
     std::string answer;
     try {
-        connection_->queue_line(line);
-        answer = connection_->read_line();
+        answer = line_->ask(line);
     } catch (const net::ConnectionError&) {
         connect();
-        connection_->queue_line(line);
-        answer = connection_->read_line();
+        answer = line_->ask(line);
     }
     std::optional<json::object> reply = net::parse_reply(answer);
     if (!reply) {

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,8 +12,7 @@
 #include <boost/json/value.hpp>
 
 #include "engine/number.h"
-#include "net/client_connection.h"
-#include "replica/channel.h"
+#include "replica/network.h"
 
 namespace karma::replica {
 
@@ -40,8 +40,9 @@ private:
 /// Asks another node one thing after the other, in protocol v2. Used by one thread.
 class MasterClient {
 public:
-    /// Connects with the first request.
-    explicit MasterClient(MasterAddress address) : address_(std::move(address)) {}
+    /// Connects with the first request. `network` outlives it.
+    explicit MasterClient(MasterAddress address, Network& network = machine_network())
+        : address_(std::move(address)), network_(network) {}
 
     /// The response to a request with these fields; connects again where the connection was lost. Throws
     /// ConnectionError, ChannelError and RefusedError.
@@ -54,7 +55,8 @@ private:
     void connect();
 
     MasterAddress address_;
-    std::optional<net::ClientConnection> connection_;
+    Network& network_;
+    std::unique_ptr<Line> line_;
 };
 
 }  // namespace karma::replica

@@ -7,8 +7,34 @@
 
 namespace karma::replica {
 
-Node::Node(Replicated& database, net::Log& log, NodeOptions options)
-    : database_(database), log_(log), options_(std::move(options)), source_(database, log, options_.source) {}
+/// Keeps others from changing the node's role.
+class Node::RoleChange {
+public:
+    explicit RoleChange(Node& node) : node_(node) {
+        std::unique_lock lock(node_.mutex_);
+        while (node_.changes_role_) {
+            node_.changed_->wait(lock);
+        }
+        node_.changes_role_ = true;
+    }
+    RoleChange(const RoleChange&) = delete;
+    RoleChange& operator=(const RoleChange&) = delete;
+    ~RoleChange() {
+        const std::lock_guard lock(node_.mutex_);
+        node_.changes_role_ = false;
+        node_.changed_->notify_all();
+    }
+
+private:
+    Node& node_;
+};
+
+Node::Node(Replicated& database, net::Log& log, NodeOptions options, const Ground& ground)
+    : database_(database),
+      log_(log),
+      options_(std::move(options)),
+      ground_(ground),
+      source_(database, log, options_.source, ground) {}
 
 Node::~Node() { stop(); }
 
@@ -16,11 +42,9 @@ void Node::stop() {
     {
         const std::lock_guard lock(mutex_);
         stopping_ = true;
-        changed_.notify_all();
+        changed_->notify_all();
     }
-    if (thread_.joinable()) {
-        thread_.join();
-    }
+    thread_.reset();
     if (follower_) {
         follower_->stop();
     }
@@ -33,11 +57,14 @@ void Node::start(const std::string& name) {
         if (options.name.empty()) {
             options.name = name;
         }
-        follower_ = std::make_unique<Follower>(database_, log_, std::move(options), [this] {
-            const std::lock_guard lock(mutex_);
-            master_lost_ = true;
-            changed_.notify_all();
-        });
+        follower_ = std::make_unique<Follower>(
+            database_, log_, std::move(options),
+            [this] {
+                const std::lock_guard lock(mutex_);
+                master_lost_ = true;
+                changed_->notify_all();
+            },
+            ground_);
         if (database_.role() == Role::slave) {
             follower_->start();
         } else if (database_.role() == Role::master) {
@@ -49,7 +76,7 @@ void Node::start(const std::string& name) {
             announces_ = true;
         }
     }
-    thread_ = std::thread([this] { run(); });
+    thread_ = ground_.runtime.start_thread([this] { run(); });
 }
 
 void Node::run() {
@@ -72,11 +99,13 @@ void Node::run() {
             lock.lock();
             announces_ = announces_ && !is_known;
         }
-        const auto has_work = [this] { return stopping_ || master_lost_ || fenced_; };
+        if (stopping_ || master_lost_ || fenced_) {
+            continue;
+        }
         if (announces_) {
-            changed_.wait_for(lock, between, has_work);
+            changed_->wait(lock, between);
         } else {
-            changed_.wait(lock, [&] { return has_work() || announces_; });
+            changed_->wait(lock);
         }
     }
 }
@@ -84,7 +113,7 @@ void Node::run() {
 // ---- roles
 
 Epoch Node::promote() {
-    const std::lock_guard role(role_mutex_);
+    const RoleChange change(*this);
     if (database_.role() != Role::slave) {
         throw RequestError(ErrorCode::validation_error, "This node is not a slave: it cannot be promoted");
     }
@@ -107,7 +136,7 @@ Epoch Node::promote() {
     log_.warning("promoted", {{"epoch", epoch.number}, {"lsn", epoch.first_lsn}});
     const std::lock_guard lock(mutex_);
     announces_ = follower_ != nullptr;
-    changed_.notify_all();
+    changed_->notify_all();
     return epoch;
 }
 
@@ -125,12 +154,12 @@ void Node::on_fenced() {
     const std::lock_guard lock(mutex_);
     fenced_ = true;
     announces_ = false;
-    changed_.notify_all();
+    changed_->notify_all();
 }
 
 /// A node that was promoted and has met a later epoch goes back to what it was told to be.
 void Node::follow_again() {
-    const std::lock_guard role(role_mutex_);
+    const RoleChange change(*this);
     if (database_.role() != Role::fenced) {
         return;
     }
@@ -151,7 +180,7 @@ bool Node::announce() {
     constexpr auto timeout = std::chrono::milliseconds(1000);
     const FollowerOptions& options = *options_.follower;
     try {
-        MasterClient client({options.host, options.port, options.token, timeout});
+        MasterClient client({options.host, options.port, options.token, timeout}, ground_.network);
         const boost::json::value answer = client.ask(
             "replication.fence", {{"epoch", epochs.back().number}, {"epoch_id", epochs.back().id}});
         // It may have been promoted as well, and be the one that stays.

@@ -1,11 +1,9 @@
 #pragma once
 
-#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 
 #include "engine/replicated.h"
 #include "engine/replication_control.h"
@@ -25,7 +23,7 @@ struct NodeOptions {
 class Node final : public ReplicationControl {
 public:
     /// `database` and `log` outlive it.
-    Node(Replicated& database, net::Log& log, NodeOptions options);
+    Node(Replicated& database, net::Log& log, NodeOptions options, const Ground& ground = machine_ground());
     Node(const Node&) = delete;
     Node& operator=(const Node&) = delete;
 
@@ -36,7 +34,7 @@ public:
     void start(const std::string& name);
     /// Ends what `start` began, and drops the followers.
     void stop();
-    net::SubscriptionHost& subscriptions() noexcept { return source_; }
+    Source& subscriptions() noexcept { return source_; }
 
     ReplicationFigures figures() const override;
     std::string alarm() const override;
@@ -45,6 +43,8 @@ public:
     reply::DigestsCompared compare_digests(const Deadline& deadline) override;
 
 private:
+    class RoleChange;
+
     void run();
     void fail_over();
     void follow_again();
@@ -53,18 +53,18 @@ private:
     Replicated& database_;
     net::Log& log_;
     const NodeOptions options_;
+    const Ground ground_;
     Source source_;
     std::unique_ptr<Follower> follower_;
 
-    std::mutex role_mutex_;  // one change of roles at a time
-
     std::mutex mutex_;  // of all that follows
-    std::condition_variable changed_;
+    const std::unique_ptr<Condition> changed_ = ground_.runtime.make_condition();
+    bool changes_role_ = false;  // one change of roles at a time
     bool stopping_ = false;
     bool master_lost_ = false;
     bool fenced_ = false;
     bool announces_ = false;  // the master that was followed may not know yet that it is none any more
-    std::thread thread_;
+    std::unique_ptr<Thread> thread_;
 };
 
 }  // namespace karma::replica

@@ -21,25 +21,25 @@ struct Ended {};
 
 }  // namespace
 
-Session::Session(Source& source, int file, std::string address, net::Subscription subscription)
+Session::Session(Source& source, std::unique_ptr<Wire> wire, std::string address,
+                 net::Subscription subscription)
     : source_(source),
       database_(source.database()),
+      runtime_(source.runtime()),
       address_(std::move(address)),
       subscription_(std::move(subscription)),
-      channel_(file, {}, follower_payload_max),
+      channel_(std::move(wire), {}, follower_payload_max),
       heartbeat_(std::clamp(subscription_.heartbeat_ms, heartbeat_ms_min, heartbeat_ms_max)),
-      progress_(Clock::now()),
+      progress_(runtime_.now()),
       connected_unix_(database_.unix_now()) {}
 
 Session::~Session() {
     stop();
-    if (thread_.joinable()) {
-        thread_.join();
-    }
+    thread_.reset();
 }
 
 void Session::start() {
-    thread_ = std::thread([this] { run(); });
+    thread_ = runtime_.start_thread([this] { run(); });
 }
 
 void Session::stop() noexcept {
@@ -184,19 +184,19 @@ void Session::take_wishes() {
 // ---- the stream
 
 void Session::stream() {
-    next_heartbeat_ = Clock::now();
-    next_comparison_ = Clock::now() + source_.options().digest_interval;
+    next_heartbeat_ = now();
+    next_comparison_ = now() + source_.options().digest_interval;
     while (true) {
         check_goes_on();
         // From here on a new event ends the wait.
         sleeping_ = true;
         send_events();
-        if (Clock::now() >= next_heartbeat_) {
+        if (now() >= next_heartbeat_) {
             send_heartbeat();
         }
         go_on_comparing();
         const bool has_more = next_lsn_ <= database_.durable_lsn();
-        const auto left = std::chrono::ceil<std::chrono::milliseconds>(next_heartbeat_ - Clock::now());
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(next_heartbeat_ - now());
         pump(has_more && channel_.queued_bytes() < queued_bytes_max
                  ? std::chrono::milliseconds(0)
                  : std::clamp(left, std::chrono::milliseconds(0), heartbeat_));
@@ -210,7 +210,7 @@ void Session::check_goes_on() const {
     }
     // It answers heartbeats, and says that it is alive while it is busy.
     const auto limit = source_.options().timeout;
-    if (streaming_ && Clock::now() - heard_ > limit + heartbeat_) {
+    if (streaming_ && now() - heard_ > limit + heartbeat_) {
         throw ChannelError("it has been silent for " + std::to_string(limit.count()) + " ms: dropped");
     }
 }
@@ -227,7 +227,7 @@ void Session::pump(std::chrono::milliseconds wait_max) {
     if (!owes || (sent_before_ < state_end_at_ && sent - sent_before_ >= worth_noting)) {
         sent_before_ = sent;
         note_progress();
-    } else if (Clock::now() - progress_ > source_.options().timeout) {
+    } else if (now() - progress_ > source_.options().timeout) {
         throw ChannelError("it has taken nothing for " + std::to_string(source_.options().timeout.count()) +
                            " ms: dropped");
     }
@@ -253,8 +253,8 @@ void Session::send_events() {
 }
 
 void Session::send_heartbeat() {
-    const Clock::time_point now = Clock::now();
-    next_heartbeat_ = now + heartbeat_;
+    const Clock::time_point sent_at = now();
+    next_heartbeat_ = sent_at + heartbeat_;
     const Lsn lsn = database_.durable_lsn();
     channel_.queue_numbers(FrameKind::heartbeat, {lsn, last_epoch(database_.epochs()).number});
     const std::lock_guard lock(samples_mutex_);
@@ -263,13 +263,13 @@ void Session::send_heartbeat() {
         samples_.pop_front();
     }
     if (lsn > acked_lsn_ && (samples_.empty() || samples_.back().first < lsn)) {
-        samples_.emplace_back(lsn, now);
+        samples_.emplace_back(lsn, sent_at);
     }
 }
 
 void Session::take_frames() {
     while (const std::optional<Frame> frame = channel_.next_frame()) {
-        heard_ = Clock::now();
+        heard_ = now();
         std::string_view payload = frame->payload;
         switch (frame->kind) {
             case FrameKind::acknowledged: {
@@ -305,12 +305,12 @@ void Session::take_frames() {
 
 void Session::begin_comparison() {
     comparison_wanted_ = false;
-    next_comparison_ = Clock::now() + source_.options().digest_interval;
+    next_comparison_ = now() + source_.options().digest_interval;
     // The follower takes its view when it has come to this event, which it was not sent yet, or just now.
     StateView view = database_.view();
     compared_lsn_ = view.lsn;
     channel_.queue_numbers(FrameKind::digest_at, {view.lsn});
-    digests_.start(channel_, [view = std::move(view)] { return digests_of(view); });
+    digests_.start(runtime_, channel_, [view = std::move(view)] { return digests_of(view); });
 }
 
 void Session::go_on_comparing() {
@@ -323,7 +323,7 @@ void Session::go_on_comparing() {
     if (digests_.is_under_way() || compared_lsn_ != 0) {
         return;  // the follower may take longer than this node: one after the other
     }
-    const bool is_due = source_.options().digest_interval.count() != 0 && Clock::now() >= next_comparison_;
+    const bool is_due = source_.options().digest_interval.count() != 0 && now() >= next_comparison_;
     if ((comparison_wanted_ || is_due) && streaming_) {
         begin_comparison();
     }
@@ -344,7 +344,7 @@ FollowerFigures Session::figures() const {
         const auto behind =
             std::ranges::find_if(samples_, [&](const auto& sample) { return sample.first > acked; });
         if (behind != samples_.end()) {
-            figures.lag_seconds = std::chrono::duration<double>(Clock::now() - behind->second).count();
+            figures.lag_seconds = std::chrono::duration<double>(now() - behind->second).count();
         }
     }
     const bool is_near = figures.lag_seconds < 1.0;

@@ -6,7 +6,6 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "engine/replication_figures.h"
@@ -23,7 +22,7 @@ namespace karma::replica {
 /// from the log as there is room.
 class Session {
 public:
-    Session(Source& source, int file, std::string address, net::Subscription subscription);
+    Session(Source& source, std::unique_ptr<Wire> wire, std::string address, net::Subscription subscription);
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
     /// Ends it.
@@ -49,8 +48,6 @@ public:
     std::uint64_t bytes_sent() const noexcept { return bytes_sent_.load(); }
 
 private:
-    using Clock = std::chrono::steady_clock;
-
     void run();
     /// False when the follower was refused.
     bool shake_hands();
@@ -66,10 +63,12 @@ private:
     /// Waits for the other end, and throws when it takes nothing any more.
     void pump(std::chrono::milliseconds wait_max);
     void check_goes_on() const;
-    void note_progress() { progress_ = Clock::now(); }
+    Clock::time_point now() const noexcept { return runtime_.now(); }
+    void note_progress() { progress_ = now(); }
 
     Source& source_;
     Replicated& database_;
+    Runtime& runtime_;
     const std::string address_;
     const net::Subscription subscription_;
     Channel channel_;
@@ -98,7 +97,7 @@ private:
     mutable std::mutex samples_mutex_;
     std::deque<std::pair<Lsn, Clock::time_point>> samples_;  // when this node had which event
     std::uint64_t connected_unix_ = 0;
-    std::thread thread_;
+    std::unique_ptr<Thread> thread_;
 };
 
 }  // namespace karma::replica

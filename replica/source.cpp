@@ -2,15 +2,14 @@
 
 #include <algorithm>
 #include <map>
-#include <unistd.h>
 
 #include "engine/error.h"
 #include "replica/session.h"
 
 namespace karma::replica {
 
-Source::Source(Replicated& database, net::Log& log, const SourceOptions& options)
-    : database_(database), log_(log), options_(options) {
+Source::Source(Replicated& database, net::Log& log, const SourceOptions& options, const Ground& ground)
+    : database_(database), log_(log), options_(options), ground_(ground) {
     listener_ = database_.add_durable_listener([this] { wake_all(); });
 }
 
@@ -54,6 +53,18 @@ void Source::reap() {
 }
 
 void Source::adopt(int file, const std::string& address, net::Subscription subscription) {
+    std::unique_ptr<Wire> wire;
+    try {
+        wire = socket_wire(file);
+    } catch (const ChannelError& failure) {
+        log_.warning("follower_refused",
+                     {{"follower", subscription.name}, {"address", address}, {"message", failure.what()}});
+        return;
+    }
+    adopt(std::move(wire), address, std::move(subscription));
+}
+
+void Source::adopt(std::unique_ptr<Wire> wire, const std::string& address, net::Subscription subscription) {
     reap();
     const std::string name = subscription.name;
     std::string refused;
@@ -69,10 +80,9 @@ void Source::adopt(int file, const std::string& address, net::Subscription subsc
         }
         // Those that are dead take their time, but not without a limit.
         if (stopping_ || others >= options_.followers_max || sessions_.size() >= 2 * options_.followers_max) {
-            ::close(file);
             refused = "there are too many of them";
         } else {
-            refused = begin_session(file, address, std::move(subscription));
+            refused = begin_session(std::move(wire), address, std::move(subscription));
         }
     }
     if (!refused.empty()) {
@@ -81,10 +91,12 @@ void Source::adopt(int file, const std::string& address, net::Subscription subsc
 }
 
 /// Gives what is in the way: no thread or file is left, which is no reason to end the caller's.
-std::string Source::begin_session(int file, const std::string& address, net::Subscription subscription) {
+std::string Source::begin_session(std::unique_ptr<Wire> wire, const std::string& address,
+                                  net::Subscription subscription) {
     const std::size_t before = sessions_.size();
     try {
-        sessions_.push_back(std::make_unique<Session>(*this, file, address, std::move(subscription)));
+        sessions_.push_back(
+            std::make_unique<Session>(*this, std::move(wire), address, std::move(subscription)));
         sessions_.back()->start();
         return {};
     } catch (const std::exception& failure) {
@@ -157,7 +169,7 @@ void Source::on_compared(const std::string& follower, Lsn lsn, const std::string
         different_count_ += difference.empty() ? 0 : 1;
         last_compared_unix_ = database_.unix_now();
     }
-    compared_.notify_all();
+    compared_->notify_all();
 }
 
 void Source::add_comparisons(ReplicationFigures& figures) const {
@@ -214,7 +226,7 @@ reply::DigestsCompared Source::compare(const Deadline& deadline) {
     };
     const auto is_there = [&](const std::string& name) { return result_of(name) != comparisons_.end(); };
     while (!std::ranges::all_of(awaited, is_there)) {
-        compared_.wait_for(lock, std::chrono::milliseconds(20));
+        compared_->wait(lock, std::chrono::milliseconds(20));
         deadline.check();
         for (std::size_t i = 0; i < awaited.size(); ++i) {
             if (ended[i]->load() && !is_there(awaited[i])) {

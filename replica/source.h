@@ -1,7 +1,6 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <list>
 #include <map>
@@ -15,6 +14,7 @@
 #include "engine/reply.h"
 #include "net/log.h"
 #include "net/subscription.h"
+#include "replica/network.h"
 
 namespace karma::replica {
 
@@ -33,12 +33,14 @@ struct SourceOptions {
 class Source final : public net::SubscriptionHost {
 public:
     /// `database` and `log` outlive it.
-    Source(Replicated& database, net::Log& log, const SourceOptions& options);
+    Source(Replicated& database, net::Log& log, const SourceOptions& options,
+           const Ground& ground = machine_ground());
 
     /// Drops all followers.
     ~Source() override;
 
     void adopt(int file, const std::string& address, net::Subscription subscription) override;
+    void adopt(std::unique_ptr<Wire> wire, const std::string& address, net::Subscription subscription);
 
     /// Drops all followers, and refuses new ones.
     void stop();
@@ -59,6 +61,7 @@ public:
     Replicated& database() noexcept { return database_; }
     net::Log& log() noexcept { return log_; }
     const SourceOptions& options() const noexcept { return options_; }
+    Runtime& runtime() const noexcept { return ground_.runtime; }
     void on_acknowledged();
     void on_compared(const std::string& follower, Lsn lsn, const std::string& digest,
                      const std::string& difference);
@@ -74,14 +77,16 @@ private:
 
     void wake_all();
     void reap();
-    /// With the mutex held. `file` is its own in any case.
-    std::string begin_session(int file, const std::string& address, net::Subscription subscription);
+    /// With the mutex held.
+    std::string begin_session(std::unique_ptr<Wire> wire, const std::string& address,
+                              net::Subscription subscription);
     /// Followers that have the state, by their names.
     std::map<std::string, Lsn> acked_lsns() const;
 
     Replicated& database_;
     net::Log& log_;
     const SourceOptions options_;
+    const Ground ground_;
     int listener_ = 0;
 
     mutable std::mutex mutex_;
@@ -92,7 +97,7 @@ private:
     std::mutex acks_mutex_;
 
     mutable std::mutex compared_mutex_;
-    std::condition_variable compared_;
+    const std::unique_ptr<Condition> compared_ = ground_.runtime.make_condition();
     std::vector<Comparison> comparisons_;  // the last one of each follower
     std::uint64_t comparison_count_ = 0;
     std::uint64_t different_count_ = 0;
