@@ -10,6 +10,7 @@
 #include "persist/history_task.h"
 #include "persist/memory_storage.h"
 #include "persist/preparations.h"
+#include "persist/random_number.h"
 #include "persist/record_store.h"
 #include "persist/restore.h"
 #include "persist/rocksdb_storage.h"
@@ -96,11 +97,15 @@ Database::Database(const DatabaseOptions& options, std::unique_ptr<DataDirectory
       directory_(std::move(directory)),
       owned_storage_(std::move(owned)),
       storage_(*storage),
-      engine_(ensure_hash_seed(*storage), *this, options.idempotency),
+      engine_(ensure_hash_seed(*storage, options.random ? options.random : random_number), *this,
+              options.idempotency),
       snapshots_(*storage),
       tree_files_(snapshots_) {
     if (!options_.clock_ms) {
         options_.clock_ms = machine_clock_ms;
+    }
+    if (!options_.random) {
+        options_.random = random_number;
     }
     opened_ms_ = now_ms();
     last_snapshot_ms_ = opened_ms_;
@@ -117,11 +122,16 @@ Database::Database(const DatabaseOptions& options, std::unique_ptr<DataDirectory
         storage_.skip_to(engine_.last_lsn() + 1);
         committer_ = std::make_unique<GroupCommitter>(
             storage_, mutex_, stats_,
-            GroupCommitter::Options{options_.wal_fsync, options_.wal_batch_size, options_.wal_batch_wait_us});
+            GroupCommitter::Options{options_.wal_fsync, options_.wal_batch_size, options_.wal_batch_wait_us,
+                                    options_.threads});
         committer_->add_listener([this] { notify(); });
         abort_loads();
     }
-    housekeeper_ = std::make_unique<Housekeeper>([this] { load_records(); }, [this] { keep_house(); });
+    if (options_.threads) {
+        housekeeper_ = std::make_unique<Housekeeper>([this] { load_records(); }, [this] { keep_house(); });
+    } else {
+        load_records();
+    }
 }
 
 Database::~Database() {
@@ -205,7 +215,7 @@ void Database::execute(std::span<const Request> requests, std::span<Outcome> out
             retired = engine_.take_retired();
         }
     }
-    housekeeper_->destroy(std::move(retired));
+    destroy(std::move(retired));
 }
 
 /// What a reply has to wait for where there are other nodes.
@@ -557,6 +567,13 @@ void Database::notify() {
     const std::lock_guard lock(listeners_mutex_);
     for (const auto& entry : listeners_) {
         entry.second();
+    }
+}
+
+/// Where there is a thread for it, it is not the caller that takes the time.
+void Database::destroy(std::vector<std::unique_ptr<Series>> series) {
+    if (housekeeper_) {
+        housekeeper_->destroy(std::move(series));
     }
 }
 

@@ -52,6 +52,10 @@ struct DatabaseOptions {
     std::uint64_t event_retention_bytes = 0;    // the oldest are dropped while the log is longer; 0: none are
     IdempotencyRetention idempotency;
     std::function<std::int64_t()> clock_ms;  // Unix milliseconds; empty: the machine's clock
+    std::function<std::uint64_t()> random;   // 64 bits that nobody can foresee; empty: the machine's
+    /// False: no threads. Whoever waits for an event to be durable commits it, and `keep_house` is to be
+    /// called now and then.
+    bool threads = true;
     /// Told of what failed in the background, from another thread.
     std::function<void(const std::string& what, const std::string& why)> on_failure;
 };
@@ -128,6 +132,9 @@ public:
     /// that are being read. Happens by itself every some seconds.
     void apply_retention();
 
+    /// What has to be done some time. Happens by itself about every second where there are threads.
+    void keep_house();
+
     StateView view() const override;
     Digest digest() const;
     Lsn last_lsn() const;
@@ -165,13 +172,13 @@ private:
     ReplicationFigures replication_figures() const;
     void load_records();
     void set_has_records(const std::string& failure);
-    void keep_house();
     void forget_records();
     void save_when_due();
     Lsn first_retained_lsn() const;
     bool is_worth_erasing(Lsn keep_from) const;
     void run_in_background(const char* what, const std::function<void()>& work) const;
     void notify();
+    void destroy(std::vector<std::unique_ptr<Series>> series);
     void wait_for_records();
 
     Outcome execute_one(const Request& request, const PreparedMutation* prepared, std::int64_t now_ms);
@@ -261,7 +268,7 @@ private:
     std::optional<std::uint64_t> erased_forgotten_;  // how many were forgotten when some were erased last
     std::int64_t last_snapshot_ms_ = 0;
     std::int64_t last_retention_ms_ = 0;
-    std::unique_ptr<Housekeeper> housekeeper_;  // ends before all that it uses
+    std::unique_ptr<Housekeeper> housekeeper_;  // ends before all that it uses; null without threads
 };
 
 }  // namespace karma

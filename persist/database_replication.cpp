@@ -8,7 +8,6 @@
 #include "persist/hash_seed.h"
 #include "persist/log_search.h"
 #include "persist/meta_numbers.h"
-#include "persist/random_number.h"
 #include "persist/restore.h"
 #include "persist/state_transfer.h"
 
@@ -205,7 +204,7 @@ std::optional<StateView> Database::replicate(std::string_view group, std::option
         });
         retired = engine_.take_retired();
     }
-    housekeeper_->destroy(std::move(retired));
+    destroy(std::move(retired));
     return seen;
 }
 
@@ -216,7 +215,7 @@ void Database::replicate(const Event& event) {
         engine_.replicate(event);
         retired = engine_.take_retired();
     }
-    housekeeper_->destroy(std::move(retired));
+    destroy(std::move(retired));
 }
 
 void Database::commit_replicated() {
@@ -295,7 +294,7 @@ Epoch Database::promote() {
             epoch.number = std::max(epoch.number, fenced_by_->number + 1);
         }
     }
-    epoch.id = random_number();
+    epoch.id = options_.random();
     write_one(storage_, meta_numbers_change(own_epoch_key, {epoch.id}));
     // What followers of an earlier history had says nothing of this one.
     set_acked_lsn(0);

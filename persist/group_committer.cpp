@@ -15,7 +15,9 @@ GroupCommitter::GroupCommitter(Storage& storage, std::mutex& mutex, Stats& stats
       options_(options),
       added_lsn_(storage.next_lsn() - 1),
       durable_lsn_(storage.next_lsn() - 1) {
-    thread_ = std::thread([this] { run(); });
+    if (options_.own_thread) {
+        thread_ = std::thread([this] { run(); });
+    }
 }
 
 GroupCommitter::~GroupCommitter() {
@@ -24,7 +26,11 @@ GroupCommitter::~GroupCommitter() {
         stopping_ = true;
         work_.notify_one();
     }
-    thread_.join();
+    if (thread_.joinable()) {
+        thread_.join();
+    } else {
+        run();
+    }
 }
 
 void GroupCommitter::add(const Event& event, const EventRecords& records) {
@@ -82,7 +88,8 @@ void GroupCommitter::run() {
 
 bool GroupCommitter::prefers_commit_here() const noexcept {
     constexpr std::int64_t commit_us_max = 500;
-    return options_.group_wait_us == 0 && commit_us_.load(std::memory_order_relaxed) <= commit_us_max;
+    return !options_.own_thread ||
+           (options_.group_wait_us == 0 && commit_us_.load(std::memory_order_relaxed) <= commit_us_max);
 }
 
 bool GroupCommitter::commit_here() {
@@ -176,6 +183,9 @@ std::string GroupCommitter::failure() const {
 }
 
 bool GroupCommitter::wait_durable(Lsn lsn) {
+    if (!options_.own_thread) {
+        while (durable_lsn() < lsn && commit_here()) {}
+    }
     std::unique_lock lock(publish_mutex_);
     const auto is_durable = [&] {
         return durable_lsn() >= lsn || added_lsn_.load(std::memory_order_acquire) < lsn;

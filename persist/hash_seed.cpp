@@ -1,7 +1,6 @@
 #include "persist/hash_seed.h"
 
 #include "persist/meta_numbers.h"
-#include "persist/random_number.h"
 
 namespace karma {
 namespace {
@@ -14,11 +13,11 @@ std::optional<std::uint64_t> read_hash_seed(const Storage& storage) {
     return read_meta_number(storage, hash_seed_key);
 }
 
-std::uint64_t ensure_hash_seed(Storage& storage) {
+std::uint64_t ensure_hash_seed(Storage& storage, const std::function<std::uint64_t()>& random) {
     if (const std::optional<std::uint64_t> stored = read_hash_seed(storage)) {
         return *stored;
     }
-    const std::uint64_t seed = random_number();
+    const std::uint64_t seed = random();
     write_hash_seed(storage, seed);
     return seed;
 }

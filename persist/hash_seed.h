@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 
 #include "engine/storage.h"
@@ -11,8 +12,8 @@ namespace karma {
 /// CorruptionError.
 std::optional<std::uint64_t> read_hash_seed(const Storage& storage);
 
-/// The same; a new database gets one that no client knows.
-std::uint64_t ensure_hash_seed(Storage& storage);
+/// The same; a new database gets one from `random`, which gives what no client knows.
+std::uint64_t ensure_hash_seed(Storage& storage, const std::function<std::uint64_t()>& random);
 
 /// What gives a database a seed.
 RecordChange hash_seed_change(std::uint64_t seed);

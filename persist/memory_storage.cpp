@@ -6,6 +6,14 @@
 
 namespace karma {
 
+MemoryStorage::MemoryStorage(const MemoryStorage& other) : Storage() {
+    const std::lock_guard lock(other.mutex_);
+    log_ = other.log_;
+    next_lsn_ = other.next_lsn_;
+    log_bytes_ = other.log_bytes_;
+    tables_ = other.tables_;
+}
+
 void MemoryStorage::apply(std::span<const RecordChange> records) {
     for (const RecordChange& change : records) {
         Records& table = tables_.at(static_cast<std::size_t>(change.table));

@@ -12,6 +12,10 @@ namespace karma {
 /// (`--storage=memory`). Thread-safe.
 class MemoryStorage final : public Storage {
 public:
+    MemoryStorage() = default;
+    /// Holds what another one holds now.
+    MemoryStorage(const MemoryStorage& other);
+
     void append(const EventGroup& group, std::span<const RecordChange> records, bool sync) override;
     Lsn next_lsn() const override;
     void skip_to(Lsn lsn) override;
