@@ -50,6 +50,10 @@ void Log::write(std::string_view level, std::string_view event, boost::json::obj
     }
     const std::string text = boost::json::serialize(line) + "\n";
     const std::lock_guard lock(mutex_);
+    if (sink_) {
+        sink_(text);
+        return;
+    }
     std::FILE* const stream = to_stderr ? stderr : stdout;
     std::fwrite(text.data(), 1, text.size(), stream);
     std::fflush(stream);

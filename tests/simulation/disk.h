@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "persist/memory_storage.h"
+#include "tests/simulation/scheduler.h"
+
+namespace karma::test {
+
+// What a node has stored, and the faults of where it is stored. A crash takes back what was not synced: the
+// last of what was written, as a log loses its end; each write is there as a whole or not at all.
+class SimulatedDisk {
+public:
+    explicit SimulatedDisk(Scheduler& scheduler) : scheduler_(scheduler) {}
+
+    // The storage of a node that starts. The one before must have crashed or been ended.
+    std::unique_ptr<Storage> open();
+
+    // Everything that the open storage does fails from here on. `loses_power`: what was not synced may be
+    // lost; else only the process ends.
+    void crash(bool loses_power);
+
+    // One in so many writes, or reads, fails; 0: none. After a failed write the storage refuses all others.
+    std::uint64_t failing_writes = 0;
+    std::uint64_t failing_reads = 0;
+    // Taking the promise back that a synced write is on disk: to see tests fail.
+    bool ignores_sync = false;
+
+private:
+    friend class SimulatedStorage;
+    using Change = std::function<void(MemoryStorage& storage)>;
+
+    Scheduler& scheduler_;
+    std::unique_ptr<MemoryStorage> durable_ = std::make_unique<MemoryStorage>();
+    std::unique_ptr<MemoryStorage> live_;  // as the running node sees it
+    std::vector<Change> not_synced_;
+    std::uint64_t opened_ = 0;  // times; what was opened before the last one is dead
+};
+
+}  // namespace karma::test

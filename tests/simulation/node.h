@@ -1,0 +1,63 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "net/log.h"
+#include "persist/database.h"
+#include "replica/node.h"
+#include "tests/simulation/disk.h"
+#include "tests/simulation/network.h"
+#include "tests/support/temp_dir.h"
+
+namespace karma::test {
+
+// How a node is started.
+struct NodeRole {
+    std::optional<std::string> source;  // the node that it follows
+    std::uint32_t min_acks = 0;
+};
+
+// A machine with a disk, on which a daemon runs now and then: a database without threads of its own, what
+// replicates, and what answers the lines of connections. All but the sockets and threads is the daemon's.
+class SimulatedNode {
+public:
+    SimulatedNode(std::string name, Scheduler& scheduler, SimulatedNetwork& network);
+    ~SimulatedNode();
+
+    const std::string& name() const noexcept { return name_; }
+    SimulatedDisk& disk() noexcept { return disk_; }
+    // Gets the lines of the daemon's log.
+    std::function<void(const std::string& node, const std::string& line)> on_log = [](const std::string&,
+                                                                                      const std::string&) {};
+
+    // From a simulated thread. Throws what opening the database throws.
+    void start(const NodeRole& role);
+    // At once: what runs from here on has neither disk nor network any more.
+    void crash(bool loses_power);
+    // Waits until what has crashed, or runs, has ended. A daemon that runs ends as at SIGTERM.
+    void stop();
+
+    // The daemon that runs; null while none does.
+    Database* database() noexcept;
+    // Throws RequestError.
+    void promote();
+    // Files that hold what was discarded for the master's history.
+    std::size_t discarded_files() const;
+
+private:
+    struct Daemon;
+
+    std::string name_;
+    Scheduler& scheduler_;
+    SimulatedNetwork& network_;
+    SimulatedDisk disk_;
+    TempDir directory_;
+    std::unique_ptr<Daemon> daemon_;
+    std::vector<std::unique_ptr<Daemon>> crashed_;
+};
+
+}  // namespace karma::test

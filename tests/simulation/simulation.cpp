@@ -1,0 +1,435 @@
+#include "tests/simulation/simulation.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+
+#include "engine/error.h"
+
+namespace karma::test {
+namespace {
+
+using std::chrono::milliseconds;
+
+std::string name_of(std::size_t node) { return "node-" + std::to_string(node); }
+
+}  // namespace
+
+Simulation::Simulation(std::uint64_t seed, const SimulationFlaws& flaws)
+    : seed_(seed), flaws_(flaws), scheduler_(seed), network_(scheduler_) {
+    choose_plan();
+    for (std::size_t i = 0; i < plan_.nodes; ++i) {
+        nodes_.push_back(std::make_unique<SimulatedNode>(name_of(i), scheduler_, network_));
+        nodes_.back()->disk().ignores_sync = flaws_.ignores_sync;
+        sources_.push_back(i == 0 ? std::nullopt : std::optional<std::size_t>(plan_.is_chain ? i - 1 : 0));
+    }
+    ClientView view;
+    view.master = [this] { return name_of(master_); };
+    view.any_node = [this] { return name_of(scheduler_.between(0, nodes_.size() - 1)); };
+    view.is_over = [this] { return is_over_; };
+    view.fail = [this](const std::string& what) { note_failure(what); };
+    view.masters_stay = !plan_.promotes;
+    view.retries_anew = flaws_.retries_anew;
+    for (std::size_t i = 0; i < plan_.clients; ++i) {
+        clients_.push_back(
+            std::make_unique<SimulatedClient>("client-" + std::to_string(i), network_, ledger_, view));
+    }
+}
+
+void Simulation::choose_plan() {
+    plan_.nodes = scheduler_.between(1, 3);
+    plan_.is_chain = plan_.nodes == 3 && scheduler_.one_in(2);
+    plan_.promotes = plan_.nodes == 3 && scheduler_.one_in(2);
+    plan_.loses_power = !scheduler_.one_in(4);
+    plan_.clients = scheduler_.between(1, 4);
+    plan_.requests = scheduler_.between(10, 40);
+    plan_.faults = scheduler_.between(0, 12);
+    if (plan_.promotes) {
+        // Of two followers one may be behind: then it must be the other one that takes over.
+        plan_.min_acks = plan_.is_chain ? 1 : static_cast<std::uint32_t>(scheduler_.between(1, 2));
+    } else if (plan_.nodes > 1 && scheduler_.one_in(3)) {
+        plan_.min_acks = 1;
+    }
+}
+
+std::string Simulation::run() {
+    const auto main = scheduler_.start_thread([this] {
+        for (std::size_t i = 0; i < nodes_.size(); ++i) {
+            start(i);
+        }
+        {
+            const auto observer = scheduler_.start_thread([this] { observe(); });
+            std::vector<std::unique_ptr<replica::Thread>> running;
+            for (const std::unique_ptr<SimulatedClient>& client : clients_) {
+                running.push_back(scheduler_.start_thread([&] { client->run(plan_.requests); }));
+            }
+            running.push_back(scheduler_.start_thread([this] { operate(); }));
+            running.clear();
+            check_end();
+            is_over_ = true;
+        }
+        for (const std::unique_ptr<SimulatedNode>& node : nodes_) {
+            node->stop();
+        }
+    });
+    constexpr std::uint64_t steps_max = 5'000'000;
+    scheduler_.run(steps_max, std::chrono::minutes(30));
+    if (failure_.empty()) {
+        failure_ = scheduler_.failure();
+    }
+    return failure_;
+}
+
+void Simulation::note_failure(const std::string& what) {
+    if (failure_.empty()) {
+        const auto ms = std::chrono::duration_cast<milliseconds>(scheduler_.now().time_since_epoch()).count();
+        failure_ = what + " (at " + std::to_string(ms) + " ms)";
+    }
+    is_over_ = true;
+}
+
+void Simulation::show_logs() {
+    for (const std::unique_ptr<SimulatedNode>& node : nodes_) {
+        node->on_log = [this](const std::string& name, const std::string& line) {
+            const auto us =
+                std::chrono::duration_cast<std::chrono::microseconds>(scheduler_.now().time_since_epoch())
+                    .count();
+            std::fprintf(stderr, "%lld.%06lld %s %s", static_cast<long long>(us / 1'000'000),
+                         static_cast<long long>(us % 1'000'000), name.c_str(), line.c_str());
+        };
+    }
+}
+
+std::string Simulation::summary() const {
+    std::string text = std::to_string(plan_.nodes) + " nodes" + (plan_.is_chain ? " in a chain" : "") +
+                       (plan_.promotes ? ", masters replaced" : "") + ", " + std::to_string(plan_.min_acks) +
+                       " acks, " + std::to_string(plan_.clients) + " clients of " +
+                       std::to_string(plan_.requests) + " requests, " + std::to_string(steps()) + " steps";
+    for (const auto& [what, count] : counts_) {
+        text += ", " + what + " " + std::to_string(count);
+    }
+    return text;
+}
+
+// ---- nodes
+
+NodeRole Simulation::role_of(std::size_t node) const {
+    NodeRole role;
+    if (sources_[node]) {
+        role.source = name_of(*sources_[node]);
+    }
+    const bool has_followers =
+        std::ranges::any_of(sources_, [node](const auto& source) { return source == node; });
+    role.min_acks = has_followers || plan_.promotes ? acks_required() : 0;
+    return role;
+}
+
+/// False when it cannot be started, for now.
+bool Simulation::start(std::size_t node) {
+    nodes_[node]->stop();
+    try {
+        nodes_[node]->start(role_of(node));
+        look_at(*nodes_[node]);
+        return true;
+    } catch (const StorageError&) {
+        nodes_[node]->crash(false);
+        return false;
+    } catch (const std::exception& failure) {
+        note_failure(nodes_[node]->name() + " does not start: " + failure.what());
+        return false;
+    }
+}
+
+void Simulation::restart_failed() {
+    for (std::size_t i = 0; i < nodes_.size() && !is_over_; ++i) {
+        Database* const database = nodes_[i]->database();
+        if (database == nullptr) {
+            start(i);
+        } else if (database->has_failed()) {
+            ++counts_["failed logs"];
+            nodes_[i]->crash(false);
+            start(i);
+        }
+    }
+}
+
+// ---- what is looked at all the time
+
+void Simulation::observe() {
+    while (!is_over_) {
+        for (const std::unique_ptr<SimulatedNode>& node : nodes_) {
+            look_at(*node);
+        }
+        scheduler_.sleep(std::chrono::microseconds(scheduler_.between(100, 5'000)));
+    }
+}
+
+/// Whoever has come to the same place of the same history has the same state, now or at any other time.
+void Simulation::look_at(SimulatedNode& node) {
+    Database* const database = node.database();
+    if (database == nullptr || database->last_lsn() == 0 || database->last_lsn() != database->durable_lsn()) {
+        return;
+    }
+    HistoryMark mark;
+    try {
+        mark = database->mark_at(database->last_lsn());
+    } catch (const StorageError&) {
+        return;
+    }
+    if (!mark.checksum) {
+        return;
+    }
+    const Epoch epoch = last_epoch(database->epochs());
+    const std::string place = std::to_string(mark.lsn) + " " + std::to_string(*mark.checksum) + " " +
+                              std::to_string(epoch.number) + " " + std::to_string(epoch.id);
+    const Digest digest = database->digest();
+    const auto [known, is_new] = digests_.emplace(place, digest);
+    if (!is_new) {
+        ++counts_["digests compared"];
+        if (known->second != digest) {
+            note_failure(node.name() + " has another state at LSN " + std::to_string(mark.lsn) +
+                         " than was there before");
+        }
+    }
+}
+
+// ---- the operator
+
+void Simulation::pause(std::uint64_t ms_max) {
+    scheduler_.sleep(std::chrono::microseconds(scheduler_.between(0, ms_max * 1'000)));
+}
+
+void Simulation::operate() {
+    for (std::size_t i = 0; i < plan_.faults && !is_over_; ++i) {
+        pause(300);
+        break_something();
+        if (scheduler_.one_in(2)) {
+            pause(200);
+            heal();
+        }
+        if (scheduler_.one_in(2)) {
+            restart_failed();
+        }
+    }
+    // Everything is well from here on, and the clients come to their end.
+    heal();
+    const auto all_done = [this] {
+        return std::ranges::all_of(clients_,
+                                   [this](const auto& each) { return each->done() >= plan_.requests; });
+    };
+    while (!is_over_ && !all_done()) {
+        restart_failed();
+        pause(100);
+    }
+}
+
+void Simulation::break_something() {
+    switch (scheduler_.between(0, plan_.promotes ? 7 : 5)) {
+        case 0:
+        case 1: return crash_something();
+        case 2: return network_.break_one();
+        case 3: return cut_something();
+        case 4: return spoil_disk();
+        case 5: return save_snapshot();
+        default: return fail_over();
+    }
+}
+
+void Simulation::crash_something() {
+    const std::size_t node = scheduler_.between(0, nodes_.size() - 1);
+    if (scheduler_.one_in(5)) {
+        ++counts_["ends"];
+        nodes_[node]->stop();
+    } else {
+        ++counts_["crashes"];
+        nodes_[node]->crash(plan_.loses_power && scheduler_.one_in(2));
+    }
+    if (scheduler_.one_in(2)) {
+        pause(1'500);
+    }
+    start(node);
+}
+
+void Simulation::cut_something() {
+    const std::string one = name_of(scheduler_.between(0, nodes_.size() - 1));
+    const std::string other =
+        scheduler_.one_in(3) ? "client-0" : name_of(scheduler_.between(0, nodes_.size() - 1));
+    ++counts_["cuts"];
+    network_.cut(one, other);
+    if (scheduler_.one_in(2)) {
+        network_.cut(other, one);
+    }
+    pause(2'000);
+}
+
+void Simulation::spoil_disk() {
+    SimulatedDisk& disk = nodes_[scheduler_.between(0, nodes_.size() - 1)]->disk();
+    ++counts_["bad disks"];
+    if (scheduler_.one_in(2)) {
+        disk.failing_writes = scheduler_.between(1, 20);
+    } else {
+        disk.failing_reads = scheduler_.between(2, 20);
+    }
+    pause(300);
+}
+
+void Simulation::save_snapshot() {
+    Database* const database = nodes_[scheduler_.between(0, nodes_.size() - 1)]->database();
+    try {
+        if (database != nullptr && database->save_snapshot_if_changed()) {
+            ++counts_["snapshots"];
+        }
+    } catch (const std::exception&) {
+        ++counts_["failed snapshots"];
+    }
+}
+
+void Simulation::heal() {
+    network_.heal();
+    for (const std::unique_ptr<SimulatedNode>& node : nodes_) {
+        node->disk().failing_writes = 0;
+        node->disk().failing_reads = 0;
+    }
+}
+
+/// The follower that has everything that was acknowledged; nothing while that cannot be told.
+std::optional<std::size_t> Simulation::find_successor() {
+    std::vector<std::size_t> candidates;
+    for (std::size_t i = 0; i < nodes_.size(); ++i) {
+        if (sources_[i] != master_) {
+            continue;
+        }
+        Database* const database = nodes_[i]->database();
+        if (database == nullptr || database->has_failed() || database->durable_lsn() == 0) {
+            return std::nullopt;  // one that is not whole may have acknowledged before
+        }
+        candidates.push_back(i);
+    }
+    if (candidates.empty()) {
+        return std::nullopt;
+    }
+    if (plan_.min_acks == candidates.size() && !flaws_.needs_no_acks) {
+        return candidates[scheduler_.between(0, candidates.size() - 1)];
+    }
+    return *std::ranges::max_element(candidates, {}, [this](std::size_t i) {
+        const Database& database = *nodes_[i]->database();
+        return std::pair(last_epoch(database.epochs()).number, database.durable_lsn());
+    });
+}
+
+/// As the runbook of docs/replication.md: the old master first, then the follower that has everything, then
+/// all others follow that one.
+void Simulation::fail_over() {
+    const std::size_t old = master_;
+    heal();
+    restart_failed();
+    pause(500);
+    const bool is_isolated = scheduler_.one_in(2);
+    if (is_isolated) {
+        for (std::size_t i = 0; i < nodes_.size(); ++i) {
+            if (i != old) {
+                network_.cut(name_of(i), name_of(old));
+                network_.cut(name_of(old), name_of(i));
+            }
+        }
+    } else {
+        nodes_[old]->crash(plan_.loses_power && scheduler_.one_in(2));
+    }
+    pause(50);
+    const std::optional<std::size_t> successor = find_successor();
+    bool is_promoted = false;
+    try {
+        if (successor) {
+            nodes_[*successor]->promote();
+            is_promoted = true;
+        }
+    } catch (const std::exception&) {
+        ++counts_["refused promotions"];
+    }
+    if (is_promoted) {
+        ++counts_["promotions"];
+        master_ = *successor;
+        sources_[old] = master_;
+        for (std::size_t i = 0; i < nodes_.size(); ++i) {
+            if (i != old && i != master_ && sources_[i] != master_) {
+                sources_[i] = master_;
+                start(i);
+            }
+        }
+        if (is_isolated && scheduler_.one_in(2)) {
+            // It hears from the new one that it is none any more.
+            heal();
+            pause(1'500);
+        }
+    }
+    if (is_promoted || !is_isolated) {
+        start(old);
+    }
+    heal();
+}
+
+// ---- the end
+
+bool Simulation::all_have_everything() {
+    const Database* const master = nodes_[master_]->database();
+    return master != nullptr && std::ranges::all_of(nodes_, [&](const auto& node) {
+               const Database* const database = node->database();
+               return database != nullptr && database->durable_lsn() == master->last_lsn() &&
+                      database->epochs() == master->epochs();
+           });
+}
+
+void Simulation::check_counters(Database& database, const std::string& where) {
+    for (const auto& [key, counter] : ledger_.counters()) {
+        std::uint64_t value = 0;
+        try {
+            value = database.sum("clicks", key);
+        } catch (const RequestError&) {
+            value = 0;  // there is no such series
+        }
+        const std::string what =
+            where + ": key " + std::to_string(key) + " is " + std::to_string(value) + ", ";
+        if (value < counter.acknowledged) {
+            return note_failure(what + "acknowledged were " + std::to_string(counter.acknowledged));
+        }
+        if (value > counter.sent) {
+            return note_failure(what + "sent were " + std::to_string(counter.sent));
+        }
+        if (!plan_.promotes && value < counter.read) {
+            return note_failure(what + "read was " + std::to_string(counter.read));
+        }
+    }
+}
+
+void Simulation::check_end() {
+    const auto end = scheduler_.now() + std::chrono::minutes(2);
+    while (!is_over_ && !all_have_everything()) {
+        if (scheduler_.now() > end) {
+            return note_failure("the nodes do not become equal");
+        }
+        restart_failed();
+        pause(100);
+    }
+    for (std::size_t i = 0; i < nodes_.size() && !is_over_; ++i) {
+        SimulatedNode& node = *nodes_[i];
+        const Digest digest = node.database()->digest();
+        if (digest != nodes_[master_]->database()->digest()) {
+            return note_failure(node.name() + " differs from the master at the end");
+        }
+        check_counters(*node.database(), node.name());
+        if (!plan_.promotes && node.discarded_files() != 0) {
+            return note_failure(node.name() + " has discarded events, and nobody was promoted");
+        }
+    }
+    // What is stored gives what was there.
+    for (std::size_t i = 0; i < nodes_.size() && !is_over_; ++i) {
+        const Digest digest = nodes_[i]->database()->digest();
+        nodes_[i]->crash(plan_.loses_power);
+        if (!start(i) || nodes_[i]->database()->digest() != digest) {
+            return note_failure(nodes_[i]->name() + " is another one after a restart");
+        }
+        check_counters(*nodes_[i]->database(), nodes_[i]->name() + " after a restart");
+    }
+}
+
+}  // namespace karma::test
