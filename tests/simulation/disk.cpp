@@ -71,6 +71,7 @@ private:
         }
         void commit() override {
             storage_.may_fail();
+            storage_.may_crash();
             storage_.disk_.durable_->write(records_, true);
             storage_.disk_.live_->write(records_, true);
         }
@@ -106,6 +107,13 @@ private:
         }
     }
 
+    void may_crash() {
+        if (disk_.crash_in != 0 && --disk_.crash_in == 0) {
+            disk_.on_crash();
+            check();
+        }
+    }
+
     void change(bool sync, const SimulatedDisk::Change& change) {
         const bool had_failed = has_failed_;
         try {
@@ -117,8 +125,15 @@ private:
             }
             throw;
         }
+        const bool crashes_before = disk_.scheduler_.one_in(2);
+        if (crashes_before) {
+            may_crash();
+        }
         change(*disk_.live_);
         disk_.not_synced_.push_back(change);
+        if (!crashes_before) {
+            may_crash();
+        }
         if (sync && !disk_.ignores_sync) {
             for (const SimulatedDisk::Change& each : disk_.not_synced_) {
                 each(*disk_.durable_);

@@ -26,6 +26,10 @@ public:
     // One in so many writes, or reads, fails; 0: none. After a failed write the storage refuses all others.
     std::uint64_t failing_writes = 0;
     std::uint64_t failing_reads = 0;
+    // So many writes from now, before or after the last of them, `on_crash` is called, which crashes the
+    // node: between two writes of something that takes several. 0: never.
+    std::uint64_t crash_in = 0;
+    std::function<void()> on_crash;
     // Taking the promise back that a synced write is on disk: to see tests fail.
     bool ignores_sync = false;
 

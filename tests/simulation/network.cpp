@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <deque>
 
 #include "net/client_connection.h"
@@ -72,7 +71,7 @@ public:
             return 0;
         }
         const std::size_t got = network_.scheduler().between(1, std::min(size, in.arrived.size()));
-        std::memcpy(bytes, in.arrived.data(), got);
+        std::copy_n(in.arrived.data(), got, bytes);
         in.arrived.erase(0, got);
         wake_end(1 - end_);
         return got;

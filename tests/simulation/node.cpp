@@ -197,11 +197,17 @@ SimulatedNode::SimulatedNode(std::string name, Scheduler& scheduler, SimulatedNe
 
 SimulatedNode::~SimulatedNode() = default;
 
+void SimulatedNode::crash_at_write(std::uint64_t writes, bool loses_power) {
+    disk_.on_crash = [this, loses_power] { crash(loses_power); };
+    disk_.crash_in = writes;
+}
+
 void SimulatedNode::start(const NodeRole& role) { daemon_ = std::make_unique<Daemon>(*this, role); }
 
 void SimulatedNode::crash(bool loses_power) {
     network_.lose(name_);
     disk_.crash(loses_power);
+    disk_.crash_in = 0;
     if (daemon_) {
         daemon_->is_ending = true;
         crashed_.push_back(std::move(daemon_));

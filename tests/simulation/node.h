@@ -38,6 +38,8 @@ public:
     void start(const NodeRole& role);
     // At once: what runs from here on has neither disk nor network any more.
     void crash(bool loses_power);
+    // The same when it has written so many times, wherever it is then.
+    void crash_at_write(std::uint64_t writes, bool loses_power);
     // Waits until what has crashed, or runs, has ended. A daemon that runs ends as at SIGTERM.
     void stop();
 

@@ -21,6 +21,7 @@ Simulation::Simulation(std::uint64_t seed, const SimulationFlaws& flaws)
     for (std::size_t i = 0; i < plan_.nodes; ++i) {
         nodes_.push_back(std::make_unique<SimulatedNode>(name_of(i), scheduler_, network_));
         nodes_.back()->disk().ignores_sync = flaws_.ignores_sync;
+        nodes_.back()->on_log = [this](const std::string&, const std::string& line) { count_log(line); };
         sources_.push_back(i == 0 ? std::nullopt : std::optional<std::size_t>(plan_.is_chain ? i - 1 : 0));
     }
     ClientView view;
@@ -91,12 +92,19 @@ void Simulation::note_failure(const std::string& what) {
 void Simulation::show_logs() {
     for (const std::unique_ptr<SimulatedNode>& node : nodes_) {
         node->on_log = [this](const std::string& name, const std::string& line) {
+            count_log(line);
             const auto us =
                 std::chrono::duration_cast<std::chrono::microseconds>(scheduler_.now().time_since_epoch())
                     .count();
             std::fprintf(stderr, "%lld.%06lld %s %s", static_cast<long long>(us / 1'000'000),
                          static_cast<long long>(us % 1'000'000), name.c_str(), line.c_str());
         };
+    }
+}
+
+void Simulation::count_log(const std::string& line) {
+    if (line.find("\"state_taken\"") != std::string::npos) {
+        ++counts_["states taken"];
     }
 }
 
@@ -224,13 +232,15 @@ void Simulation::operate() {
 }
 
 void Simulation::break_something() {
-    switch (scheduler_.between(0, plan_.promotes ? 7 : 5)) {
+    switch (scheduler_.between(0, plan_.promotes ? 9 : 7)) {
         case 0:
         case 1: return crash_something();
-        case 2: return network_.break_one();
-        case 3: return cut_something();
-        case 4: return spoil_disk();
-        case 5: return save_snapshot();
+        case 2:
+        case 3: return crash_at_a_write();
+        case 4: return network_.break_one();
+        case 5: return cut_something();
+        case 6: return spoil_disk();
+        case 7: return save_snapshot();
         default: return fail_over();
     }
 }
@@ -248,6 +258,16 @@ void Simulation::crash_something() {
         pause(1'500);
     }
     start(node);
+}
+
+void Simulation::crash_at_a_write() {
+    SimulatedNode& node = *nodes_[scheduler_.between(0, nodes_.size() - 1)];
+    ++counts_["crashes at a write"];
+    node.crash_at_write(scheduler_.between(1, 20), plan_.loses_power && scheduler_.one_in(2));
+    if (scheduler_.one_in(2)) {
+        save_snapshot();
+    }
+    pause(1'000);
 }
 
 void Simulation::cut_something() {
@@ -289,6 +309,7 @@ void Simulation::heal() {
     for (const std::unique_ptr<SimulatedNode>& node : nodes_) {
         node->disk().failing_writes = 0;
         node->disk().failing_reads = 0;
+        node->disk().crash_in = 0;
     }
 }
 

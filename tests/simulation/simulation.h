@@ -61,6 +61,8 @@ private:
     void restart_failed();
     void break_something();
     void crash_something();
+    void crash_at_a_write();
+    void count_log(const std::string& line);
     void cut_something();
     void spoil_disk();
     void save_snapshot();
