@@ -3,6 +3,7 @@
 #include <msgpack.hpp>
 
 #include "engine/error.h"
+#include "engine/msgpack_bytes.h"
 #include "engine/record_codec.h"
 #include "persist/keys.h"
 #include "persist/manifest_codec.h"
@@ -154,7 +155,7 @@ void StateReceiver::add_head(std::string_view bytes) {
         std::tuple<std::uint32_t, std::uint64_t, Lsn, std::optional<std::uint32_t>, std::vector<char>>;
     Head head;
     try {
-        msgpack::unpack(bytes.data(), bytes.size()).get().convert(head);
+        unpack_stored(bytes).get().convert(head);
     } catch (const std::exception& failure) {
         damaged(std::string("its head cannot be read: ") + failure.what());
     }
