@@ -391,7 +391,11 @@ private:
 
     DayRange range(Fields& fields) const {
         const Day from = day(fields);
-        return {from, day(fields)};
+        const Day to = day(fields);
+        if (from > to) {
+            malformed("a range ends before it begins");
+        }
+        return {from, to};
     }
 
     template <typename Body>

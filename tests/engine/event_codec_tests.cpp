@@ -203,6 +203,25 @@ TEST_CASE("event codec: times beyond the calendar, and series without a name, ar
     CHECK_THROWS_AS(count_of(group_of(payload_of(0, 0, ""))), CorruptionError);
 }
 
+TEST_CASE("event codec: a range that ends before it begins is damage") {
+    EventGroupBuilder builder;
+    std::string group;
+    static constexpr std::uint64_t key = 1;
+    for (const DayRange range : {DayRange{5, 6}, DayRange{6, 6}, DayRange{7, 6}}) {
+        for (const Mutation& body : std::vector<Mutation>{mutation::DeleteSeriesRange{"a", range},
+                                                          mutation::DeleteCounterRange{"a", key, range},
+                                                          mutation::BatchDeleteRange{"a", {&key, 1}, range}}) {
+            builder.add({1, 0, body, {}});
+            builder.finish(group);
+            if (range.from <= range.to) {
+                CHECK(count_of(group) == 1);
+            } else {
+                CHECK_THROWS_AS(count_of(group), CorruptionError);
+            }
+        }
+    }
+}
+
 TEST_CASE("event codec: a builder can be used again, and groups are small") {
     EventGroupBuilder builder;
     std::string first;
