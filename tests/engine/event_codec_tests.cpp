@@ -3,7 +3,6 @@
 #include <vector>
 
 #include <doctest/doctest.h>
-
 #include <msgpack.hpp>
 
 #include "engine/checksum.h"
@@ -208,9 +207,9 @@ TEST_CASE("event codec: a range that ends before it begins is damage") {
     std::string group;
     static constexpr std::uint64_t key = 1;
     for (const DayRange range : {DayRange{5, 6}, DayRange{6, 6}, DayRange{7, 6}}) {
-        for (const Mutation& body : std::vector<Mutation>{mutation::DeleteSeriesRange{"a", range},
-                                                          mutation::DeleteCounterRange{"a", key, range},
-                                                          mutation::BatchDeleteRange{"a", {&key, 1}, range}}) {
+        for (const Mutation& body : std::vector<Mutation>{
+                 mutation::DeleteSeriesRange{"a", range}, mutation::DeleteCounterRange{"a", key, range},
+                 mutation::BatchDeleteRange{"a", {&key, 1}, range}}) {
             builder.add({1, 0, body, {}});
             builder.finish(group);
             if (range.from <= range.to) {

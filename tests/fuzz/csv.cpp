@@ -129,8 +129,7 @@ private:
 
     static std::string without_blanks(const std::string& text) {
         const std::size_t begin = text.find_first_not_of(" \t");
-        return begin == std::string::npos ? ""
-                                          : text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
+        return begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
     }
 
     // Character by character; nothing where quotes do not match.
@@ -171,7 +170,10 @@ private:
             for (char& c : name) {
                 c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
             }
-            columns_ += name == "key" ? 'k' : name == "bucket" || name == "date" ? 'b' : name == "value" ? 'v' : '?';
+            columns_ += name == "key"                        ? 'k'
+                        : name == "bucket" || name == "date" ? 'b'
+                        : name == "value"                    ? 'v'
+                                                             : '?';
         }
         const auto count = [&](char column) { return std::ranges::count(columns_, column); };
         if (count('?') != 0 || count('k') != 1 || count('b') != 1 || count('v') > 1) {
@@ -257,7 +259,8 @@ void run_input(std::string_view input) {
             const std::string here = i < found.size() ? found[i] : std::string("the end");
             const std::string there = i < simple.size() ? simple[i] : std::string("the end");
             if (here != there) {
-                (void)std::fprintf(stderr, "CsvReader: %s; the simple one: %s\n", here.c_str(), there.c_str());
+                (void)std::fprintf(stderr, "CsvReader: %s; the simple one: %s\n", here.c_str(),
+                                   there.c_str());
             }
         }
         expect(found == simple, "both readers find the same");

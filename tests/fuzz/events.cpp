@@ -61,8 +61,7 @@ void check_group(std::string_view group) {
             }
             engine.replicate(event);
         });
-    } catch (const CorruptionError&) {
-    }
+    } catch (const CorruptionError&) {}
     (void)engine.view().digest(NoDeadline());
 }
 

@@ -131,8 +131,7 @@ void run_input(std::string_view input) {
     try {
         follow(channel, sender);
     } catch (const CorruptionError&) {
-    } catch (const replica::ChannelError&) {
-    }
+    } catch (const replica::ChannelError&) {}
 }
 
 }  // namespace karma::test

@@ -1,11 +1,12 @@
 // The files of a Karma 1.0 directory: the log with its segment, the metadata of a `.tree` file and the number
 // of the last event. Zero bytes of the input part them.
+#include "cli/karma1_files.h"
+
 #include <algorithm>
 #include <array>
 #include <string>
 
 #include "cli/input_file.h"
-#include "cli/karma1_files.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/support/temp_dir.h"
 
@@ -38,8 +39,7 @@ void run_input(std::string_view input) {
     const auto ignoring_errors = [](const auto& act) {
         try {
             act();
-        } catch (const cli::InputError&) {
-        }
+        } catch (const cli::InputError&) {}
     };
     ignoring_errors([&] { check_log(directory.path()); });
     ignoring_errors([&] { (void)cli::find_tree_files(directory.path()); });

@@ -95,8 +95,7 @@ void run_input(std::string_view input) {
         expect(Page::from_image(changed.image())->keys() == changed.keys(), "a changed page is sound");
         const SeriesTotals before = totals_of(*pages.front());
         (void)Series::from_pages("s", std::move(pages), before, 1);
-    } catch (const CorruptionError&) {
-    }
+    } catch (const CorruptionError&) {}
 }
 
 }  // namespace karma::test

@@ -64,8 +64,7 @@ void run_input(std::string_view input) {
     try {
         check(input.front(), input.substr(1));
     } catch (const CorruptionError&) {
-    } catch (const replica::ChannelError&) {
-    }
+    } catch (const replica::ChannelError&) {}
 }
 
 }  // namespace karma::test

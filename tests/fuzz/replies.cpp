@@ -1,5 +1,6 @@
 // Lines of a node that is asked: replies to requests and to a subscription, pieces of files in base64, pages
-// of a Karma 1.0's log; and the subscription itself, with what is decided about it. The first byte says which.
+// of a Karma 1.0's log; and the subscription itself, with what is decided about it. The first byte says
+// which.
 #include <memory>
 #include <string>
 
@@ -122,8 +123,7 @@ void run_input(std::string_view input) {
             case 'k': return check_log_page(text);
             default: return;
         }
-    } catch (const replica::ChannelError&) {
-    }
+    } catch (const replica::ChannelError&) {}
 }
 
 }  // namespace karma::test

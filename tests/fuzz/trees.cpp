@@ -30,8 +30,7 @@ void run_input(std::string_view input) {
         expect(tree_file_bytes(figures) == file.size(), "a file is as long as its figures say");
         expect(digest_of_tree(read_tree_series("s", 2, 1, file)) == digest_of_tree(series),
                "a file that was written holds what was read");
-    } catch (const CorruptionError&) {
-    }
+    } catch (const CorruptionError&) {}
 }
 
 }  // namespace karma::test

@@ -185,7 +185,8 @@ TEST_CASE("replication: pieces that are damaged, missing or in another order are
     }
     refuses(without_pages);
     std::vector<std::string> twice = master.pieces;
-    twice.insert(twice.end() - 1, *std::ranges::find(twice, 'S', [](const std::string& piece) { return piece[0]; }));
+    twice.insert(twice.end() - 1,
+                 *std::ranges::find(twice, 'S', [](const std::string& piece) { return piece[0]; }));
     refuses(twice);
     install(*slave, master.pieces);
     CHECK(slave->digest() == master.database->digest());

@@ -352,7 +352,8 @@ TEST_CASE("karma1: a log that is another one, or no log, is not taken") {
         CHECK(contains(node.failure(), "LSN 1"));
     }
     SUBCASE("an entry of a time that cannot be") {
-        master.log(increment("a", 1, 1, R"(,"idempotency_key":"k","idempotency_created_at_unix":9300000000000000)"));
+        master.log(
+            increment("a", 1, 1, R"(,"idempotency_key":"k","idempotency_created_at_unix":9300000000000000)"));
         CHECK(contains(node.failure(), "LSN 1"));
         CHECK(node.database().durable_lsn() == 0);
     }

@@ -108,7 +108,8 @@ void add_karma1(Seeds& seeds, const std::vector<std::string>& entries) {
         page += (page.empty() ? "" : ",") + line(7 + lsn);
         file += line(lsn) + "\n";
         if (page.size() > seed_bytes_max / 4 || lsn == entries.size()) {
-            seeds.add("replies", "k{\"source_lsn\":" + std::to_string(7 + lsn) + ",\"entries\":[" + page + "]}");
+            seeds.add("replies",
+                      "k{\"source_lsn\":" + std::to_string(7 + lsn) + ",\"entries\":[" + page + "]}");
             std::string parts = file;
             const std::string zero(1, '\0');
             parts += zero + "{\"lsn\":1,\"entry\":{}}\n" + zero + R"({"tree":"s","last_lsn":)" +
@@ -161,8 +162,9 @@ void add_records(Seeds& seeds, const MemoryStorage& storage, Database& database)
         return true;
     });
     const StateView view = database.view();
-    read_committed_streams(storage, view.lsn,
-                           [&](const StreamInfo& stream) { seeds.add("records", "s" + encode_stream(stream)); });
+    read_committed_streams(storage, view.lsn, [&](const StreamInfo& stream) {
+        seeds.add("records", "s" + encode_stream(stream));
+    });
     std::vector<SeriesView> views;
     seeds.add("records", "m" + encode_manifest(manifest_of(view, 1, views)));
     seeds.add("records", "d" + replica::write_digests(replica::digests_of(view)));
@@ -172,7 +174,8 @@ void add_records(Seeds& seeds, const MemoryStorage& storage, Database& database)
 }
 
 void add_pages(Seeds& seeds, Database& database) {
-    constexpr std::string_view acts("\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0B\x48\x1C\x0B\x48\x1D\x0C\x00", 18);
+    constexpr std::string_view acts(
+        "\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0B\x48\x1C\x0B\x48\x1D\x0C\x00", 18);
     for (const SeriesView& view : database.view().series) {
         for (const PageRef& page : view.pages()) {
             seeds.add("pages", with_length(acts) + std::string(page->image()));
@@ -216,9 +219,11 @@ void add_conversation(Seeds& seeds, const std::filesystem::path& conversation) {
 
 void add_csv(Seeds& seeds) {
     for (const char* const text :
-         {"1,20260505,3\n2,2026-05-06,18446744073709551615\n", "key,bucket,value\r\n1,20260505,3\r\n\r\n2,20260230,0\n",
-          "\xef\xbb\xbf\"value\", KEY ,date\n\"3\", 1 ,\"2026-05-05\"\n3,1,20260505,\n", "7,20260505\n8,20240229\n\n9",
-          "1,2,3,4\n\"1,20260505,1\n1,\"20260505\"x,1\n", "1\x01\x01\x01\x01\x01,20260505,1\n2,20260505,1\n"}) {
+         {"1,20260505,3\n2,2026-05-06,18446744073709551615\n",
+          "key,bucket,value\r\n1,20260505,3\r\n\r\n2,20260230,0\n",
+          "\xef\xbb\xbf\"value\", KEY ,date\n\"3\", 1 ,\"2026-05-05\"\n3,1,20260505,\n",
+          "7,20260505\n8,20240229\n\n9", "1,2,3,4\n\"1,20260505,1\n1,\"20260505\"x,1\n",
+          "1\x01\x01\x01\x01\x01,20260505,1\n2,20260505,1\n"}) {
         for (const char* const head : {"\x00\x00", "\x05\x01", "\x20\x05"}) {
             seeds.add("csv", std::string(head, 2) + text);
         }
@@ -239,7 +244,10 @@ void add_replies(Seeds& seeds) {
     std::string text;
     net::append_base64("some bytes", text);
     seeds.add("replies", "b" + text);
-    seeds.add("replies", std::string("s\x01\x08\x05\x00\x02\x01\x07\x01\x02\x08\x05\x0A\x01\x02\x01\x07\x01\x02\x09\x05\x05", 22));
+    seeds.add(
+        "replies",
+        std::string("s\x01\x08\x05\x00\x02\x01\x07\x01\x02\x08\x05\x0A\x01\x02\x01\x07\x01\x02\x09\x05\x05",
+                    22));
 }
 
 }  // namespace
