@@ -228,7 +228,7 @@ bool CsvReader::parse_row(std::string_view line, CsvRow& row) {
 }
 
 bool CsvReader::parse_bucket(std::string_view text, std::uint32_t& bucket) {
-    if (text != last_bucket_text_) {
+    if (text.empty() || text != last_bucket_text_) {
         const auto day = looks_like_day(text) ? day_from_text(text) : std::nullopt;
         if (!day) {
             return bad(

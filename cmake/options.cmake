@@ -20,6 +20,7 @@ endif()
 option(KARMA_WARNINGS_AS_ERRORS "Stop at a compiler warning" ${werror_default})
 option(KARMA_LTO "Optimise across translation units when linking" OFF)
 set(KARMA_SANITIZE "" CACHE STRING "Sanitizers: empty, 'address,undefined' or 'thread'")
+option(KARMA_FUZZ "Build the fuzz targets, and what they link so that libFuzzer sees its ways (needs clang)" OFF)
 
 add_compile_options(
   -Wall
@@ -61,4 +62,11 @@ if(KARMA_SANITIZE)
       -Wno-stringop-overread
       -Wno-tsan)
   endif()
+endif()
+
+if(KARMA_FUZZ)
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    message(FATAL_ERROR "KARMA_FUZZ needs clang, for libFuzzer; this is ${CMAKE_CXX_COMPILER_ID}")
+  endif()
+  add_compile_options(-fsanitize=fuzzer-no-link)
 endif()

@@ -12,6 +12,7 @@
 #include "engine/error.h"
 #include "engine/msgpack_bytes.h"
 #include "engine/replicated.h"
+#include "engine/timestamp.h"
 
 namespace karma {
 namespace {
@@ -390,7 +391,11 @@ private:
 
     DayRange range(Fields& fields) const {
         const Day from = day(fields);
-        return {from, day(fields)};
+        const Day to = day(fields);
+        if (from > to) {
+            malformed("a range ends before it begins");
+        }
+        return {from, to};
     }
 
     template <typename Body>
@@ -430,7 +435,7 @@ private:
 /// The one MessagePack value that these bytes are. Its texts lie in the bytes.
 msgpack::object_handle unpack_all(std::string_view bytes) {
     std::size_t end = 0;
-    msgpack::object_handle handle = msgpack::unpack(bytes.data(), bytes.size(), end, borrow_bytes);
+    msgpack::object_handle handle = unpack_stored(bytes, end, borrow_bytes);
     if (end != bytes.size()) {
         malformed(std::to_string(bytes.size() - end) + " bytes too many");
     }
@@ -459,12 +464,19 @@ std::string_view checked_payload(std::string_view value) {
     return bytes;
 }
 
+std::int64_t checked_time(std::int64_t unix_ms) {
+    if (unix_ms < unix_ms_min || unix_ms > unix_ms_max) {
+        malformed("a time is outside the calendar");
+    }
+    return unix_ms;
+}
+
 void read_payload(std::string_view payload, EventGroupInfo& info,
                   const std::function<void(const Event&)>& visit) {
     const msgpack::object_handle handle = unpack_all(payload);
     Fields head(handle.get());
     info.first_lsn = head.number();
-    const std::int64_t base_time_ms = head.signed_number();
+    const std::int64_t base_time_ms = checked_time(head.signed_number());
     const std::uint64_t base_day = head.number();
     if (base_day > max_day) {
         malformed("the base day is outside the calendar");
@@ -472,6 +484,9 @@ void read_payload(std::string_view payload, EventGroupInfo& info,
     std::vector<std::string_view> names;
     for (Fields list(head.take()); list.left() != 0;) {
         names.push_back(list.text());
+        if (names.back().empty()) {
+            malformed("a series has no name");
+        }
     }
     Decoder decoder(std::move(names), static_cast<Day>(base_day));
     Fields events(head.take());
@@ -480,7 +495,11 @@ void read_payload(std::string_view payload, EventGroupInfo& info,
     for (Event event{info.first_lsn, 0, {}, {}}; events.left() != 0; ++event.lsn) {
         Fields fields(events.take());
         const std::uint64_t kind = fields.number();
-        event.time_ms = base_time_ms + fields.signed_number();
+        std::int64_t time_ms = 0;
+        if (__builtin_add_overflow(base_time_ms, fields.signed_number(), &time_ms)) {
+            malformed("a time is outside the calendar");
+        }
+        event.time_ms = checked_time(time_ms);
         event.body = decoder.body(kind <= 0xFF ? static_cast<Kind>(kind) : Kind{}, fields);
         event.idempotency_key = fields.left() == 0 ? std::string_view() : fields.text();
         fields.done();

@@ -342,7 +342,7 @@ PageRef Page::from_image(std::string_view image) {
     std::memcpy(&header, image.data(), sizeof header);
     const std::uint64_t size = sizeof header + std::uint64_t{header.slots} * 4 + header.used;
     if (size != image.size() || header.slots == 0 || header.keys >= header.slots || header.depth > 63 ||
-        header.garbage > header.used) {
+        header.garbage > header.used || (header.prefix << header.depth) != 0) {
         throw CorruptionError("page header does not fit its " + std::to_string(image.size()) + " bytes");
     }
     header.capacity = header.used;
@@ -355,6 +355,12 @@ PageRef Page::from_image(std::string_view image) {
 }
 
 void Page::check_image(std::string_view image) const {
+    constexpr std::size_t granule = 4;
+    const auto damaged = [&](const std::string& what) {
+        return CorruptionError("page of " + std::to_string(image.size()) + " bytes: " + what);
+    };
+    std::vector<bool> taken(header_.used / granule);  // by records
+    std::size_t free = header_.used;
     std::size_t keys = 0;
     for (std::uint32_t i = 0; i < header_.slots; ++i) {
         const std::uint32_t slot = slots()[i];
@@ -364,18 +370,33 @@ void Page::check_image(std::string_view image) const {
         ++keys;
         const std::size_t at = (slot >> 8U) == 0 ? header_.used : position(slot);
         if (at >= header_.used || !Counter(heap() + at).is_sound(header_.used - at)) {
-            throw CorruptionError("page of " + std::to_string(image.size()) + " bytes: record " +
-                                  std::to_string(i) + " is damaged");
+            throw damaged("record " + std::to_string(i) + " is damaged");
+        }
+        const std::size_t size = Counter(heap() + at).size();
+        free -= std::min(free, size);
+        for (std::size_t part = at / granule; part < (at + size) / granule; ++part) {
+            if (taken[part]) {
+                throw damaged("record " + std::to_string(i) + " lies in another one");
+            }
+            taken[part] = true;
         }
         const std::uint64_t hash = hash_key(Counter(heap() + at).key(), header_.seed);
         const bool belongs = header_.depth == 0 || ((hash ^ header_.prefix) >> (64U - header_.depth)) == 0;
         if (!belongs || tag_of(hash) != (slot & 0xFFU)) {
-            throw CorruptionError("page of " + std::to_string(image.size()) + " bytes: key " +
-                                  std::to_string(Counter(heap() + at).key()) + " does not belong there");
+            throw damaged("key " + std::to_string(Counter(heap() + at).key()) + " does not belong there");
         }
     }
-    if (keys != header_.keys) {
-        throw CorruptionError("page of " + std::to_string(image.size()) + " bytes: key count differs");
+    if (keys != header_.keys || free != header_.garbage) {
+        throw damaged("its records are not what its header says");
+    }
+    // All slots are sound now, and one is free: a search comes to an end.
+    for (std::uint32_t i = 0; i < header_.slots; ++i) {
+        if (slots()[i] != 0) {
+            const std::uint64_t key = Counter(heap() + position(slots()[i])).key();
+            if (find_slot(key, hash_key(key, header_.seed)) != i) {
+                throw damaged("key " + std::to_string(key) + " is not where it is looked for");
+            }
+        }
     }
 }
 

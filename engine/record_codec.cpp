@@ -107,8 +107,7 @@ void read_records(std::string_view bytes, const std::function<void(const Idempot
     std::size_t at = 0;
     try {
         while (at < bytes.size()) {
-            const msgpack::object_handle handle =
-                msgpack::unpack(bytes.data(), bytes.size(), at, borrow_bytes);
+            const msgpack::object_handle handle = unpack_stored(bytes, at, borrow_bytes);
             visit(to_record(handle.get()));
         }
     } catch (const msgpack::unpack_error& failure) {
@@ -141,7 +140,7 @@ std::string encode_stream(const StreamInfo& stream) {
 StreamInfo decode_stream(std::string_view bytes) {
     EncodedStream encoded;
     try {
-        msgpack::unpack(bytes.data(), bytes.size()).get().convert(encoded);
+        unpack_stored(bytes).get().convert(encoded);
     } catch (const std::exception& failure) {
         throw CorruptionError("ingest stream: " + std::string(failure.what()));
     }

@@ -159,7 +159,9 @@ Series Series::from_pages(std::string name, std::vector<PageRef> pages, SeriesTo
     Series series(name, pages.front()->seed());
     Directory& directory = *series.directory_;
     SeriesTotals found;
+    std::size_t bytes = 0;
     for (const PageRef& page : pages) {
+        bytes += page->bytes();
         directory.depth = std::max(directory.depth, page->depth());
         page->for_each([&](Counter counter) {
             ++found.keys;
@@ -167,7 +169,10 @@ Series Series::from_pages(std::string name, std::vector<PageRef> pages, SeriesTo
             found.total += counter.total();
         });
     }
-    if (directory.depth > 40 || !(found == totals)) {
+    // A directory has some entries for each page: `may_split` sees to it.
+    constexpr std::size_t index_share_max = 64;
+    if (directory.depth > 40 || !(found == totals) ||
+        (sizeof(std::uint32_t) << directory.depth) > index_share_max * bytes) {
         throw damaged("the pages do not hold what the manifest says");
     }
     constexpr std::uint32_t nowhere = 0xFFFFFFFF;

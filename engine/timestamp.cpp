@@ -106,9 +106,8 @@ std::optional<std::int64_t> unix_from_rfc3339(std::string_view text) noexcept {
 
 std::string rfc3339_from_unix_ms(std::int64_t unix_ms) {
     constexpr std::int64_t day_ms = 86'400'000;
-    constexpr std::int64_t first_ms = -unix_epoch_day * day_ms;
-    constexpr std::int64_t last_ms = first_ms + 3'652'059 * day_ms - 1;  // the end of 9999-12-31
-    const std::int64_t since_first = std::clamp(unix_ms, first_ms, last_ms) - first_ms;
+    static_assert(unix_ms_min == -unix_epoch_day * day_ms && (unix_ms_max + 1) % day_ms == 0);
+    const std::int64_t since_first = std::clamp(unix_ms, unix_ms_min, unix_ms_max) - unix_ms_min;
     const std::uint32_t date = day_to_yyyymmdd(static_cast<Day>(since_first / day_ms));
     const auto ms = static_cast<unsigned>(since_first % day_ms);
     char text[32];

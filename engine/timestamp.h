@@ -7,6 +7,10 @@
 
 namespace karma {
 
+/// The first and the last millisecond of the years 1 to 9999.
+inline constexpr std::int64_t unix_ms_min = -62'135'596'800'000;
+inline constexpr std::int64_t unix_ms_max = 253'402'300'799'999;
+
 /// Unix milliseconds of an instant written as RFC 3339 has it, "2026-05-05T13:30:00.25+02:00"; what is finer
 /// than a millisecond is cut off. Nothing where the text is no such instant.
 std::optional<std::int64_t> unix_ms_from_rfc3339(std::string_view text) noexcept;

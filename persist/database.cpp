@@ -263,6 +263,25 @@ std::optional<Error> Database::refuse_write(const Request& request) const {
     return std::nullopt;
 }
 
+template <typename Query>
+Outcome Database::ask_past(const Query& query, std::int64_t now) {
+    const Lsn last_lsn = engine_.last_lsn();
+    const HistoryPoint& point = *query.as_of;
+    constexpr HistoryPoint latest;
+    if ((point.lsn != latest.lsn && point.lsn > last_lsn) ||
+        (point.time_ms != latest.time_ms && point.time_ms > now)) {
+        return {Reply(Error{ErrorCode::validation_error,
+                            "Field as_of must not be in the future: the last event has LSN " +
+                                std::to_string(last_lsn)}),
+                last_lsn};
+    }
+    const Series* const series = engine_.find_series(query.series);
+    if (series != nullptr && point.time_ms == latest.time_ms && series->last_lsn() <= point.lsn) {
+        return Querier(engine_)(query);  // nothing has touched it since
+    }
+    return {std::unique_ptr<Task>(std::make_unique<HistoryTask<Query>>(*this, query, last_lsn)), last_lsn};
+}
+
 Outcome Database::execute_one(const Request& request, const PreparedMutation* prepared, std::int64_t now) {
     return std::visit(
         [&](const auto& body) -> Outcome {
@@ -338,25 +357,6 @@ Outcome Database::save_snapshot_later(std::optional<std::string_view> series) {
     auto name = series ? std::optional<std::string>(*series) : std::nullopt;
     return {std::unique_ptr<Task>(std::make_unique<SnapshotTask>(*this, std::move(name))),
             engine_.last_lsn()};
-}
-
-template <typename Query>
-Outcome Database::ask_past(const Query& query, std::int64_t now) {
-    const Lsn last_lsn = engine_.last_lsn();
-    const HistoryPoint& point = *query.as_of;
-    constexpr HistoryPoint latest;
-    if ((point.lsn != latest.lsn && point.lsn > last_lsn) ||
-        (point.time_ms != latest.time_ms && point.time_ms > now)) {
-        return {Reply(Error{ErrorCode::validation_error,
-                            "Field as_of must not be in the future: the last event has LSN " +
-                                std::to_string(last_lsn)}),
-                last_lsn};
-    }
-    const Series* const series = engine_.find_series(query.series);
-    if (series != nullptr && point.time_ms == latest.time_ms && series->last_lsn() <= point.lsn) {
-        return Querier(engine_)(query);  // nothing has touched it since
-    }
-    return {std::unique_ptr<Task>(std::make_unique<HistoryTask<Query>>(*this, query, last_lsn)), last_lsn};
 }
 
 std::optional<Error> Database::rebuild_series(Engine& past, std::string_view series,

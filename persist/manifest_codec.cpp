@@ -6,6 +6,7 @@
 #include <msgpack.hpp>
 
 #include "engine/error.h"
+#include "engine/msgpack_bytes.h"
 #include "engine/record_codec.h"
 
 namespace karma {
@@ -153,7 +154,7 @@ SnapshotManifest decode_manifest(std::uint64_t id, std::string_view bytes) {
     const std::string what = "snapshot manifest " + std::to_string(id);
     EncodedManifest encoded;
     try {
-        const msgpack::object_handle handle = msgpack::unpack(bytes.data(), bytes.size());
+        const msgpack::object_handle handle = unpack_stored(bytes);
         const msgpack::object& object = handle.get();
         if (object.type != msgpack::type::ARRAY || object.via.array.size == 0) {
             throw CorruptionError("not of a form that this program knows");

@@ -9,6 +9,7 @@
 
 #include "engine/checksum.h"
 #include "engine/error.h"
+#include "engine/msgpack_bytes.h"
 #include "persist/keys.h"
 
 namespace karma {
@@ -53,7 +54,7 @@ std::string encode_list(std::span<const StoredPage> pages) {
 
 void decode_list(std::string_view bytes, const std::string& what, std::vector<StoredPage>& pages) {
     try {
-        const msgpack::object_handle handle = msgpack::unpack(bytes.data(), bytes.size());
+        const msgpack::object_handle handle = unpack_stored(bytes);
         for (auto& [id, page_bytes, tree_bytes, keys] : handle.get().as<std::vector<EncodedPage>>()) {
             StoredPage page{id, page_bytes, {}};
             page.tree.bytes = tree_bytes;

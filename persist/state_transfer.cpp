@@ -3,6 +3,7 @@
 #include <msgpack.hpp>
 
 #include "engine/error.h"
+#include "engine/msgpack_bytes.h"
 #include "engine/record_codec.h"
 #include "persist/keys.h"
 #include "persist/manifest_codec.h"
@@ -154,7 +155,7 @@ void StateReceiver::add_head(std::string_view bytes) {
         std::tuple<std::uint32_t, std::uint64_t, Lsn, std::optional<std::uint32_t>, std::vector<char>>;
     Head head;
     try {
-        msgpack::unpack(bytes.data(), bytes.size()).get().convert(head);
+        unpack_stored(bytes).get().convert(head);
     } catch (const std::exception& failure) {
         damaged(std::string("its head cannot be read: ") + failure.what());
     }
@@ -188,6 +189,9 @@ void StateReceiver::add_records(std::string_view bytes) {
 
 void StateReceiver::add_stream(std::string_view bytes) {
     StreamInfo stream = decode_stream(bytes);
+    if (!stream.is_committed() || state_->streams().find(stream.id) != nullptr) {
+        damaged("a stream that is not committed, or is there twice");
+    }
     records_.push_back(committed_stream_change(stream));
     state_->restore_stream(std::move(stream), nullptr);
 }
@@ -204,6 +208,9 @@ void StateReceiver::install() {
         state_->restore_series(take_series(entry));
     }
     for (SnapshotStream& stream : manifest_->streams) {
+        if (stream.info.is_committed() || state_->streams().find(stream.info.id) != nullptr) {
+            damaged("a stream that is not open, or is there twice");
+        }
         std::unique_ptr<Series> staged;
         if (stream.staged) {
             staged = std::make_unique<Series>(take_series(*stream.staged));

@@ -6,6 +6,7 @@
 
 #include <msgpack.hpp>
 
+#include "engine/msgpack_bytes.h"
 #include "replica/channel.h"
 
 namespace karma::replica {
@@ -63,7 +64,7 @@ std::string write_digests(const Digests& digests) {
 Digests read_digests(std::string_view payload) {
     EncodedDigests all;
     try {
-        msgpack::unpack(payload.data(), payload.size()).get().convert(all);
+        unpack_stored(payload).get().convert(all);
     } catch (const std::exception& failure) {
         throw ChannelError(std::string("a frame of digests cannot be read: ") + failure.what());
     }

@@ -30,12 +30,16 @@ std::optional<Lsn> parted_by_epochs(const Epochs& told, const Epochs& own, Lsn f
     while (shared < told.size() && at + shared < own.size() && told[shared] == own[at + shared]) {
         ++shared;
     }
+    // A follower may say of itself what cannot be.
+    const auto before = [&](const Epoch& epoch) {
+        return std::min(epoch.first_lsn - std::min<Lsn>(epoch.first_lsn, 1), follower_lsn);
+    };
     std::optional<Lsn> parted;
     if (shared < told.size()) {
-        parted = told[shared].first_lsn - 1;
+        parted = before(told[shared]);
     }
     if (at + shared < own.size() && own[at + shared].first_lsn <= follower_lsn) {
-        parted = std::min(parted.value_or(own[at + shared].first_lsn - 1), own[at + shared].first_lsn - 1);
+        parted = std::min(parted.value_or(follower_lsn), before(own[at + shared]));
     }
     return parted;
 }

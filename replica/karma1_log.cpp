@@ -7,6 +7,7 @@
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "engine/timestamp.h"
 #include "replica/json_fields.h"
 
 namespace karma::replica {
@@ -14,12 +15,6 @@ namespace karma::replica {
 namespace json = boost::json;
 
 namespace {
-
-/// Only entries with an idempotency key say when they were made.
-std::int64_t time_of(const JsonFields& entry, const Replicated& database) {
-    const auto created = entry.number_if_any("idempotency_created_at_unix");
-    return created ? static_cast<std::int64_t>(*created) * 1000 : database.now_ms();
-}
 
 bool has_day(const Mutation& body) {
     return std::visit(
@@ -44,6 +39,18 @@ bool has_day(const Mutation& body) {
                    " any more: a snapshot of everything (snapshot.create_all) on the master helps");
 }
 
+/// Only entries with an idempotency key say when they were made.
+std::int64_t time_of(Lsn lsn, const JsonFields& entry, const Replicated& database) {
+    const auto created = entry.number_if_any("idempotency_created_at_unix");
+    if (!created) {
+        return database.now_ms();
+    }
+    if (*created > static_cast<std::uint64_t>(unix_ms_max / 1000)) {
+        refuse(lsn, "it was made at a time that cannot be");
+    }
+    return static_cast<std::int64_t>(*created) * 1000;
+}
+
 }  // namespace
 
 Karma1Log::Page Karma1Log::read(Lsn lsn, std::uint64_t limit,
@@ -57,6 +64,11 @@ Karma1Log::Page Karma1Log::read(Lsn lsn, std::uint64_t limit,
         }
         throw;
     }
+    return take(response, lsn, visit);
+}
+
+Karma1Log::Page Karma1Log::take(const json::value& response, Lsn lsn,
+                                const std::function<void(const Event&)>& visit) {
     const JsonFields fields(response);
     Page page;
     page.source_lsn = fields.number("source_lsn");
@@ -108,7 +120,7 @@ Event Karma1Log::decode(Lsn lsn, const json::value& entry) {
     const Request& request = std::get<Request>(decoded);
     Event event;
     event.lsn = lsn;
-    event.time_ms = time_of(JsonFields(entry), database_);
+    event.time_ms = time_of(lsn, JsonFields(entry), database_);
     if (const auto* const keyed = std::get_if<KeyedMutation>(&request)) {
         event.body = *keyed->body;
         event.idempotency_key = keyed->key;

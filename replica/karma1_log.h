@@ -35,6 +35,8 @@ public:
     /// lives until it returns. Throws GapError, ChannelError for an entry that is no event, ConnectionError,
     /// and what `visit` throws.
     Page read(Lsn lsn, std::uint64_t limit, const std::function<void(const Event&)>& visit);
+    /// The same with what the master has answered.
+    Page take(const boost::json::value& response, Lsn lsn, const std::function<void(const Event&)>& visit);
 
     /// Whether it holds everything after `lsn`.
     bool reaches_back_to(Lsn lsn);

@@ -164,6 +164,13 @@ TEST_CASE("csv: a bad first row does not become the measure of the others") {
           Lines{"1: 4 fields, expected key,bucket,value", "2:1,20260505,1"});
 }
 
+TEST_CASE("csv: an empty bucket is none, in the first row as in any other") {
+    const std::string problem = "bucket \"\" is not a day (YYYYMMDD or YYYY-MM-DD)";
+    CHECK(read_all("1,,4\n2,,4\n") == Lines{"1: " + problem, "2: " + problem});
+    CHECK(read_all("key,bucket,value\n1,\"\",4\n1,20260505,4\n1,,4\n") ==
+          Lines{"2: " + problem, "3:1,20260505,4", "4: " + problem});
+}
+
 TEST_CASE("csv: zero is a value where it is allowed") {
     CHECK(read_all("1,20260505,0\n", {.zero_allowed = true, .first_line = 1}) == Lines{"1:1,20260505,0"});
 }

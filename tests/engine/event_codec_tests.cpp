@@ -3,9 +3,12 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <msgpack.hpp>
 
+#include "engine/checksum.h"
 #include "engine/error.h"
 #include "engine/event_codec.h"
+#include "engine/msgpack_bytes.h"
 #include "tests/support/settings.h"
 #include "tests/support/values.h"
 
@@ -76,6 +79,40 @@ std::vector<std::string> decode(std::string_view bytes) {
     return events;
 }
 
+/// A group with this payload and the checksum of it.
+std::string group_of(std::string_view payload) {
+    std::string group;
+    Appender appender{group};
+    msgpack::packer<Appender> packer(appender);
+    packer.pack_array(3);
+    packer.pack(2);
+    packer.pack(crc32_of(payload));
+    packer.pack_bin(static_cast<std::uint32_t>(payload.size()));
+    return group += payload;
+}
+
+/// The payload of a group of one increment.
+std::string payload_of(std::int64_t base_time_ms, std::int64_t delta_ms, std::string_view series) {
+    std::string payload;
+    Appender appender{payload};
+    msgpack::packer<Appender> packer(appender);
+    packer.pack_array(5);
+    packer.pack(1);  // LSN
+    packer.pack(base_time_ms);
+    packer.pack(some_day);
+    packer.pack(std::vector<std::string>{std::string(series)});
+    packer.pack_array(1);
+    packer.pack_array(6);
+    packer.pack(3);  // increment
+    packer.pack(delta_ms);
+    for (const int field : {0, 7, 0, 1}) packer.pack(field);  // series, key, day, value
+    return payload;
+}
+
+std::uint32_t count_of(std::string_view group) {
+    return read_event_group(group, [](const Event&) {}).count;
+}
+
 }  // namespace
 
 TEST_CASE("event codec: every kind of event comes back as it was") {
@@ -140,6 +177,48 @@ TEST_CASE("event codec: any damage is seen and says so") {
         }
     }
     CHECK_THROWS_AS(decode(good + "x"), CorruptionError);
+}
+
+TEST_CASE("event codec: damage that announces more than there is takes no memory for it") {
+    // Arrays of 2^32-1 and of 2^28 elements, and one in the other.
+    for (const std::string_view claim : {"\xdd\xff\xff\xff\xff", "\xdd\x10\0\0\0", "\x91\xdd\x10\0\0\0"}) {
+        const std::string_view bytes(claim.data(), claim[0] == '\x91' ? 6 : 5);
+        CHECK_THROWS_AS(count_of(bytes), CorruptionError);
+        CHECK_THROWS_AS(count_of(group_of(bytes)), CorruptionError);
+    }
+}
+
+TEST_CASE("event codec: times beyond the calendar, and series without a name, are damage") {
+    constexpr std::int64_t year_9999 = 253'402'300'799'999;
+    CHECK(count_of(group_of(payload_of(1'780'000'000'000, -5, "a"))) == 1);
+    CHECK(count_of(group_of(payload_of(year_9999, 0, "a"))) == 1);
+    constexpr auto latest = std::numeric_limits<std::int64_t>::max();
+    constexpr auto earliest = std::numeric_limits<std::int64_t>::min();
+    for (const auto& [base, delta] : std::vector<std::pair<std::int64_t, std::int64_t>>{
+             {latest, 1}, {latest, 0}, {0, latest}, {earliest, -1}, {earliest, latest}, {year_9999, 1}}) {
+        CAPTURE(base);
+        CHECK_THROWS_AS(count_of(group_of(payload_of(base, delta, "a"))), CorruptionError);
+    }
+    CHECK_THROWS_AS(count_of(group_of(payload_of(0, 0, ""))), CorruptionError);
+}
+
+TEST_CASE("event codec: a range that ends before it begins is damage") {
+    EventGroupBuilder builder;
+    std::string group;
+    static constexpr std::uint64_t key = 1;
+    for (const DayRange range : {DayRange{5, 6}, DayRange{6, 6}, DayRange{7, 6}}) {
+        for (const Mutation& body : std::vector<Mutation>{
+                 mutation::DeleteSeriesRange{"a", range}, mutation::DeleteCounterRange{"a", key, range},
+                 mutation::BatchDeleteRange{"a", {&key, 1}, range}}) {
+            builder.add({1, 0, body, {}});
+            builder.finish(group);
+            if (range.from <= range.to) {
+                CHECK(count_of(group) == 1);
+            } else {
+                CHECK_THROWS_AS(count_of(group), CorruptionError);
+            }
+        }
+    }
 }
 
 TEST_CASE("event codec: a builder can be used again, and groups are small") {

@@ -109,4 +109,13 @@ TEST_CASE("record codec: streams come back as they were, and damage is seen") {
     CHECK_THROWS_AS(decode_stream(other_version), CorruptionError);
 }
 
+TEST_CASE("record codec: damage that announces more than there is takes no memory for it") {
+    for (const std::string_view claim :
+         {std::string_view("\xdd\x10\0\0\0", 5), std::string_view("\xdf\x10\0\0\0", 5),
+          std::string_view("\xdd\xff\xff\xff\xff", 5)}) {
+        CHECK_THROWS_AS(read_records(claim, [](const IdempotencyRecord&) {}), CorruptionError);
+        CHECK_THROWS_AS(decode_stream(claim), CorruptionError);
+    }
+}
+
 }  // namespace karma::test

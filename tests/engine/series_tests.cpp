@@ -1,5 +1,8 @@
 #include <algorithm>
+#include <cstring>
+#include <functional>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -242,6 +245,77 @@ TEST_CASE("page: a damaged image is refused or harmless, never read out of bound
         CHECK_THROWS_AS(Page::from_image(std::string_view(image).substr(0, at)), CorruptionError);
     }
     CHECK(refused > image.size() / 4);
+}
+
+namespace {
+
+/// The numbers in front of an image.
+struct ImageHead {
+    std::uint64_t seed;
+    std::uint64_t prefix;
+    std::uint32_t slots;
+    std::uint32_t keys;
+    std::uint32_t capacity;
+    std::uint32_t used;
+    std::uint32_t garbage;
+    std::uint32_t depth;
+};
+
+/// An image that somebody has changed with care: what a checksum does not tell.
+std::string with_head(std::string image, const std::function<void(ImageHead&)>& change) {
+    ImageHead head{};
+    std::memcpy(&head, image.data(), sizeof head);
+    change(head);
+    std::memcpy(image.data(), &head, sizeof head);
+    return image;
+}
+
+}  // namespace
+
+TEST_CASE("page: an image whose numbers do not agree is refused, not only one that is cut or turned") {
+    Series series("s", 5);
+    for (std::uint64_t key = 0; key < 20; ++key) {
+        for (Day day = 739'000; day < 739'010; ++day) {
+            series.add(key, day, key + 1);
+        }
+    }
+    const PageRef page = series.view().pages().front();
+    const std::string image(page->image());
+    REQUIRE(Page::from_image(image)->keys() == 20);
+
+    // More room said to be free than there is: the next rewriting would write behind the page's end.
+    CHECK_THROWS_AS(Page::from_image(with_head(image, [](ImageHead& head) { head.garbage += 64; })),
+                    CorruptionError);
+    // A prefix that is longer than its page's depth points behind the directory of its series.
+    CHECK_THROWS_AS(Page::from_image(with_head(image, [](ImageHead& head) { head.prefix = 1; })),
+                    CorruptionError);
+
+    // A key that is twice in the table, or is where no search comes by.
+    ImageHead head{};
+    std::memcpy(&head, image.data(), sizeof head);
+    std::vector<std::uint32_t> slots(head.slots);
+    const std::size_t slots_bytes = slots.size() * sizeof slots[0];
+    std::memcpy(slots.data(), image.data() + sizeof head, slots_bytes);
+    const auto used = std::ranges::find_if(slots, [](std::uint32_t slot) { return slot != 0; });
+    std::string twice = with_head(image, [](ImageHead& changed) { ++changed.keys; });
+    std::vector<std::uint32_t> changed = slots;
+    *std::ranges::find(changed, 0U) = *used;
+    std::memcpy(twice.data() + sizeof head, changed.data(), slots_bytes);
+    CHECK_THROWS_AS(Page::from_image(twice), CorruptionError);
+    std::string lost = image;
+    changed = slots;
+    std::ranges::reverse(changed);
+    std::memcpy(lost.data() + sizeof head, changed.data(), slots_bytes);
+    CHECK_THROWS_AS(Page::from_image(lost), CorruptionError);
+}
+
+TEST_CASE("series: pages of a depth that they cannot have come to make no directory of that size") {
+    std::vector<PageRef> pages;
+    for (unsigned depth = 1; depth <= 40; ++depth) {
+        pages.push_back(Page::create(1, depth, std::uint64_t{1} << (64U - depth)));
+    }
+    pages.push_back(Page::create(1, 40, 0));
+    CHECK_THROWS_AS(Series::from_pages("s", pages, {}, 1), CorruptionError);
 }
 
 }  // namespace karma::test

@@ -5,62 +5,19 @@
 
 #include <doctest/doctest.h>
 
-#include "engine/event_codec.h"
 #include "net/fast_decoder.h"
 #include "net/request_decoder.h"
+#include "tests/net/request_text.h"
 #include "tests/support/settings.h"
 
 // The fast decoder must never disagree with the general one: it gives the same request, or nothing.
 
 namespace {
 
-using karma::Mutation;
 using karma::Request;
 using karma::net::Access;
-using karma::net::Decoded;
 using karma::net::RequestDecoder;
-
-std::string range_text(const std::optional<karma::DayRange>& range) {
-    return range ? std::to_string(range->from) + ".." + std::to_string(range->to) : "all";
-}
-
-/// A text that two requests share exactly when they ask for the same.
-struct Describe {
-    std::string operator()(const Mutation& m) const {
-        karma::EventGroupBuilder builder;
-        builder.add({1, 0, m, {}});
-        std::string bytes;
-        builder.finish(bytes);
-        return "mutation " + std::to_string(m.index()) + bytes;
-    }
-    std::string operator()(const karma::KeyedMutation& m) const {
-        return "key " + std::string(m.key) + " " + std::string(m.fingerprint) + " " + (*this)(*m.body);
-    }
-    std::string operator()(const karma::query::Sum& q) const {
-        return "sum " + std::string(q.series) + " " + std::to_string(q.key) + " " + range_text(q.range);
-    }
-    std::string operator()(const karma::query::Points& q) const {
-        return "points " + std::string(q.series) + " " + std::to_string(q.key) + " " + range_text(q.range);
-    }
-    std::string operator()(const karma::query::BatchSum& q) const {
-        std::string text = "batch_sum " + std::string(q.series) + " " + range_text(q.range);
-        for (const std::uint64_t key : q.keys) {
-            text += " " + std::to_string(key);
-        }
-        return text;
-    }
-    template <typename Other>
-    std::string operator()(const Other&) const {
-        return "a request that the fast decoder does not make";
-    }
-};
-
-std::string describe(const Decoded& decoded) {
-    if (const auto* const error = std::get_if<karma::Error>(&decoded)) {
-        return "error " + std::string(karma::error_code_name(error->code));
-    }
-    return std::visit(Describe{}, std::get<Request>(decoded));
-}
+using karma::test::describe;
 
 /// Makes request lines: mostly right, with everything that may be said in another way, and then damaged.
 class LineMaker {

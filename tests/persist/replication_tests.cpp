@@ -1,4 +1,5 @@
 // A database as a node: its state on the way to another one, events taken over, roles.
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -183,6 +184,10 @@ TEST_CASE("replication: pieces that are damaged, missing or in another order are
         if (piece[0] != 'P') without_pages.push_back(piece);
     }
     refuses(without_pages);
+    std::vector<std::string> twice = master.pieces;
+    twice.insert(twice.end() - 1,
+                 *std::ranges::find(twice, 'S', [](const std::string& piece) { return piece[0]; }));
+    refuses(twice);
     install(*slave, master.pieces);
     CHECK(slave->digest() == master.database->digest());
 }

@@ -75,6 +75,16 @@ TEST_CASE("handshake: other histories are told apart, at the LSN where they part
     CHECK(decide(differs, own).verdict == Verdict::diverged);
 }
 
+TEST_CASE("handshake: epochs that begin after a follower's last event, or before the first, part no later") {
+    const OwnHistory own = history({first, second});
+    const Decision ahead = decide(follower(30, {first, {2, 66, 90}}), own);
+    CHECK(ahead.verdict == Verdict::diverged);
+    CHECK(ahead.common_lsn == 30);
+    const Decision before = decide(follower(30, {{1, 66, 0}}), own);
+    CHECK(before.verdict == Verdict::diverged);
+    CHECK(before.common_lsn == 0);
+}
+
 TEST_CASE("handshake: a node is no master for who knows a later epoch") {
     CHECK(decide(follower(30, {first}), history({})).verdict == Verdict::stale);
     CHECK(decide(follower(60, {first, second}), history({first})).verdict == Verdict::stale);

@@ -351,6 +351,12 @@ TEST_CASE("karma1: a log that is another one, or no log, is not taken") {
         master.log(R"("op":"snapshot.load","file":"1_a.tree")");
         CHECK(contains(node.failure(), "LSN 1"));
     }
+    SUBCASE("an entry of a time that cannot be") {
+        master.log(
+            increment("a", 1, 1, R"(,"idempotency_key":"k","idempotency_created_at_unix":9300000000000000)"));
+        CHECK(contains(node.failure(), "LSN 1"));
+        CHECK(node.database().durable_lsn() == 0);
+    }
 }
 
 }  // namespace karma::test
