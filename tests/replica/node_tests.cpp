@@ -1,4 +1,6 @@
 // Nodes in one process, whose storage and clock the test owns.
+#include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <optional>
 #include <set>
@@ -258,6 +260,64 @@ TEST_CASE("nodes: one comparison begins when the one before has its result") {
     }
     follower->queue_numbers(replica::FrameKind::digest_result, {1});
     CHECK(receive(*follower, replica::FrameKind::digest_at));
+}
+
+TEST_CASE("nodes: who says that it is alive and never has the events is dropped, and pins nothing") {
+    MemoryStorage storage;
+    replica::NodeOptions options;
+    options.source.timeout = std::chrono::milliseconds(500);
+    InProcessNode master(storage, {}, options);
+    bool has_state = false;
+    bool acknowledges = false;
+    SUBCASE("after an acknowledgement") { acknowledges = true; }
+    SUBCASE("from the beginning") {}
+    SUBCASE("after a state that it has") { acknowledges = has_state = true; }
+    if (has_state) master.database().increment("a", 1, 1, some_day);
+    const auto follower = subscribe(master.port(), "one");
+    if (has_state) REQUIRE(receive(*follower, replica::FrameKind::state_end));
+    if (acknowledges) follower->queue_numbers(replica::FrameKind::acknowledged, {has_state ? 1U : 0U});
+    if (acknowledges) {
+        REQUIRE(comes_true([&] {
+            follower->pump(std::chrono::milliseconds(1));
+            const auto followers = master.node().figures().followers;
+            return !followers.empty() && followers[0].state == "streaming";
+        }));
+    }
+    master.database().increment("a", 1, 1, some_day);
+    const auto says_that_it_is_alive = [&] {
+        follower->queue(replica::FrameKind::alive, {});
+        follower->pump(std::chrono::milliseconds(10));
+        while (follower->next_frame()) {}
+    };
+    CHECK(comes_true([&] {
+        try {
+            says_that_it_is_alive();
+        } catch (const replica::ChannelError&) {  // NOLINT(bugprone-empty-catch): dropped
+        }
+        return master.node().figures().followers.empty();
+    }));
+}
+
+TEST_CASE("nodes: who takes long to put a state in its place is waited for, as long as it says so") {
+    MemoryStorage storage;
+    replica::NodeOptions options;
+    constexpr auto timeout = std::chrono::milliseconds(500);
+    options.source.timeout = timeout;
+    InProcessNode master(storage, {}, options);
+    master.database().increment("a", 1, 1, some_day);
+    const auto follower = subscribe(master.port(), "one");
+    REQUIRE(receive(*follower, replica::FrameKind::state_end));
+    auto longest = std::chrono::steady_clock::duration::zero();
+    const auto end = std::chrono::steady_clock::now() + 4 * timeout;
+    for (auto last = std::chrono::steady_clock::now(); last < end;) {
+        follower->queue(replica::FrameKind::alive, {});
+        follower->pump(std::chrono::milliseconds(20), false);
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        longest = std::max(longest, std::chrono::steady_clock::now() - last);
+        last = std::chrono::steady_clock::now();
+    }
+    // On a machine that stood still for that long the master was right.
+    if (longest < timeout / 2) CHECK(master.node().figures().followers.size() == 1);
 }
 
 TEST_CASE("nodes: garbage while the state is sent ends the connection, and does not pile up") {
