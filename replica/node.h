@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -60,7 +61,7 @@ private:
 
     std::mutex mutex_;  // of all that follows
     std::condition_variable changed_;
-    bool stopping_ = false;
+    std::atomic<bool> stopping_ = false;  // what waits for another node looks at it without the mutex
     bool master_lost_ = false;
     bool fenced_ = false;
     bool announces_ = false;  // the master that was followed may not know yet that it is none any more

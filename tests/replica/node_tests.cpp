@@ -364,4 +364,36 @@ TEST_CASE("nodes: who is told to end does not wait for a master that says nothin
     CHECK(std::filesystem::is_empty(directory.path()));
 }
 
+TEST_CASE("nodes: who is told to end does not wait for a former master that says nothing") {
+    // It would ask a second time before it gave up.
+    bool asked_once = false;
+    for (int attempt = 0; attempt < 5 && !asked_once; ++attempt) {
+        CAPTURE(attempt);
+        std::atomic<bool> is_known{false};
+        FakeServer master([&](std::size_t, const std::string& line) {
+            if (contains(line, "replication.fence")) is_known = true;
+            return FakeAnswer{};
+        });
+        const auto announcements = [&] {
+            const std::vector<std::string> requests = master.requests();
+            return std::ranges::count_if(
+                requests, [](const std::string& line) { return contains(line, "replication.fence"); });
+        };
+        MemoryStorage storage;
+        const TempDir directory;
+        {
+            InProcessNode node(storage);
+            node.database().increment("a", 1, 1, some_day);
+        }
+        {
+            InProcessNode slave(storage, slave_options(), following(master.port(), directory));
+            slave.node().promote();
+            REQUIRE(comes_true([&] { return is_known.load(); }));
+        }
+        // Unless the machine stood still in between.
+        asked_once = announcements() == 1;
+    }
+    CHECK(asked_once);
+}
+
 }  // namespace karma::test
