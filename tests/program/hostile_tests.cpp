@@ -34,7 +34,7 @@ std::vector<std::string> patient(std::vector<std::string> more = {}) {
 std::size_t mebibytes(std::size_t bytes) { return bytes / mebibyte; }
 
 // What memory may grow by: sanitizers keep what is freed for some time.
-std::size_t allowance(std::size_t bytes) { return bytes * (sanitized() ? 4 : 1); }
+std::size_t growth_allowed(std::size_t bytes) { return bytes * (sanitized() ? 4 : 1); }
 
 std::string error_code(const json::value& reply) {
     const json::value& code = member(reply, "error_code");
@@ -254,7 +254,7 @@ TEST_CASE("hostile: lines without an end are cut off at --max-request-bytes, and
     }
     MESSAGE("memory: " << mebibytes(before) << " MiB before, " << mebibytes(most) << " MiB at most; "
                        << mebibytes(taken) << " MiB were sent");
-    CHECK(most < before + allowance(32 * mebibyte));
+    CHECK(most < before + growth_allowed(32 * mebibyte));
     CHECK(bystander.goes_on());
     CHECK(bystander.finish() == "");
 }
@@ -287,7 +287,7 @@ TEST_CASE("hostile: ten thousand connections that say nothing, or half a request
     const std::size_t now = daemon.resident_bytes();
     MESSAGE(count << " connections: " << mebibytes(before) << " MiB before, " << mebibytes(now)
                   << " MiB with them, " << (now - std::min(now, before)) / count << " bytes each");
-    CHECK(now < before + allowance(count * 16 * 1024));
+    CHECK(now < before + growth_allowed(count * 16 * 1024));
     CHECK(bystander.goes_on());
     CHECK(bystander.finish() == "");
 }
@@ -334,7 +334,7 @@ TEST_CASE("hostile: clients that ask for much and take nothing cost some megabyt
     most = std::max(most, daemon.resident_bytes());
     MESSAGE("memory: " << mebibytes(before) << " MiB before, " << mebibytes(most) << " MiB at most with "
                        << count << " clients that take nothing");
-    CHECK(most < before + allowance(count * 8 * mebibyte));
+    CHECK(most < before + growth_allowed(count * 8 * mebibyte));
     // Who begins to take gets everything, in order.
     for (int i = 0; i < 300; ++i) {
         REQUIRE(member(deaf.front().receive(), "success") == json::value(true));
@@ -385,7 +385,7 @@ TEST_CASE("hostile: floods of errors from several clients") {
     const std::size_t after = daemon.resident_bytes();
     MESSAGE(errors.load() << " errors, memory: " << mebibytes(before) << " MiB before, " << mebibytes(after)
                           << " MiB after");
-    CHECK(after < before + allowance(32 * mebibyte));
+    CHECK(after < before + growth_allowed(32 * mebibyte));
     CHECK(bystander.finish() == "");
 }
 

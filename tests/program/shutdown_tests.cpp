@@ -11,6 +11,7 @@
 
 #include <doctest/doctest.h>
 
+#include "tests/program/crashed_writers.h"
 #include "tests/support/daemon.h"
 #include "tests/support/settings.h"
 
@@ -91,6 +92,17 @@ TEST_CASE("shutdown: a signal that comes as soon as the daemon listens is heard,
         REQUIRE(wait_for_listener(daemon));
         CHECK(daemon.stop(start % 2 == 0 ? SIGTERM : SIGINT) == ExitStatus{.code = 0, .signal = 0});
     }
+}
+
+TEST_CASE("shutdown: a signal under load loses nothing that was acknowledged, and exits 0") {
+    CrashedWriters run(random_engine("stopped writers")());
+    for (std::size_t round = 0; round < number_from_environment("KARMA_TEST_ROUNDS", scaled(10)); ++round) {
+        CAPTURE(round);
+        run.write_and_stop(round % 2 == 0 ? SIGTERM : SIGINT);
+        run.restart();
+        run.check();
+    }
+    CHECK(run.sent() > 0);
 }
 
 TEST_CASE("shutdown: without clients, and with silent ones, the daemon ends at once") {
