@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 #include <vector>
 
 #include "engine/number.h"
@@ -22,10 +21,6 @@ struct Epoch {
         return number != other.number ? number > other.number : id > other.id;
     }
 };
-
-/// The greatest number that another node may tell of, so that there is always one for the next promotion
-/// here.
-constexpr std::uint64_t foreign_epoch_max = std::numeric_limits<std::uint64_t>::max() - 1;
 
 /// All epochs of a history, the oldest first.
 using Epochs = std::vector<Epoch>;

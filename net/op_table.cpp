@@ -1,9 +1,8 @@
 #include "net/op_table.h"
 
+#include <limits>
 #include <string>
 #include <unordered_map>
-
-#include "engine/epoch.h"
 
 namespace karma::net {
 namespace {
@@ -125,7 +124,9 @@ Decoded replication_entries(F f) { return query::LogEntries{f.number("after_lsn"
 
 Decoded replication_promote(F /*f*/) { return control::Promote{}; }
 
-/// The next promotion has to find a greater number.
+/// The greatest epoch that another node may tell of: the next promotion has to find a greater number.
+constexpr std::uint64_t foreign_epoch_max = std::numeric_limits<std::uint64_t>::max() - 1;
+
 void check_epoch(std::uint64_t number, const char* field) {
     if (number > foreign_epoch_max) {
         refuse("Field " + std::string(field) + " must not be greater than " +
