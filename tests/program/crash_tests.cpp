@@ -29,9 +29,9 @@ TEST_CASE("crash: what clients were told is there, and nothing that they did not
 TEST_CASE(
     "crash: in the middle of a snapshot, a compaction, a clean-up: the counters are what they have to be") {
     // Old events go with each snapshot, so that the next start begins with it.
-    CrashedWriters run(
-        random_engine("crashed care")(),
-        {"--event-retention-bytes=1", "--dump-retention-per-tree=1", "--wal-segment-bytes=65536"});
+    CrashedWriters run(random_engine("crashed care")(),
+                       {"--max-request-bytes=1048576", "--event-retention-bytes=1",
+                        "--dump-retention-per-tree=1", "--wal-segment-bytes=65536"});
     const json::object old{{"series", "old"}};
     // Deletes days of its own series, so that there is something to clean up: all older than the 15th, or
     // none.
