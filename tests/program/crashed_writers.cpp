@@ -92,7 +92,7 @@ void CrashedWriters::write_and_stop(int signal) {
             const bool running = daemon_.running();
             const ExitStatus status = daemon_.stop(signal);
             CHECK_MESSAGE(running, "the daemon ended before it was stopped: " << to_string(status));
-            CHECK(status == ExitStatus{.code = 0, .signal = 0});
+            CHECK_MESSAGE(status.code == 0, to_string(status));
         },
         {});
 }

@@ -22,7 +22,7 @@ namespace {
 
 constexpr std::size_t megabyte = 1'000'000;
 
-// Adds to counters of a series, a batch after the other, until a batch is refused.
+// Adds to counters of a series, a batch after the other, until a batch is refused, or far too many are not.
 struct FillingWriter {
     explicit FillingWriter(std::string name) : series(std::move(name)) {}
 
@@ -32,11 +32,12 @@ struct FillingWriter {
     std::string problem;
 
     static constexpr std::uint64_t items_per_batch = 500;
+    static constexpr std::uint64_t batches_max = 4000;
 
     void run(std::uint16_t port) {
         try {
             Client client(port, patience(std::chrono::seconds(60)));
-            while (code.empty()) {
+            while (code.empty() && acknowledged < batches_max) {
                 json::array items;
                 for (std::uint64_t i = 0; i < items_per_batch; ++i) {
                     items.push_back(json::array{acknowledged * items_per_batch + i, some_bucket, 1});
