@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections import Counter
+from collections import Counter, deque
 
 from soaking.connection import Connection, Difference
 
@@ -64,6 +64,7 @@ class Worker:
         self.own: dict[str, Counter] = {f"own-{number}": Counter(), f"scratch-{number}": Counter()}
         self.shared: Counter = Counter()  # what this worker has added
         self.operations: Counter = Counter()
+        self._recent: deque[tuple[tuple[str, dict], object]] = deque(maxlen=500)  # under keys, and their responses
         self.problem: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=f"worker {number}", daemon=True)
 
@@ -83,7 +84,7 @@ class Worker:
 
     def _run(self) -> None:
         work = [(self._increments, 40), (self._unkeyed_increment, 10), (self._batches, 12), (self._set, 4),
-                (self._sums, 12), (self._scans, 8), (self._ingest, 3), (self._forget, 1)]
+                (self._sums, 12), (self._scans, 8), (self._ingest, 3), (self._repeats, 4), (self._forget, 1)]
         try:
             while self._gate.pass_through():
                 self._random.choices([each for each, _ in work], [weight for _, weight in work])[0]()
@@ -113,6 +114,8 @@ class Worker:
             self.operations[op] += 1
             if not reply["success"] or reply["response"] != want:
                 raise Difference(f"{op} {fields} was answered {reply} instead of {want}")
+            if "idempotency_key" in fields:
+                self._recent.append(((op, fields), want))
 
     def _increments(self) -> None:
         requests, wanted = [], []
@@ -124,6 +127,12 @@ class Worker:
                                                    "value": value, "idempotency_key": self._unique()}))
             wanted.append(value)
         self._deliver(requests, wanted)
+
+    def _repeats(self) -> None:
+        """What was answered is sent again, as by somebody who has lost the answer: it counts no second time."""
+        if self._recent:
+            chosen = self._random.choices(self._recent, k=self._random.randint(1, 20))
+            self._deliver([request for request, _ in chosen], [want for _, want in chosen])
 
     def _unkeyed_increment(self) -> None:
         """Without a key nobody may send it twice: what became of a lost one is read."""
