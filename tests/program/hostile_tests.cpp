@@ -336,8 +336,8 @@ TEST_CASE("hostile: clients that ask for much and take nothing cost some megabyt
                        << count << " clients that take nothing");
     CHECK(most < before + growth_allowed(count * 8 * mebibyte));
     // Who begins to take gets everything, in order.
-    for (int i = 0; i < 300; ++i) {
-        REQUIRE(member(deaf.front().receive(), "success") == json::value(true));
+    for (int i = 0; i < 100; ++i) {
+        REQUIRE(contains(deaf.front().receive_line(), R"("success":true)"));
     }
     CHECK(bystander.goes_on());
     CHECK(bystander.finish() == "");
