@@ -288,7 +288,9 @@ void Session::take_frames() {
             }
             case FrameKind::alive:
                 // Of a state it can say no more than that until it is in place; events it has to acknowledge.
-                if (sends_state_ && !streaming_) note_progress();
+                if (sends_state_ && !streaming_) {
+                    note_progress();
+                }
                 break;
             case FrameKind::digest_wanted: comparison_wanted_ = true; break;
             case FrameKind::digest_result: {
