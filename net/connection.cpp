@@ -277,23 +277,31 @@ void Connection::discard_input() {
 
 // ---- requests
 
+bool Connection::has_output_room() const noexcept { return out_.size() - out_begin_ <= output_bytes_max; }
+
 bool Connection::has_room() const noexcept {
-    return produced_ - sent_ <= output_bytes_max && waiting_request_bytes_ <= waiting_request_bytes_max;
+    return has_output_room() && waiting_request_bytes_ <= waiting_request_bytes_max;
 }
 
 bool Connection::takes_input() const noexcept {
-    return !task_running_ && !awaits_records_ && !subscription_ && has_room();
+    return !task_running_ && !awaits_records_ && !subscription_ && rest_.empty() && has_room();
 }
 
 void Connection::process(Clock::time_point now) {
     const auto can_go_on = [this] { return !closed_ && takes_input(); };
     work_begin_ = now;
+    bool was_full = false;
     do {
-        while (can_go_on() && decode_lines()) {
-            execute();
-            answer_batch();
-        }
-    } while (finishing_ && !reading_ && can_go_on() && drain_socket());
+        answer_rest();
+        do {
+            while (can_go_on() && decode_lines()) {
+                execute();
+                answer_batch();
+            }
+        } while (finishing_ && !reading_ && can_go_on() && drain_socket());
+        was_full = !has_room();
+        send();
+    } while (!closed_ && was_full && has_room());  // all was taken at once: nobody else would wake this
     go_on();
 }
 
@@ -313,7 +321,7 @@ void Connection::answer_batch() {
     std::size_t next = 0;
     std::size_t next_refused = 0;
     const auto answer_next = [&](Outcome& outcome) {
-        if (task_running_) {
+        if (task_running_ || !rest_.empty() || !has_output_room()) {
             rest_.push_back(std::move(outcome));
         } else {
             answer(outcome, deadline);
@@ -333,7 +341,7 @@ void Connection::answer_batch() {
 
 void Connection::answer_rest() {
     const TimeLimit deadline(options_.query_timeout, work_begin_);
-    while (!rest_.empty() && !task_running_) {
+    while (!rest_.empty() && !task_running_ && has_output_room()) {
         Outcome outcome = std::move(rest_.front());
         rest_.pop_front();
         answer(outcome, deadline);

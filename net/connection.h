@@ -51,6 +51,7 @@ private:
     bool drain_socket();
     /// Executes the complete lines of the input as far as there is room for their replies.
     void process(std::chrono::steady_clock::time_point now);
+    bool has_output_room() const noexcept;
     bool has_room() const noexcept;
     /// Whether the next request can be executed as soon as it is there.
     bool takes_input() const noexcept;
@@ -62,9 +63,10 @@ private:
     void await_records(const std::string_view& line);
     bool take_subscription(const Request& request);
     void execute();
-    /// Writes the replies of the batch; from a task that has to be waited for on they become `rest_`.
+    /// Writes the replies of the batch; from a task that has to be waited for on, or when there is no room,
+    /// they become `rest_`.
     void answer_batch();
-    /// Writes the replies of `rest_` until it is empty or a task has to be waited for.
+    /// Writes the replies of `rest_` until it is empty, a task has to be waited for or there is no room.
     void answer_rest();
     void answer(Outcome& outcome, const Deadline& deadline);
     void close_stretch();
@@ -104,7 +106,7 @@ private:
     bool awaits_records_ = false;               // the next request needs them
     std::optional<Subscription> subscription_;  // what was asked last: the connection goes to who serves it
 
-    std::deque<Outcome> rest_;  // replies not written yet, behind a task that runs
+    std::deque<Outcome> rest_;  // replies not written yet: a task runs, or there is no room
     Mark stretch_;              // of replies that were written since the last mark
     bool task_running_ = false;
 

@@ -1,5 +1,6 @@
 #include "net/op_table.h"
 
+#include <limits>
 #include <string>
 #include <unordered_map>
 
@@ -123,11 +124,22 @@ Decoded replication_entries(F f) { return query::LogEntries{f.number("after_lsn"
 
 Decoded replication_promote(F /*f*/) { return control::Promote{}; }
 
+/// The greatest epoch that another node may tell of: the next promotion has to find a greater number.
+constexpr std::uint64_t foreign_epoch_max = std::numeric_limits<std::uint64_t>::max() - 1;
+
+void check_epoch(std::uint64_t number, const char* field) {
+    if (number > foreign_epoch_max) {
+        refuse("Field " + std::string(field) + " must not be greater than " +
+               std::to_string(foreign_epoch_max));
+    }
+}
+
 Decoded replication_fence(F f) {
     const control::Fence fence{f.number("epoch"), f.number("epoch_id")};
     if (fence.number == 0) {
         refuse("Field epoch must be greater than 0");
     }
+    check_epoch(fence.number, "epoch");
     return fence;
 }
 
@@ -146,6 +158,9 @@ Decoded replication_subscribe(F f) {
     subscribe.wants_state = f.optional_number("state").value_or(0) != 0;
     if (subscribe.epochs.size() % 3 != 0) {
         refuse("Field epochs must hold three numbers for each epoch");
+    }
+    for (std::size_t i = 0; i < subscribe.epochs.size(); i += 3) {
+        check_epoch(subscribe.epochs[i], "epochs");
     }
     if (subscribe.checksum && *subscribe.checksum > checksum_max) {
         refuse("Field checksum must have 32 bits");

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 #include <thread>
 
 #include "engine/error.h"
@@ -289,10 +290,15 @@ Epoch Database::promote() {
         if (!committer_ || has_failed()) {
             throw RequestError(ErrorCode::internal_error, "This node has no event log that can be written");
         }
-        epoch.number = last_epoch(engine_.epochs()).number + 1;
+        epoch.number = last_epoch(engine_.epochs()).number;
         if (fenced_by_) {
-            epoch.number = std::max(epoch.number, fenced_by_->number + 1);
+            epoch.number = std::max(epoch.number, fenced_by_->number);
         }
+        if (epoch.number == std::numeric_limits<std::uint64_t>::max()) {
+            throw RequestError(ErrorCode::replication_error,
+                               "There is no epoch after the last one of 64 bits");
+        }
+        ++epoch.number;
     }
     epoch.id = options_.random();
     write_one(storage_, meta_numbers_change(own_epoch_key, {epoch.id}));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -59,8 +60,8 @@ private:
 
     std::mutex mutex_;  // of all that follows
     const std::unique_ptr<Condition> changed_ = ground_.runtime.make_condition();
-    bool changes_role_ = false;  // one change of roles at a time
-    bool stopping_ = false;
+    bool changes_role_ = false;           // one change of roles at a time
+    std::atomic<bool> stopping_ = false;  // what waits for another node looks at it without the mutex
     bool master_lost_ = false;
     bool fenced_ = false;
     bool announces_ = false;  // the master that was followed may not know yet that it is none any more

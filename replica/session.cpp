@@ -286,7 +286,12 @@ void Session::take_frames() {
                 }
                 break;
             }
-            case FrameKind::alive: note_progress(); break;
+            case FrameKind::alive:
+                // Of a state it can say no more than that until it is in place; events it has to acknowledge.
+                if (sends_state_ && !streaming_) {
+                    note_progress();
+                }
+                break;
             case FrameKind::digest_wanted: comparison_wanted_ = true; break;
             case FrameKind::digest_result: {
                 const Lsn lsn = take_number(payload);

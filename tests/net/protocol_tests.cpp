@@ -101,10 +101,15 @@ TEST_CASE("protocol: what steers replication needs the full token, in every role
         CHECK(with("secret", false).empty());
     }
     CHECK(code(R"({"v":2,"op":"replication.fence","epoch":0,"epoch_id":1})") == "validation_error");
+    CHECK(code(R"({"v":2,"op":"replication.fence","epoch":18446744073709551614,"epoch_id":1})").empty());
+    CHECK(code(R"({"v":2,"op":"replication.fence","epoch":18446744073709551615,"epoch_id":1})") ==
+          "validation_error");
     const std::string subscribe =
         R"({"v":2,"op":"replication.subscribe","format":1,"name":"n","after_lsn":0,"heartbeat_ms":9,"epochs":)";
     CHECK(code(subscribe + "[]}").empty());
     CHECK(code(subscribe + "[1,2]}") == "validation_error");
+    CHECK(code(subscribe + "[18446744073709551614,18446744073709551615,18446744073709551615]}").empty());
+    CHECK(code(subscribe + "[1,2,3,18446744073709551615,2,3]}") == "validation_error");
     CHECK(code(subscribe + R"([],"checksum":4294967296})") == "validation_error");
     CHECK(code(subscribe + R"([],"checksum":null})").empty());
 }

@@ -342,6 +342,21 @@ TEST_CASE("replication: what followers of an earlier history had is no acknowled
     CHECK(node->acked_lsn() == 1);
 }
 
+TEST_CASE("replication: there is no promotion after the last epoch of 64 bits") {
+    MemoryStorage storage;
+    auto node = open_slave(storage);
+    SUBCASE("that another node has told of") { node->fence({largest, 5, 0}); }
+    SUBCASE("that this node was in") {
+        node->fence({largest - 1, 5, 0});
+        CHECK(node->promote().number == largest);
+        node->fence({largest, largest, 0});
+        node->demote();
+    }
+    const Epochs before = node->epochs();
+    CHECK_THROWS_AS(node->promote(), RequestError);
+    CHECK(node->epochs() == before);
+}
+
 TEST_CASE("replication: a node that hears of a later epoch while it is promoted is no master") {
     struct Meddling final : test::ForwardingStorage {
         using ForwardingStorage::ForwardingStorage;

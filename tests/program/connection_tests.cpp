@@ -5,13 +5,13 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <sys/resource.h>
 #include <thread>
 #include <vector>
 
 #include <doctest/doctest.h>
 
 #include "tests/support/daemon.h"
+#include "tests/support/open_files.h"
 #include "tests/support/settings.h"
 
 namespace karma::test {
@@ -19,15 +19,6 @@ namespace karma::test {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// Raises the test's own limit of open files as far as it goes, and returns it.
-std::size_t raise_open_files() {
-    rlimit limit{};
-    ::getrlimit(RLIMIT_NOFILE, &limit);
-    limit.rlim_cur = limit.rlim_max;
-    ::setrlimit(RLIMIT_NOFILE, &limit);
-    return limit.rlim_cur;
-}
 
 // A series whose tree.keys reply is about 60 KB long, and the request for it, padded to about 4,000 bytes so
 // that not many of them fit into the buffers of the system.
@@ -121,6 +112,28 @@ TEST_CASE("connections: a client that does not read is not read from, costs litt
     CHECK(right == whole);
     deaf.send(std::string_view(line).substr(sent % line.size()));
     CHECK(member(deaf.receive(), "success") == json::value(true));
+}
+
+TEST_CASE("connections: replies that are more than what may wait all come, without another word") {
+    const Daemon daemon(std::vector<std::string>{"--threads=1"});
+    Client client = daemon.connect();
+    fill_wide_series(client);
+    // All requests arrive at once. Their replies are some megabytes, and the client takes them as they come:
+    // at times the daemon gets rid of all that waited in one go, and has to go on by itself.
+    std::string lines;
+    constexpr int requests = 600;
+    for (int i = 0; i < requests; ++i) {
+        lines += request("tree.keys", {{"series", "wide"}, {"limit", 80 + i % 400}}) + "\n";
+    }
+    for (std::size_t round = 0; round < scaled(20); ++round) {
+        CAPTURE(round);
+        const std::jthread sender([&] { client.send(lines); });
+        for (int i = 0; i < requests; ++i) {
+            const std::string reply = client.receive_line();
+            REQUIRE(reply.find(R"("success":true)") != std::string::npos);
+            REQUIRE(reply.size() > static_cast<std::size_t>(80 + i % 400) * 20);
+        }
+    }
 }
 
 TEST_CASE("connections: a client that does not take its replies for --write-timeout seconds is closed") {

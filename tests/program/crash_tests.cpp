@@ -1,110 +1,19 @@
 // Clients that write while the daemon is killed at random moments: what was acknowledged is there, what was
 // not sent is not, and nothing is there twice or in part.
-#include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
-#include <random>
+#include <stdexcept>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <doctest/doctest.h>
 
-#include "tests/program/daemon_arguments.h"
-#include "tests/program/points.h"
-#include "tests/program/writer.h"
+#include "tests/program/crashed_writers.h"
 #include "tests/support/daemon.h"
 #include "tests/support/settings.h"
 #include "tests/support/values.h"
 
 namespace karma::test {
-
-namespace {
-
-constexpr std::size_t writer_count = 4;
-
-class CrashedWriters {
-public:
-    explicit CrashedWriters(std::uint64_t seed) : random_(seed), daemon_(random_arguments(random_)) {
-        for (std::size_t i = 0; i < writer_count; ++i) writers_.emplace_back(i + 1, "links", random_());
-    }
-
-    void write_and_crash() {
-        const std::uint64_t threshold = random_between(random_, 0, scaled(3000));
-        const auto pause = std::chrono::microseconds(random_between(random_, 0, 3000));
-        std::atomic<std::uint64_t> acknowledged{0};
-        std::atomic<std::size_t> writing{writer_count};
-        const std::atomic<bool> never{false};
-        std::vector<std::thread> threads;
-        for (Writer& writer : writers_) {
-            const std::size_t window = random_between(random_, 1, 64);
-            threads.emplace_back([&, window] {
-                writer.run(daemon_.port(), window, acknowledged, never);
-                --writing;
-            });
-        }
-        const auto deadline = std::chrono::steady_clock::now() + patience(std::chrono::seconds(30));
-        while (acknowledged < threshold && writing > 0 && std::chrono::steady_clock::now() < deadline) {
-            std::this_thread::sleep_for(std::chrono::microseconds(100));
-        }
-        std::this_thread::sleep_for(pause);
-        const bool running = daemon_.running();
-        const ExitStatus status = daemon_.kill_hard();
-        CHECK_MESSAGE(running, "the daemon ended before it was killed: " << to_string(status));
-        for (std::thread& thread : threads) thread.join();
-        CHECK(acknowledged >= threshold);
-    }
-
-    // Some starts are cut short too.
-    void restart() {
-        daemon_.set_arguments(random_arguments(random_));
-        while (random_between(random_, 0, 2) == 0) {
-            daemon_.start_unready();
-            std::this_thread::sleep_for(std::chrono::microseconds(random_between(random_, 0, 40000)));
-            daemon_.kill_hard();
-        }
-        daemon_.start();
-    }
-
-    void check() {
-        Client client = daemon_.connect();
-        const Points found = read_points(client, "links");
-        Points shared;
-        for (Writer& writer : writers_) {
-            REQUIRE(writer.problem() == "");
-            sent_ += writer.sent();
-            REQUIRE(writer.settle(found, shared) == "");
-        }
-        std::uint64_t total = 0;
-        for (const auto& [point, value] : found) {
-            total += value;
-            if (point.first == Writer::shared_key) {
-                const std::uint32_t bucket = point.second;
-                CAPTURE(bucket);
-                CHECK(value == shared[point]);
-                shared.erase(point);
-            }
-        }
-        CHECK(shared.empty());
-        if (!found.empty()) {
-            const json::value info = client.call("tree.info", {{"series", "links"}});
-            CHECK(as_number(member(info, "total")) == total);
-            CHECK(as_number(member(info, "bucket_count")) == found.size());
-        }
-    }
-
-    std::size_t sent() const { return sent_; }
-
-private:
-    std::mt19937_64 random_;
-    Daemon daemon_;
-    std::deque<Writer> writers_;
-    std::size_t sent_ = 0;
-};
-
-}  // namespace
 
 TEST_CASE("crash: what clients were told is there, and nothing that they did not send") {
     CrashedWriters run(random_engine("crashed writers")());
@@ -116,6 +25,60 @@ TEST_CASE("crash: what clients were told is there, and nothing that they did not
         run.check();
     }
     CHECK(run.sent() > 0);
+}
+
+TEST_CASE(
+    "crash: in the middle of a snapshot, a compaction, a clean-up: the counters are what they have to be") {
+    // Old events go with each snapshot, so that the next start begins with it.
+    CrashedWriters run(random_engine("crashed care")(),
+                       {"--max-request-bytes=1048576", "--event-retention-bytes=1",
+                        "--dump-retention-per-tree=1", "--wal-segment-bytes=65536"});
+    const json::object old{{"series", "old"}};
+    // Deletes days of its own series, so that there is something to clean up: all older than the 15th, or
+    // none.
+    const auto fill = [&](Client& client) {
+        json::array items;
+        for (std::uint64_t key = 0; key < 100; ++key) {
+            for (std::uint64_t day = 1; day <= 28; ++day)
+                items.push_back(json::array{key, 20260100 + day, 1});
+        }
+        client.call("tree.create", old);
+        client.call("series.batch_set", {{"series", "old"}, {"items", std::move(items)}});
+    };
+    const CrashedWriters::Care care = [&](Client& client, std::mt19937_64& random) {
+        switch (random_between(random, 0, 5)) {
+            case 0:
+            case 1: client.call("snapshot.create_all"); break;
+            case 2: {
+                // Not found while nobody has written yet.
+                const std::string error = client.error_of("snapshot.create", {{"series", "links"}});
+                if (!error.empty() && error != "not_found")
+                    throw std::runtime_error("snapshot.create: " + error);
+                break;
+            }
+            case 3: client.call("system.compact"); break;
+            case 4: client.call("tree.delete_before", {{"series", "old"}, {"before", 20260115}}); break;
+            default:
+                client.call("tree.compact", old);
+                fill(client);
+                break;
+        }
+    };
+    {
+        Client client = run.daemon().connect();
+        fill(client);
+    }
+    const std::size_t rounds = number_from_environment("KARMA_TEST_ROUNDS", scaled(20));
+    for (std::size_t round = 0; round < rounds; ++round) {
+        CAPTURE(round);
+        run.write_and_crash(care);
+        run.restart();
+        run.check();
+        Client client = run.daemon().connect();
+        const std::uint64_t left = as_number(member(client.call("tree.summary", old), "total"));
+        CHECK_MESSAGE((left == 2800 || left == 1400), left);
+        client.call("snapshot.verify");
+    }
 }
 
 TEST_CASE("crash: a batch that was rejected leaves nothing behind, and the next start works") {

@@ -30,6 +30,7 @@ TEST_CASE("directory: a second daemon on it is refused and told which directory;
     CAPTURE(second.standard_error);
     CHECK(second.status.code > 0);
     CHECK(contains(second.standard_error, daemon.directory().string()));
+    CHECK(contains(second.standard_error, "another process (pid " + std::to_string(daemon.pid()) + ")"));
     CHECK(client.call("counter.increment", {{"series", "a"}, {"key", 1}, {"value", 5}}) == json::value(5));
 
     // The lock ends with the process, however that ended.

@@ -11,6 +11,7 @@
 
 #include <doctest/doctest.h>
 
+#include "tests/program/crashed_writers.h"
 #include "tests/support/daemon.h"
 #include "tests/support/settings.h"
 
@@ -91,6 +92,52 @@ TEST_CASE("shutdown: a signal that comes as soon as the daemon listens is heard,
         REQUIRE(wait_for_listener(daemon));
         CHECK(daemon.stop(start % 2 == 0 ? SIGTERM : SIGINT) == ExitStatus{.code = 0, .signal = 0});
     }
+}
+
+TEST_CASE("shutdown: what had come before the signal and was not looked at yet is answered, too") {
+    Daemon daemon;
+    std::uint64_t sum = 0;
+    for (std::size_t round = 0; round < scaled(10); ++round) {
+        CAPTURE(round);
+        std::vector<Client> clients;
+        for (int i = 0; i < 5; ++i) {
+            clients.push_back(daemon.connect());
+            clients.back().call("system.ping");
+        }
+        // It sleeps while they send, and hears of the signal when it wakes up.
+        daemon.send_signal(SIGSTOP);
+        constexpr std::uint64_t count = 200;
+        std::string bytes;
+        for (std::uint64_t i = 1; i <= count; ++i) {
+            bytes += request("counter.increment",
+                             {{"series", "a"}, {"key", 1}, {"bucket", 20260505}, {"value", i}}) +
+                     "\n";
+        }
+        for (Client& client : clients) client.send(bytes);
+        daemon.send_signal(round % 2 == 0 ? SIGTERM : SIGINT);
+        daemon.send_signal(SIGCONT);
+        for (Client& client : clients) {
+            for (std::uint64_t i = 1; i <= count; ++i) {
+                REQUIRE(as_number(member(client.receive(), "response")) == i);
+                sum += i;
+            }
+            CHECK(client.closed_by_server());
+        }
+        CHECK(daemon.wait() == ExitStatus{.code = 0, .signal = 0});
+        daemon.start();
+        CHECK(as_number(daemon.connect().call("counter.sum", {{"series", "a"}, {"key", 1}})) == sum);
+    }
+}
+
+TEST_CASE("shutdown: a signal under load loses nothing that was acknowledged, and exits 0") {
+    CrashedWriters run(random_engine("stopped writers")());
+    for (std::size_t round = 0; round < number_from_environment("KARMA_TEST_ROUNDS", scaled(10)); ++round) {
+        CAPTURE(round);
+        run.write_and_stop(round % 2 == 0 ? SIGTERM : SIGINT);
+        run.restart();
+        run.check();
+    }
+    CHECK(run.sent() > 0);
 }
 
 TEST_CASE("shutdown: without clients, and with silent ones, the daemon ends at once") {

@@ -210,7 +210,8 @@ TEST_CASE("failover: masters are killed one after the other: what was acknowledg
     Daemon* master = &one;
     Daemon* slave = &two;
     SteadyWriter writer(one.port(), "w");
-    for (std::size_t round = 0; round < scaled(20); ++round) {
+    const std::size_t rounds = number_from_environment("KARMA_TEST_ROUNDS", scaled(20));
+    for (std::size_t round = 0; round < rounds; ++round) {
         CAPTURE(round);
         REQUIRE(comes_true([&] { return streams(*slave); }));
         const std::uint64_t before = writer.acknowledged();

@@ -1,4 +1,6 @@
 // Nodes in one process, whose storage and clock the test owns.
+#include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <optional>
 #include <set>
@@ -260,6 +262,64 @@ TEST_CASE("nodes: one comparison begins when the one before has its result") {
     CHECK(receive(*follower, replica::FrameKind::digest_at));
 }
 
+TEST_CASE("nodes: who says that it is alive and never has the events is dropped, and pins nothing") {
+    MemoryStorage storage;
+    replica::NodeOptions options;
+    options.source.timeout = std::chrono::milliseconds(500);
+    InProcessNode master(storage, {}, options);
+    bool has_state = false;
+    bool acknowledges = false;
+    SUBCASE("after an acknowledgement") { acknowledges = true; }
+    SUBCASE("from the beginning") {}
+    SUBCASE("after a state that it has") { acknowledges = has_state = true; }
+    if (has_state) master.database().increment("a", 1, 1, some_day);
+    const auto follower = subscribe(master.port(), "one");
+    if (has_state) REQUIRE(receive(*follower, replica::FrameKind::state_end));
+    if (acknowledges) follower->queue_numbers(replica::FrameKind::acknowledged, {has_state ? 1U : 0U});
+    if (acknowledges) {
+        REQUIRE(comes_true([&] {
+            follower->pump(std::chrono::milliseconds(1));
+            const auto followers = master.node().figures().followers;
+            return !followers.empty() && followers[0].state == "streaming";
+        }));
+    }
+    master.database().increment("a", 1, 1, some_day);
+    const auto says_that_it_is_alive = [&] {
+        follower->queue(replica::FrameKind::alive, {});
+        follower->pump(std::chrono::milliseconds(10));
+        while (follower->next_frame()) {}
+    };
+    CHECK(comes_true([&] {
+        try {
+            says_that_it_is_alive();
+        } catch (const replica::ChannelError&) {  // NOLINT(bugprone-empty-catch): dropped
+        }
+        return master.node().figures().followers.empty();
+    }));
+}
+
+TEST_CASE("nodes: who takes long to put a state in its place is waited for, as long as it says so") {
+    MemoryStorage storage;
+    replica::NodeOptions options;
+    constexpr auto timeout = std::chrono::milliseconds(500);
+    options.source.timeout = timeout;
+    InProcessNode master(storage, {}, options);
+    master.database().increment("a", 1, 1, some_day);
+    const auto follower = subscribe(master.port(), "one");
+    REQUIRE(receive(*follower, replica::FrameKind::state_end));
+    auto longest = std::chrono::steady_clock::duration::zero();
+    const auto end = std::chrono::steady_clock::now() + 4 * timeout;
+    for (auto last = std::chrono::steady_clock::now(); last < end;) {
+        follower->queue(replica::FrameKind::alive, {});
+        follower->pump(std::chrono::milliseconds(20), false);
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        longest = std::max(longest, std::chrono::steady_clock::now() - last);
+        last = std::chrono::steady_clock::now();
+    }
+    // On a machine that stood still for that long the master was right.
+    if (longest < timeout / 2) CHECK(master.node().figures().followers.size() == 1);
+}
+
 TEST_CASE("nodes: garbage while the state is sent ends the connection, and does not pile up") {
     MemoryStorage storage;
     replica::NodeOptions options;
@@ -302,6 +362,38 @@ TEST_CASE("nodes: who is told to end does not wait for a master that says nothin
         REQUIRE(master.wait_for_requests(2));  // where do the histories part?
     }
     CHECK(std::filesystem::is_empty(directory.path()));
+}
+
+TEST_CASE("nodes: who is told to end does not wait for a former master that says nothing") {
+    // It would ask a second time before it gave up.
+    bool asked_once = false;
+    for (int attempt = 0; attempt < 5 && !asked_once; ++attempt) {
+        CAPTURE(attempt);
+        std::atomic<bool> is_known{false};
+        FakeServer master([&](std::size_t, const std::string& line) {
+            if (contains(line, "replication.fence")) is_known = true;
+            return FakeAnswer{};
+        });
+        const auto announcements = [&] {
+            const std::vector<std::string> requests = master.requests();
+            return std::ranges::count_if(
+                requests, [](const std::string& line) { return contains(line, "replication.fence"); });
+        };
+        MemoryStorage storage;
+        const TempDir directory;
+        {
+            InProcessNode node(storage);
+            node.database().increment("a", 1, 1, some_day);
+        }
+        {
+            InProcessNode slave(storage, slave_options(), following(master.port(), directory));
+            slave.node().promote();
+            REQUIRE(comes_true([&] { return is_known.load(); }));
+        }
+        // Unless the machine stood still in between.
+        asked_once = announcements() == 1;
+    }
+    CHECK(asked_once);
 }
 
 }  // namespace karma::test

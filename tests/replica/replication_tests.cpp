@@ -83,7 +83,7 @@ TEST_CASE(
     Daemon master;
     Daemon slave(slave_of(master.port()));
     SteadyWriter writer(master.port(), "w");
-    const std::size_t rounds = scaled(number_from_environment("KARMA_REPLICATION_ROUNDS", 200));
+    const std::size_t rounds = number_from_environment("KARMA_TEST_ROUNDS", scaled(200));
     for (std::size_t i = 0; i < rounds; ++i) {
         std::this_thread::sleep_for(std::chrono::microseconds(random_between(random, 0, 40'000)));
         Daemon& victim = random_between(random, 0, 1) == 0 ? master : slave;
