@@ -73,7 +73,7 @@ std::string Simulation::run() {
             node->stop();
         }
     });
-    constexpr std::uint64_t steps_max = 5'000'000;
+    constexpr std::uint64_t steps_max = 1'500'000;
     scheduler_.run(steps_max, std::chrono::minutes(30));
     if (failure_.empty()) {
         failure_ = scheduler_.failure();
