@@ -68,6 +68,21 @@ void check_stored(const Daemon& daemon, const FillingWriter& writer) {
     CHECK(batches <= writer.acknowledged + 1);
 }
 
+void check_failed(const Daemon& daemon, const std::vector<FillingWriter>& writers) {
+    // It says so, goes on to answer what it knows, and acknowledges nothing any more.
+    CHECK(status_of(daemon).starts_with("failed:"));
+    Client client = daemon.connect();
+    CHECK(as_number(client.call("counter.sum", {{"series", "quiet"}, {"key", 1}})) == 7);
+    CHECK(client.call("tree.top", {{"series", "quiet"}}).is_object());
+    // A series that holds what may not be stored shows that to nobody.
+    for (const FillingWriter& writer : writers) {
+        const std::string code = client.error_of("counter.sum", {{"series", writer.series}, {"key", 1}});
+        CHECK_MESSAGE((code.empty() || code == "internal_error"), code);
+    }
+    CHECK(client.error_of("counter.increment", {{"series", "one"}, {"key", 1}}) == "internal_error");
+    CHECK(client.error_of("tree.create", {{"series", "new"}}) == "internal_error");
+}
+
 void run_out_of_space(SmallDisk& disk, bool sync) {
     Daemon daemon(DaemonOptions{.arguments = {"--max-request-bytes=65536", "--query-timeout-ms=0",
                                               sync ? "--wal-fsync=true" : "--wal-fsync=false",
@@ -89,21 +104,11 @@ void run_out_of_space(SmallDisk& disk, bool sync) {
     }
     MESSAGE(all << " batches were acknowledged before the disk was full");
     CHECK(all > 0);
-    // It says so, goes on to answer what it knows, and acknowledges nothing any more.
-    CHECK(status_of(daemon).starts_with("failed:"));
-    Client client = daemon.connect();
-    CHECK(as_number(client.call("counter.sum", {{"series", "quiet"}, {"key", 1}})) == 7);
-    CHECK(client.call("tree.top", {{"series", "quiet"}}).is_object());
-    // A series that holds what may not be stored shows that to nobody.
-    for (const FillingWriter& writer : writers) {
-        const std::string code = client.error_of("counter.sum", {{"series", writer.series}, {"key", 1}});
-        CHECK_MESSAGE((code.empty() || code == "internal_error"), code);
-    }
-    CHECK(client.error_of("counter.increment", {{"series", "one"}, {"key", 1}}) == "internal_error");
-    CHECK(client.error_of("tree.create", {{"series", "new"}}) == "internal_error");
+    check_failed(daemon, writers);
     // Also when there is room again: nobody knows what the disk holds.
     disk.grow(200 * megabyte);
-    CHECK(client.error_of("counter.increment", {{"series", "one"}, {"key", 1}}) == "internal_error");
+    CHECK(daemon.connect().error_of("counter.increment", {{"series", "one"}, {"key", 1}}) ==
+          "internal_error");
     CHECK(daemon.stop().code == 1);
 
     daemon.start();

@@ -34,7 +34,7 @@ std::vector<std::string> patient(std::vector<std::string> more = {}) {
 std::size_t mebibytes(std::size_t bytes) { return bytes / mebibyte; }
 
 // What memory may grow by: sanitizers keep what is freed for some time.
-std::size_t growth_allowed(std::size_t bytes) { return bytes * (sanitized() ? 4 : 1); }
+std::size_t growth_allowed(std::size_t bytes) { return bytes * (sanitized() ? 8 : 1); }
 
 std::string error_code(const json::value& reply) {
     const json::value& code = member(reply, "error_code");
