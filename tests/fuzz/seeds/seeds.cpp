@@ -238,7 +238,7 @@ void add_damaged_trees(Seeds& seeds) {
     const std::string tail =
         "\xac"
         "branches_num\x01";
-    const std::string day("\xce\x01\x35\x27\x59", 5);
+    const std::string day("\xce\x01\x35\x26\x99", 5);
     const std::string counter =
         "\x81\x01\x81\xa5"
         "table";
