@@ -118,7 +118,8 @@ std::optional<LogLine> parse_line(std::string_view line) {
     LogLine parsed;
     parsed.lsn = lsn->to_number<Lsn>(failure);
     const std::optional<std::string_view> text = member_text(line, "entry");
-    if (failure || parsed.lsn == 0 || !text) {
+    // The text is that of the first one, where there are two.
+    if (failure || parsed.lsn == 0 || !text || !text->starts_with('{')) {
         return std::nullopt;
     }
     parsed.entry = *text;

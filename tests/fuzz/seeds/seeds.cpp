@@ -230,6 +230,23 @@ void add_csv(Seeds& seeds) {
     }
 }
 
+// What no database writes: a day, and a key, that are there twice.
+void add_damaged_trees(Seeds& seeds) {
+    const std::string head =
+        "\x82\xa8"
+        "branches";
+    const std::string tail =
+        "\xac"
+        "branches_num\x01";
+    const std::string day("\xce\x01\x35\x26\x99", 5);
+    const std::string counter =
+        "\x81\x01\x81\xa5"
+        "table";
+    seeds.add("trees", head + "\x91" + counter + "\x82" + day + "\x01" + day + "\x02" + tail);
+    const std::string once = counter + "\x81" + day + "\x01";
+    seeds.add("trees", head + "\x92" + once + once + tail);
+}
+
 void add_replies(Seeds& seeds) {
     replica::SubscribeReply reply;
     reply.accepted = true;
@@ -266,6 +283,7 @@ int main(int count, char** arguments) {
             }
         }
         karma::test::add_csv(seeds);
+        karma::test::add_damaged_trees(seeds);
         karma::test::add_replies(seeds);
         seeds.print();
     } catch (const std::exception& failure) {
