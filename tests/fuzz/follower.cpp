@@ -53,11 +53,12 @@ public:
 private:
     StateReceiver& receiver() {
         if (!receiver_) {
-            receiver_.emplace(IdempotencyRetention{}, [this](Engine& state, std::vector<RecordChange> records,
-                                                             const HistoryMark& mark) {
-                check_sending(state, records, mark);
-                engine_.exchange_state(state);
-            });
+            receiver_.emplace(
+                IdempotencyRetention{},
+                [this](Engine& state, const std::vector<RecordChange>& records, const HistoryMark& mark) {
+                    check_sending(state, records, mark);
+                    engine_.exchange_state(state);
+                });
         }
         return *receiver_;
     }

@@ -111,9 +111,12 @@ void add_karma1(Seeds& seeds, const std::vector<std::string>& entries) {
             seeds.add("replies",
                       "k{\"source_lsn\":" + std::to_string(7 + lsn) + ",\"entries\":[" + page + "]}");
             std::string parts = file;
-            const std::string zero(1, '\0');
-            parts += zero + "{\"lsn\":1,\"entry\":{}}\n" + zero + R"({"tree":"s","last_lsn":)" +
-                     std::to_string(lsn) + "}" + zero + std::to_string(lsn) + "\n";
+            for (const std::string& part :
+                 {std::string("{\"lsn\":1,\"entry\":{}}\n"),
+                  R"({"tree":"s","last_lsn":)" + std::to_string(lsn) + "}", std::to_string(lsn) + "\n"}) {
+                parts.push_back('\0');
+                parts += part;
+            }
             seeds.add("karma1_files", parts);
             return;
         }
