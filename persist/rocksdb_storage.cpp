@@ -6,6 +6,7 @@
 #include <limits>
 
 #include <rocksdb/convenience.h>
+#include <rocksdb/file_system.h>
 #include <rocksdb/options.h>
 #include <rocksdb/sst_file_writer.h>
 #include <rocksdb/write_batch.h>
@@ -145,6 +146,7 @@ private:
 RocksdbStorage::RocksdbStorage(const Options& options) : path_(options.path.string()) {
     open(options);
     if (!options.read_only) {
+        make_name_durable(options.path);
         remove_bulk_files();
     }
     check_format(options.read_only);
@@ -187,6 +189,20 @@ void RocksdbStorage::open(const Options& options) {
 }
 
 RocksdbStorage::~RocksdbStorage() = default;
+
+/// RocksDB syncs what is in its directory, not the name of the directory: a new one could vanish as a whole.
+void RocksdbStorage::make_name_durable(const std::filesystem::path& path) const {
+    const std::string parent = std::filesystem::absolute(path).parent_path().string();
+    std::unique_ptr<rocksdb::FSDirectory> directory;
+    rocksdb::IOStatus status =
+        db_->GetFileSystem()->NewDirectory(parent, rocksdb::IOOptions(), &directory, nullptr);
+    if (status.ok()) {
+        status = directory->Fsync(rocksdb::IOOptions(), nullptr);
+    }
+    if (!status.ok()) {
+        fail("cannot sync directory " + parent, status);
+    }
+}
 
 /// Table files that a crash kept from being taken in.
 void RocksdbStorage::remove_bulk_files() const {

@@ -52,6 +52,7 @@ private:
     static constexpr std::size_t table_count = 4;
 
     void open(const Options& options);
+    void make_name_durable(const std::filesystem::path& path) const;
     void remove_bulk_files() const;
     void check_format(bool read_only);
     Lsn find_next_lsn() const;
