@@ -5,6 +5,8 @@
 #include <span>
 #include <utility>
 
+#include <rocksdb/system_clock.h>
+
 #include "tests/support/settings.h"
 
 namespace karma::test {
@@ -32,6 +34,24 @@ public:
     using rocksdb::Logger::Logv;
     void Logv(const char* /*format*/, va_list /*arguments*/) override {}
     std::size_t GetLogFileSize() const override { return 0; }
+};
+
+/// RocksDB sleeps for a second after each background failure.
+class HastyClock final : public rocksdb::SystemClockWrapper {
+public:
+    HastyClock() : SystemClockWrapper(rocksdb::SystemClock::Default()) {}
+    const char* Name() const override { return "HastyClock"; }
+    void SleepForMicroseconds(int micros) override { target_->SleepForMicroseconds(micros / 1'000); }
+};
+
+class HastyEnv final : public rocksdb::EnvWrapper {
+public:
+    explicit HastyEnv(const std::shared_ptr<rocksdb::FileSystem>& disk)
+        : EnvWrapper(rocksdb::NewCompositeEnv(disk)) {
+        file_system_ = disk;
+        system_clock_ = std::make_shared<HastyClock>();
+    }
+    const char* Name() const override { return "HastyEnv"; }
 };
 
 struct HeldLock final : rocksdb::FileLock {
@@ -630,7 +650,7 @@ IOStatus FaultyFileSystem::IsDirectory(const std::string& path, const IOOptions&
 }
 
 std::unique_ptr<rocksdb::Env> env_on(const std::shared_ptr<FaultyFileSystem>& disk) {
-    return rocksdb::NewCompositeEnv(disk);
+    return std::make_unique<HastyEnv>(disk);
 }
 
 }  // namespace karma::test
