@@ -118,9 +118,10 @@ Order FaultClient::some_order() {
     const std::uint64_t chance = random_between(random_, 0, 99);
     using Kind = Order::Kind;
     constexpr std::pair<std::uint64_t, Kind> kinds[] = {
-        {50, Kind::increment},     {56, Kind::decrement},     {66, Kind::batch_add},    {72, Kind::batch_set},
-        {76, Kind::reset},         {77, Kind::reset_series},  {78, Kind::delete_range}, {79, Kind::drop},
-        {82, Kind::checkpoint},    {87, Kind::begin_stream},  {94, Kind::chunk},        {97, Kind::commit_stream},
+        {50, Kind::increment},    {56, Kind::decrement}, {66, Kind::batch_add},
+        {72, Kind::batch_set},    {76, Kind::reset},     {77, Kind::reset_series},
+        {78, Kind::delete_range}, {79, Kind::drop},      {82, Kind::checkpoint},
+        {87, Kind::begin_stream}, {94, Kind::chunk},     {97, Kind::commit_stream},
         {98, Kind::abort_stream}, {99, Kind::prune},
     };
     for (const auto& [below, kind] : kinds) {

@@ -66,8 +66,8 @@ private:
     std::atomic<Database*> database_{nullptr};
 };
 
-/// The only client of a database: sends mutations at random, and knows what the state must be. Its model is an
-/// engine that executes the same.
+/// The only client of a database: sends mutations at random, and knows what the state must be. Its model is
+/// an engine that executes the same.
 class FaultClient {
 public:
     explicit FaultClient(std::uint64_t seed);
@@ -86,8 +86,8 @@ public:
     /// it is a beginning of what was sent, and everything as it must be. From then on that is the state.
     void check_restarted(Database& database, Lsn acked);
 
-    /// Sends again what had an idempotency key, newest first: what is in the state is repeated, what is not is
-    /// executed.
+    /// Sends again what had an idempotency key, newest first: what is in the state is repeated, what is not
+    /// is executed.
     void send_again(Database& database);
 
     /// The last event that is known to have been acknowledged.

@@ -77,8 +77,12 @@ public:
         node_->synced = std::min(node_->synced, node_->bytes.size());
         return IOStatus::OK();
     }
-    IOStatus Close(const IOOptions& /*options*/, IODebugContext* /*debug*/) override { return IOStatus::OK(); }
-    IOStatus Flush(const IOOptions& /*options*/, IODebugContext* /*debug*/) override { return IOStatus::OK(); }
+    IOStatus Close(const IOOptions& /*options*/, IODebugContext* /*debug*/) override {
+        return IOStatus::OK();
+    }
+    IOStatus Flush(const IOOptions& /*options*/, IODebugContext* /*debug*/) override {
+        return IOStatus::OK();
+    }
     IOStatus Sync(const IOOptions& /*options*/, IODebugContext* /*debug*/) override {
         const std::lock_guard lock(disk_.mutex_);
         return disk_.sync(path_, *node_);
@@ -140,7 +144,9 @@ public:
         const std::lock_guard lock(disk_.mutex_);
         return disk_.sync_directory(path_);
     }
-    IOStatus Close(const IOOptions& /*options*/, IODebugContext* /*debug*/) override { return IOStatus::OK(); }
+    IOStatus Close(const IOOptions& /*options*/, IODebugContext* /*debug*/) override {
+        return IOStatus::OK();
+    }
 
 private:
     FaultyFileSystem& disk_;
@@ -278,8 +284,9 @@ std::shared_ptr<FaultyFileSystem> FaultyFileSystem::what_is_left(Crash crash, st
                 constexpr std::size_t sector = 512;
                 for (std::size_t at = node->synced; crash == Crash::sectors && at < copy->bytes.size();) {
                     const std::size_t end = std::min(copy->bytes.size(), (at / sector + 1) * sector);
-                    if (one_in(random, 2)) std::fill(copy->bytes.begin() + static_cast<std::ptrdiff_t>(at),
-                                                     copy->bytes.begin() + static_cast<std::ptrdiff_t>(end), '\0');
+                    if (one_in(random, 2))
+                        std::fill(copy->bytes.begin() + static_cast<std::ptrdiff_t>(at),
+                                  copy->bytes.begin() + static_cast<std::ptrdiff_t>(end), '\0');
                     at = end;
                 }
             }
@@ -515,7 +522,8 @@ IOStatus FaultyFileSystem::GetChildren(const std::string& path, const IOOptions&
         return IOStatus::NotFound(path);
     }
     for (const auto& entry : names_) {
-        if (directory_of(entry.first) == directory) result->push_back(entry.first.substr(directory.size() + 1));
+        if (directory_of(entry.first) == directory)
+            result->push_back(entry.first.substr(directory.size() + 1));
     }
     return IOStatus::OK();
 }

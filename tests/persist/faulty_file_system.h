@@ -59,8 +59,8 @@ public:
     /// How often something has failed since `fail`.
     std::uint64_t failures() const;
 
-    /// At the `operations`th changing operation from now: `on_crash` is called, what is left then is kept, and
-    /// everything fails from there on.
+    /// At the `operations`th changing operation from now: `on_crash` is called, what is left then is kept,
+    /// and everything fails from there on.
     void crash_after(std::uint64_t operations, Crash crash, std::uint64_t seed,
                      std::function<void()> on_crash);
     /// The same now, unless it has happened already.

@@ -139,7 +139,8 @@ TEST_CASE("storage faults: without fsync a power loss leaves a beginning of what
     }
 }
 
-TEST_CASE("storage faults: a write that fails ends all acknowledging, and a restart has what was acknowledged") {
+TEST_CASE(
+    "storage faults: a write that fails ends all acknowledging, and a restart has what was acknowledged") {
     fail_in_many_ways("append error", Fault::append_error);
 }
 
