@@ -107,6 +107,7 @@ Reply Database::store_snapshot(const std::optional<std::string>& series) {
     std::vector<RecordChange> changes;
     {
         const std::lock_guard lock(mutex_);
+        check_installed();
         lsn = engine_.last_lsn();
         const Series* const found = series ? engine_.find_series(*series) : nullptr;
         if (series && found == nullptr) {
