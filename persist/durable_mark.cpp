@@ -156,11 +156,21 @@ void DatabaseFiles::write_mark(const DurableMark& mark) const {
     must(directory->Fsync(rocksdb::IOOptions(), nullptr), "sync " + path_);
 }
 
+/// Not by RocksDB's SyncWAL, which must not be called once a write to a log has failed in the background.
+void DatabaseFiles::sync(const std::string& name) const {
+    const std::string path = path_ + "/" + name;
+    std::unique_ptr<rocksdb::FSWritableFile> file;
+    must(disk_.ReopenWritableFile(path, rocksdb::FileOptions(), &file, nullptr), "open " + path);
+    must(file->Sync(rocksdb::IOOptions(), nullptr), "sync " + path);
+    must(file->Close(rocksdb::IOOptions(), nullptr), "close " + path);
+}
+
 DurableMark DatabaseFiles::mark_of_closed(Lsn lsn) const {
     DurableMark mark{lsn, manifest_name(), 0, true};
     mark.manifest_bytes = size_of(mark.manifest);
     for (const std::string& name : names()) {
         if (is_log(name)) {
+            sync(name);
             mark.logs.emplace_back(name, size_of(name));
         }
     }

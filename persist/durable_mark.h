@@ -39,7 +39,7 @@ public:
     /// Puts it in place of the one before, durably. Throws StorageError.
     void write_mark(const DurableMark& mark) const;
 
-    /// The mark of what lies here now.
+    /// The mark of what lies here now; syncs it first. Throws StorageError.
     DurableMark mark_of_closed(Lsn lsn) const;
 
 private:
@@ -47,6 +47,7 @@ private:
     bool exists(const std::string& name) const;
     std::string read(const std::string& name) const;
     std::uint64_t size_of(const std::string& name) const;
+    void sync(const std::string& name) const;
     std::string manifest_name() const;
     void check_sizes(const DurableMark& mark) const;
 

@@ -241,7 +241,7 @@ void RocksdbStorage::mark_durable() {
 
 /// At the end. Where it fails the mark before it stays, which says less.
 void RocksdbStorage::mark_closed() {
-    if (!db_ || !db_->SyncWAL().ok()) {
+    if (!db_) {
         return;
     }
     handles_.clear();
