@@ -53,6 +53,10 @@ std::optional<DurableMark> decode(const std::string& text) {
     return mark;
 }
 
+[[noreturn]] void refuse(const std::string& file, const std::string& damage) {
+    throw CorruptionError(file + " is " + damage);
+}
+
 void must(const rocksdb::IOStatus& status, const std::string& what) {
     if (!status.ok()) {
         throw StorageError("cannot " + what + ": " + status.ToString());
@@ -117,7 +121,7 @@ void DatabaseFiles::check() const {
             continue;
         }
         if (const std::string damage = hidden_damage(read(name)); !damage.empty()) {
-            throw CorruptionError(path_ + "/" + name + " is " + damage);
+            refuse(path_ + "/" + name, damage);
         }
     }
     if (const std::optional<DurableMark> mark = read_mark(); mark && mark->manifest == manifest) {

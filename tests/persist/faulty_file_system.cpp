@@ -1,7 +1,6 @@
 #include "tests/persist/faulty_file_system.h"
 
 #include <algorithm>
-#include <cstring>
 #include <span>
 #include <utility>
 
@@ -112,7 +111,7 @@ public:
     IOStatus Read(std::size_t size, const IOOptions& /*options*/, Slice* result, char* scratch,
                   IODebugContext* /*debug*/) override {
         const std::lock_guard lock(disk_.mutex_);
-        const IOStatus status = disk_.read(path_, *node_, at_, size, result, scratch);
+        IOStatus status = disk_.read(path_, *node_, at_, size, result, scratch);
         at_ += status.ok() ? result->size() : 0;
         return status;
     }
@@ -414,7 +413,7 @@ IOStatus FaultyFileSystem::read(const std::string& path, const Node& node, std::
     }
     if (offset < node.bytes.size()) {
         const std::size_t there = std::min<std::size_t>(size, node.bytes.size() - offset);
-        std::memcpy(scratch, node.bytes.data() + offset, there);
+        node.bytes.copy(scratch, there, offset);
         *result = Slice(scratch, there);
     }
     return IOStatus::OK();
