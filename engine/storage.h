@@ -94,6 +94,10 @@ public:
     /// on at LSN 1. Nothing may append or write beside it.
     virtual void clear(std::span<const RecordChange> records) = 0;
 
+    /// Takes down what is on disk now, so that a start can tell when a part of it is gone. To be called now
+    /// and then; at a clean end a storage does it by itself.
+    virtual void mark_durable() {}
+
     /// Writes records, all or nothing.
     virtual void write(std::span<const RecordChange> records, bool sync) = 0;
 

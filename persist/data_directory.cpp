@@ -6,6 +6,7 @@
 #include <sys/file.h>
 #include <system_error>
 #include <unistd.h>
+#include <vector>
 
 #include "engine/storage.h"
 #include "persist/errno_text.h"
@@ -19,11 +20,32 @@ bool is_karma_1_file(const std::string& name) {
            name == "karma.idempotency.json" || name == "karma.replication.lsn" || name == "recovery.json";
 }
 
+/// Creates a directory and those above it that are missing. Their names are synced: a power loss would take
+/// them, with all that is in them, otherwise.
+std::error_code make_durably(const std::filesystem::path& path) {
+    std::error_code failure;
+    std::vector<std::filesystem::path> parents;
+    for (std::filesystem::path at = std::filesystem::absolute(path, failure);
+         !failure && at.has_relative_path() && !std::filesystem::exists(at, failure); at = at.parent_path()) {
+        parents.push_back(at.parent_path());
+    }
+    std::filesystem::create_directories(path, failure);
+    for (const std::filesystem::path& parent : parents) {
+        const int fd = ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0 || ::fsync(fd) != 0) {
+            failure = std::error_code(errno, std::generic_category());
+        }
+        if (fd >= 0) {
+            ::close(fd);
+        }
+    }
+    return failure;
+}
+
 }  // namespace
 
 DataDirectory::DataDirectory(std::filesystem::path path, Use use) : path_(std::move(path)) {
-    std::error_code failure;
-    std::filesystem::create_directories(path_, failure);
+    const std::error_code failure = make_durably(path_);
     if (!std::filesystem::is_directory(path_)) {
         throw StorageError("--directory " + path_.string() +
                            " is not a directory that can be created or used" +

@@ -16,6 +16,7 @@
 #include "persist/rocksdb_storage.h"
 #include "persist/snapshot_files.h"
 #include "persist/snapshot_tasks.h"
+#include "persist/state_transfer.h"
 #include "persist/statistics.h"
 
 namespace karma {
@@ -463,7 +464,9 @@ std::string Database::fenced_text() const {
 
 reply::Health Database::health() const {
     std::string status = "ok";
-    if (has_failed()) {
+    if (is_half_installed_) {
+        status = std::string("failed: ") + half_installed_text;
+    } else if (has_failed()) {
         status = "failed: " + committer_->failure();
     } else if (has_records() && !records_failure_.empty()) {
         status = "failed: " + records_failure_;
@@ -550,7 +553,9 @@ Lsn Database::durable_lsn() const noexcept {
     return committer_ ? committer_->durable_lsn() : std::numeric_limits<Lsn>::max();
 }
 
-bool Database::has_failed() const noexcept { return committer_ && committer_->has_failed(); }
+bool Database::has_failed() const noexcept {
+    return is_half_installed_ || (committer_ && committer_->has_failed());
+}
 
 int Database::add_durable_listener(std::function<void()> listener) {
     const std::lock_guard lock(listeners_mutex_);

@@ -163,6 +163,9 @@ private:
     void begin_role();
     void discard_interrupted_state();
     void install_state(Engine& state, std::vector<RecordChange> records, const HistoryMark& mark);
+    void replace_stored(const StateView& view, std::vector<RecordChange> records, const HistoryMark& mark,
+                        std::uint64_t hash_seed);
+    void check_installed() const;
     Lsn first_pinned_lsn() const;
     std::unique_ptr<Task> promote_later();
     std::unique_ptr<Task> compare_digests_later();
@@ -251,6 +254,7 @@ private:
     std::optional<Epoch> fenced_by_;  // the latest epoch of others that is known; under the mutex
     std::atomic<Lsn> acked_lsn_{0};
     std::atomic<std::uint64_t> generation_{0};
+    std::atomic<bool> is_half_installed_{false};  // what is stored is neither this state nor another one
     mutable std::mutex pins_mutex_;
     std::multiset<Lsn> pins_;  // LSNs above which the log is kept
     std::atomic<ReplicationControl*> control_{nullptr};

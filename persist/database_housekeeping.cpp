@@ -70,6 +70,7 @@ void Database::forget_records() {
 
 void Database::keep_house() {
     forget_records();
+    run_in_background("mark", [this] { storage_.mark_durable(); });
     run_in_background("snapshot", [this] { save_when_due(); });
     constexpr std::int64_t between_ms = 10'000;
     if (now_ms() - last_retention_ms_ >= between_ms) {
@@ -106,6 +107,7 @@ Reply Database::store_snapshot(const std::optional<std::string>& series) {
     std::vector<RecordChange> changes;
     {
         const std::lock_guard lock(mutex_);
+        check_installed();
         lsn = engine_.last_lsn();
         const Series* const found = series ? engine_.find_series(*series) : nullptr;
         if (series && found == nullptr) {

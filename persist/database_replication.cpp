@@ -191,6 +191,7 @@ std::optional<StateView> Database::replicate(std::string_view group, std::option
     std::vector<std::unique_ptr<Series>> retired;
     {
         const std::lock_guard lock(mutex_);
+        check_installed();
         const auto look = [&] {
             if (view_at == engine_.last_lsn()) {
                 seen = engine_.view();
@@ -213,6 +214,7 @@ void Database::replicate(const Event& event) {
     std::vector<std::unique_ptr<Series>> retired;
     {
         const std::lock_guard lock(mutex_);
+        check_installed();
         engine_.replicate(event);
         retired = engine_.take_retired();
     }
@@ -242,15 +244,42 @@ std::unique_ptr<ForeignStateWriter> Database::write_foreign_state() {
         });
 }
 
+/// A state that could not be put in place as a whole has left nothing that could be gone on with.
+void Database::check_installed() const {
+    if (is_half_installed_) {
+        throw StorageError(half_installed_text);
+    }
+}
+
 void Database::install_state(Engine& state, std::vector<RecordChange> records, const HistoryMark& mark) {
-    commit_replicated();
+    if (!is_half_installed_) {
+        commit_replicated();
+    }
     const StateView view = state.view();
     const std::lock_guard retention(retention_mutex_);
+    try {
+        replace_stored(view, std::move(records), mark, state.hash_seed());
+    } catch (...) {
+        is_half_installed_ = true;
+        notify();
+        throw;
+    }
+    {
+        const std::lock_guard lock(mutex_);
+        engine_.exchange_state(state);
+        generation_.fetch_add(1, std::memory_order_acq_rel);
+        committer_->restart_after(view.lsn);
+        is_half_installed_ = false;
+    }
+}
+
+/// Puts a state in the place of all that is stored.
+void Database::replace_stored(const StateView& view, std::vector<RecordChange> records,
+                              const HistoryMark& mark, std::uint64_t hash_seed) {
     const SnapshotStore::Saving saving = snapshots_.begin_saving();
     const std::lock_guard file(records_file_mutex_);
     const SnapshotStore::Excluding excluding = snapshots_.exclude_readers();
-    std::vector<RecordChange> kept = {{Table::meta, installing_key, "1"},
-                                      hash_seed_change(state.hash_seed())};
+    std::vector<RecordChange> kept = {{Table::meta, installing_key, "1"}, hash_seed_change(hash_seed)};
     for (const char* const key : {own_epoch_key, fenced_by_key}) {
         if (std::optional<std::string> value = storage_.read(Table::meta, key)) {
             kept.push_back({Table::meta, key, std::move(value)});
@@ -270,12 +299,6 @@ void Database::install_state(Engine& state, std::vector<RecordChange> records, c
     }
     storage_.skip_to(view.lsn + 1);
     snapshots_.save_all(saving, view, now_ms(), std::move(changes));
-    {
-        const std::lock_guard lock(mutex_);
-        engine_.exchange_state(state);
-        generation_.fetch_add(1, std::memory_order_acq_rel);
-        committer_->restart_after(view.lsn);
-    }
 }
 
 // ---- roles

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include <rocksdb/convenience.h>
+#include <rocksdb/file_system.h>
 #include <rocksdb/options.h>
 #include <rocksdb/sst_file_writer.h>
 #include <rocksdb/write_batch.h>
@@ -63,6 +64,8 @@ rocksdb::Options database_options(const RocksdbStorage::Options& options) {
     result.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
     result.max_total_wal_size = options.log_segment_bytes;
     result.paranoid_checks = true;
+    // A write-ahead log that is still needed and gone, or cut, would be passed over.
+    result.track_and_verify_wals_in_manifest = true;
     result.max_open_files = 256;
     result.keep_log_file_num = 4;
     result.max_log_file_size = 1 << 20;
@@ -142,13 +145,26 @@ private:
 
 }  // namespace
 
-RocksdbStorage::RocksdbStorage(const Options& options) : path_(options.path.string()) {
+RocksdbStorage::RocksdbStorage(const Options& options)
+    : path_(options.path.string()),
+      disk_(options.env == nullptr ? rocksdb::FileSystem::Default() : options.env->GetFileSystem()),
+      files_(*disk_, path_),
+      read_only_(options.read_only) {
+    files_.check();
     open(options);
     if (!options.read_only) {
+        make_name_durable(options.path);
         remove_bulk_files();
     }
     check_format(options.read_only);
     next_lsn_ = find_next_lsn();
+    appended_lsn_ = next_lsn_ - 1;
+    check_mark();
+    if (!options.read_only) {
+        // What was replayed from the write-ahead log is in tables now.
+        synced_lsn_ = appended_lsn_.load();
+        mark_durable();
+    }
 }
 
 void RocksdbStorage::open(const Options& options) {
@@ -186,7 +202,72 @@ void RocksdbStorage::open(const Options& options) {
     events_ = handles[1];
 }
 
-RocksdbStorage::~RocksdbStorage() = default;
+RocksdbStorage::~RocksdbStorage() {
+    if (!read_only_ && !failed_) {
+        mark_closed();
+    }
+}
+
+// ---- what is known to be durable
+
+void RocksdbStorage::check_mark() const {
+    const std::optional<DurableMark> mark = files_.read_mark();
+    if (mark && mark->lsn > appended_lsn_) {
+        throw CorruptionError("the event log of " + path_ + " reaches to LSN " +
+                              std::to_string(appended_lsn_.load()) + " and was synced up to LSN " +
+                              std::to_string(mark->lsn) +
+                              ": write-ahead log or tables are cut or missing, put them back from a backup");
+    }
+}
+
+void RocksdbStorage::mark_durable() {
+    const std::lock_guard lock(mark_mutex_);
+    DurableMark mark{synced_lsn_, {}, 0};
+    std::vector<std::string> files;
+    const rocksdb::Status status = db_->GetLiveFiles(files, &mark.manifest_bytes, false);
+    if (!status.ok()) {
+        throw StorageError("cannot list the files of " + path_ + ": " + status.ToString());
+    }
+    for (const std::string& file : files) {
+        if (file.starts_with("/MANIFEST-")) {
+            mark.manifest = file.substr(1);
+        }
+    }
+    if (!(mark == mark_)) {
+        files_.write_mark(mark);
+        mark_ = std::move(mark);
+    }
+}
+
+/// At the end. Where it fails the mark before it stays, which says less.
+void RocksdbStorage::mark_closed() {
+    if (!db_) {
+        return;
+    }
+    handles_.clear();
+    if (!db_->Close().ok()) {
+        return;
+    }
+    db_.reset();
+    try {
+        files_.write_mark(files_.mark_of_closed(appended_lsn_));
+    } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): see above
+    }
+}
+
+/// RocksDB syncs what is in its directory, not the name of the directory: a new one could vanish as a whole.
+void RocksdbStorage::make_name_durable(const std::filesystem::path& path) const {
+    const std::string parent = std::filesystem::absolute(path).parent_path().string();
+    std::unique_ptr<rocksdb::FSDirectory> directory;
+    rocksdb::IOStatus status =
+        db_->GetFileSystem()->NewDirectory(parent, rocksdb::IOOptions(), &directory, nullptr);
+    if (status.ok()) {
+        status = directory->Fsync(rocksdb::IOOptions(), nullptr);
+    }
+    if (!status.ok()) {
+        fail("cannot sync directory " + parent, status);
+    }
+}
 
 /// Table files that a crash kept from being taken in.
 void RocksdbStorage::remove_bulk_files() const {
@@ -271,6 +352,10 @@ void RocksdbStorage::append(const EventGroup& group, std::span<const RecordChang
         }
     }
     commit(batch_, sync, "cannot append to the event log of");
+    appended_lsn_ = expected + group.count - 1;
+    if (sync) {
+        synced_lsn_ = expected + group.count - 1;
+    }
     next_lsn_.store(expected + group.count, std::memory_order_release);
 }
 
@@ -338,7 +423,15 @@ void RocksdbStorage::clear(std::span<const RecordChange> records) {
     for (const RecordChange& change : records) {
         batch.Put(family(change.table), change.key, change.value.value());
     }
-    commit(batch, true, "cannot clear");
+    {
+        // The mark is the first to go: without one less can be checked, with that one nothing could start.
+        const std::lock_guard lock(mark_mutex_);
+        appended_lsn_ = 0;
+        synced_lsn_ = 0;
+        mark_.lsn = 0;
+        files_.write_mark(mark_);
+        commit(batch, true, "cannot clear");
+    }
     next_lsn_.store(1, std::memory_order_release);
     for (const std::unique_ptr<rocksdb::ColumnFamilyHandle>& handle : handles_) {
         // Only what is removed already; where it fails the space is given back later.

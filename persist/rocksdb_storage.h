@@ -4,10 +4,12 @@
 #include <atomic>
 #include <filesystem>
 #include <memory>
+#include <mutex>
 
 #include <rocksdb/db.h>
 
 #include "engine/storage.h"
+#include "persist/durable_mark.h"
 
 namespace karma {
 
@@ -47,11 +49,15 @@ public:
     void reclaim(Table table) override;
     std::uint64_t log_bytes_from(Lsn from) const override;
     void erase_log_below(Lsn lsn) override;
+    void mark_durable() override;
 
 private:
     static constexpr std::size_t table_count = 4;
 
     void open(const Options& options);
+    void make_name_durable(const std::filesystem::path& path) const;
+    void check_mark() const;
+    void mark_closed();
     void remove_bulk_files() const;
     void check_format(bool read_only);
     Lsn find_next_lsn() const;
@@ -62,12 +68,19 @@ private:
     void compact(rocksdb::ColumnFamilyHandle* in, const rocksdb::Slice* begin, const rocksdb::Slice* end);
 
     std::string path_;
+    std::shared_ptr<rocksdb::FileSystem> disk_;
+    DatabaseFiles files_;
+    bool read_only_;
     std::unique_ptr<rocksdb::DB> db_;
     rocksdb::ColumnFamilyHandle* events_ = nullptr;
     std::array<rocksdb::ColumnFamilyHandle*, table_count> tables_{};
     std::vector<std::unique_ptr<rocksdb::ColumnFamilyHandle>> handles_;  // go before the database does
     std::atomic<Lsn> next_lsn_{1};
+    std::atomic<Lsn> appended_lsn_{0};  // the last event of the log
+    std::atomic<Lsn> synced_lsn_{0};    // the last one that is synced
     std::atomic<bool> failed_{false};
+    std::mutex mark_mutex_;
+    DurableMark mark_;           // as it was written; under mark_mutex_
     rocksdb::WriteBatch batch_;  // of append; kept, as is the next one, so that its memory is
     std::string key_;
 };

@@ -19,6 +19,10 @@ namespace karma {
 /// then.
 inline constexpr const char* installing_key = "installing_state";
 
+/// Why a database fails where that has been cut short.
+inline constexpr const char* half_installed_text =
+    "the state of the master could not be put in place as a whole: another one, or a restart, begins anew";
+
 /// Makes the pieces of a state: from the pages of a view, and from the records that lie in storage.
 class StateSender final : public StateReader {
 public:

@@ -447,6 +447,7 @@ void Follower::install(Connection& connection) {
             lost = std::current_exception();
         }
     }
+    wants_state_ = true;  // should it fail: what was there before is gone then
     installed.take();
     connection.state.reset();
     wants_state_ = false;

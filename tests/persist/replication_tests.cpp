@@ -107,6 +107,18 @@ struct FilledMaster {
     std::vector<std::string> pieces;
 };
 
+/// Of a database whose storage holds a part of a state.
+void refuses_all_but_a_state(Database& database) {
+    CHECK(database.has_failed());
+    const std::string status = std::get<reply::Health>(database.call(query::Health{})).status;
+    CHECK(contains(status, "failed: the state of the master"));
+    CHECK_THROWS_AS(database.promote(), RequestError);
+    CHECK(database.role() == Role::slave);
+    const Event next{database.last_lsn() + 1, 5, mutation::Increment{"a", 1, some_day, 1}, {}};
+    CHECK_THROWS_AS(database.replicate(next), StorageError);
+    CHECK_THROWS_AS(database.save_snapshot(), RequestError);
+}
+
 }  // namespace
 
 TEST_CASE("replication: a state that was taken over is the same, with records, streams and what follows") {
@@ -192,6 +204,29 @@ TEST_CASE("replication: pieces that are damaged, missing or in another order are
     CHECK(slave->digest() == master.database->digest());
 }
 
+TEST_CASE("replication: a state that cannot be put in place is no state to go on with, until one is") {
+    const FilledMaster master("half installed", 3'000);
+    for (std::uint64_t writes = 0; writes < 2; ++writes) {
+        CAPTURE(writes);
+        MemoryStorage storage;
+        test::FaultyStorage faulty(storage);
+        const auto slave = open_slave(faulty);
+        slave->replicate(Event{1, 5, mutation::Increment{"before", 1, some_day, 10}, {}});
+        slave->commit_replicated();
+        faulty.fail_after(1'000'000, writes);
+        CHECK_THROWS_AS(install(*slave, master.pieces), StorageError);
+        faulty.fail_after(1'000'000, 1'000'000);
+        refuses_all_but_a_state(*slave);
+        install(*slave, master.pieces);
+        CHECK_FALSE(slave->has_failed());
+        CHECK(std::get<reply::Health>(slave->call(query::Health{})).status == "ok");
+        CHECK(slave->digest() == master.database->digest());
+        slave->promote();
+        const Mutation later = mutation::Increment{"later", 1, some_day, 1};
+        CHECK(std::holds_alternative<reply::Number>(slave->call(later)));
+    }
+}
+
 TEST_CASE("replication: a state that is cut short by a crash leaves nothing, and a master says so") {
     const FilledMaster master("cut short", 3'000);
     bool has_succeeded = false;
@@ -207,6 +242,7 @@ TEST_CASE("replication: a state that is cut short by a crash leaves nothing, and
                 has_succeeded = true;
             } catch (const StorageError&) {
                 CHECK(slave->last_lsn() == 0);
+                refuses_all_but_a_state(*slave);
             }
         }
         if (!has_succeeded) {

@@ -1,0 +1,13 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace karma {
+
+/// What is wrong with a file in RocksDB's log format, a write-ahead log or a manifest, that RocksDB itself
+/// takes for a record which a crash has cut short: it passes over it and over all that follows. Empty where
+/// the file ends as a crash or a clean end leaves it; damage that RocksDB reports is not looked for.
+std::string hidden_damage(std::string_view log_file);
+
+}  // namespace karma

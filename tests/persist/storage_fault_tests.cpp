@@ -1,0 +1,163 @@
+// What a disk does to a database: power loss, process crash, errors of writes and syncs, a full disk.
+#include <algorithm>
+#include <string>
+
+#include <doctest/doctest.h>
+
+#include "engine/error.h"
+#include "tests/persist/fault_client.h"
+#include "tests/support/settings.h"
+#include "tests/support/values.h"
+
+namespace karma::test {
+
+namespace {
+
+std::size_t fault_rounds(std::size_t usual) {
+    return number_from_environment("KARMA_TEST_ROUNDS", scaled(usual));
+}
+
+/// Crashes again and again, at any operation of the disk, and looks at what is left each time.
+void crash_and_restart(std::uint64_t seed, Crash crash, bool wal_fsync) {
+    FaultClient client(seed);
+    const bool all_survives = wal_fsync || crash == Crash::process;
+    auto disk = std::make_shared<FaultyFileSystem>();
+    for (int lives = 0; lives < 4; ++lives) {
+        Machine machine(disk);
+        DatabaseOptions options = client.options();
+        options.wal_fsync = wal_fsync;
+        const Lsn survived = client.acked();
+        Lsn acked = survived;
+        const auto on_crash = [&] {
+            const Database* const database = machine.database();
+            acked = database == nullptr || !all_survives ? survived : database->durable_lsn();
+        };
+        const std::uint64_t operations = std::uint64_t{1} << random_between(client.random(), 0, 9);
+        disk->crash_after(random_between(client.random(), 0, operations * 2), crash, client.random()(),
+                          on_crash);
+        try {
+            Database& database = machine.open(options);
+            CHECK(database.digest() == client.digest());
+            client.send_again(database);
+            client.work(database, random_between(client.random(), 1, 60));
+        } catch (const StorageError&) {
+            CHECK(disk->has_crashed());
+        }
+        if (!disk->has_crashed()) {
+            on_crash();
+            disk->crash_now(crash, client.random()());
+        }
+        disk = disk->take_remains();
+        Machine after(disk->copy());
+        client.check_restarted(after.open(client.options()), acked);
+    }
+}
+
+struct FaultRun {
+    FaultPlan plan;
+    std::uint64_t failures = 0;
+};
+
+/// A disk that begins to fail at any moment, then a power loss, then a restart on a sound disk.
+FaultRun fail_and_restart(std::uint64_t seed, Fault fault) {
+    FaultClient client(seed);
+    auto disk = std::make_shared<FaultyFileSystem>();
+    FaultRun run;
+    for (int lives = 0; lives < 3; ++lives) {
+        Machine machine(disk);
+        std::mt19937_64& random = client.random();
+        run.plan.fault = fault;
+        run.plan.after = random_between(random, 0, std::uint64_t{1} << random_between(random, 0, 8));
+        run.plan.after *= fault == Fault::no_space ? 500 : 1;
+        run.plan.count = one_in(random, 2) ? forever : random_between(random, 1, 4);
+        constexpr const char* kinds[] = {"", "", ".log", ".sst", "MANIFEST"};
+        run.plan.only = kinds[random_between(random, 0, fault == Fault::directory_sync_error ? 0 : 4)];
+        bool has_opened = false;
+        const bool from_the_start = one_in(random, 4);
+        if (from_the_start) disk->fail(run.plan, random());
+        try {
+            Database& database = machine.open(client.options());
+            has_opened = true;
+            CHECK(database.digest() == client.digest());
+            client.send_again(database);
+            client.work(database, random_between(random, 0, 20));
+            if (!from_the_start) disk->fail(run.plan, random());
+            client.work(database, random_between(random, 1, 80));
+            if (database.has_failed()) {
+                client.check_failed(database);
+                disk->heal();  // an error that goes away by itself gives nothing back
+                client.check_failed(database);
+            }
+        } catch (const StorageError& failure) {
+            CHECK_FALSE(has_opened);
+            CHECK(contains(failure.what(), "made up"));
+        }
+        run.failures += disk->failures();
+        const Lsn acked = has_opened ? client.acked() : 0;
+        disk->crash_now(one_in(random, 3) ? Crash::process : Crash::power, random());
+        disk = disk->take_remains();
+        Machine after(disk->copy());
+        client.check_restarted(after.open(client.options()), std::max(acked, client.acked()));
+    }
+    return run;
+}
+
+void fail_in_many_ways(const char* purpose, Fault fault) {
+    std::mt19937_64 random = random_engine(purpose);
+    const std::size_t rounds = fault_rounds(25);
+    std::uint64_t failures = 0;
+    for (std::size_t round = 0; round < rounds; ++round) {
+        CAPTURE(round);
+        failures += fail_and_restart(random(), fault).failures;
+    }
+    CHECK(failures > 0);
+}
+
+}  // namespace
+
+TEST_CASE("storage faults: a power loss at any moment takes nothing that was acknowledged") {
+    std::mt19937_64 random = random_engine("power loss");
+    for (std::size_t round = 0; round < fault_rounds(40); ++round) {
+        CAPTURE(round);
+        crash_and_restart(random(), Crash::power, true);
+    }
+}
+
+TEST_CASE("storage faults: without fsync a killed process loses nothing") {
+    std::mt19937_64 random = random_engine("process crash");
+    for (std::size_t round = 0; round < fault_rounds(25); ++round) {
+        CAPTURE(round);
+        crash_and_restart(random(), Crash::process, false);
+    }
+}
+
+TEST_CASE("storage faults: without fsync a power loss leaves a beginning of what was sent") {
+    std::mt19937_64 random = random_engine("power loss without fsync");
+    for (std::size_t round = 0; round < fault_rounds(25); ++round) {
+        CAPTURE(round);
+        crash_and_restart(random(), Crash::power, false);
+    }
+}
+
+TEST_CASE(
+    "storage faults: a write that fails ends all acknowledging, and a restart has what was acknowledged") {
+    fail_in_many_ways("append error", Fault::append_error);
+}
+
+TEST_CASE("storage faults: a write that arrives in part ends all acknowledging") {
+    fail_in_many_ways("short append", Fault::short_append);
+}
+
+TEST_CASE("storage faults: a sync that fails ends all acknowledging, also when later ones succeed") {
+    fail_in_many_ways("sync error", Fault::sync_error);
+}
+
+TEST_CASE("storage faults: a directory that cannot be synced loses nothing that is acknowledged") {
+    fail_in_many_ways("directory sync error", Fault::directory_sync_error);
+}
+
+TEST_CASE("storage faults: a full disk ends all acknowledging, and a restart has what was acknowledged") {
+    fail_in_many_ways("full disk", Fault::no_space);
+}
+
+}  // namespace karma::test
