@@ -70,11 +70,12 @@ void Database::forget_records() {
 
 void Database::keep_house() {
     forget_records();
-    run_in_background("mark", [this] { storage_.mark_durable(); });
     run_in_background("snapshot", [this] { save_when_due(); });
     constexpr std::int64_t between_ms = 10'000;
     if (now_ms() - last_retention_ms_ >= between_ms) {
         last_retention_ms_ = now_ms();
+        // A sync of its own, beside those of the log.
+        run_in_background("mark", [this] { storage_.mark_durable(); });
         run_in_background("retention", [this] { apply_retention(); });
     }
     run_in_background("retention", [this] {

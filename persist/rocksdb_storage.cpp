@@ -64,8 +64,6 @@ rocksdb::Options database_options(const RocksdbStorage::Options& options) {
     result.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
     result.max_total_wal_size = options.log_segment_bytes;
     result.paranoid_checks = true;
-    // A write-ahead log that is still needed and gone, or cut, would be passed over.
-    result.track_and_verify_wals_in_manifest = true;
     result.max_open_files = 256;
     result.keep_log_file_num = 4;
     result.max_log_file_size = 1 << 20;

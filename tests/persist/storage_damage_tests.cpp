@@ -110,7 +110,7 @@ using Damage = std::function<void(std::mt19937_64& random, FaultyFileSystem& dis
 void damage_in_many_ways(const char* purpose, bool closed, const Damage& damage) {
     std::mt19937_64 random = random_engine(purpose);
     Tally tally;
-    for (std::size_t round = 0; round < damage_rounds(60); ++round) {
+    for (std::size_t round = 0; round < damage_rounds(25); ++round) {
         CAPTURE(round);
         Filled filled(random(), closed);
         const std::string path = some_file(random, *filled.disk);
@@ -173,7 +173,7 @@ TEST_CASE("storage damage: a file that is gone gives no wrong answer, after a cl
 TEST_CASE("storage damage: reads that fail give no wrong answer, and nothing is lost when they work again") {
     std::mt19937_64 random = random_engine("read errors");
     std::uint64_t failures = 0;
-    for (std::size_t round = 0; round < damage_rounds(40); ++round) {
+    for (std::size_t round = 0; round < damage_rounds(25); ++round) {
         CAPTURE(round);
         Filled filled(random(), one_in(random, 2));
         FaultPlan plan;

@@ -104,7 +104,7 @@ FaultRun fail_and_restart(std::uint64_t seed, Fault fault) {
 
 void fail_in_many_ways(const char* purpose, Fault fault) {
     std::mt19937_64 random = random_engine(purpose);
-    const std::size_t rounds = fault_rounds(25);
+    const std::size_t rounds = fault_rounds(15);
     std::uint64_t failures = 0;
     for (std::size_t round = 0; round < rounds; ++round) {
         CAPTURE(round);
@@ -117,7 +117,7 @@ void fail_in_many_ways(const char* purpose, Fault fault) {
 
 TEST_CASE("storage faults: a power loss at any moment takes nothing that was acknowledged") {
     std::mt19937_64 random = random_engine("power loss");
-    for (std::size_t round = 0; round < fault_rounds(40); ++round) {
+    for (std::size_t round = 0; round < fault_rounds(20); ++round) {
         CAPTURE(round);
         crash_and_restart(random(), Crash::power, true);
     }
@@ -125,7 +125,7 @@ TEST_CASE("storage faults: a power loss at any moment takes nothing that was ack
 
 TEST_CASE("storage faults: without fsync a killed process loses nothing") {
     std::mt19937_64 random = random_engine("process crash");
-    for (std::size_t round = 0; round < fault_rounds(25); ++round) {
+    for (std::size_t round = 0; round < fault_rounds(15); ++round) {
         CAPTURE(round);
         crash_and_restart(random(), Crash::process, false);
     }
@@ -133,7 +133,7 @@ TEST_CASE("storage faults: without fsync a killed process loses nothing") {
 
 TEST_CASE("storage faults: without fsync a power loss leaves a beginning of what was sent") {
     std::mt19937_64 random = random_engine("power loss without fsync");
-    for (std::size_t round = 0; round < fault_rounds(25); ++round) {
+    for (std::size_t round = 0; round < fault_rounds(15); ++round) {
         CAPTURE(round);
         crash_and_restart(random(), Crash::power, false);
     }
