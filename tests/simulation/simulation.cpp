@@ -11,6 +11,13 @@ namespace {
 
 using std::chrono::milliseconds;
 
+/// As whoever watches it sees: a log that cannot be written, or records that could not be read.
+bool says_that_it_failed(Database& database) {
+    const Reply reply = database.call(query::Health{});
+    const auto* const health = std::get_if<reply::Health>(&reply);
+    return health != nullptr && health->status.starts_with("failed");
+}
+
 std::string name_of(std::size_t node) { return "node-" + std::to_string(node); }
 
 }  // namespace
@@ -153,8 +160,8 @@ void Simulation::restart_failed() {
         Database* const database = nodes_[i]->database();
         if (database == nullptr) {
             start(i);
-        } else if (database->has_failed()) {
-            ++counts_["failed logs"];
+        } else if (says_that_it_failed(*database)) {
+            ++counts_["failed nodes"];
             nodes_[i]->crash(false);
             start(i);
         }
@@ -225,7 +232,11 @@ void Simulation::operate() {
         return std::ranges::all_of(clients_,
                                    [this](const auto& each) { return each->done() >= plan_.requests; });
     };
+    const auto end = scheduler_.now() + std::chrono::minutes(5);
     while (!is_over_ && !all_done()) {
+        if (scheduler_.now() > end) {
+            return note_failure("the clients do not come to an end");
+        }
         restart_failed();
         pause(100);
     }
