@@ -228,14 +228,16 @@ void Simulation::operate() {
     }
     // Everything is well from here on, and the clients come to their end.
     heal();
-    const auto all_done = [this] {
-        return std::ranges::all_of(clients_,
-                                   [this](const auto& each) { return each->done() >= plan_.requests; });
-    };
+    const auto is_done = [this](const auto& client) { return client->done() >= plan_.requests; };
+    mend_until([&] { return std::ranges::all_of(clients_, is_done); }, "the clients do not come to an end");
+}
+
+/// `otherwise`: what is wrong when that takes minutes.
+void Simulation::mend_until(const std::function<bool()>& is_so, const char* otherwise) {
     const auto end = scheduler_.now() + std::chrono::minutes(5);
-    while (!is_over_ && !all_done()) {
+    while (!is_over_ && !is_so()) {
         if (scheduler_.now() > end) {
-            return note_failure("the clients do not come to an end");
+            return note_failure(otherwise);
         }
         restart_failed();
         pause(100);
@@ -434,14 +436,7 @@ void Simulation::check_counters(Database& database, const std::string& where) {
 }
 
 void Simulation::check_end() {
-    const auto end = scheduler_.now() + std::chrono::minutes(2);
-    while (!is_over_ && !all_have_everything()) {
-        if (scheduler_.now() > end) {
-            return note_failure("the nodes do not become equal");
-        }
-        restart_failed();
-        pause(100);
-    }
+    mend_until([this] { return all_have_everything(); }, "the nodes do not become equal");
     for (std::size_t i = 0; i < nodes_.size() && !is_over_; ++i) {
         SimulatedNode& node = *nodes_[i];
         const Digest digest = node.database()->digest();

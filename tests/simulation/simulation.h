@@ -59,6 +59,7 @@ private:
     std::uint32_t acks_required() const { return flaws_.needs_no_acks ? 0 : plan_.min_acks; }
     bool start(std::size_t node);
     void restart_failed();
+    void mend_until(const std::function<bool()>& is_so, const char* otherwise);
     void break_something();
     void crash_something();
     void crash_at_a_write();
