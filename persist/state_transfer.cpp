@@ -189,8 +189,9 @@ void StateReceiver::add_records(std::string_view bytes) {
 
 void StateReceiver::add_stream(std::string_view bytes) {
     StreamInfo stream = decode_stream(bytes);
-    if (!stream.is_committed() || state_->streams().find(stream.id) != nullptr) {
-        damaged("a stream that is not committed, or is there twice");
+    if (!stream.is_committed() || stream.lsn > manifest_->lsn ||
+        state_->streams().find(stream.id) != nullptr) {
+        damaged("a stream that is not committed by then, or is there twice");
     }
     records_.push_back(committed_stream_change(stream));
     state_->restore_stream(std::move(stream), nullptr);

@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 
 #include "engine/error.h"
+#include "engine/record_codec.h"
 #include "persist/database.h"
 #include "persist/memory_storage.h"
 #include "persist/rocksdb_storage.h"
@@ -190,6 +191,14 @@ TEST_CASE("replication: pieces that are damaged, missing or in another order are
             cut[i].pop_back();
             refuses(cut);
         }
+    }
+    for (const std::string& piece : master.pieces) {
+        if (piece[0] != 'S') continue;
+        StreamInfo stream = decode_stream(std::string_view(piece).substr(1));
+        stream.lsn = master.database->last_lsn() + 1;  // after the end of the state
+        std::vector<std::string> late = master.pieces;
+        *std::ranges::find(late, piece) = "S" + encode_stream(stream);
+        refuses(late);
     }
     std::vector<std::string> without_pages;
     for (const std::string& piece : master.pieces) {
