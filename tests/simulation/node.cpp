@@ -154,7 +154,10 @@ struct SimulatedNode::Daemon {
         if (scheduler.one_in(2)) {
             scheduler.sleep(std::chrono::microseconds(scheduler.between(0, 500)));
         }
-        database->commit();
+        // Who only asks waits for those who write.
+        if (std::holds_alternative<Mutation>(request) || std::holds_alternative<KeyedMutation>(request)) {
+            database->commit();
+        }
         while (database->durable_lsn() < outcome.wait_lsn && !database->has_failed() && !is_ending) {
             scheduler.sleep(std::chrono::microseconds(100));
         }
