@@ -34,8 +34,8 @@ DatabaseOptions slave_options() {
 }
 
 /// A slave that can take events.
-std::unique_ptr<Database> open_slave(Storage& storage, DatabaseOptions options = slave_options()) {
-    auto slave = Database::open(std::move(options), storage);
+std::unique_ptr<Database> open_slave(Storage& storage, const DatabaseOptions& options = slave_options()) {
+    auto slave = Database::open(options, storage);
     REQUIRE(slave->wait_until_ready());
     return slave;
 }
