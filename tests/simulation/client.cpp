@@ -43,6 +43,14 @@ void SimulatedClient::run(std::size_t requests) {
     line_.reset();
 }
 
+void SimulatedClient::watch(const std::function<bool()>& is_over) {
+    while (!is_over() && !view_.is_over()) {
+        read_sum();
+        network_.scheduler().sleep(std::chrono::microseconds(network_.scheduler().between(0, 5'000)));
+    }
+    line_.reset();
+}
+
 std::uint64_t SimulatedClient::any_key() { return network_.scheduler().between(1, keys); }
 std::uint64_t SimulatedClient::any_value() { return network_.scheduler().between(1, 1'000); }
 

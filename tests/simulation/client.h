@@ -30,6 +30,8 @@ public:
 
     // Until that many are done.
     void run(std::size_t requests);
+    // Does nothing but read, as often as it can, until that is so.
+    void watch(const std::function<bool()>& is_over);
     std::size_t done() const noexcept { return done_; }
 
 private:

@@ -42,6 +42,7 @@ Simulation::Simulation(std::uint64_t seed, const SimulationFlaws& flaws)
         clients_.push_back(
             std::make_unique<SimulatedClient>("client-" + std::to_string(i), network_, ledger_, view));
     }
+    reader_ = std::make_unique<SimulatedClient>("reader", network_, ledger_, view);
 }
 
 void Simulation::choose_plan() {
@@ -71,6 +72,8 @@ std::string Simulation::run() {
             for (const std::unique_ptr<SimulatedClient>& client : clients_) {
                 running.push_back(scheduler_.start_thread([&] { client->run(plan_.requests); }));
             }
+            running.push_back(
+                scheduler_.start_thread([this] { reader_->watch([this] { return clients_are_done(); }); }));
             running.push_back(scheduler_.start_thread([this] { operate(); }));
             running.clear();
             check_end();
@@ -228,8 +231,11 @@ void Simulation::operate() {
     }
     // Everything is well from here on, and the clients come to their end.
     heal();
-    const auto is_done = [this](const auto& client) { return client->done() >= plan_.requests; };
-    mend_until([&] { return std::ranges::all_of(clients_, is_done); }, "the clients do not come to an end");
+    mend_until([this] { return clients_are_done(); }, "the clients do not come to an end");
+}
+
+bool Simulation::clients_are_done() const {
+    return std::ranges::all_of(clients_, [this](const auto& each) { return each->done() >= plan_.requests; });
 }
 
 /// `otherwise`: what is wrong when that takes minutes.

@@ -51,6 +51,7 @@ public:
 private:
     void choose_plan();
     void operate();
+    bool clients_are_done() const;
     void observe();
     void look_at(SimulatedNode& node);
     void note_failure(const std::string& what);
@@ -82,6 +83,7 @@ private:
     SimulationPlan plan_;
     std::vector<std::unique_ptr<SimulatedNode>> nodes_;
     std::vector<std::unique_ptr<SimulatedClient>> clients_;
+    std::unique_ptr<SimulatedClient> reader_;
     std::size_t master_ = 0;
     std::vector<std::optional<std::size_t>> sources_;  // whom each node follows
     CounterLedger ledger_;
