@@ -63,7 +63,7 @@ std::vector<std::string> Daemon::command_line() const {
     std::vector<std::string> line;
     if (options_.usual_arguments) {
         for (const std::string option : {"--bind=127.0.0.1", "--port={port}", "--directory={directory}",
-                                         "--log=false", "--read-timeout=60"}) {
+                                         "--log=false", "--read-timeout=60", "--query-timeout-ms=60000"}) {
             const std::string name = option.substr(0, option.find('=') + 1);
             const auto same = [&](const std::string& argument) { return argument.starts_with(name); };
             if (std::ranges::none_of(options_.arguments, same)) line.push_back(filled_in(option));
