@@ -194,10 +194,10 @@ TEST_CASE("event codec: times beyond the calendar, and series without a name, ar
     CHECK(count_of(group_of(payload_of(year_9999, 0, "a"))) == 1);
     constexpr auto latest = std::numeric_limits<std::int64_t>::max();
     constexpr auto earliest = std::numeric_limits<std::int64_t>::min();
-    for (const auto& [base, delta] : std::vector<std::pair<std::int64_t, std::int64_t>>{
+    for (const auto& times : std::vector<std::pair<std::int64_t, std::int64_t>>{
              {latest, 1}, {latest, 0}, {0, latest}, {earliest, -1}, {earliest, latest}, {year_9999, 1}}) {
-        CAPTURE(base);
-        CHECK_THROWS_AS(count_of(group_of(payload_of(base, delta, "a"))), CorruptionError);
+        CAPTURE(times.first);
+        CHECK_THROWS_AS(count_of(group_of(payload_of(times.first, times.second, "a"))), CorruptionError);
     }
     CHECK_THROWS_AS(count_of(group_of(payload_of(0, 0, ""))), CorruptionError);
 }
