@@ -402,13 +402,11 @@ void Connection::on_task_done(const std::string& line, Lsn wait_lsn) {
     if (closed_) {
         return;
     }
-    work_begin_ = Clock::now();
     out_ += line;
     Mark stretch;
     stretch.lsn = wait_lsn;
     stretch.replies = 1;
     mark(stretch);
-    answer_rest();
     process(Clock::now());
 }
 
@@ -557,10 +555,6 @@ void Connection::wait_writable() {
 
 /// After each step: sends what can be sent and reads on, or ends.
 void Connection::go_on() {
-    if (closed_) {
-        return;
-    }
-    send();
     if (closed_) {
         return;
     }

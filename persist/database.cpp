@@ -28,6 +28,16 @@ std::int64_t machine_clock_ms() {
         .count();
 }
 
+DatabaseOptions with_defaults(DatabaseOptions options) {
+    if (!options.clock_ms) {
+        options.clock_ms = machine_clock_ms;
+    }
+    if (!options.random) {
+        options.random = random_number;
+    }
+    return options;
+}
+
 template <typename Body>
 constexpr bool is_control =
     std::is_same_v<Body, control::SaveSnapshot> || std::is_same_v<Body, control::SaveAllSnapshots> ||
@@ -94,20 +104,13 @@ std::unique_ptr<Database> Database::open(const DatabaseOptions& options, Storage
 
 Database::Database(const DatabaseOptions& options, std::unique_ptr<DataDirectory> directory,
                    std::unique_ptr<Storage> owned, Storage* storage)
-    : options_(options),
+    : options_(with_defaults(options)),
       directory_(std::move(directory)),
       owned_storage_(std::move(owned)),
       storage_(*storage),
-      engine_(ensure_hash_seed(*storage, options.random ? options.random : random_number), *this,
-              options.idempotency),
+      engine_(ensure_hash_seed(*storage, options_.random), *this, options.idempotency),
       snapshots_(*storage),
       tree_files_(snapshots_) {
-    if (!options_.clock_ms) {
-        options_.clock_ms = machine_clock_ms;
-    }
-    if (!options_.random) {
-        options_.random = random_number;
-    }
     opened_ms_ = now_ms();
     last_snapshot_ms_ = opened_ms_;
     discard_interrupted_state();

@@ -102,7 +102,7 @@ std::string DatabaseFiles::manifest_name() const {
     return name;
 }
 
-void DatabaseFiles::check() const {
+std::optional<DurableMark> DatabaseFiles::check() const {
     const std::vector<std::string> all = names();
     if (!exists(current_name)) {
         // Before the first CURRENT there are no data; RocksDB would begin anew where it is missing.
@@ -113,7 +113,7 @@ void DatabaseFiles::check() const {
             throw CorruptionError("database " + path_ + ": the file CURRENT is missing, though there is " +
                                   *data + ": put the directory back from a backup");
         }
-        return;
+        return std::nullopt;
     }
     const std::string manifest = manifest_name();
     for (const std::string& name : all) {
@@ -124,9 +124,11 @@ void DatabaseFiles::check() const {
             refuse(path_ + "/" + name, damage);
         }
     }
-    if (const std::optional<DurableMark> mark = read_mark(); mark && mark->manifest == manifest) {
+    std::optional<DurableMark> mark = read_mark();
+    if (mark && mark->manifest == manifest) {
         check_sizes(*mark);
     }
+    return mark;
 }
 
 /// A start of RocksDB makes a manifest of its own: until then the files that were closed are as they were.

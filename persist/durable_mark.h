@@ -31,12 +31,11 @@ public:
     DatabaseFiles(rocksdb::FileSystem& disk, std::string path) : disk_(disk), path_(std::move(path)) {}
 
     /// Throws CorruptionError where something is missing or damaged that RocksDB would pass over, and
-    /// StorageError where the files cannot be read.
-    void check() const;
+    /// StorageError where the files cannot be read. Gives the mark of what has to be there: nothing where
+    /// there is none, or one that is damaged; then less can be checked, that is all.
+    std::optional<DurableMark> check() const;
 
-    /// Empty where there is none, or one that is damaged: then less can be checked, that is all.
-    std::optional<DurableMark> read_mark() const;
-    /// Puts it in place of the one before, durably. Throws StorageError.
+    /// Puts a mark in place of the one before, durably. Throws StorageError.
     void write_mark(const DurableMark& mark) const;
 
     /// The mark of what lies here now; syncs it first. Throws StorageError.
@@ -49,6 +48,7 @@ private:
     std::uint64_t size_of(const std::string& name) const;
     void sync(const std::string& name) const;
     std::string manifest_name() const;
+    std::optional<DurableMark> read_mark() const;
     void check_sizes(const DurableMark& mark) const;
 
     rocksdb::FileSystem& disk_;

@@ -148,7 +148,7 @@ RocksdbStorage::RocksdbStorage(const Options& options)
       disk_(options.env == nullptr ? rocksdb::FileSystem::Default() : options.env->GetFileSystem()),
       files_(*disk_, path_),
       read_only_(options.read_only) {
-    files_.check();
+    const std::optional<DurableMark> mark = files_.check();
     open(options);
     if (!options.read_only) {
         make_name_durable(options.path);
@@ -157,7 +157,7 @@ RocksdbStorage::RocksdbStorage(const Options& options)
     check_format(options.read_only);
     next_lsn_ = find_next_lsn();
     appended_lsn_ = next_lsn_ - 1;
-    check_mark();
+    check_reaches(mark);
     if (!options.read_only) {
         // What was replayed from the write-ahead log is in tables now.
         synced_lsn_ = appended_lsn_.load();
@@ -208,8 +208,7 @@ RocksdbStorage::~RocksdbStorage() {
 
 // ---- what is known to be durable
 
-void RocksdbStorage::check_mark() const {
-    const std::optional<DurableMark> mark = files_.read_mark();
+void RocksdbStorage::check_reaches(const std::optional<DurableMark>& mark) const {
     if (mark && mark->lsn > appended_lsn_) {
         throw CorruptionError("the event log of " + path_ + " reaches to LSN " +
                               std::to_string(appended_lsn_.load()) + " and was synced up to LSN " +

@@ -56,7 +56,7 @@ private:
 
     void open(const Options& options);
     void make_name_durable(const std::filesystem::path& path) const;
-    void check_mark() const;
+    void check_reaches(const std::optional<DurableMark>& mark) const;
     void mark_closed();
     void remove_bulk_files() const;
     void check_format(bool read_only);
