@@ -140,6 +140,10 @@ void Follower::forget_sync() {
 
 // ---- connecting
 
+Peer Follower::master_within(std::chrono::milliseconds timeout) const {
+    return {options_.host, options_.port, timeout, &stopping_};
+}
+
 net::Subscription Follower::describe_self() const {
     net::Subscription self;
     self.format = stream_format;
@@ -166,8 +170,9 @@ void Follower::follow() {
         timeout = std::min(timeout, options_.failover_timeout / 4 + retry_after_min);
     }
     constexpr std::size_t reply_bytes_max = std::size_t{1} << 20U;
-    std::unique_ptr<Line> line =
-        ground_.network.connect({options_.host, options_.port, timeout, reply_bytes_max, &stopping_});
+    Peer master = master_within(timeout);
+    master.line_bytes_max = reply_bytes_max;
+    std::unique_ptr<Line> line = ground_.network.connect(master);
     const SubscribeReply reply = read_reply(line->ask(subscribe_line(describe_self(), options_.token)));
     note_heard();
     if (!reply.accepted) {
@@ -261,8 +266,7 @@ std::optional<Lsn> Follower::find_common_lsn(const SubscribeReply& reply) const 
         return reply.common_lsn;
     }
     try {
-        MasterClient master({options_.host, options_.port, options_.token, options_.timeout, &stopping_},
-                            ground_.network);
+        MasterClient master(ground_.network, master_within(options_.timeout), options_.token);
         Lsn low = 0;  // shared, if anything is
         Lsn high = std::min(reply.lsn, database_.durable_lsn()) + 1;
         while (low + 1 < high) {

@@ -71,6 +71,7 @@ private:
     void run();
     void follow();
     net::Subscription describe_self() const;
+    Peer master_within(std::chrono::milliseconds timeout) const;
     void on_refused(const SubscribeReply& reply);
     void on_diverged(const SubscribeReply& reply);
     std::optional<Lsn> find_common_lsn(const SubscribeReply& reply) const;

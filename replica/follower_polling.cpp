@@ -17,7 +17,7 @@ void Follower::poll() {
     }
     if (karma1_ == nullptr) {
         karma1_ = std::make_unique<Karma1Follower>(
-            database_, MasterAddress{options_.host, options_.port, options_.token, timeout, &stopping_},
+            database_, MasterClient(ground_.network, master_within(timeout), options_.token),
             options_.batch_size, options_.directory);
     }
     if (karma1_->needs_bootstrap()) {

@@ -17,7 +17,7 @@ std::string unknown_stream(const Event& event) {
 
 }  // namespace
 
-Karma1Follower::Karma1Follower(Replicated& database, MasterAddress master, std::uint32_t batch_size,
+Karma1Follower::Karma1Follower(Replicated& database, MasterClient master, std::uint32_t batch_size,
                                std::filesystem::path directory)
     : database_(database),
       master_(std::move(master)),

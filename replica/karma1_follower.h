@@ -16,7 +16,7 @@ namespace karma::replica {
 class Karma1Follower {
 public:
     /// `directory` is for files that have no name and are gone with the process.
-    Karma1Follower(Replicated& database, MasterAddress master, std::uint32_t batch_size,
+    Karma1Follower(Replicated& database, MasterClient master, std::uint32_t batch_size,
                    std::filesystem::path directory);
 
     /// Whether this node has nothing of the master's yet, or has missed a part of its log.

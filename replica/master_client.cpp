@@ -12,15 +12,19 @@ namespace karma::replica {
 
 namespace json = boost::json;
 
-void MasterClient::connect() {
+MasterClient::MasterClient(Network& network, Peer master, std::string token)
+    : network_(network), master_(std::move(master)), token_(std::move(token)) {
     constexpr std::size_t reply_bytes_max = std::size_t{64} << 20U;
+    master_.line_bytes_max = reply_bytes_max;
+}
+
+void MasterClient::connect() {
     line_.reset();
-    line_ =
-        network_.connect({address_.host, address_.port, address_.timeout, reply_bytes_max, address_.stop});
+    line_ = network_.connect(master_);
 }
 
 json::value MasterClient::ask(std::string_view op, json::object fields) {
-    const std::string line = net::request_line(op, address_.token, std::move(fields));
+    const std::string line = net::request_line(op, token_, std::move(fields));
     // The other end closes a connection that was silent for some time.
     if (!line_ || line_->has_failed()) {
         connect();

@@ -16,15 +16,6 @@
 
 namespace karma::replica {
 
-struct MasterAddress {
-    std::string host;
-    std::uint16_t port = 8080;
-    std::string token;  // empty: none
-    std::chrono::milliseconds timeout{5000};
-    /// Ends what waits once it is true; outlives who uses it. Null: nothing does.
-    const std::atomic<bool>* stop = nullptr;
-};
-
 /// The other node answers with an error.
 class RefusedError : public ChannelError {
 public:
@@ -40,9 +31,9 @@ private:
 /// Asks another node one thing after the other, in protocol v2. Used by one thread.
 class MasterClient {
 public:
-    /// Connects with the first request. `network` outlives it.
-    explicit MasterClient(MasterAddress address, Network& network = machine_network())
-        : address_(std::move(address)), network_(network) {}
+    /// Connects with the first request. `network` outlives it; `token` is empty where there is none. A reply
+    /// has a limit of its own.
+    MasterClient(Network& network, Peer master, std::string token);
 
     /// The response to a request with these fields; connects again where the connection was lost. Throws
     /// ConnectionError, ChannelError and RefusedError.
@@ -54,8 +45,9 @@ public:
 private:
     void connect();
 
-    MasterAddress address_;
     Network& network_;
+    Peer master_;
+    std::string token_;
     std::unique_ptr<Line> line_;
 };
 

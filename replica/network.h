@@ -70,9 +70,9 @@ struct Peer {
     std::uint16_t port = 8080;
     /// For connecting; later so long without a byte counts as a lost connection.
     std::chrono::milliseconds timeout{5000};
-    std::size_t line_bytes_max = std::size_t{1} << 30U;
     /// Ends what waits once it is true; outlives the connection. Null: nothing does.
     const std::atomic<bool>* stop = nullptr;
+    std::size_t line_bytes_max = std::size_t{1} << 30U;
 };
 
 /// How nodes reach each other: over TCP, or in a simulation. Thread-safe.

@@ -180,8 +180,8 @@ bool Node::announce() {
     constexpr auto timeout = std::chrono::milliseconds(1000);
     const FollowerOptions& options = *options_.follower;
     try {
-        MasterClient client({options.host, options.port, options.token, timeout, &stopping_},
-                            ground_.network);
+        MasterClient client(ground_.network, {options.host, options.port, timeout, &stopping_},
+                            options.token);
         const boost::json::value answer = client.ask(
             "replication.fence", {{"epoch", epochs.back().number}, {"epoch_id", epochs.back().id}});
         // It may have been promoted as well, and be the one that stays.

@@ -5,10 +5,10 @@
 #include <doctest/doctest.h>
 #include <msgpack.hpp>
 
-#include "engine/checksum.h"
 #include "engine/error.h"
 #include "engine/event_codec.h"
 #include "engine/msgpack_bytes.h"
+#include "tests/engine/event_group.h"
 #include "tests/support/settings.h"
 #include "tests/support/values.h"
 
@@ -77,18 +77,6 @@ std::vector<std::string> decode(std::string_view bytes) {
     std::vector<std::string> events;
     read_event_group(bytes, [&](const Event& event) { events.push_back(encode({event})); });
     return events;
-}
-
-/// A group with this payload and the checksum of it.
-std::string group_of(std::string_view payload) {
-    std::string group;
-    Appender appender{group};
-    msgpack::packer<Appender> packer(appender);
-    packer.pack_array(3);
-    packer.pack(2);
-    packer.pack(crc32_of(payload));
-    packer.pack_bin(static_cast<std::uint32_t>(payload.size()));
-    return group += payload;
 }
 
 /// The payload of a group of one increment.

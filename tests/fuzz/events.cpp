@@ -3,30 +3,15 @@
 // made right.
 #include <string>
 
-#include <msgpack.hpp>
-
-#include "engine/checksum.h"
 #include "engine/engine.h"
 #include "engine/error.h"
 #include "engine/event_codec.h"
-#include "engine/msgpack_bytes.h"
 #include "engine/replicated.h"
+#include "tests/engine/event_group.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace karma::test {
 namespace {
-
-std::string with_checksum(std::string_view payload) {
-    std::string group;
-    Appender appender{group};
-    msgpack::packer<Appender> packer(appender);
-    packer.pack_array(3);
-    packer.pack(2);
-    packer.pack(crc32_of(payload));
-    packer.pack_bin(static_cast<std::uint32_t>(payload.size()));
-    group += payload;
-    return group;
-}
 
 // The same events as they are written here; nothing when the bytes are no group.
 std::string written_again(std::string_view group) {
@@ -69,7 +54,7 @@ void check_group(std::string_view group) {
 
 void run_input(std::string_view input) {
     check_group(input);
-    check_group(with_checksum(input));
+    check_group(group_of(input));
 }
 
 }  // namespace karma::test

@@ -97,7 +97,7 @@ void check_log_page(std::string_view text) {
     if (failure) {
         return;
     }
-    replica::MasterClient master({});
+    replica::MasterClient master(replica::machine_network(), {}, "");
     replica::Karma1Log log(master, clock_database());
     EventGroupBuilder group;
     log.take(response, 7, [&](const Event& event) { group.add(event); });

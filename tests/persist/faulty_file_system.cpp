@@ -585,8 +585,8 @@ IOStatus FaultyFileSystem::GetFileModificationTime(const std::string& /*path*/, 
     return IOStatus::OK();
 }
 
-IOStatus FaultyFileSystem::RenameFile(const std::string& from, const std::string& to,
-                                      const IOOptions& /*options*/, IODebugContext* /*debug*/) {
+IOStatus FaultyFileSystem::give_name(const std::string& from, const std::string& to,
+                                     std::vector<std::pair<std::string, NodeRef>> more) {
     const std::lock_guard lock(mutex_);
     if (IOStatus status = begin_change(); !status.ok()) {
         return status;
@@ -595,22 +595,19 @@ IOStatus FaultyFileSystem::RenameFile(const std::string& from, const std::string
     if (node == nullptr) {
         return missing(from);
     }
-    change_names({{to, std::move(node)}, {from, nullptr}});
+    more.insert(more.begin(), {to, std::move(node)});
+    change_names(std::move(more));
     return IOStatus::OK();
+}
+
+IOStatus FaultyFileSystem::RenameFile(const std::string& from, const std::string& to,
+                                      const IOOptions& /*options*/, IODebugContext* /*debug*/) {
+    return give_name(from, to, {{from, nullptr}});
 }
 
 IOStatus FaultyFileSystem::LinkFile(const std::string& from, const std::string& to,
                                     const IOOptions& /*options*/, IODebugContext* /*debug*/) {
-    const std::lock_guard lock(mutex_);
-    if (IOStatus status = begin_change(); !status.ok()) {
-        return status;
-    }
-    NodeRef node = find(from);
-    if (node == nullptr) {
-        return missing(from);
-    }
-    change_names({{to, std::move(node)}});
-    return IOStatus::OK();
+    return give_name(from, to, {});
 }
 
 IOStatus FaultyFileSystem::LockFile(const std::string& path, const IOOptions& /*options*/,

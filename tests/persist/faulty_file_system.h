@@ -168,6 +168,9 @@ private:
                            rocksdb::Slice* result, char* scratch);
     rocksdb::IOStatus create(const std::string& path, std::unique_ptr<rocksdb::FSWritableFile>* result);
     rocksdb::IOStatus create_directory(const std::string& path);
+    /// Gives a file another name, and changes the names in `more` with it.
+    rocksdb::IOStatus give_name(const std::string& from, const std::string& to,
+                                std::vector<std::pair<std::string, NodeRef>> more);
     void change_names(std::vector<std::pair<std::string, NodeRef>> names);
     NodeRef find(const std::string& path) const;
     std::shared_ptr<FaultyFileSystem> what_is_left(Crash crash, std::uint64_t seed) const;

@@ -51,6 +51,17 @@ std::vector<std::string> patient_arguments(const std::string& shutdown_timeout) 
             "--max-request-bytes=1048576"};
 }
 
+/// Requests that add 1, 2, 3 and so on to a counter.
+std::string increments(std::uint64_t count) {
+    std::string bytes;
+    for (std::uint64_t i = 1; i <= count; ++i) {
+        bytes +=
+            request("counter.increment", {{"series", "a"}, {"key", 1}, {"bucket", 20260505}, {"value", i}}) +
+            "\n";
+    }
+    return bytes;
+}
+
 }  // namespace
 
 TEST_CASE("shutdown: a signal finishes what was received, and exits 0") {
@@ -59,13 +70,7 @@ TEST_CASE("shutdown: a signal finishes what was received, and exits 0") {
         Daemon daemon;
         Client client = daemon.connect();
         constexpr std::uint64_t count = 100;
-        std::string bytes;
-        for (std::uint64_t i = 1; i <= count; ++i) {
-            bytes += request("counter.increment",
-                             {{"series", "a"}, {"key", 1}, {"bucket", 20260505}, {"value", i}}) +
-                     "\n";
-        }
-        client.send(bytes);
+        client.send(increments(count));
         CHECK(as_number(member(client.receive(), "response")) == 1);  // so all has arrived
         daemon.send_signal(signal);
         for (std::uint64_t i = 2; i <= count; ++i) {
@@ -107,13 +112,7 @@ TEST_CASE("shutdown: what had come before the signal and was not looked at yet i
         // It sleeps while they send, and hears of the signal when it wakes up.
         daemon.send_signal(SIGSTOP);
         constexpr std::uint64_t count = 200;
-        std::string bytes;
-        for (std::uint64_t i = 1; i <= count; ++i) {
-            bytes += request("counter.increment",
-                             {{"series", "a"}, {"key", 1}, {"bucket", 20260505}, {"value", i}}) +
-                     "\n";
-        }
-        for (Client& client : clients) client.send(bytes);
+        for (Client& client : clients) client.send(increments(count));
         daemon.send_signal(round % 2 == 0 ? SIGTERM : SIGINT);
         daemon.send_signal(SIGCONT);
         for (Client& client : clients) {

@@ -4,9 +4,11 @@
 #include <functional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <boost/json/serialize.hpp>
+#include <doctest/doctest.h>
 
 #include "tests/support/client.h"
 #include "tests/support/comes_true.h"
@@ -31,6 +33,9 @@ inline std::string status_text(const Daemon& daemon, const char* name) {
     const json::value value = member(client.call("replication.status"), name);
     return value.is_string() ? std::string(value.get_string()) : json::serialize(value);
 }
+
+// Whether it gets events as they happen.
+inline bool streams(const Daemon& slave) { return status_text(slave, "replication_state") == "streaming"; }
 
 inline std::string health(const Daemon& daemon) {
     Client client = daemon.connect();
@@ -110,5 +115,53 @@ private:
 inline std::uint64_t written_by(Client& client, const std::string& name) {
     return as_number(member(client.call("tree.summary", {{"series", name}}), "total"));
 }
+
+// Two daemons of which one follows the other, and a writer whose every acknowledged write both have: masters
+// are killed, and slaves take their place.
+class MastersInTurn {
+public:
+    const Daemon& master() const { return *master_; }
+    Daemon& slave() { return *slave_; }
+    SteadyWriter& writer() { return writer_; }
+
+    // Waits until the slave has everything and more was written, and kills the master.
+    void kill_master(std::mt19937_64& random) {
+        REQUIRE(comes_true([&] { return streams(*slave_); }));
+        const std::uint64_t before = writer_.acknowledged();
+        REQUIRE(comes_true([&] { return writer_.acknowledged() > before + random_between(random, 0, 50); }));
+        master_->kill_hard();
+    }
+
+    // The slave has been promoted: the one that was master follows it.
+    void change_places() {
+        writer_.write_to(slave_->port());
+        master_->set_arguments(slave_of(slave_->port(), acks));
+        master_->start();
+        std::swap(master_, slave_);
+    }
+
+    // Ends the writer: both are equal, and hold what was acknowledged, once.
+    void check_end() {
+        REQUIRE(comes_true([&] { return streams(*slave_); }));
+        writer_.finish();
+        REQUIRE(catches_up(*master_, *slave_));
+        CHECK(digest(*master_) == digest(*slave_));
+        Client client = master_->connect();
+        const std::uint64_t found = written_by(client, "w");
+        CHECK(found >= writer_.acknowledged());
+        CHECK(found <= writer_.acknowledged() + 1);  // the last one may be on its way
+    }
+
+private:
+    inline static const std::vector<std::string> acks{"--replication-min-acks=1",
+                                                      "--replication-ack-timeout-ms=20000",
+                                                      "--replication-discard-diverged=true"};
+
+    Daemon one_{acks};
+    Daemon two_{slave_of(one_.port(), acks)};
+    Daemon* master_ = &one_;
+    Daemon* slave_ = &two_;
+    SteadyWriter writer_{one_.port(), "w"};
+};
 
 }  // namespace karma::test

@@ -48,8 +48,10 @@ public:
 
     /// As after a restart.
     void renew() {
-        follower_.emplace(*database_, replica::MasterAddress{"127.0.0.1", port_, "", test::patience()},
-                          batch_size_, directory_.path());
+        follower_.emplace(
+            *database_,
+            replica::MasterClient(replica::machine_network(), {"127.0.0.1", port_, test::patience()}, ""),
+            batch_size_, directory_.path());
     }
 
     replica::Karma1Follower& follower() { return *follower_; }

@@ -49,7 +49,7 @@ TEST_CASE("replication: an empty slave takes the state while the master is writt
     SteadyWriter two(master.port(), "two");
     REQUIRE(comes_true([&] { return one.acknowledged() > 50; }));
     Daemon slave(slave_of(master.port(), {"--max-request-bytes=1000000"}));
-    REQUIRE(comes_true([&] { return status_text(slave, "replication_state") == "streaming"; }));
+    REQUIRE(comes_true([&] { return streams(slave); }));
     const std::uint64_t then = one.acknowledged();
     REQUIRE(comes_true([&] { return one.acknowledged() > then + 50; }));
     one.finish();
@@ -139,7 +139,7 @@ TEST_CASE("replication: a network that is cut, in either direction, is got over"
     Proxy network(master.port());
     Daemon slave(slave_of(network.port(), {"--replication-timeout-ms=400"}));
     SteadyWriter writer(master.port(), "w");
-    REQUIRE(comes_true([&] { return status_text(slave, "replication_state") == "streaming"; }));
+    REQUIRE(comes_true([&] { return streams(slave); }));
     struct Cut {
         bool to_master;
         bool to_slave;
@@ -154,7 +154,7 @@ TEST_CASE("replication: a network that is cut, in either direction, is got over"
         REQUIRE(comes_true([&] { return writer.acknowledged() > before + 20; }));
         network.let_through();
         network.cut(false);
-        REQUIRE(comes_true([&] { return status_text(slave, "replication_state") == "streaming"; }));
+        REQUIRE(comes_true([&] { return streams(slave); }));
     }
     for (std::size_t i = 0; i < scaled(30); ++i) {
         network.hold(random_between(random, 0, 1) == 0, random_between(random, 0, 1) == 0);
@@ -209,9 +209,7 @@ TEST_CASE("replication: a slave of a slave gets everything, and stays behind it 
     Daemon second(slave_of(first.port()));
     Daemon third(slave_of(second.port()));
     SteadyWriter writer(first.port(), "w");
-    REQUIRE(comes_true([&] {
-        return status_text(third, "replication_state") == "streaming" && writer.acknowledged() > 100;
-    }));
+    REQUIRE(comes_true([&] { return streams(third) && writer.acknowledged() > 100; }));
     writer.finish();
     REQUIRE(catches_up(first, second));
     REQUIRE(catches_up(second, third));
@@ -271,7 +269,7 @@ TEST_CASE("replication: the token of the master is needed, and is in no output")
         CHECK(output.find("secret") == std::string::npos);
     }
     Daemon slave(slave_of(master.port(), {"--replication-token=write-secret"}));
-    CHECK(comes_true([&] { return status_text(slave, "replication_state") == "streaming"; }));
+    CHECK(comes_true([&] { return streams(slave); }));
     const std::string output = master.standard_output() + master.standard_error();
     CHECK(output.find("secret") == std::string::npos);
 }

@@ -59,7 +59,7 @@ std::optional<json::object> SimulatedClient::ask(const std::string& node, std::s
     try {
         if (!line_ || line_->has_failed() || connected_to_ != node) {
             line_.reset();
-            line_ = network_.of(name_).connect({node, 0, std::chrono::milliseconds(600), 1 << 20, nullptr});
+            line_ = network_.of(name_).connect({node, 0, std::chrono::milliseconds(600)});
             connected_to_ = node;
         }
         return net::parse_reply(line_->ask(net::request_line(op, "", std::move(fields))));

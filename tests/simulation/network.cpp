@@ -28,6 +28,17 @@ struct Link {
     std::array<Scheduler::Task*, 2> waiting{};
     std::array<bool, 2> woken{};
     std::size_t window = 0;  // bytes that may be under way
+
+    void wake(Scheduler& scheduler, std::size_t end) noexcept {
+        if (Scheduler::Task* const task = waiting.at(end)) {
+            scheduler.wake(task);
+        }
+    }
+    // As far as this end knows.
+    void break_end(Scheduler& scheduler, std::size_t end) noexcept {
+        is_broken.at(end) = true;
+        wake(scheduler, end);
+    }
 };
 
 namespace {
@@ -113,11 +124,7 @@ private:
         }
     }
 
-    void wake_end(std::size_t end) noexcept {
-        if (Scheduler::Task* const task = link_->waiting.at(end)) {
-            network_.scheduler().wake(task);
-        }
-    }
+    void wake_end(std::size_t end) noexcept { link_->wake(network_.scheduler(), end); }
 
     void close() noexcept {
         Direction& out = link_->directions.at(end_);
@@ -148,9 +155,7 @@ private:
             way.under_way.pop_front();
         }
         way.shows_end = way.is_closed && way.under_way.empty();
-        if (Scheduler::Task* const task = link->waiting.at(1 - end)) {
-            scheduler.wake(task);
-        }
+        link->wake(scheduler, 1 - end);
     }
 
     SimulatedNetwork& network_;
@@ -265,30 +270,22 @@ void SimulatedNetwork::lose(const std::string& name) {
     listening_.erase(name);
     for (const std::weak_ptr<Link>& weak : links_) {
         const std::shared_ptr<Link> link = weak.lock();
-        if (!link) {
-            continue;
-        }
-        for (std::size_t end = 0; end < 2; ++end) {
+        for (std::size_t end = 0; link && end < 2; ++end) {
             if (link->directions.at(end).from == name) {
-                link->is_broken.at(end) = true;
-                link->directions.at(end).under_way.clear();
-                // What tells the other end is an answer of the machine, when that is back before it gives up.
-                const bool is_told = !scheduler_.one_in(3);
-                const auto tell = [link, end, this] {
-                    link->is_broken.at(1 - end) = true;
-                    if (Scheduler::Task* const task = link->waiting.at(1 - end)) {
-                        scheduler_.wake(task);
-                    }
-                };
-                if (is_told) {
-                    scheduler_.at(scheduler_.now() + microseconds(scheduler_.between(100, 400'000)), tell);
-                }
-                if (Scheduler::Task* const task = link->waiting.at(end)) {
-                    scheduler_.wake(task);
-                }
+                lose_end(link, end);
             }
         }
     }
+}
+
+void SimulatedNetwork::lose_end(const std::shared_ptr<Link>& link, std::size_t end) {
+    link->directions.at(end).under_way.clear();
+    // What tells the other end is an answer of the machine, when that is back before it gives up.
+    if (!scheduler_.one_in(3)) {
+        scheduler_.at(scheduler_.now() + microseconds(scheduler_.between(100, 400'000)),
+                      [link, end, this] { link->break_end(scheduler_, 1 - end); });
+    }
+    link->break_end(scheduler_, end);
 }
 
 void SimulatedNetwork::break_one() {
@@ -298,10 +295,7 @@ void SimulatedNetwork::break_one() {
     }
     const std::shared_ptr<Link> link = links_[scheduler_.between(0, links_.size() - 1)].lock();
     for (std::size_t end = 0; link && end < 2; ++end) {
-        link->is_broken.at(end) = true;
-        if (Scheduler::Task* const task = link->waiting.at(end)) {
-            scheduler_.wake(task);
-        }
+        link->break_end(scheduler_, end);
     }
 }
 

@@ -47,6 +47,7 @@ public:
 
 private:
     void forget_broken();
+    void lose_end(const std::shared_ptr<Link>& link, std::size_t end);
 
     Scheduler& scheduler_;
     std::map<std::string, std::unique_ptr<replica::Network>> networks_;
