@@ -71,8 +71,9 @@ std::string to_order(const std::string& text, const std::string& source) {
     const bool is_none = text == "false" || text == "0" || text == "no" || text == "off";
     const auto is_printable = [](char c) { return c > ' ' && c <= '~'; };
     if (text.size() > bytes_max || !std::ranges::all_of(text, is_printable)) {
-        refuse(source, text, "a text of at most " + std::to_string(bytes_max) +
-                                 " printable characters without spaces, such as order-1");
+        refuse(source, text,
+               "a text of at most " + std::to_string(bytes_max) +
+                   " printable characters without spaces, such as order-1");
     }
     return is_none ? std::string() : text;
 }
@@ -292,8 +293,10 @@ std::vector<Setting> following_settings() {
              o.replication.batch_size = to_number<std::uint32_t>(text, s, 1, 10'000);
          }},
         {"replication-discard-diverged", 0, "KARMA_REPLICATION_DISCARD_DIVERGED", group, "ORDER",
-         "once, to give up what this node has where nothing proves that the master has it: it is moved aside, "
-         "and its events are written into a file. ORDER is any text, and counts for one use; false: none (false)",
+         "once, to give up what this node has where nothing proves that the master has it: it is moved "
+         "aside, "
+         "and its events are written into a file. ORDER is any text, and counts for one use; false: none "
+         "(false)",
          [](Options& o, Text text, Text s) { o.replication.discard_order = to_order(text, s); }},
         {"failover-timeout-ms", 0, "KARMA_FAILOVER_TIMEOUT_MS", group, "MS",
          "promote itself when the master was silent for so long and this node was in sync; 0 for never (0)",

@@ -206,9 +206,9 @@ public:
 
     /// Makes a slave that takes no more events a master, and begins a new epoch. Throws RequestError.
     virtual Epoch promote() = 0;
-    /// Takes note of an epoch of this database that somebody has named, durably when it returns; a master whose
-    /// history ends in an earlier one becomes fenced. False when it is not later than the last one of this
-    /// history. Throws RequestError where the number is so far above all known ones that it can only be
+    /// Takes note of an epoch of this database that somebody has named, durably when it returns; a master
+    /// whose history ends in an earlier one becomes fenced. False when it is not later than the last one of
+    /// this history. Throws RequestError where the number is so far above all known ones that it can only be
     /// damage.
     virtual bool fence(const Epoch& named) = 0;
     /// Makes a fenced master a slave again.

@@ -281,9 +281,9 @@ private:
     std::vector<RecordChange> unsaved_;
 
     std::atomic<Role> role_{Role::master};
-    NodeIdentity identity_;             // changed at the start only
-    DatabaseId database_id_;            // may be not known; under the mutex
-    std::optional<Epoch> told_epoch_;   // the latest epoch that others have named; under the mutex
+    NodeIdentity identity_;            // changed at the start only
+    DatabaseId database_id_;           // may be not known; under the mutex
+    std::optional<Epoch> told_epoch_;  // the latest epoch that others have named; under the mutex
     std::string copy_warning_;
     std::atomic<bool> log_held_{false};
     mutable std::mutex marks_mutex_;

@@ -7,12 +7,13 @@
 #include "persist/rocksdb_storage.h"
 #include "persist/state_transfer.h"
 
-/// A database as one among others: which one it is, which node holds it, and whose turn it is to append events
-/// (docs/replication-protocol.md).
+/// A database as one among others: which one it is, which node holds it, and whose turn it is to append
+/// events (docs/replication-protocol.md).
 namespace karma {
 namespace {
 
-/// No history gets so far ahead of another one: a number beyond is damage, and would leave none for promotions.
+/// No history gets so far ahead of another one: a number beyond is damage, and would leave none for
+/// promotions.
 constexpr std::uint64_t epochs_ahead_max = 1'000'000;
 
 }  // namespace

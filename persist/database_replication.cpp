@@ -232,10 +232,10 @@ void Database::commit_replicated() {
 }
 
 std::unique_ptr<StateWriter> Database::write_state(const IdempotencyRetention& retention) {
-    return std::make_unique<StateReceiver>(
-        retention, [this](ReceivedState& received, const Replacement& replacement) {
-            return install_state(received, replacement);
-        });
+    return std::make_unique<StateReceiver>(retention,
+                                           [this](ReceivedState& received, const Replacement& replacement) {
+                                               return install_state(received, replacement);
+                                           });
 }
 
 std::unique_ptr<ForeignStateWriter> Database::write_foreign_state() {
@@ -391,9 +391,9 @@ public:
     std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
     Reply run(const Deadline& /*deadline*/) override {
         if (are_strangers(named_.database_id, database_.database_id())) {
-            return Error{ErrorCode::replication_error, "This node holds another database: " +
-                                                           database_.database_id().text() + ", not " +
-                                                           named_.database_id.text()};
+            return Error{ErrorCode::replication_error,
+                         "This node holds another database: " + database_.database_id().text() + ", not " +
+                             named_.database_id.text()};
         }
         database_.fence({named_.number, named_.id, 0});
         return reply::FenceAnswer{database_.role() == Role::master ? "master" : "slave",

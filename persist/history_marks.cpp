@@ -77,11 +77,12 @@ HistoryMarks HistoryMarks::decoded(std::string_view bytes) {
     }
     for (std::size_t at = number_bytes; at < bytes.size(); at += mark_bytes) {
         const Lsn lsn = from_big_endian(bytes.substr(at, number_bytes));
-        if (lsn == 0 || lsn % marks.spacing_ != 0 || (!marks.marks_.empty() && lsn <= marks.marks_.back().lsn)) {
+        if (lsn == 0 || lsn % marks.spacing_ != 0 ||
+            (!marks.marks_.empty() && lsn <= marks.marks_.back().lsn)) {
             damaged("they are not in order");
         }
-        marks.marks_.push_back({lsn, static_cast<std::uint32_t>(from_big_endian(
-                                         bytes.substr(at + number_bytes, checksum_bytes)))});
+        marks.marks_.push_back({lsn, static_cast<std::uint32_t>(
+                                         from_big_endian(bytes.substr(at + number_bytes, checksum_bytes)))});
     }
     return marks;
 }

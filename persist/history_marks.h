@@ -11,9 +11,9 @@
 
 namespace karma {
 
-/// Checksums of events that are not in the log any more, so that it can be told whether another node's history
-/// is a part of this one: of the events whose LSNs are multiples of a spacing, which doubles whenever there
-/// would be too many of them. Not thread-safe.
+/// Checksums of events that are not in the log any more, so that it can be told whether another node's
+/// history is a part of this one: of the events whose LSNs are multiples of a spacing, which doubles whenever
+/// there would be too many of them. Not thread-safe.
 class HistoryMarks {
 public:
     static constexpr std::size_t marks_max = 4096;

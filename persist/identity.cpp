@@ -11,13 +11,13 @@
 namespace karma {
 namespace {
 
-constexpr const char* database_id_key = "database_id";    // 32 hexadecimal digits
-constexpr const char* node_id_key = "node_id";            // of this node
-constexpr const char* place_key = "node_place";           // where it was drawn
-constexpr const char* first_writer_key = "first_writer";  // the node that appends in epoch 0
-constexpr const char* own_epoch_key = "own_epoch";        // of versions whose epochs name no node
-constexpr const char* known_epoch_key = "fenced_by";      // number and id
-constexpr const char* used_orders_key = "used_orders";    // each in a line
+constexpr const char* database_id_key = "database_id";       // 32 hexadecimal digits
+constexpr const char* node_id_key = "node_id";               // of this node
+constexpr const char* place_key = "node_place";              // where it was drawn
+constexpr const char* first_writer_key = "first_writer";     // the node that appends in epoch 0
+constexpr const char* own_epoch_key = "own_epoch";           // of versions whose epochs name no node
+constexpr const char* known_epoch_key = "fenced_by";         // number and id
+constexpr const char* used_orders_key = "used_orders";       // each in a line
 constexpr const char* retention_key = "idempotency_limits";  // of the master: records, seconds
 constexpr const char* marks_key = "history_marks";
 constexpr std::size_t used_orders_max = 1000;
@@ -107,14 +107,12 @@ DatabaseId read_database_id(const Storage& storage) {
 
 RecordChange database_id_change(const DatabaseId& id) { return {Table::meta, database_id_key, id.text()}; }
 
-DatabaseId draw_database_id(const std::function<std::uint64_t()>& random) {
-    return {draw(random), random()};
-}
+DatabaseId draw_database_id(const std::function<std::uint64_t()>& random) { return {draw(random), random()}; }
 
 std::vector<RecordChange> records_of_node(const Storage& storage) {
     std::vector<RecordChange> records;
-    for (const char* const key : {node_id_key, place_key, own_epoch_key, known_epoch_key, used_orders_key,
-                                retention_key}) {
+    for (const char* const key :
+         {node_id_key, place_key, own_epoch_key, known_epoch_key, used_orders_key, retention_key}) {
         if (std::optional<std::string> value = storage.read(Table::meta, key)) {
             records.push_back({Table::meta, key, std::move(value)});
         }

@@ -46,7 +46,7 @@ private:
     NodeId node_ = 0;
     bool is_stored_ = false;
     std::optional<NodeId> copied_from_;
-    NodeId first_writer_ = 0;                // which appends in epoch 0; 0: not known
+    NodeId first_writer_ = 0;                 // which appends in epoch 0; 0: not known
     std::optional<std::uint64_t> own_epoch_;  // the id of an epoch that a version without node ids began here
 };
 

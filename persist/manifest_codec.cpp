@@ -77,10 +77,10 @@ using EncodedCheckpoint =
 using EncodedStream = std::tuple<std::string, std::optional<EncodedSeries>>;
 using EncodedEpoch = std::tuple<std::uint64_t, std::uint64_t, Lsn, NodeId>;
 using EncodedDatabaseId = std::tuple<std::uint64_t, std::uint64_t>;
-using EncodedManifest = std::tuple<std::uint32_t, bool, Lsn, std::int64_t, std::vector<EncodedSeries>,
-                                   std::vector<EncodedCheckpoint>, std::int64_t, std::vector<EncodedStream>,
-                                   std::uint64_t, std::uint64_t, std::uint64_t, std::vector<EncodedEpoch>, Lsn,
-                                   EncodedDatabaseId>;
+using EncodedManifest =
+    std::tuple<std::uint32_t, bool, Lsn, std::int64_t, std::vector<EncodedSeries>,
+               std::vector<EncodedCheckpoint>, std::int64_t, std::vector<EncodedStream>, std::uint64_t,
+               std::uint64_t, std::uint64_t, std::vector<EncodedEpoch>, Lsn, EncodedDatabaseId>;
 static_assert(std::tuple_size_v<EncodedManifest> == elements_of[manifest_version]);
 
 SnapshotSeries to_series(EncodedSeries& encoded) {

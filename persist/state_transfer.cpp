@@ -162,9 +162,8 @@ void StateReceiver::add_head(std::string_view bytes) {
     if (manifest_) {
         damaged("a second head");
     }
-    using Head =
-        std::tuple<std::uint32_t, std::uint64_t, Lsn, std::optional<std::uint32_t>, std::vector<char>,
-                   std::uint64_t, std::uint64_t, std::vector<char>>;
+    using Head = std::tuple<std::uint32_t, std::uint64_t, Lsn, std::optional<std::uint32_t>,
+                            std::vector<char>, std::uint64_t, std::uint64_t, std::vector<char>>;
     Head head;
     try {
         unpack_stored(bytes).get().convert(head);
@@ -235,8 +234,7 @@ std::filesystem::path StateReceiver::install(const Replacement& replacement) {
     state_->restore_checkpoints(manifest_->checkpoints);
     state_->restore_epochs(manifest_->epochs);
     state_->restore_last_lsn(manifest_->lsn);
-    ReceivedState received{*state_, std::move(records_), mark_, database_id_, std::move(marks_),
-                           retention_};
+    ReceivedState received{*state_, std::move(records_), mark_, database_id_, std::move(marks_), retention_};
     return install_(received, replacement);
 }
 

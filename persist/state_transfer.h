@@ -63,7 +63,8 @@ private:
 class StateReceiver final : public StateWriter {
 public:
     /// `install` is called with the state once it is whole.
-    using Install = std::function<std::filesystem::path(ReceivedState& state, const Replacement& replacement)>;
+    using Install =
+        std::function<std::filesystem::path(ReceivedState& state, const Replacement& replacement)>;
     StateReceiver(const IdempotencyRetention& retention, Install install)
         : retention_(retention), install_(std::move(install)) {}
 

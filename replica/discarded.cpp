@@ -20,8 +20,7 @@ struct Close {
 
 }  // namespace
 
-Discarded write_discarded(const Replicated& database, Lsn after_lsn,
-                          const std::filesystem::path& directory) {
+Discarded write_discarded(const Replicated& database, Lsn after_lsn, const std::filesystem::path& directory) {
     std::filesystem::path path = directory / ("discarded-after-" + std::to_string(after_lsn) + "-" +
                                               std::to_string(database.now_ms()) + ".jsonl");
     const auto fail = [&](const char* what) {

@@ -15,7 +15,6 @@ struct Discarded {
 
 /// Writes the events above an LSN that are kept to a new file in `directory`, one
 /// `{"lsn","time","entry"}` a line, on disk when it returns. Throws StorageError that names the file.
-Discarded write_discarded(const Replicated& database, Lsn after_lsn,
-                          const std::filesystem::path& directory);
+Discarded write_discarded(const Replicated& database, Lsn after_lsn, const std::filesystem::path& directory);
 
 }  // namespace karma::replica

@@ -35,8 +35,8 @@ struct FollowerOptions {
     std::uint32_t batch_size = 1000;                // of such a poll
     std::chrono::milliseconds timeout{15'000};      // a master that is silent for so long is gone
     std::chrono::milliseconds failover_timeout{0};  // 0: none
-    /// Of the operator, for one use: to give up what this node has where nothing proves that the master has it
-    /// too. It is moved aside. Empty: none.
+    /// Of the operator, for one use: to give up what this node has where nothing proves that the master has
+    /// it too. It is moved aside. Empty: none.
     std::string discard_order = {};
 };
 
@@ -119,7 +119,8 @@ private:
 
     std::atomic<bool> stopping_{false};
     std::atomic<bool> comparison_wanted_{false};
-    std::unique_ptr<Karma1Follower> karma1_;  // of the thread; once the master has turned out to be a Karma 1.0
+    std::unique_ptr<Karma1Follower>
+        karma1_;  // of the thread; once the master has turned out to be a Karma 1.0
     Clock::time_point last_heard_;
     std::string last_error_;  // as it was logged
 

@@ -4,8 +4,8 @@
 #include "replica/follower.h"
 #include "replica/master_client.h"
 
-/// What a follower does where nothing proves that its history is a part of its source's: the section "Proof or
-/// order" of docs/replication-protocol.md.
+/// What a follower does where nothing proves that its history is a part of its source's: the section "Proof
+/// or order" of docs/replication-protocol.md.
 namespace karma::replica {
 
 /// Epochs of another database say nothing of this one's.
@@ -54,7 +54,8 @@ std::string Follower::why_unproved(const SubscribeReply& reply) const {
                ", the master database " + reply.database_id.text() + ", and " + has;
     }
     if (reply.reason == "unknown") {
-        return "replication_gap: nothing that is kept tells whether the master has this node's history, and " +
+        return "replication_gap: nothing that is kept tells whether the master has this node's history, "
+               "and " +
                has;
     }
     const std::optional<Lsn> common = find_common_lsn(reply);
@@ -66,8 +67,9 @@ std::string Follower::why_unproved(const SubscribeReply& reply) const {
 std::string Follower::order_advice() const {
     const std::string& given = options_.discard_order;
     const bool is_used = !given.empty() && database_.is_order_used(given);
-    return std::string(is_used ? ". The order \"" + given + "\" was carried out before, and counts for one use"
-                               : "") +
+    return std::string(is_used
+                           ? ". The order \"" + given + "\" was carried out before, and counts for one use"
+                           : "") +
            ": to give up what this node has, which is moved aside, start it with "
            "--replication-discard-diverged=" +
            database_.unused_order();
@@ -111,8 +113,9 @@ Discarded Follower::keep_discarded(const SubscribeReply& reply) const {
                      {{"first_lsn", common + 1},
                       {"last_lsn", first_kept - 1},
                       {"file", discarded.file.string()},
-                      {"message", "retention had removed these events before: the file does not have them; what "
-                                  "they counted is in the database that is moved aside"}});
+                      {"message",
+                       "retention had removed these events before: the file does not have them; what "
+                       "they counted is in the database that is moved aside"}});
     }
     return discarded;
 }

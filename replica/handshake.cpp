@@ -182,8 +182,8 @@ SubscribeReply read_reply(std::string_view line) {
     constexpr std::uint64_t age_limit = std::uint64_t{1} << 40U;
     reply.retention.records_max =
         std::clamp<std::uint64_t>(fields.number("idempotency_max_records"), 1, records_limit);
-    reply.retention.age_max_s = static_cast<std::int64_t>(
-        std::min(fields.number("idempotency_max_age_seconds"), age_limit));
+    reply.retention.age_max_s =
+        static_cast<std::int64_t>(std::min(fields.number("idempotency_max_age_seconds"), age_limit));
     read_position(fields, reply);
     if (fields.find("chain") != nullptr) {
         for (const json::value& node : fields.array("chain")) {

@@ -27,21 +27,21 @@ struct SubscribeReply {
     bool accepted = false;
     bool state_follows = false;  // or events
     bool is_proved = false;      // that what the follower has is a part of this history; else it is by order
-    // One word for programs, why it is refused or gets the state by order only: see `name_of` of verdicts, and
-    // session.cpp.
+    // One word for programs, why it is refused or gets the state by order only: see `name_of` of verdicts,
+    // and session.cpp.
     std::string reason;
-    Lsn lsn = 0;                 // the last event that the engine of who answers holds
-    Epoch known_epoch;           // the latest one that it knows: number and id
+    Lsn lsn = 0;        // the last event that the engine of who answers holds
+    Epoch known_epoch;  // the latest one that it knows: number and id
     DatabaseId database_id;
     NodeId node_id = 0;
-    std::vector<NodeId> chain;  // from it, itself first, up to the master, as far as it knows
-    std::string role;           // of who answers: "master", "follower", "fenced"; empty: not known
-    std::uint64_t generation = 0;  // of the stream, as who answers counts them
+    std::vector<NodeId> chain;       // from it, itself first, up to the master, as far as it knows
+    std::string role;                // of who answers: "master", "follower", "fenced"; empty: not known
+    std::uint64_t generation = 0;    // of the stream, as who answers counts them
     IdempotencyRetention retention;  // that the follower uses instead of its own
 
     // Where it is refused:
     std::string error_code;
-    std::string message;  // why, for people
+    std::string message;            // why, for people
     std::optional<Lsn> common_lsn;  // where they diverged, also where the state comes by order
 };
 

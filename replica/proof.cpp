@@ -13,10 +13,11 @@ struct EpochsCompared {
 
 EpochsCompared compare_epochs(const net::Subscription& follower, const Epochs& own) {
     const Epochs& told = follower.epochs;
-    const auto skipped = static_cast<std::size_t>(std::min<std::uint64_t>(follower.epochs_skipped, own.size()));
+    const auto skipped =
+        static_cast<std::size_t>(std::min<std::uint64_t>(follower.epochs_skipped, own.size()));
     // The id of an epoch is random: two that share one share everything before it.
-    const bool begins_elsewhere =
-        follower.epochs_skipped != 0 && (told.empty() || skipped == own.size() || told.front() != own[skipped]);
+    const bool begins_elsewhere = follower.epochs_skipped != 0 &&
+                                  (told.empty() || skipped == own.size() || told.front() != own[skipped]);
     if (begins_elsewhere) {
         return {false, std::nullopt};
     }
@@ -131,7 +132,8 @@ Decision decide(const net::Subscription& follower, const OwnHistory& own) {
 std::string why_refused(const Decision& decision, const net::Subscription& follower, const OwnHistory& own) {
     switch (decision.verdict) {
         case Verdict::itself:
-            return "The follower is this node itself, or one that this node follows: its source has to be another "
+            return "The follower is this node itself, or one that this node follows: its source has to be "
+                   "another "
                    "one";
         case Verdict::stranger:
             return "The follower holds database " + follower.database_id.text() + ", this node " +
@@ -154,8 +156,9 @@ std::string why_refused(const Decision& decision, const net::Subscription& follo
         }
         case Verdict::unknown:
             return "It cannot be told whether the follower's history up to LSN " +
-                   std::to_string(follower.after_lsn) + " is a part of this node's: this node knows no event "
-                                                        "of it any more";
+                   std::to_string(follower.after_lsn) +
+                   " is a part of this node's: this node knows no event "
+                   "of it any more";
         case Verdict::empty: return "This node has nothing that could be followed yet";
         case Verdict::stream:
         case Verdict::state: break;

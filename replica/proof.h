@@ -15,9 +15,9 @@
 namespace karma::replica {
 
 enum class Verdict : std::uint8_t {
-    stream,    // the follower's history is a part of this one: it gets the events after it
-    state,     // it has nothing, or a part of this history and needs events that are not kept, or it is ordered
-    itself,    // it is this node, or one in the chain behind it
+    stream,  // the follower's history is a part of this one: it gets the events after it
+    state,   // it has nothing, or a part of this history and needs events that are not kept, or it is ordered
+    itself,  // it is this node, or one in the chain behind it
     stranger,  // it holds another database
     stale,     // it knows a later epoch: this node is no master for it
     diverged,  // it has events that this history has not

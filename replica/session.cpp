@@ -93,9 +93,9 @@ void Session::describe(SubscribeReply& reply) const {
 }
 
 void Session::refuse(const Decision& decision, const OwnHistory& own) {
-    const char* const code =
-        decision.verdict == Verdict::itself || decision.verdict == Verdict::stale ? "replication_error"
-                                                                                  : "replication_gap";
+    const char* const code = decision.verdict == Verdict::itself || decision.verdict == Verdict::stale
+                                 ? "replication_error"
+                                 : "replication_gap";
     std::string message = why_refused(decision, subscription_, own);
     if (decision.verdict == Verdict::stale) {
         const Epoch later = std::max(subscription_.known_epoch, last_epoch(subscription_.epochs),

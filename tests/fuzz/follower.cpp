@@ -53,13 +53,12 @@ public:
 private:
     StateReceiver& receiver() {
         if (!receiver_) {
-            receiver_.emplace(
-                IdempotencyRetention{},
-                [this](ReceivedState& received, const Replacement&) -> std::filesystem::path {
-                    check_sending(received.engine, received.records, received.mark);
-                    engine_.exchange_state(received.engine);
-                    return {};
-                });
+            receiver_.emplace(IdempotencyRetention{},
+                              [this](ReceivedState& received, const Replacement&) -> std::filesystem::path {
+                                  check_sending(received.engine, received.records, received.mark);
+                                  engine_.exchange_state(received.engine);
+                                  return {};
+                              });
         }
         return *receiver_;
     }

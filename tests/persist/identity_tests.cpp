@@ -255,13 +255,15 @@ TEST_CASE("identity: a trimmed log leaves marks, which a state takes along") {
     }
 }
 
-TEST_CASE("identity: the limits of a master hold after a restart of its follower, and an order is used once") {
+TEST_CASE(
+    "identity: the limits of a master hold after a restart of its follower, and an order is used once") {
     MemoryStorage storage;
     const Mutation body = mutation::Increment{"a", 1, 739'000, 1};
     {
         const auto master = open_at(storage, "here");
         for (int i = 0; i < 10; ++i) {
-            const KeyedMutation request{&body, "k" + std::to_string(i), {}};
+            const std::string key = "k" + std::to_string(i);
+            const KeyedMutation request{&body, key, {}};
             master->call(request);
         }
     }

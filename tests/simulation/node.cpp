@@ -231,8 +231,7 @@ Database* SimulatedNode::database() noexcept { return daemon_ ? daemon_->databas
 void SimulatedNode::promote() { daemon_->node.promote(); }
 
 bool SimulatedNode::wants_order() const {
-    return daemon_ && daemon_->database->role() == Role::slave &&
-           daemon_->node.figures().state == "diverged";
+    return daemon_ && daemon_->database->role() == Role::slave && daemon_->node.figures().state == "diverged";
 }
 
 std::size_t SimulatedNode::discarded_files() const {
