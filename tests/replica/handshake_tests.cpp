@@ -49,6 +49,7 @@ TEST_CASE("handshake: who has a part of this history gets events, who is too old
         if (lsn % 16 == 0 || lsn >= 19) mark.checksum = static_cast<std::uint32_t>(lsn);
         return mark;
     };
+    with_marks.first_kept_lsn = 19;
     CHECK(decide(marked, with_marks).verdict == Verdict::stream);
     with_marks.first_kept_lsn = 30;
     CHECK(decide(marked, with_marks).verdict == Verdict::state);
