@@ -128,11 +128,13 @@ std::optional<std::string> Model::learn(const json::array& shown) {
         const std::string file(member(entry, "file").as_string());
         const std::uint64_t lsn = as_number(member(entry, "last_lsn"));
         const std::uint64_t number = as_number(member(entry, "timestamp"));
+        // Of several at one LSN whose names are not known, the oldest: it goes first.
         std::shared_ptr<Snapshot> known;
-        for (const std::shared_ptr<Snapshot>& snapshot : snapshots_)
-            if (snapshot->series == series &&
-                (snapshot->file == file || (snapshot->file.empty() && snapshot->lsn == lsn)))
-                known = snapshot;
+        for (const std::shared_ptr<Snapshot>& snapshot : snapshots_) {
+            if (snapshot->series != series) continue;
+            if (snapshot->file == file) known = snapshot;
+            if (!known && snapshot->file.empty() && snapshot->lsn == lsn) known = snapshot;
+        }
         if (!known) {
             // One that the daemon made by itself: at its end, or for an export.
             if (lsn > state_.lsn) return "a snapshot of " + series + " of the future";
