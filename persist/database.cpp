@@ -116,7 +116,7 @@ Database::Database(const DatabaseOptions& options, std::unique_ptr<DataDirectory
       directory_(std::move(directory)),
       owned_storage_(std::move(owned)),
       storage_(*storage),
-      engine_(ensure_hash_seed(*storage, options_.random), *this, options.idempotency),
+      engine_(ensure_hash_seed(*storage, options_.random), *this, options_.idempotency),
       snapshots_(*storage),
       tree_files_(snapshots_),
       identity_(*storage, options.place, options_.random) {
@@ -153,6 +153,7 @@ Database::Database(const DatabaseOptions& options, std::unique_ptr<DataDirectory
 Database::~Database() {
     stopping_.store(true, std::memory_order_relaxed);
     housekeeper_.reset();
+    end_cleanly();
 }
 
 void Database::restore() {

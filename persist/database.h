@@ -183,7 +183,8 @@ private:
     void restore();
     void begin_role();
     void begin_identity();
-    void begin_own_epoch();
+    void begin_own_epoch(const char* why);
+    void end_cleanly() noexcept;
     Epoch next_epoch() const;
     Lsn start_epoch(Epoch& epoch);
     Epoch known_epoch_locked() const;

@@ -43,10 +43,13 @@ void Database::begin_identity() {
         copy_warning_ = "this is a copy of the database of node " + node_id_text(*identity_.copied_from()) +
                         ": from here on it is node " + node_id_text(identity_.node_id());
     }
-    if (role() == Role::master && !identity_.is_writer(engine_.epochs())) {
-        begin_own_epoch();
-    }
     std::vector<RecordChange> changes = identity_.changes();
+    const bool may_have_lost = storage_.read(Table::meta, may_lose_key).has_value();
+    if (role() == Role::master && (may_have_lost || !identity_.is_writer(engine_.epochs()))) {
+        begin_own_epoch(may_have_lost ? "events that followers have may have been lost"
+                                      : "another node may append events in the one before");
+        changes.push_back({Table::meta, may_lose_key, std::nullopt});
+    }
     // A follower gets the id of its master's database.
     if (role() == Role::master && !database_id_.is_known()) {
         database_id_ = draw_database_id(options_.random);
@@ -64,7 +67,7 @@ void Database::begin_identity() {
 
 /// Another node may append events in the last epoch. The new one is durable before the node id is: after a
 /// crash between them it is begun again.
-void Database::begin_own_epoch() {
+void Database::begin_own_epoch(const char* why) {
     const bool may_be_of_an_earlier_version =
         !identity_.copied_from() && !database_id_.is_known() && engine_.epochs().empty();
     if (may_be_of_an_earlier_version || is_empty()) {
@@ -72,9 +75,21 @@ void Database::begin_own_epoch() {
     }
     Epoch epoch = next_epoch();
     start_epoch(epoch);
-    const std::string what = "it goes on in an epoch of its own, " + std::to_string(epoch.number) +
-                             ", as another node may append events in the one before";
+    const std::string what =
+        "it goes on in an epoch of its own, " + std::to_string(epoch.number) + ", as " + why;
     copy_warning_ += (copy_warning_.empty() ? "" : "; ") + what;
+}
+
+/// What followers may have is on this disk now as well, as the write is synced.
+void Database::end_cleanly() noexcept {
+    try {
+        if (!has_failed() && storage_.read(Table::meta, may_lose_key)) {
+            commit_replicated();
+            const RecordChange change{Table::meta, may_lose_key, std::nullopt};
+            storage_.write(std::span(&change, 1), true);
+        }
+    } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): the next start begins an epoch
+    }
 }
 
 void Database::adopt_database_id(const DatabaseId& id) {
@@ -246,8 +261,16 @@ bool Database::fence(const Epoch& named) {
             role_ = Role::fenced;
         }
     }
-    const RecordChange change = known_epoch_change(named);
-    storage_.write(std::span(&change, 1), true);
+    // Of two that are told at once the later one is written last.
+    for (Epoch latest = named;;) {
+        const RecordChange change = known_epoch_change(latest);
+        storage_.write(std::span(&change, 1), true);
+        const std::lock_guard lock(mutex_);
+        if (!told_epoch_->is_later_than(latest)) {
+            break;
+        }
+        latest = *told_epoch_;
+    }
     if (ReplicationControl* const control = control_) {
         control->on_fenced();
     }

@@ -132,6 +132,11 @@ void Database::read_log(Lsn from, const std::function<bool(const EventGroup&)>& 
 }
 
 std::unique_ptr<LogPin> Database::pin_log(Lsn lsn) {
+    if (options_.wal && !options_.wal_fsync && !storage_.read(Table::meta, may_lose_key)) {
+        // Who reads the log may have events that a loss of power takes back here.
+        const RecordChange change{Table::meta, may_lose_key, "1"};
+        storage_.write(std::span(&change, 1), true);
+    }
     // Not while what it pins is being dropped.
     const std::lock_guard lock(retention_mutex_);
     return std::make_unique<PinOfLog>(*this, lsn);

@@ -149,6 +149,29 @@ TEST_CASE("identity: a follower that is started as a master does not append in i
     CHECK(master->database_id() == DatabaseId{1, 2});
 }
 
+TEST_CASE("identity: a log that may have lost what followers have goes on in a new epoch") {
+    MemoryStorage storage;
+    MemoryStorage crashed;
+    DatabaseOptions options;
+    options.wal_fsync = false;
+    SUBCASE("not where each event was synced") { options.wal_fsync = true; }
+    SUBCASE("where it was not"){} {
+        const auto database = open_at(storage, "", false, options);
+        database->increment("a", 1);
+        const auto pin = database->pin_log(0);
+        database->increment("a", 2);
+        copy(storage, crashed);
+    }
+    CHECK(open_at(storage, "", false, options)->epochs().empty());  // after a clean end
+    const std::size_t epochs = options.wal_fsync ? 0 : 1;
+    {
+        const auto database = open_at(crashed, "", false, options);
+        CHECK(database->epochs().size() == epochs);
+        CHECK(database->copy_warning().empty() == (epochs == 0));
+    }
+    CHECK(open_at(crashed, "", false, options)->epochs().size() == epochs);
+}
+
 TEST_CASE("identity: a promotion begins one more than every epoch that was ever told") {
     MemoryStorage storage;
     {
