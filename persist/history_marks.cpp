@@ -72,7 +72,7 @@ HistoryMarks HistoryMarks::decoded(std::string_view bytes) {
     }
     HistoryMarks marks;
     marks.spacing_ = from_big_endian(bytes.substr(0, number_bytes));
-    if (!std::has_single_bit(marks.spacing_)) {
+    if (marks.spacing_ == 0 || !std::has_single_bit(marks.spacing_)) {
         damaged("their spacing is no power of two");
     }
     for (std::size_t at = number_bytes; at < bytes.size(); at += mark_bytes) {
