@@ -50,8 +50,8 @@ private:
     std::optional<std::uint64_t> own_epoch_;  // the id of an epoch that a version without node ids began here
 };
 
-/// A record of `meta` that is there while others may have events of this history that are not on this disk: from
-/// the first follower of a log that is not synced up to a clean end.
+/// A record of `meta` that is there while others may have events of this history that are not on this disk:
+/// from the first follower of a log that is not synced up to a clean end.
 inline constexpr const char* may_lose_key = "followed_unsynced";
 
 /// Not known where there is none. Throws CorruptionError.
