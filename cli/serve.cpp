@@ -19,6 +19,7 @@
 #include "net/server.h"
 #include "persist/statistics.h"
 #include "replica/node.h"
+#include "replica/second_opinion.h"
 
 namespace karma::cli {
 namespace {
@@ -86,7 +87,26 @@ replica::NodeOptions node_options(const ServeOptions& options) {
         follower.discard_order = given.discard_order;
         node.follower = std::move(follower);
     }
+    node.failover_unsafe = given.failover_unsafe;
+    // Nodes of one database have the tokens of one database, whatever role they are in.
+    node.peer_token = given.token.empty() ? options.server.auth_token : given.token;
     return node;
+}
+
+/// A failover that could never be decided is refused while somebody looks.
+void check_failover(const Database& database, replica::NodeOptions options, std::uint16_t port) {
+    if (!options.follower || options.follower->failover_timeout.count() == 0 || options.failover_unsafe ||
+        database.role() != Role::slave) {
+        return;
+    }
+    if (options.follower->name.empty()) {
+        options.follower->name = own_name(port);
+    }
+    if (const std::string why = replica::failover_refusal(options); !why.empty()) {
+        throw UsageError("--failover-timeout-ms: " + why +
+                         ". Start the master with --replication-min-acks=1, or another follower before this "
+                         "one; or accept that with --failover-unsafe=true");
+    }
 }
 
 /// Waits for signals while the server runs.
@@ -174,10 +194,12 @@ int serve(const ServeOptions& options) {
         log.warning("copied_database", {{"message", database->copy_warning()}});
     }
     Supervisor supervisor(*database, log);
-    replica::Node node(*database, log, node_options(options));
+    const replica::NodeOptions replication = node_options(options);
+    check_failover(*database, replication, options.server.port);
+    replica::Node node(*database, log, replication);
     net::Server server(options.server, *database, log, &node.subscriptions());
     database->set_replication(&node);
-    node.start(own_name(server.port()));
+    node.start(own_name(server.port()), server.port());
     server.start();
     log.info("listening", {{"version", KARMA_VERSION},
                            {"address", options.server.address},

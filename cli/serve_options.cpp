@@ -299,10 +299,16 @@ std::vector<Setting> following_settings() {
          "(false)",
          [](Options& o, Text text, Text s) { o.replication.discard_order = to_order(text, s); }},
         {"failover-timeout-ms", 0, "KARMA_FAILOVER_TIMEOUT_MS", group, "MS",
-         "promote itself when the master was silent for so long and this node was in sync; 0 for never (0)",
+         "promote itself when the master was silent for so long, this node was in sync until then, and the "
+         "master cannot acknowledge without it (--replication-min-acks there) or another follower has not "
+         "heard it either; 0 for never (0)",
          [](Options& o, Text text, Text s) {
              o.replication.failover_timeout_ms = to_number<std::uint32_t>(text, s, 0, u32_max);
          }},
+        {"failover-unsafe", 0, "KARMA_FAILOVER_UNSAFE", group, "BOOL",
+         "promote itself without that: a master that is only cut off goes on, and what it acknowledges then "
+         "is lost (false)",
+         [](Options& o, Text text, Text s) { o.replication.failover_unsafe = to_bool(text, s); }},
     };
 }
 
@@ -376,6 +382,9 @@ void check_together(const ServeOptions& options) {
     if (options.replication.failover_timeout_ms != 0 && !(follows && options.database.read_only)) {
         throw UsageError(
             "--failover-timeout-ms is for a follower: it needs --role=slave and --replication-source-host");
+    }
+    if (options.replication.failover_unsafe && options.replication.failover_timeout_ms == 0) {
+        throw UsageError("--failover-unsafe=true has no effect without --failover-timeout-ms");
     }
 }
 

@@ -21,7 +21,8 @@ struct ReplicationOptions {
     std::uint32_t batch_size = 1000;
     std::uint32_t timeout_ms = 15'000;
     std::uint32_t failover_timeout_ms = 0;  // 0: none
-    std::uint32_t digest_interval_s = 60;   // 0: none
+    bool failover_unsafe = false;
+    std::uint32_t digest_interval_s = 60;  // 0: none
     std::size_t followers_max = 64;
     std::string discard_order;  // empty: none
 };

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <limits>
 #include <optional>
@@ -18,6 +19,11 @@ inline bool needs_records(const Request& request) noexcept {
     }
     return std::holds_alternative<KeyedMutation>(request);
 }
+
+/// What the reply to a mutation becomes whose history may not be the one that goes on.
+inline constexpr const char* generation_ended_text =
+    "This node's role has changed since: this may or may not be counted. Send it again, with its idempotency "
+    "key, to the node that is master now";
 
 /// What the reply to a mutation becomes when too few followers have its event in time.
 inline constexpr const char* not_acked_text =
@@ -59,6 +65,12 @@ public:
     /// Enough followers have everything up to this event. Those who wait are told of a change like those who
     /// wait for an LSN to be durable.
     virtual Lsn acked_lsn() const noexcept { return std::numeric_limits<Lsn>::max(); }
+
+    /// Another number each time that the role of this node changes or another history is put in place. A
+    /// reply to a mutation that was executed under another one than this will never be acknowledged: neither
+    /// `durable_lsn` nor `acked_lsn` says anything of it any more, and it becomes a `replication_error`
+    /// (generation_ended_text). Those who wait are told of a change like those who wait for an LSN.
+    virtual std::uint64_t generation() const noexcept { return 0; }
 
     /// Everything up to this event survives a crash as far as it was asked for.
     virtual Lsn durable_lsn() const noexcept = 0;

@@ -119,6 +119,9 @@ enum class Role : std::uint8_t {
     fenced,  // was a master, and has met a later epoch than its own: takes no writes
 };
 
+/// The note that holds the nodes that this one knows of: it stays when another state is put in place.
+inline constexpr std::string_view peers_note = "peers";
+
 /// What replication needs of a database, whichever end of it. Thread-safe, except for what is said of one
 /// thread.
 class Replicated {
@@ -157,7 +160,8 @@ public:
     virtual HistoryMark mark_at(Lsn lsn) const = 0;
     /// The first event that is kept, or the next one to come.
     virtual Lsn first_kept_lsn() const = 0;
-    /// Changes each time that another state with another history was put in place.
+    /// Another number each time that the role of this node changes or another history is put in place: what
+    /// followers had before says nothing of what comes after.
     virtual std::uint64_t generation() const noexcept = 0;
 
     /// As Storage::read_log, of events that are durable.
@@ -170,8 +174,15 @@ public:
     virtual int add_durable_listener(std::function<void()> listener) = 0;
     virtual void remove_durable_listener(int number) = 0;
 
-    /// Enough followers have everything up to this event.
-    virtual void set_acked_lsn(Lsn lsn) = 0;
+    /// Enough followers have everything up to this event of the history of this generation; without effect in
+    /// any other one, and on a node that is no master.
+    virtual void set_acked_lsn(Lsn lsn, std::uint64_t generation) = 0;
+
+    /// What replication keeps for itself through restarts, under a name; nothing where there is none. Throws
+    /// StorageError.
+    virtual std::optional<std::string> read_note(std::string_view name) const = 0;
+    /// Durable when it returns. `std::nullopt` removes it. Throws StorageError.
+    virtual void write_note(std::string_view name, std::optional<std::string> text) = 0;
 
     // A slave's, from the one thread that follows:
 
@@ -211,7 +222,8 @@ public:
     /// this history. Throws RequestError where the number is so far above all known ones that it can only be
     /// damage.
     virtual bool fence(const Epoch& named) = 0;
-    /// Makes a fenced master a slave again.
+    /// Makes a fenced master a slave again, when all that it has applied is durable. Throws StorageError when
+    /// that cannot be.
     virtual void demote() = 0;
 };
 

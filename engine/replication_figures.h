@@ -29,6 +29,12 @@ struct ReplicationFigures {
     std::uint64_t replayed_lsn = 0;
     std::uint64_t source_lsn = 0;  // the master's last event, as far as it is known
     double lag_seconds = 0;        // since the master was known to have an event that this node has not
+    /// False while this node is not connected: what it says of its lag is what it knew last.
+    bool is_lag_known = true;
+    std::optional<double> seconds_since_heard;         // the source; nothing where it never was
+    std::optional<double> seconds_since_master_heard;  // the master itself, which may be another one
+    std::string chain;  // the node ids from this node up to the master, in hexadecimal; empty: not known
+    std::uint64_t failover_timeout_ms = 0;
     std::uint64_t entries_applied = 0;
     std::uint64_t bytes_received = 0;
     std::uint64_t last_received_unix = 0;
@@ -63,6 +69,7 @@ struct ReplicationFigures {
     // As a master:
     std::vector<FollowerFigures> followers;
     std::uint64_t bytes_sent = 0;
+    std::uint32_t min_acks = 0;
 
     // Comparisons of digests, as either:
     std::uint64_t digests_compared = 0;

@@ -186,8 +186,10 @@ struct Subscribe {
     std::uint64_t known_epoch = 0;
     std::uint64_t known_epoch_id = 0;
     bool is_empty = false;
-    bool syncs = false;      // what it acknowledges is on its disk
-    std::string_view order;  // of its operator, to replace what it has; empty: none
+    bool syncs = false;       // what it acknowledges is on its disk
+    std::uint16_t port = 0;   // on which it can be asked; 0: not known
+    bool fails_over = false;  // it may promote itself
+    std::string_view order;   // of its operator, to replace what it has; empty: none
 };
 
 }  // namespace karma::control

@@ -184,6 +184,12 @@ Decoded replication_subscribe(F f) {
     subscribe.known_epoch_id = f.optional_number("known_epoch_id").value_or(0);
     subscribe.is_empty = f.optional_number("empty").value_or(0) != 0;
     subscribe.syncs = f.optional_number("syncs").value_or(0) != 0;
+    const std::uint64_t port = f.optional_number("port").value_or(0);
+    if (port > std::numeric_limits<std::uint16_t>::max()) {
+        refuse("Field port must be a port");
+    }
+    subscribe.port = static_cast<std::uint16_t>(port);
+    subscribe.fails_over = f.optional_number("fails_over").value_or(0) != 0;
     subscribe.order = f.text_or_number("order").value_or("");
     check_epoch(subscribe.known_epoch, "known_epoch");
     if (subscribe.marks.size() % 2 != 0) {

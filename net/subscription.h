@@ -26,8 +26,10 @@ struct Subscription {
     NodeId node_id = 0;
     Epoch known_epoch;
     bool is_empty = false;
-    bool syncs = false;  // what it acknowledges is on its disk
-    std::string order;   // of its operator, to replace what it has; empty: none
+    bool syncs = false;       // what it acknowledges is on its disk
+    std::uint16_t port = 0;   // on which it can be asked; 0: not known
+    bool fails_over = false;  // it may promote itself
+    std::string order;        // of its operator, to replace what it has; empty: none
 };
 
 /// The same as it was decoded.
@@ -50,6 +52,8 @@ inline Subscription subscription_of(const control::Subscribe& asked) {
     subscription.known_epoch = {asked.known_epoch, asked.known_epoch_id, 0};
     subscription.is_empty = asked.is_empty;
     subscription.syncs = asked.syncs;
+    subscription.port = asked.port;
+    subscription.fails_over = asked.fails_over;
     subscription.order = asked.order;
     return subscription;
 }

@@ -427,6 +427,11 @@ Lsn Database::execute_own(const Mutation& body) {
         if (has_failed()) {
             throw RequestError(ErrorCode::internal_error, log_failed().message);
         }
+        // It may have waited in a queue while the role changed. An epoch is begun before its node is master.
+        if (role() != Role::master && !std::holds_alternative<mutation::StartEpoch>(body)) {
+            throw RequestError(ErrorCode::replication_error,
+                               "This node is no master any more: it takes no writes");
+        }
         outcome = engine_.execute(Mutation(body), prepared, now_ms());
     }
     if (const auto* const reply = std::get_if<Reply>(&outcome.result)) {
@@ -609,6 +614,7 @@ Reply Database::call(const Request& request) {
     if (needs_records(request)) {
         wait_for_records();
     }
+    const std::uint64_t executed_in = generation();
     Outcome outcome;
     execute(std::span(&request, 1), std::span(&outcome, 1));
     commit();
@@ -623,6 +629,12 @@ Reply Database::call(const Request& request) {
     }
     if (committer_ && !committer_->wait_durable(outcome.wait_lsn)) {
         return log_failed();
+    }
+    const bool writes =
+        std::holds_alternative<Mutation>(request) || std::holds_alternative<KeyedMutation>(request);
+    const bool is_refused = std::holds_alternative<Error>(std::get<Reply>(outcome.result));
+    if (writes && !is_refused && generation() != executed_in) {
+        return Error{ErrorCode::replication_error, generation_ended_text};
     }
     return std::move(std::get<Reply>(outcome.result));
 }

@@ -109,7 +109,9 @@ public:
     void read_log(Lsn from, const std::function<bool(const EventGroup&)>& visit) const override;
     std::unique_ptr<LogPin> pin_log(Lsn lsn) override;
     std::unique_ptr<StateReader> read_state(LogPin& pin) override;
-    void set_acked_lsn(Lsn lsn) override;
+    void set_acked_lsn(Lsn lsn, std::uint64_t generation) override;
+    std::optional<std::string> read_note(std::string_view name) const override;
+    void write_note(std::string_view name, std::optional<std::string> text) override;
     bool wait_until_ready() override;
     std::optional<StateView> replicate(std::string_view group, std::optional<Lsn> view_at) override;
     void replicate(const Event& event) override;
@@ -190,13 +192,16 @@ private:
     Epoch known_epoch_locked() const;
     void discard_interrupted_state();
     std::filesystem::path install_state(ReceivedState& received, const Replacement& replacement);
-    void replace_stored(const ReceivedState& received, const StateView& view, const Replacement& replacement);
+    void replace_stored(const SnapshotStore::Saving& saving, const ReceivedState& received,
+                        const StateView& view, const Replacement& replacement);
     std::filesystem::path move_aside(const Replacement& replacement) const;
     /// Keeps the marks of events that are about to be removed: those below `end`.
     void mark_erased(Lsn end);
     HistoryMarks marks_up_to(Lsn lsn) const;
     bool holds_log() const noexcept { return log_held_ || role() == Role::fenced; }
     void check_installed() const;
+    /// With the mutex held: nothing that was promised to clients before is kept after.
+    void begin_generation();
     Lsn first_pinned_lsn() const;
     std::unique_ptr<Task> promote_later();
     std::unique_ptr<Task> compare_digests_later();
@@ -230,8 +235,9 @@ private:
     /// Executes a mutation of the database's own. Throws RequestError.
     Lsn execute_own(const Mutation& body);
     bool wait_durable(Lsn lsn) { return !committer_ || committer_->wait_durable(lsn); }
-    /// Throws RequestError when not enough followers have an event in time.
-    void wait_acked(Lsn lsn) const;
+    /// Throws RequestError when not enough followers have an event in time, or it was executed in another
+    /// generation than this one.
+    void wait_acked(Lsn lsn, std::uint64_t executed_in) const;
     void abort_loads();
     /// The file of a snapshot's records: kept while a client fetches it.
     std::shared_ptr<const RecordsFile> records_file(const reply::IdempotencySnapshot& about,
@@ -288,8 +294,9 @@ private:
     std::string copy_warning_;
     std::atomic<bool> log_held_{false};
     mutable std::mutex marks_mutex_;
-    HistoryMarks marks_;  // of the events that are not in the log any more
-    std::atomic<Lsn> acked_lsn_{0};
+    HistoryMarks marks_;             // of the events that are not in the log any more
+    std::mutex acks_mutex_;          // of who changes acked_lsn_ or generation_; taken after mutex_
+    std::atomic<Lsn> acked_lsn_{0};  // in this generation
     std::atomic<std::uint64_t> generation_{0};
     std::atomic<bool> is_half_installed_{false};  // what is stored is neither this state nor another one
     mutable std::mutex pins_mutex_;
@@ -304,9 +311,10 @@ private:
     std::map<int, std::function<void()>> listeners_;
     int next_listener_ = 0;
     mutable std::mutex retention_mutex_;  // of who drops what is old
-    // Of the housekeeper's thread:
+    // Under it:
     Lsn erased_records_below_ = 0;
     std::optional<std::uint64_t> erased_forgotten_;  // how many were forgotten when some were erased last
+    // Of the housekeeper's thread:
     std::int64_t last_snapshot_ms_ = 0;
     std::int64_t last_retention_ms_ = 0;
     std::unique_ptr<Housekeeper> housekeeper_;  // ends before all that it uses; null without threads

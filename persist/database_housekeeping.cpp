@@ -43,6 +43,8 @@ void Database::forget_records() {
     Lsn first_lsn = 0;
     Lsn last_lsn = 0;
     std::uint64_t forgotten = 0;
+    // No other state takes the place of this one between what is looked up and what is erased.
+    const std::lock_guard retention(retention_mutex_);
     for (bool more = true; more;) {
         const std::lock_guard lock(mutex_);
         more = engine_.sweep_records(swept_at_once, engine_.last_event_ms());

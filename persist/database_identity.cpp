@@ -225,14 +225,14 @@ Epoch Database::promote() {
         storage_.write(changes, true);
         snapshots_.set_database_id(database_id());
     }
-    // What followers of an earlier history had says nothing of this one.
-    set_acked_lsn(0);
     start_epoch(epoch);
     {
         const std::lock_guard lock(mutex_);
         role_ = known_epoch_locked().is_later_than(epoch) ? Role::fenced : Role::master;
+        begin_generation();
         log_held_ = false;
     }
+    notify();
     if (ReplicationControl* const control = control_; control != nullptr && role() == Role::fenced) {
         control->on_fenced();  // a later epoch became known meanwhile
     }
@@ -259,8 +259,10 @@ bool Database::fence(const Epoch& named) {
         told_epoch_ = named;
         if (role() == Role::master) {
             role_ = Role::fenced;
+            begin_generation();
         }
     }
+    notify();
     // Of two that are told at once the later one is written last.
     for (Epoch latest = named;;) {
         const RecordChange change = known_epoch_change(latest);

@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "engine/error.h"
+#include "engine/executor.h"
 #include "persist/database.h"
 #include "persist/database_tasks.h"
 #include "persist/foreign_state.h"
@@ -18,6 +19,10 @@ namespace karma {
 namespace {
 
 constexpr const char* base_mark_key = "base_mark";  // LSN and checksum of the event before the log
+
+constexpr const char* note_prefix = "note_";  // notes of replication: docs/storage-format.md lists them
+
+std::string note_key(std::string_view name) { return note_prefix + std::string(name); }
 
 }  // namespace
 
@@ -159,10 +164,30 @@ std::unique_ptr<StateReader> Database::read_state(LogPin& pin) {
                                          std::move(marks));
 }
 
-void Database::set_acked_lsn(Lsn lsn) {
-    if (acked_lsn_.exchange(lsn, std::memory_order_acq_rel) != lsn) {
-        notify();
+void Database::set_acked_lsn(Lsn lsn, std::uint64_t generation) {
+    {
+        const std::lock_guard lock(acks_mutex_);
+        if (generation != this->generation() || role() != Role::master || lsn <= acked_lsn()) {
+            return;
+        }
+        acked_lsn_.store(lsn, std::memory_order_release);
     }
+    notify();
+}
+
+void Database::begin_generation() {
+    const std::lock_guard lock(acks_mutex_);
+    acked_lsn_.store(0, std::memory_order_release);
+    generation_.fetch_add(1, std::memory_order_acq_rel);
+}
+
+std::optional<std::string> Database::read_note(std::string_view name) const {
+    return storage_.read(Table::meta, note_key(name));
+}
+
+void Database::write_note(std::string_view name, std::optional<std::string> text) {
+    const RecordChange change{Table::meta, note_key(name), std::move(text)};
+    storage_.write(std::span(&change, 1), true);
 }
 
 std::optional<std::chrono::milliseconds> Database::ack_timeout() const noexcept {
@@ -172,7 +197,13 @@ std::optional<std::chrono::milliseconds> Database::ack_timeout() const noexcept 
     return std::chrono::milliseconds(options_.replication_ack_timeout_ms);
 }
 
-void Database::wait_acked(Lsn lsn) const {
+void Database::wait_acked(Lsn lsn, std::uint64_t executed_in) const {
+    const auto check = [&] {
+        if (generation() != executed_in) {
+            throw RequestError(ErrorCode::replication_error, generation_ended_text);
+        }
+    };
+    check();
     const std::optional<std::chrono::milliseconds> timeout = ack_timeout();
     if (!timeout) {
         return;
@@ -182,6 +213,7 @@ void Database::wait_acked(Lsn lsn) const {
         if (std::chrono::steady_clock::now() >= end) {
             throw RequestError(ErrorCode::replication_error, not_acked_text);
         }
+        check();
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
 }
@@ -273,8 +305,17 @@ std::filesystem::path Database::install_state(ReceivedState& received, const Rep
     }
     const std::filesystem::path aside = move_aside(replacement);
     const std::lock_guard retention(retention_mutex_);
+    // Until the state is in place as well: a snapshot would be one of this state among what is stored of
+    // that.
+    const SnapshotStore::Saving saving = snapshots_.begin_saving();
+    {
+        // Who reads for a follower ends, before what is read is gone.
+        const std::lock_guard lock(mutex_);
+        begin_generation();
+    }
+    notify();
     try {
-        replace_stored(received, view, replacement);
+        replace_stored(saving, received, view, replacement);
     } catch (...) {
         is_half_installed_ = true;
         notify();
@@ -285,19 +326,21 @@ std::filesystem::path Database::install_state(ReceivedState& received, const Rep
         engine_.exchange_state(received.engine);
         database_id_ = received.database_id;
         options_.idempotency = received.retention;
-        generation_.fetch_add(1, std::memory_order_acq_rel);
+        begin_generation();
         committer_->restart_after(view.lsn);
         is_half_installed_ = false;
+        erased_records_below_ = 0;
+        erased_forgotten_.reset();
     }
+    notify();
     const std::lock_guard lock(marks_mutex_);
     marks_ = std::move(received.marks);
     return aside;
 }
 
 /// Puts a state in the place of all that is stored.
-void Database::replace_stored(const ReceivedState& received, const StateView& view,
-                              const Replacement& replacement) {
-    const SnapshotStore::Saving saving = snapshots_.begin_saving();
+void Database::replace_stored(const SnapshotStore::Saving& saving, const ReceivedState& received,
+                              const StateView& view, const Replacement& replacement) {
     const std::lock_guard file(records_file_mutex_);
     const SnapshotStore::Excluding excluding = snapshots_.exclude_readers();
     std::vector<RecordChange> kept = records_of_node(storage_);
@@ -307,6 +350,9 @@ void Database::replace_stored(const ReceivedState& received, const StateView& vi
         std::vector<std::string> orders = read_used_orders(storage_);
         orders.push_back(replacement.order);
         kept.push_back(used_orders_change(std::move(orders)));
+    }
+    if (std::optional<std::string> peers = storage_.read(Table::meta, note_key(peers_note))) {
+        kept.push_back({Table::meta, note_key(peers_note), std::move(peers)});
     }
     storage_.clear(kept);
     snapshots_.forget_all(excluding);
@@ -334,9 +380,12 @@ void Database::replace_stored(const ReceivedState& received, const StateView& vi
 // ---- roles
 
 void Database::demote() {
+    // What clients were about to be told is in this history or in none, before another one is taken.
+    commit_replicated();
     const std::lock_guard lock(mutex_);
     if (role() == Role::fenced) {
         role_ = Role::slave;
+        begin_generation();
         log_held_ = true;
     }
 }

@@ -31,6 +31,7 @@ Error past_the_end(std::uint64_t total) {
 
 Reply LoadTask::run(const Deadline& /*deadline*/) {
     const auto execute = [this](const Mutation& body) { return database_.execute_own(body); };
+    const std::uint64_t generation = database_.generation();
     const auto load = [&](const std::string& series, const auto& add_to) -> Reply {
         SeriesLoader loader(series, database_.new_load_id(file_), execute);
         add_to(loader);
@@ -39,7 +40,7 @@ Reply LoadTask::run(const Deadline& /*deadline*/) {
         if (!database_.wait_durable(lsn)) {
             return log_failed();
         }
-        database_.wait_acked(lsn);
+        database_.wait_acked(lsn, generation);
         return reply::SeriesLoaded{series};
     };
     const std::filesystem::path path = database_.file_in_directory(file_);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fstream>
 #include <limits>
+#include <optional>
 #include <type_traits>
 #include <unistd.h>
 
@@ -39,6 +40,15 @@ public:
         metrics_.push_back(
             {"role", "karma_role", Metric::Kind::gauge, "The role of the daemon.", role, "role", role});
     }
+    /// What cannot be known is null in replies, where a number would be believed; metrics are numbers.
+    void lag(const char* stat, const char* metric, const char* help, bool is_known, Metric::Value value) {
+        gauge(stat, nullptr, "", is_known ? value : Metric::Value(nullptr));
+        gauge(nullptr, metric, help, std::move(value));
+    }
+    /// Not among the metrics while there is none.
+    void if_any(const char* stat, const char* metric, const char* help, std::optional<double> value) {
+        gauge(stat, value ? metric : nullptr, help, value ? Metric::Value(*value) : Metric::Value(nullptr));
+    }
     /// One for each follower.
     template <typename Value>
     void of_followers(const char* metric, const char* help, const std::vector<FollowerFigures>& followers,
@@ -62,8 +72,9 @@ Metric::Value gauge_text(const std::optional<std::string>& text) {
 void add_replication_metrics(MetricList& list, const ReplicationFigures& f) {
     list.gauge("replication_replayed_lsn", "karma_replication_replayed_lsn",
                "LSN of the last event taken from a master.", f.replayed_lsn);
-    list.gauge("replication_lag_entries", "karma_replication_lag_entries", "Events that the master is ahead.",
-               f.source_lsn > f.replayed_lsn ? f.source_lsn - f.replayed_lsn : std::uint64_t{0});
+    list.lag("replication_lag_entries", "karma_replication_lag_entries",
+             "Events that the master is ahead, or was when it was last heard.", f.is_lag_known,
+             f.source_lsn > f.replayed_lsn ? f.source_lsn - f.replayed_lsn : std::uint64_t{0});
     list.counter("replication_entries_applied", "karma_replication_entries_applied_total",
                  "Events applied from a master.", f.entries_applied);
     list.gauge("replication_last_received_unix", "karma_replication_last_received_unix",
@@ -100,8 +111,17 @@ void add_replication_metrics(MetricList& list, const ReplicationFigures& f) {
 void add_further_replication_metrics(MetricList& list, const ReplicationFigures& f, const Epochs& epochs) {
     list.gauge("replication_epoch", "karma_replication_epoch", "The epoch: promotions of this history.",
                last_epoch(epochs).number);
-    list.gauge("replication_lag_seconds", "karma_replication_lag_seconds",
-               "How long the master has been ahead.", f.lag_seconds);
+    list.lag("replication_lag_seconds", "karma_replication_lag_seconds",
+             "How long the master has been ahead, as far as it is known.", f.is_lag_known, f.lag_seconds);
+    list.if_any("replication_seconds_since_heard", "karma_replication_seconds_since_heard",
+                "Since the node that this one follows was last heard.", f.seconds_since_heard);
+    list.if_any("replication_seconds_since_master_heard", "karma_replication_seconds_since_master_heard",
+                "Since the master was last heard, by this node or by those between.",
+                f.seconds_since_master_heard);
+    list.gauge("replication_chain", nullptr, "",
+               f.chain.empty() ? Metric::Value(nullptr) : Metric::Value(f.chain));
+    list.gauge("replication_failover_timeout_ms", nullptr, "", f.failover_timeout_ms);
+    list.gauge("replication_min_acks", nullptr, "", std::uint64_t{f.min_acks});
     list.counter("replication_bytes_received", "karma_replication_bytes_received_total",
                  "Bytes taken from a master.", f.bytes_received);
     list.counter("replication_bytes_sent", "karma_replication_bytes_sent_total", "Bytes given to followers.",

@@ -40,7 +40,10 @@ std::uint64_t take_number(std::string_view& payload) {
 }
 
 Channel::Channel(std::unique_ptr<Wire> wire, std::string received, std::size_t payload_max)
-    : wire_(std::move(wire)), payload_max_(payload_max), in_(std::move(received)) {}
+    : wire_(std::move(wire)),
+      payload_max_(payload_max),
+      in_(std::move(received)),
+      bytes_received_(in_.size()) {}
 
 void Channel::queue(FrameKind kind, std::string_view payload) {
     out_.push_back(static_cast<char>(kind));

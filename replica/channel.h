@@ -72,6 +72,7 @@ public:
     void wake() noexcept { wire_->wake(); }
 
     std::uint64_t bytes_sent() const noexcept { return bytes_sent_; }
+    /// With those that were there at the beginning.
     std::uint64_t bytes_received() const noexcept { return bytes_received_; }
 
 private:

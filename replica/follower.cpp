@@ -4,8 +4,9 @@
 
 #include "engine/error.h"
 #include "net/address_text.h"
-#include "replica/background.h"
+#include "net/client_connection.h"
 #include "replica/discarded.h"
+#include "replica/follower_connection.h"
 #include "replica/karma1_follower.h"
 #include "replica/master_client.h"
 
@@ -18,20 +19,10 @@ constexpr auto retry_after_min = std::chrono::milliseconds(20);
 constexpr auto retry_after_max = std::chrono::milliseconds(500);
 /// What a person has to settle is tried again, now and then: it may have been settled on the other side.
 constexpr auto retry_refused_after = std::chrono::seconds(2);
+/// A connection that lasted less than this was none: the next try waits as after a failed one.
+constexpr auto lasting_stream_min = std::chrono::seconds(5);
 
 }  // namespace
-
-/// What belongs to one connection to the master.
-struct Follower::Connection {
-    Channel& channel;
-    std::unique_ptr<StateWriter> state;  // while it is being received
-    bool is_dirty = false;               // events were applied and not committed
-    std::optional<Lsn> compare_at;       // the event after which the state is to be looked at
-    Background<Digests> own;
-    std::optional<Digests> own_digests;
-    std::optional<Digests> master_digests;
-    SubscribeReply accepted;  // how it began
-};
 
 Follower::Follower(Replicated& database, net::Log& log, FollowerOptions options,
                    std::function<void()> on_master_lost, const Ground& ground)
@@ -69,8 +60,10 @@ void Follower::stop() {
 }
 
 void Follower::run() {
-    forget_sync();
-    last_heard_ = now();
+    {
+        const std::lock_guard lock(mutex_);
+        watch_.begin(now());
+    }
     if (!database_.wait_until_ready()) {
         return;
     }
@@ -81,30 +74,26 @@ void Follower::run() {
     auto retry_after = retry_after_min;
     while (!stopping_) {
         const std::uint64_t accepted_before = figures().polls.successes;
+        const Clock::time_point begun = now();
         try {
             follow();
             continue;
         } catch (const Stopped&) {
             return;
+        } catch (const Refused&) {
+            wait(retry_refused_after);
+            continue;
         } catch (const std::exception& failure) {
             if (stopping_) {
                 return;  // what was waited for was given up
             }
-            {
-                const std::lock_guard lock(mutex_);
-                figures_.polls.fail(database_.unix_now(), failure.what());
-            }
-            if (last_error_ != failure.what()) {
-                last_error_ = failure.what();
-                log_.warning("master_lost", {{"master", source()}, {"message", failure.what()}});
-            }
+            on_lost(failure.what());
         }
-        set_state("connecting");
-        if (figures().polls.successes != accepted_before) {
+        const bool was_accepted = figures().polls.successes != accepted_before;
+        if (was_accepted && now() - begun >= lasting_stream_min) {
             retry_after = retry_after_min;
-        } else if (is_failing_over()) {
+        } else if (!was_accepted && has_lost_master()) {
             // It did not answer just now either: this node has not merely slept for a while.
-            forget_sync();
             on_master_lost_();
         }
         wait(retry_after);
@@ -115,6 +104,18 @@ void Follower::run() {
     }
 }
 
+void Follower::on_lost(const std::string& why) {
+    {
+        const std::lock_guard lock(mutex_);
+        figures_.polls.fail(database_.unix_now(), why.c_str());
+        figures_.state = "connecting";
+        watch_.note_lost();
+    }
+    if (std::exchange(last_error_, why) != why) {
+        log_.warning("master_lost", {{"master", source()}, {"message", why}});
+    }
+}
+
 void Follower::wait(std::chrono::milliseconds time) {
     const Clock::time_point end = now() + time;
     std::unique_lock lock(mutex_);
@@ -122,21 +123,6 @@ void Follower::wait(std::chrono::milliseconds time) {
          left = std::chrono::ceil<std::chrono::milliseconds>(end - now())) {
         changed_->wait(lock, left);
     }
-}
-
-bool Follower::is_failing_over() const {
-    const auto limit = options_.failover_timeout;
-    if (limit.count() == 0 || now() - last_heard_ < limit) {
-        return false;
-    }
-    const std::lock_guard lock(mutex_);
-    const bool was_in_sync = in_sync_at_ != Clock::time_point() && last_heard_ - in_sync_at_ <= limit / 2;
-    return was_in_sync && comparison_.difference.empty();
-}
-
-void Follower::forget_sync() {
-    const std::lock_guard lock(mutex_);
-    in_sync_at_ = {};
 }
 
 // ---- connecting
@@ -167,6 +153,8 @@ net::Subscription Follower::describe_self() const {
     self.node_id = database_.node_id();
     self.known_epoch = database_.known_epoch();
     self.syncs = database_.syncs();
+    self.port = options_.own_port;
+    self.fails_over = options_.failover_timeout.count() != 0;
     self.epochs = database_.epochs();
     const auto silence =
         options_.failover_timeout.count() == 0 ? options_.timeout : options_.failover_timeout;
@@ -174,11 +162,30 @@ net::Subscription Follower::describe_self() const {
     return self;
 }
 
+/// An answer is a word of the source, and so is a connection that it closes: only silence is none.
+std::string Follower::ask(Line& line, const net::Subscription& self, std::chrono::milliseconds timeout) {
+    const Clock::time_point begun = now();
+    try {
+        std::string answer = line.ask(subscribe_line(self, options_.token));
+        note_heard();
+        return answer;
+    } catch (const net::ConnectionError&) {
+        if (now() - begun < timeout) {
+            note_heard();
+        }
+        throw;
+    }
+}
+
 void Follower::follow() {
-    set_state("connecting");
+    // The LSN that is told is never below what the engine holds.
+    database_.commit_replicated();
     {
         const std::lock_guard lock(mutex_);
         figures_.polls.attempt(database_.unix_now());
+        if (refusal_.empty()) {
+            figures_.state = "connecting";
+        }
     }
     auto timeout = std::min(options_.timeout, connect_timeout_max);
     if (options_.failover_timeout.count() != 0) {
@@ -189,8 +196,7 @@ void Follower::follow() {
     master.line_bytes_max = reply_bytes_max;
     std::unique_ptr<Line> line = ground_.network.connect(master);
     const net::Subscription self = describe_self();
-    const SubscribeReply reply = read_reply(line->ask(subscribe_line(self, options_.token)));
-    note_heard();
+    const SubscribeReply reply = read_reply(ask(*line, self, timeout));
     note_epoch(reply);
     if (!reply.accepted) {
         line.reset();
@@ -198,12 +204,13 @@ void Follower::follow() {
         return;
     }
     check_offer(self, reply);
-    note_master_lsn(reply.lsn);
     {
         const std::lock_guard lock(mutex_);
         figures_.polls.succeed(database_.unix_now());
-        alarm_.clear();
+        refusal_.clear();
+        watch_.note_connected(now());
     }
+    note_master_lsn(reply.lsn);
     last_error_.clear();
     log_.info("following", {{"master", source()},
                             {"after_lsn", database_.durable_lsn()},
@@ -214,7 +221,7 @@ void Follower::follow() {
     std::string received;
     std::unique_ptr<Wire> wire = line->release(received);
     Channel channel(std::move(wire), std::move(received));
-    Connection connection{channel, nullptr, false, {}, {}, {}, {}, reply};
+    Connection connection{channel, nullptr, false, {}, {}, {}, {}, {}, reply};
     if (!reply.state_follows) {
         database_.adopt_database_id(reply.database_id);
         database_.use_idempotency_retention(reply.retention);
@@ -237,6 +244,7 @@ void Follower::follow() {
         stream(connection);
     } catch (const std::exception& failure) {
         let_go();
+        commit_applied();
         if (connection.state) {
             const std::lock_guard lock(mutex_);
             figures_.bootstraps.fail(database_.unix_now(), failure.what());
@@ -244,6 +252,7 @@ void Follower::follow() {
         throw;
     } catch (...) {
         let_go();
+        commit_applied();
         throw;
     }
 }
@@ -259,11 +268,19 @@ void Follower::on_refused(const SubscribeReply& reply) {
     turn_down("refused", "the master refuses: " + reply.message);
 }
 
+/// Says at once what a person has to settle.
 void Follower::turn_down(const char* state, const std::string& why) {
-    set_alarm(why);
-    set_state(state);
-    wait(retry_refused_after);
-    throw ChannelError(why);
+    {
+        const std::lock_guard lock(mutex_);
+        figures_.polls.fail(database_.unix_now(), why.c_str());
+        figures_.state = state;
+        refusal_ = why;
+        watch_.note_lost();
+    }
+    if (std::exchange(last_error_, why) != why) {
+        log_.warning(state, {{"master", source()}, {"message", why}});
+    }
+    throw Refused{};
 }
 
 // ---- the stream
@@ -287,6 +304,7 @@ void Follower::stream(Connection& connection) {
             options_.failover_timeout.count() == 0 ? 1000 : options_.failover_timeout.count() / 4 + 1));
         if (const std::uint64_t got = connection.channel.bytes_received() - before; got != 0) {
             note_heard();
+            say_alive(connection);
             const std::lock_guard lock(mutex_);
             figures_.bytes_received += got;
         } else {
@@ -307,10 +325,11 @@ void Follower::finish(Connection& connection) {
     } while (connection.channel.bytes_received() != before && now() < end);
 }
 
-void Follower::check_silence() const {
-    const auto limit = options_.failover_timeout.count() == 0 ? options_.timeout : options_.failover_timeout;
-    if (now() - last_heard_ >= limit) {
-        throw ChannelError("the master has been silent for " + std::to_string(limit.count()) + " ms");
+/// Whatever ended the stream: what was applied is seen by queries, which wait until it is durable.
+void Follower::commit_applied() noexcept {
+    try {
+        database_.commit_replicated();
+    } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): the next connection says why
     }
 }
 
@@ -326,10 +345,7 @@ void Follower::take_frames(Connection& connection) {
                 break;
             case FrameKind::state_end: install(connection); break;
             case FrameKind::events: take_events(connection, payload); break;
-            case FrameKind::heartbeat:
-                note_master_lsn(take_number(payload));
-                connection.channel.queue(FrameKind::alive, {});
-                break;
+            case FrameKind::heartbeat: take_heartbeat(connection, payload); break;
             case FrameKind::digest_at:
                 commit(connection);
                 connection.compare_at = take_number(payload);
@@ -355,25 +371,14 @@ void Follower::take_events(Connection& connection, std::string_view payload) {
         view = database_.replicate(payload, connection.compare_at);
     } catch (const CorruptionError& failure) {
         // Nothing of it was applied after the event that does not fit. What fits does not come from here.
-        set_alarm(std::string("replication_gap: an event of the master does not fit here: ") +
-                  failure.what() + ": rebuild this node from the master");
+        const std::lock_guard lock(mutex_);
+        gap_ = std::string("replication_gap: an event of the master does not fit here: ") + failure.what() +
+               ": rebuild this node from the master";
         throw;
     }
     connection.is_dirty = true;
     if (view) {
         begin_comparison(connection, std::move(*view));
-    }
-}
-
-void Follower::note_master_lsn(Lsn lsn) {
-    const std::lock_guard lock(mutex_);
-    const bool was_behind = figures_.source_lsn > figures_.replayed_lsn;
-    figures_.source_lsn = lsn;
-    if (lsn > figures_.replayed_lsn && !was_behind) {
-        behind_since_ = now();
-    }
-    if (channel_ != nullptr) {
-        note_if_in_sync();
     }
 }
 
@@ -388,20 +393,11 @@ void Follower::commit(Connection& connection) {
     if (lsn > figures_.replayed_lsn) {
         figures_.entries_applied += lsn - figures_.replayed_lsn;
         figures_.last_received_unix = database_.unix_now();
+        gap_.clear();
     }
     figures_.replayed_lsn = lsn;
     figures_.source_lsn = std::max(figures_.source_lsn, lsn);
     note_if_in_sync();
-}
-
-/// Under load there is always something on its way: what counts is when there was nothing last.
-void Follower::note_if_in_sync() {
-    if (figures_.replayed_lsn >= figures_.source_lsn) {
-        in_sync_at_ = now();
-        if (channel_ != nullptr) {
-            figures_.state = "streaming";
-        }
-    }
 }
 
 /// Takes its time, during which the master has to hear that somebody is there.
@@ -425,7 +421,7 @@ void Follower::install(Connection& connection) {
     std::exception_ptr lost;
     while (!installed.is_done() && !lost) {
         try {
-            channel.queue(FrameKind::alive, {});
+            channel.queue_numbers(FrameKind::alive, {channel.bytes_received()});
             channel.pump(std::chrono::milliseconds(500), false);
         } catch (...) {
             lost = std::current_exception();
@@ -444,113 +440,13 @@ void Follower::install(Connection& connection) {
         figures_.replayed_lsn = database_.durable_lsn();
         figures_.state = "catching_up";
         comparison_.difference.clear();
+        gap_.clear();
     }
     log_.info("state_taken", {{"master", source()}, {"lsn", database_.durable_lsn()}});
     connection.is_dirty = true;
     if (lost) {
         std::rethrow_exception(lost);
     }
-}
-
-// ---- digests
-
-void Follower::begin_comparison(Connection& connection, StateView view) {
-    connection.compare_at.reset();
-    connection.own.start(ground_.runtime, connection.channel,
-                         [view = std::move(view)] { return digests_of(view); });
-}
-
-void Follower::compare_when_ready(Connection& connection) {
-    if (connection.own.is_done()) {
-        connection.own_digests = connection.own.take();
-    }
-    if (!connection.own_digests || !connection.master_digests) {
-        return;
-    }
-    const Digests own = std::move(*std::exchange(connection.own_digests, std::nullopt));
-    const Digests master = std::move(*std::exchange(connection.master_digests, std::nullopt));
-    if (own.lsn != master.lsn) {
-        throw ChannelError("the master compares another state than it has announced");
-    }
-    const std::string what = difference(own, master);
-    connection.channel.queue_numbers(FrameKind::digest_result, {own.lsn}, what);
-    if (!what.empty()) {
-        log_.error("differs_from_master", {{"master", source()}, {"lsn", own.lsn}, {"message", what}});
-    }
-    {
-        const std::lock_guard lock(mutex_);
-        comparison_ = {comparison_.number + 1, own.lsn, own.total().text(), what};
-        ++figures_.digests_compared;
-        figures_.digests_different += what.empty() ? 0 : 1;
-        figures_.last_compared_unix = database_.unix_now();
-        figures_.last_compared_lsn = own.lsn;
-    }
-    changed_->notify_all();
-}
-
-reply::DigestsCompared Follower::compare(const Deadline& deadline) {
-    std::unique_lock lock(mutex_);
-    if (channel_ == nullptr) {
-        throw RequestError(ErrorCode::replication_error, "There is no stream from a master to compare with");
-    }
-    const std::uint64_t before = comparison_.number;
-    const std::uint64_t connection = figures_.polls.successes;
-    comparison_wanted_ = true;
-    channel_->wake();
-    while (comparison_.number == before) {
-        changed_->wait(lock, std::chrono::milliseconds(20));
-        deadline.check();
-        if (comparison_.number == before && (channel_ == nullptr || figures_.polls.successes != connection)) {
-            throw RequestError(ErrorCode::replication_error,
-                               "The stream from the master was lost during the comparison");
-        }
-    }
-    if (!comparison_.difference.empty()) {
-        throw RequestError(ErrorCode::replication_error, "This node differs from its master at LSN " +
-                                                             std::to_string(comparison_.lsn) + ": " +
-                                                             comparison_.difference);
-    }
-    return {comparison_.lsn, comparison_.digest, {figures_.source}};
-}
-
-// ---- what is shown
-
-void Follower::set_state(const std::string& state) {
-    const std::lock_guard lock(mutex_);
-    figures_.state = state;
-}
-
-void Follower::set_alarm(const std::string& alarm) {
-    const std::lock_guard lock(mutex_);
-    alarm_ = alarm;
-}
-
-ReplicationFigures Follower::figures() const {
-    const std::lock_guard lock(mutex_);
-    ReplicationFigures figures = figures_;
-    if (figures.source_lsn > figures.replayed_lsn) {
-        figures.lag_seconds = std::chrono::duration<double>(now() - behind_since_).count();
-        constexpr double far_behind_s = 2;
-        if (figures.state == "streaming" && figures.lag_seconds > far_behind_s) {
-            figures.state = "catching_up";
-        }
-    }
-    return figures;
-}
-
-bool Follower::has_nothing() const {
-    const std::lock_guard lock(mutex_);
-    const bool is_master_empty = figures_.polls.successes != 0 && figures_.source_lsn == 0;
-    return database_.durable_lsn() == 0 && !is_master_empty;
-}
-
-std::string Follower::alarm() const {
-    const std::lock_guard lock(mutex_);
-    if (!comparison_.difference.empty()) {
-        return "differs from its master at LSN " + std::to_string(comparison_.lsn) + ": " +
-               comparison_.difference;
-    }
-    return alarm_;
 }
 
 }  // namespace karma::replica

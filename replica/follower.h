@@ -20,6 +20,7 @@
 #include "replica/digests.h"
 #include "replica/discarded.h"
 #include "replica/handshake.h"
+#include "replica/source_watch.h"
 
 namespace karma::replica {
 
@@ -35,6 +36,7 @@ struct FollowerOptions {
     std::uint32_t batch_size = 1000;                // of such a poll
     std::chrono::milliseconds timeout{15'000};      // a master that is silent for so long is gone
     std::chrono::milliseconds failover_timeout{0};  // 0: none
+    std::uint16_t own_port = 0;                     // on which this node can be asked; 0: not known
     /// Of the operator, for one use: to give up what this node has where nothing proves that the master has
     /// it too. It is moved aside. Empty: none.
     std::string discard_order = {};
@@ -44,8 +46,9 @@ struct FollowerOptions {
 /// begins again whatever happens. Thread-safe.
 class Follower {
 public:
-    /// `database` and `log` outlive it. `on_master_lost` is called from its thread when the master has been
-    /// silent for the failover timeout and this node was in sync with it.
+    /// `database` and `log` outlive it. `on_master_lost` is called from its thread, again and again, while
+    /// the source and the master itself have been silent for the failover timeout and this node was in sync
+    /// until then.
     Follower(Replicated& database, net::Log& log, FollowerOptions options,
              std::function<void()> on_master_lost, const Ground& ground = machine_ground());
     Follower(const Follower&) = delete;
@@ -63,6 +66,14 @@ public:
     ReplicationFigures figures() const;
     /// What a person has to look at; empty while all is well.
     std::string alarm() const;
+    /// It has events that its source has not, as it was told.
+    bool has_diverged() const;
+    /// Why this node is no way to a master, for those that follow it; empty where it is one.
+    std::string doubt() const;
+    /// What is known of the source, for those that follow this node.
+    SourceWatch watched() const;
+    /// As `on_master_lost` says, now.
+    bool has_lost_master() const;
     /// Compares with the master. Throws RequestError.
     reply::DigestsCompared compare(const Deadline& deadline);
 
@@ -70,11 +81,14 @@ private:
     struct Connection;
     /// Thrown: this node is told to end.
     struct Stopped {};
+    /// Thrown: the source has refused this node, which is known and shown.
+    struct Refused {};
 
     void run();
     void follow();
     net::Subscription describe_self() const;
     Peer master_within(std::chrono::milliseconds timeout) const;
+    void on_lost(const std::string& why);
     void on_refused(const SubscribeReply& reply);
     // In follower_order.cpp:
     void on_unproved(const SubscribeReply& reply);
@@ -90,6 +104,7 @@ private:
     void poll();
     void bootstrap();
     std::uint64_t poll_once();
+    void note_polled_master();
     void note_unfollowable(const std::exception& failure);
     void stream(Connection& connection);
     void take_frames(Connection& connection);
@@ -100,16 +115,19 @@ private:
     void compare_when_ready(Connection& connection);
     void check_silence() const;
     void finish(Connection& connection);
-    bool is_failing_over() const;
+    void commit_applied() noexcept;
+    void take_heartbeat(Connection& connection, std::string_view payload);
+    void note_epoch(const Epoch& named);
+    void say_alive(Connection& connection);
+    std::string ask(Line& line, const net::Subscription& self, std::chrono::milliseconds timeout);
     Clock::time_point now() const noexcept { return ground_.runtime.now(); }
-    void note_heard() { last_heard_ = now(); }
+    void note_heard();
     void forget_sync();
     /// With the mutex held.
     void note_if_in_sync();
     void note_master_lsn(Lsn lsn);
     void wait(std::chrono::milliseconds time);
     void set_state(const std::string& state);
-    void set_alarm(const std::string& alarm);
 
     Replicated& database_;
     net::Log& log_;
@@ -119,18 +137,17 @@ private:
 
     std::atomic<bool> stopping_{false};
     std::atomic<bool> comparison_wanted_{false};
-    std::unique_ptr<Karma1Follower>
-        karma1_;  // of the thread; once the master has turned out to be a Karma 1.0
-    Clock::time_point last_heard_;
-    std::string last_error_;  // as it was logged
+    std::unique_ptr<Karma1Follower> karma1_;  // of the thread; once the master is known to be a Karma 1.0
+    std::string last_error_;                  // of the thread; as it was logged
 
     mutable std::mutex mutex_;  // of all that follows
     const std::unique_ptr<Condition> changed_ = ground_.runtime.make_condition();
     Channel* channel_ = nullptr;
     ReplicationFigures figures_;
     Clock::time_point behind_since_;
-    Clock::time_point in_sync_at_;  // when this node last had everything that it knew of
-    std::string alarm_;
+    SourceWatch watch_{options_.timeout};
+    std::string refusal_;  // why the source does not take this node; empty once it does
+    std::string gap_;      // what does not fit here; empty once something does
     struct Comparison {
         std::uint64_t number = 0;
         Lsn lsn = 0;

@@ -38,8 +38,9 @@ void Follower::poll() {
 /// its place.
 void Follower::note_unfollowable(const std::exception& failure) {
     if (dynamic_cast<const net::ConnectionError*>(&failure) == nullptr) {
-        note_heard();
-        set_alarm(failure.what());
+        const std::lock_guard lock(mutex_);
+        watch_.note_word(now());
+        refusal_ = failure.what();
     }
 }
 
@@ -63,6 +64,17 @@ void Follower::bootstrap() {
     figures_.replayed_lsn = database_.durable_lsn();
 }
 
+/// A Karma 1.0 that is followed is a master: it says nothing of itself.
+void Follower::note_polled_master() {
+    Life life;
+    life.role = "master";
+    life.chain = {{0, "Karma 1.0"}};
+    life.master_heard = std::chrono::milliseconds(0);
+    const std::lock_guard lock(mutex_);
+    watch_.note_connected(now());
+    watch_.note_life(std::move(life), now());
+}
+
 /// Gives the number of events that were taken.
 std::uint64_t Follower::poll_once() {
     Karma1Follower::Polled polled;
@@ -72,14 +84,14 @@ std::uint64_t Follower::poll_once() {
         note_unfollowable(failure);
         throw;
     }
-    set_alarm("");
     if (polled.refused != 0) {
         log_.warning("entries_without_effect",
                      {{"master", source()}, {"count", polled.refused}, {"first", polled.first_refused}});
     }
-    note_heard();
+    note_polled_master();
     note_master_lsn(polled.source_lsn);
     const std::lock_guard lock(mutex_);
+    refusal_.clear();
     figures_.polls.attempt(database_.unix_now());
     figures_.polls.succeed(database_.unix_now());
     figures_.entries_applied += polled.applied;

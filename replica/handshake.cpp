@@ -93,7 +93,9 @@ std::string subscribe_line(const net::Subscription& subscription, const std::str
                         {"known_epoch", subscription.known_epoch.number},
                         {"known_epoch_id", subscription.known_epoch.id},
                         {"empty", subscription.is_empty ? 1 : 0},
-                        {"syncs", subscription.syncs ? 1 : 0}};
+                        {"syncs", subscription.syncs ? 1 : 0},
+                        {"port", subscription.port},
+                        {"fails_over", subscription.fails_over ? 1 : 0}};
     if (subscription.checksum) {
         fields["checksum"] = *subscription.checksum;
     }

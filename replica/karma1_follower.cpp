@@ -8,6 +8,9 @@
 namespace karma::replica {
 namespace {
 
+/// Why this master is not followed any more: until this node has a state of it that is whole.
+constexpr std::string_view tail_lost_note = "karma1_tail_lost";
+
 std::string unknown_stream(const Event& event) {
     return "the event with LSN " + std::to_string(event.lsn) + " of the master's log is of ingest stream \"" +
            std::string(stream_of(event.body)) +
@@ -59,6 +62,7 @@ void Karma1Follower::bootstrap() {
         throw ChannelError("the master has stored a snapshot of everything meanwhile");
     }
     state->install();
+    database_.write_note(tail_lost_note, std::nullopt);
     is_masters_ = true;
     needed_lsn_ = 0;
 }
@@ -143,12 +147,23 @@ void Karma1Follower::add_events(ForeignStateWriter& state, Lsn after) {
 // ---- events
 
 Karma1Follower::Polled Karma1Follower::poll() {
+    if (const std::optional<std::string> lost = database_.read_note(tail_lost_note)) {
+        throw ChannelError(*lost);
+    }
     const Lsn after = database_.durable_lsn();
     Polled polled;
     try {
         const Karma1Log::Page page =
             log_.read(after, batch_size_, [&](const Event& event) { replicate(event, polled); });
         polled.source_lsn = page.source_lsn;
+    } catch (const TailLostError& lost) {
+        // When its log has passed that LSN again nothing shows that other events were there before.
+        database_.write_note(
+            tail_lost_note,
+            std::string("replication_gap: ") + lost.what() +
+                ": what this node has after it the master has not; start it once with "
+                "--restore=false, which puts its data aside and takes the master's state anew");
+        throw ChannelError(*database_.read_note(tail_lost_note));
     } catch (const GapError& gap) {
         if (after != 0 && !is_masters_) {
             throw ChannelError(

@@ -74,9 +74,9 @@ Karma1Log::Page Karma1Log::take(const json::value& response, Lsn lsn,
     page.source_lsn = fields.number("source_lsn");
     const json::array& entries = fields.array("entries");
     if (page.source_lsn < lsn) {
-        throw ChannelError("the master's log ends at LSN " + std::to_string(page.source_lsn) +
-                           ", and this node, or a snapshot of the master's, is at LSN " +
-                           std::to_string(lsn) + ": it is another log");
+        throw TailLostError("the master's log ends at LSN " + std::to_string(page.source_lsn) +
+                            ", and this node, or a snapshot of the master's, is at LSN " +
+                            std::to_string(lsn) + ": it is another log");
     }
     if (entries.empty() && page.source_lsn > lsn) {
         const json::value* const cut = fields.find("truncated_by_bytes");

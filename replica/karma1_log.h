@@ -21,6 +21,12 @@ public:
     using ChannelError::ChannelError;
 };
 
+/// The log of the master ends before the LSN after which events were asked for.
+class TailLostError : public ChannelError {
+public:
+    using ChannelError::ChannelError;
+};
+
 /// Asks a Karma 1.0 for the events of its log. Used by one thread.
 class Karma1Log {
 public:
@@ -32,8 +38,8 @@ public:
         Lsn source_lsn = 0;  // of the master's last event
     };
     /// Calls `visit` for the events after `lsn`, `limit` of them at most, none left out; what they borrow
-    /// lives until it returns. Throws GapError, ChannelError for an entry that is no event, ConnectionError,
-    /// and what `visit` throws.
+    /// lives until it returns. Throws GapError, TailLostError, ChannelError for an entry that is no event,
+    /// ConnectionError, and what `visit` throws.
     Page read(Lsn lsn, std::uint64_t limit, const std::function<void(const Event&)>& visit);
     /// The same with what the master has answered.
     Page take(const boost::json::value& response, Lsn lsn, const std::function<void(const Event&)>& visit);

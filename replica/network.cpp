@@ -23,13 +23,11 @@ namespace {
 
 class SocketWire final : public Wire {
 public:
+    /// The file stays the caller's when this throws.
     explicit SocketWire(int file) : file_(file), wake_file_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
         const int one = 1;
         ::setsockopt(file_, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
         if (wake_file_ < 0) {
-            const int failure = errno;
-            ::close(file_);
-            errno = failure;
             fail("cannot make an event file");
         }
     }
@@ -97,7 +95,8 @@ private:
 
 class SocketLine final : public Line {
 public:
-    explicit SocketLine(const Peer& peer) : connection_(peer.host, peer.port, peer.timeout, peer.stop) {
+    SocketLine(const std::string& address, const Peer& peer)
+        : connection_(address, peer.port, peer.timeout, peer.stop) {
         connection_.limit_lines(peer.line_bytes_max);
     }
 
@@ -117,7 +116,18 @@ private:
 
 class MachineNetwork final : public Network {
 public:
-    std::unique_ptr<Line> connect(const Peer& peer) override { return std::make_unique<SocketLine>(peer); }
+    std::unique_ptr<Line> connect(const Peer& peer) override {
+        const std::vector<std::string> addresses = resolve(peer.host, peer.timeout, peer.stop);
+        for (std::size_t i = 0;; ++i) {
+            try {
+                return std::make_unique<SocketLine>(addresses[i], peer);
+            } catch (const net::ConnectionError&) {
+                if (i + 1 == addresses.size() || (peer.stop != nullptr && peer.stop->load())) {
+                    throw;
+                }
+            }
+        }
+    }
 };
 
 }  // namespace
@@ -127,6 +137,17 @@ Network& machine_network() {
     return network;
 }
 
-std::unique_ptr<Wire> socket_wire(int file) { return std::make_unique<SocketWire>(file); }
+std::unique_ptr<Wire> socket_wire(int file, const std::function<std::string(const char* why)>& parting) {
+    try {
+        return std::make_unique<SocketWire>(file);
+    } catch (const std::exception& failure) {
+        if (parting) {
+            const std::string words = parting(failure.what());
+            [[maybe_unused]] const auto sent = ::send(file, words.data(), words.size(), MSG_NOSIGNAL);
+        }
+        ::close(file);
+        throw;
+    }
+}
 
 }  // namespace karma::replica

@@ -4,10 +4,12 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "replica/runtime.h"
 
@@ -89,8 +91,16 @@ public:
 
 Network& machine_network();
 
-/// A wire on a connected, non-blocking socket, which it owns. Throws ChannelError.
-std::unique_ptr<Wire> socket_wire(int file);
+/// A wire on a connected, non-blocking socket, which it owns. Throws ChannelError where none can be made, and
+/// sends `parting(why)` before it closes the socket then.
+std::unique_ptr<Wire> socket_wire(int file,
+                                  const std::function<std::string(const char* why)>& parting = nullptr);
+
+/// The addresses of a host, as numbers. Waits for the resolver no longer than until `timeout` or `stop`,
+/// however long that may take: it is asked from a thread of its own, one at a time for each host. Throws
+/// ConnectionError.
+std::vector<std::string> resolve(const std::string& host, std::chrono::milliseconds timeout,
+                                 const std::atomic<bool>* stop);
 
 /// What a node stands on.
 struct Ground {

@@ -5,18 +5,25 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/replicated.h"
 #include "engine/replication_control.h"
 #include "net/log.h"
 #include "replica/follower.h"
+#include "replica/peers.h"
 #include "replica/source.h"
 
 namespace karma::replica {
 
+/// docs/replication.md describes what each does.
 struct NodeOptions {
     SourceOptions source;
     std::optional<FollowerOptions> follower;  // none: this node follows nobody
+    std::string peer_token;                   // for other nodes that are asked or told something; empty: none
+    /// Promote itself without a second opinion, in the place of a master that may live and acknowledge
+    /// writes.
+    bool failover_unsafe = false;
 };
 
 /// A database as a node among others: serves followers, follows a master, and goes from one to the other.
@@ -31,12 +38,14 @@ public:
     /// Stops following, and drops the followers.
     ~Node() override;
 
-    /// `name`: of this node, where the options give it none.
-    void start(const std::string& name);
+    /// `name`: of this node, where the options give it none; `port`: on which others can ask it.
+    void start(const std::string& name, std::uint16_t port = 0);
     /// Ends what `start` began, and drops the followers.
     void stop();
     Source& subscriptions() noexcept { return source_; }
 
+    /// What the source said last of itself; nothing where it said nothing, or there is none.
+    std::optional<Life> heard() const;
     ReplicationFigures figures() const override;
     std::string alarm() const override;
     Epoch promote() override;
@@ -49,22 +58,36 @@ private:
     void run();
     void fail_over();
     void follow_again();
+    SelfDescription describe_self() const;
+    /// This node, and those up to the master.
+    std::vector<NodeName> chain() const;
+    /// Whether nobody can have heard the master; asks others.
+    bool may_fail_over(const SourceWatch& watched);
+    std::vector<KnownNode> reachable(std::vector<KnownNode> nodes) const;
+    void announce_later();
     bool announce();
+    bool announce_to(const KnownNode& peer, const Epoch& epoch);
 
     Replicated& database_;
     net::Log& log_;
     const NodeOptions options_;
     const Ground ground_;
+    Peers peers_;
     Source source_;
     std::unique_ptr<Follower> follower_;
 
-    std::mutex mutex_;  // of all that follows
+    mutable std::mutex mutex_;  // of all that follows
     const std::unique_ptr<Condition> changed_ = ground_.runtime.make_condition();
     bool changes_role_ = false;           // one change of roles at a time
     std::atomic<bool> stopping_ = false;  // what waits for another node looks at it without the mutex
     bool master_lost_ = false;
     bool fenced_ = false;
-    bool announces_ = false;  // the master that was followed may not know yet that it is none any more
+    bool announces_ = false;       // there are nodes that may not know yet that this one is master
+    std::vector<KnownNode> told_;  // those that know
+    /// Ends what waits for another node when there is something else to do.
+    std::atomic<bool> interrupted_ = false;
+    std::string name_;
+    std::string failover_alarm_;  // why this node has not taken the place of a master that it does not hear
     std::unique_ptr<Thread> thread_;
 };
 

@@ -5,6 +5,7 @@
 
 #include "engine/error.h"
 #include "replica/handshake.h"
+#include "replica/life.h"
 
 namespace karma::replica {
 namespace {
@@ -47,6 +48,16 @@ void Session::stop() noexcept {
     channel_.wake();
 }
 
+void Session::say(std::string_view text) noexcept {
+    try {
+        channel_.queue_raw(text);
+        channel_.pump(std::chrono::milliseconds(0), false);
+    } catch (
+        const std::exception&) {  // NOLINT(bugprone-empty-catch): it has gone, whether it knows why or not
+    }
+    channel_.end();
+}
+
 void Session::wake() noexcept {
     if (sleeping_.exchange(false)) {
         channel_.wake();
@@ -77,6 +88,9 @@ void Session::run() {
     channel_.end();
     pin_.reset();
     streaming_ = false;
+    if (promised_) {
+        source_.note_lost_promise(*this);
+    }
     *ended_ = true;
     source_.on_acknowledged();
 }
@@ -89,7 +103,7 @@ void Session::describe(SubscribeReply& reply) const {
     reply.known_epoch = database_.known_epoch();
     reply.database_id = database_.database_id();
     reply.node_id = database_.node_id();
-    reply.chain = {reply.node_id};
+    reply.chain = source_.chain();
 }
 
 void Session::refuse(const Decision& decision, const OwnHistory& own) {
@@ -123,6 +137,7 @@ void Session::refuse(const std::string& code, const std::string& reason, const s
     try {
         while (channel_.queued_bytes() != 0) {
             pump(std::chrono::milliseconds(100));
+            check_progress();
         }
     } catch (const ChannelError&) {  // NOLINT(bugprone-empty-catch): it has gone, whether it knows why or not
     }
@@ -141,12 +156,12 @@ bool Session::shake_hands() {
                {});
         return false;
     }
-    pin_ = database_.pin_log(0);  // until it is known what is needed
-    generation_ = database_.generation();
+    generation_ = database_.generation();  // first: what is read afterwards is of this one, or it ends
+    pin_ = database_.pin_log(0);           // until it is known what is needed
     OwnHistory own{database_.durable_lsn(), database_.first_kept_lsn(), database_.epochs(),
                    [this](Lsn lsn) { return database_.mark_at(lsn); }};
     own.database_id = database_.database_id();
-    own.chain = {database_.node_id()};
+    own.chain = source_.chain();
     own.known_epoch = database_.known_epoch();
     own.is_empty = database_.is_empty();
     own.is_master = database_.role() == Role::master;
@@ -172,7 +187,10 @@ bool Session::shake_hands() {
     reply.retention = database_.idempotency_retention();
     describe(reply);
     reply.lsn = own.last_lsn;
-    channel_.queue_raw(reply_line(reply));
+    const std::string line = reply_line(reply);
+    reply_bytes_ = line.size();
+    channel_.queue_raw(line);
+    source_.note_accepted(*this);
     source_.log().info("follower_accepted", {{"follower", subscription_.name},
                                              {"address", address_},
                                              {"after_lsn", subscription_.after_lsn},
@@ -182,12 +200,17 @@ bool Session::shake_hands() {
 
 void Session::send_state() {
     state_end_at_ = std::numeric_limits<std::uint64_t>::max();
+    next_heartbeat_ = now();
     const std::unique_ptr<StateReader> state = database_.read_state(*pin_);
     state->read([this](std::string_view piece) {
         channel_.queue(FrameKind::state_piece, piece);
         do {
+            if (now() >= next_heartbeat_) {
+                send_heartbeat();
+            }
             pump(std::chrono::milliseconds(channel_.queued_bytes() > queued_bytes_max ? 100 : 0));
             take_wishes();
+            check_progress();
         } while (channel_.queued_bytes() > queued_bytes_max);
     });
     channel_.queue_numbers(FrameKind::state_end, {state->lsn()});
@@ -195,9 +218,15 @@ void Session::send_state() {
     next_lsn_ = state->lsn() + 1;
 }
 
-/// Who has not got the state can only wish for a comparison. What is not looked at would pile up.
+/// Who has not got the state can only say that it is alive, and wish for a comparison. What is not looked at
+/// would pile up.
 void Session::take_wishes() {
     while (const std::optional<Frame> frame = channel_.next_frame()) {
+        heard_ = now();
+        if (frame->kind == FrameKind::alive) {
+            note_alive(frame->payload);
+            continue;
+        }
         if (frame->kind != FrameKind::digest_wanted) {
             throw ChannelError("it sends a frame that belongs behind the state");
         }
@@ -208,7 +237,6 @@ void Session::take_wishes() {
 // ---- the stream
 
 void Session::stream() {
-    next_heartbeat_ = now();
     next_comparison_ = now() + source_.options().digest_interval;
     while (true) {
         check_goes_on();
@@ -225,6 +253,7 @@ void Session::stream() {
                  ? std::chrono::milliseconds(0)
                  : std::clamp(left, std::chrono::milliseconds(0), heartbeat_));
         take_frames();
+        check_progress();
     }
 }
 
@@ -232,24 +261,23 @@ void Session::check_goes_on() const {
     if (stopping_ || generation_ != database_.generation()) {
         throw Ended{};
     }
-    // It answers heartbeats, and says that it is alive while it is busy.
-    const auto limit = source_.options().timeout;
-    if (streaming_ && now() - heard_ > limit + heartbeat_) {
-        throw ChannelError("it has been silent for " + std::to_string(limit.count()) + " ms: dropped");
-    }
 }
 
 void Session::pump(std::chrono::milliseconds wait_max) {
     check_goes_on();
     channel_.pump(wait_max);
-    const std::uint64_t sent = channel_.bytes_sent();
-    bytes_sent_ = sent;
-    // Its first acknowledgement too, even where there is nothing to be sent: only then heartbeats count.
-    const bool owes = channel_.queued_bytes() != 0 || !streaming_ || acked_lsn_ + 1 < next_lsn_;
-    // Of the state it acknowledges nothing before the end; who takes a byte now and then takes nothing.
-    constexpr std::uint64_t worth_noting = 64 * 1024;
-    if (!owes || (sent_before_ < state_end_at_ && sent - sent_before_ >= worth_noting)) {
-        sent_before_ = sent;
+    bytes_sent_ = channel_.bytes_sent();
+}
+
+/// After what has arrived was looked at: this node may have been busy.
+void Session::check_progress() {
+    // It answers heartbeats, and says that it is alive while it is busy.
+    const auto limit = source_.options().timeout;
+    if (streaming_ && now() - heard_ > limit + heartbeat_) {
+        throw ChannelError("it has been silent for " + std::to_string(limit.count()) + " ms: dropped");
+    }
+    // What it receives is progress as well, which it says: a frame may take long on a slow connection.
+    if (!owes()) {
         note_progress();
     } else if (now() - progress_ > source_.options().timeout) {
         throw ChannelError("it has taken nothing for " + std::to_string(source_.options().timeout.count()) +
@@ -257,11 +285,17 @@ void Session::pump(std::chrono::milliseconds wait_max) {
     }
 }
 
+/// Its first acknowledgement too, even where there is nothing to be sent: only then heartbeats count.
+bool Session::owes() const {
+    return channel_.queued_bytes() != 0 || !streaming_ || acked_lsn_ + 1 < next_lsn_;
+}
+
 void Session::send_events() {
     if (channel_.queued_bytes() >= queued_bytes_max || next_lsn_ > database_.durable_lsn()) {
         return;
     }
     const Lsn expected = next_lsn_;
+    const bool owed_before = owes();
     database_.read_log(next_lsn_, [&](const EventGroup& group) {
         if (group.first_lsn > next_lsn_) {
             throw ChannelError("the events from LSN " + std::to_string(next_lsn_) + " on are gone");
@@ -270,6 +304,9 @@ void Session::send_events() {
         next_lsn_ = group.first_lsn + group.count;
         return channel_.queued_bytes() < queued_bytes_max;
     });
+    if (!owed_before) {
+        note_progress();  // reading it took this node's time
+    }
     if (next_lsn_ == expected && generation_ == database_.generation() &&
         expected <= database_.durable_lsn()) {
         throw ChannelError("the events from LSN " + std::to_string(expected) + " on are gone");
@@ -280,7 +317,15 @@ void Session::send_heartbeat() {
     const Clock::time_point sent_at = now();
     next_heartbeat_ = sent_at + heartbeat_;
     const Lsn lsn = database_.durable_lsn();
-    channel_.queue_numbers(FrameKind::heartbeat, {lsn, last_epoch(database_.epochs()).number});
+    const Life life = source_.life_for(*this);
+    channel_.queue_numbers(FrameKind::heartbeat, {lsn, last_epoch(database_.epochs()).number},
+                           write_life(life));
+    if (life.is_needed) {
+        promised_ = subscription_.fails_over && subscription_.node_id != 0;
+        released_at_ = 0;
+    } else if (promised_ && released_at_ == 0) {
+        released_at_ = channel_.bytes_sent() + channel_.queued_bytes();
+    }
     const std::lock_guard lock(samples_mutex_);
     constexpr std::size_t samples_max = 4096;
     while (!samples_.empty() && (samples_.front().first <= acked_lsn_ || samples_.size() >= samples_max)) {
@@ -304,18 +349,15 @@ void Session::take_frames() {
                 if (lsn > acked_lsn_ || !streaming_) {
                     note_progress();
                     acked_lsn_ = std::max(lsn, acked_lsn_.load());
-                    streaming_ = true;
+                    if (!streaming_.exchange(true)) {
+                        next_heartbeat_ = now();  // it counts from here on, which it is told
+                    }
                     pin_->advance(lsn);
                     source_.on_acknowledged();
                 }
                 break;
             }
-            case FrameKind::alive:
-                // Of a state it can say no more than that until it is in place; events it has to acknowledge.
-                if (sends_state_ && !streaming_) {
-                    note_progress();
-                }
-                break;
+            case FrameKind::alive: note_alive(payload); break;
             case FrameKind::digest_wanted: comparison_wanted_ = true; break;
             case FrameKind::digest_result: {
                 const Lsn lsn = take_number(payload);
@@ -328,6 +370,39 @@ void Session::take_frames() {
             default: throw ChannelError("it sends a frame that is none of a follower");
         }
     }
+}
+
+void Session::note_alive(std::string_view payload) {
+    const bool says_how_far = !payload.empty();
+    if (says_how_far) {
+        const std::uint64_t sent = channel_.bytes_sent();
+        const std::uint64_t received = take_number(payload);
+        if (reply_bytes_ > sent || received > sent - reply_bytes_) {
+            throw ChannelError("it has received more than it was sent");
+        }
+        if (received + reply_bytes_ > received_) {
+            received_ = received + reply_bytes_;
+            note_progress();
+        }
+        if (released_at_ != 0 && received_ >= released_at_) {
+            promised_ = false;
+            released_at_ = 0;
+            source_.on_acknowledged();
+        }
+    }
+    // Of a state it can say no more than that until it is in place; events it has to acknowledge.
+    if (sends_state_ && !streaming_ && (!says_how_far || received_ >= state_end_at_)) {
+        note_progress();
+    }
+}
+
+KnownNode Session::node() const {
+    const std::size_t colon = address_.rfind(':');
+    std::string host = address_.substr(0, colon);
+    if (host.starts_with('[') && host.ends_with(']')) {
+        host = host.substr(1, host.size() - 2);
+    }
+    return {{subscription_.node_id, subscription_.name}, std::move(host), subscription_.port};
 }
 
 // ---- digests

@@ -44,8 +44,20 @@ public:
     void stop() noexcept;
     /// Compares digests as soon as it can.
     void want_comparison() noexcept;
+    /// Sends what it can of a text, and no more, instead of `start`.
+    void say(std::string_view text) noexcept;
     FollowerFigures figures() const;
     const std::string& name() const noexcept { return subscription_.name; }
+    std::uint64_t node_id() const noexcept { return subscription_.node_id; }
+    /// The follower, and where it can be asked, as far as it has told.
+    KnownNode node() const;
+    /// Of the history that is sent, and acknowledged; of a session that streams.
+    std::uint64_t generation() const noexcept { return generation_; }
+    /// What it acknowledges is on its disk.
+    bool syncs() const noexcept { return subscription_.syncs; }
+    /// It was told that this node acknowledges nothing without it, may promote itself for that, and does not
+    /// know yet of anything else.
+    bool is_promised() const noexcept { return promised_.load(); }
     /// The follower has everything up to there, durable; nothing while it has no state.
     Lsn acked_lsn() const noexcept { return acked_lsn_.load(); }
     bool is_streaming() const noexcept { return streaming_.load(); }
@@ -61,14 +73,18 @@ private:
     void send_events();
     void send_heartbeat();
     void take_frames();
+    void note_alive(std::string_view payload);
     void begin_comparison();
     void go_on_comparing();
     void describe(SubscribeReply& reply) const;
     void refuse(const Decision& decision, const OwnHistory& own);
     void refuse(const std::string& code, const std::string& reason, const std::string& message,
                 std::optional<Lsn> common_lsn);
-    /// Waits for the other end, and throws when it takes nothing any more.
+    /// Waits for the other end.
     void pump(std::chrono::milliseconds wait_max);
+    /// Throws when it is silent, receives nothing any more, or does not acknowledge what it has received.
+    void check_progress();
+    bool owes() const;
     void check_goes_on() const;
     Clock::time_point now() const noexcept { return runtime_.now(); }
     void note_progress() { progress_ = now(); }
@@ -88,14 +104,18 @@ private:
     Clock::time_point heard_;     // when the follower last said something
     Clock::time_point next_heartbeat_;
     Clock::time_point next_comparison_;
-    std::uint64_t sent_before_ = 0;
-    std::uint64_t state_end_at_ = 0;  // bytes sent when the state is sent as a whole
+    // Positions in what is sent to the follower:
+    std::uint64_t reply_bytes_ = 0;   // the reply to its request, before the first frame
+    std::uint64_t received_ = 0;      // it has received everything before
+    std::uint64_t state_end_at_ = 0;  // where the state ends
+    std::uint64_t released_at_ = 0;   // where it is told that it is not needed any more
     Background<Digests> digests_;
     Lsn compared_lsn_ = 0;
     std::string compared_digest_;
 
     std::atomic<Lsn> acked_lsn_{0};
     std::atomic<bool> streaming_{false};
+    std::atomic<bool> promised_{false};
     std::atomic<bool> stopping_{false};
     const std::shared_ptr<std::atomic<bool>> ended_ = std::make_shared<std::atomic<bool>>(false);
     std::atomic<bool> sleeping_{false};

@@ -1,9 +1,11 @@
 #include "replica/source.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 
 #include "engine/error.h"
+#include "replica/handshake.h"
 #include "replica/session.h"
 
 namespace karma::replica {
@@ -52,13 +54,36 @@ void Source::reap() {
     }
 }
 
+SelfDescription Source::describe() const {
+    if (describe_) {
+        return describe_();
+    }
+    SelfDescription self;
+    self.life.role = database_.role() == Role::master ? "master" : "slave";
+    return self;
+}
+
+std::string Source::refusal_line(const std::string& why) const {
+    SubscribeReply reply;
+    reply.error_code = "replication_error";
+    reply.message = why;
+    reply.lsn = database_.durable_lsn();
+    reply.known_epoch = database_.known_epoch();
+    reply.database_id = database_.database_id();
+    reply.node_id = database_.node_id();
+    return reply_line(reply);
+}
+
+void Source::log_refusal(const std::string& name, const std::string& address, const std::string& why) {
+    log_.warning("follower_refused", {{"follower", name}, {"address", address}, {"message", why}});
+}
+
 void Source::adopt(int file, const std::string& address, net::Subscription subscription) {
     std::unique_ptr<Wire> wire;
     try {
-        wire = socket_wire(file);
+        wire = socket_wire(file, [this](const char* why) { return refusal_line(why); });
     } catch (const ChannelError& failure) {
-        log_.warning("follower_refused",
-                     {{"follower", subscription.name}, {"address", address}, {"message", failure.what()}});
+        log_refusal(subscription.name, address, failure.what());
         return;
     }
     adopt(std::move(wire), address, std::move(subscription));
@@ -67,32 +92,78 @@ void Source::adopt(int file, const std::string& address, net::Subscription subsc
 void Source::adopt(std::unique_ptr<Wire> wire, const std::string& address, net::Subscription subscription) {
     reap();
     const std::string name = subscription.name;
+    // Not under the mutex: it asks the database, which asks this under its own.
+    const SelfDescription self = describe();
     std::string refused;
+    std::unique_ptr<Session> failed;
     {
         const std::lock_guard lock(mutex_);
-        std::size_t others = 0;
-        for (const std::unique_ptr<Session>& session : sessions_) {
-            if (session->name() == name) {
-                session->stop();  // it has connected again: that one is dead, whether it knows or not
-            } else {
-                ++others;
-            }
-        }
-        // Those that are dead take their time, but not without a limit.
-        if (stopping_ || others >= options_.followers_max || sessions_.size() >= 2 * options_.followers_max) {
-            refused = "there are too many of them";
-        } else {
-            refused = begin_session(std::move(wire), address, std::move(subscription));
+        refused = refusal_of(subscription, self);
+        if (refused.empty()) {
+            refused = begin_session(std::move(wire), address, std::move(subscription), failed);
         }
     }
-    if (!refused.empty()) {
-        log_.warning("follower_refused", {{"follower", name}, {"address", address}, {"message", refused}});
+    if (refused.empty()) {
+        return;
     }
+    log_refusal(name, address, refused);
+    if (failed) {
+        failed->say(refusal_line(refused));
+        return;
+    }
+    try {
+        // Nothing was sent on this connection that is not taken yet: there is room for a line.
+        wire->send(refusal_line(refused));
+    } catch (const ChannelError&) {  // NOLINT(bugprone-empty-catch): it has gone
+    }
+    wire->end();
 }
 
-/// Gives what is in the way: no thread or file is left, which is no reason to end the caller's.
+std::string Source::refusal_of(const net::Subscription& subscription, const SelfDescription& self) {
+    if (stopping_) {
+        return "this node is stopping";
+    }
+    const std::uint64_t node = subscription.node_id;
+    if (node != 0) {
+        const auto in_chain = [node](const NodeName& one) { return one.id == node; };
+        const auto found = std::ranges::find_if(self.life.chain, in_chain);
+        if (found != self.life.chain.end() && found == self.life.chain.begin()) {
+            return "this is the node itself: a node cannot follow itself";
+        }
+        if (found != self.life.chain.end()) {
+            return "this node follows the one that asks, over " +
+                   std::to_string(found - self.life.chain.begin()) + " step(s): that would be a ring";
+        }
+    }
+    if (!self.refusal.empty()) {
+        return self.refusal;
+    }
+    std::size_t others = 0;
+    for (const std::unique_ptr<Session>& session : sessions_) {
+        if (session->name() != subscription.name) {
+            ++others;
+        } else if (!session->has_ended() && session->node_id() != node) {
+            return "another node follows as \"" + subscription.name +
+                   "\": start each with a --replication-name of its own";
+        }
+    }
+    // Those that are dead take their time, but not without a limit.
+    if (others >= options_.followers_max || sessions_.size() >= 2 * options_.followers_max) {
+        return "there are too many followers: --replication-followers-max is " +
+               std::to_string(options_.followers_max);
+    }
+    for (const std::unique_ptr<Session>& session : sessions_) {
+        if (session->name() == subscription.name) {
+            session->stop();  // it has connected again: that one is dead, whether it knows or not
+        }
+    }
+    return {};
+}
+
+/// Gives what is in the way: no thread is left, which is no reason to end the caller's. `failed` has the
+/// connection then.
 std::string Source::begin_session(std::unique_ptr<Wire> wire, const std::string& address,
-                                  net::Subscription subscription) {
+                                  net::Subscription subscription, std::unique_ptr<Session>& failed) {
     const std::size_t before = sessions_.size();
     try {
         sessions_.push_back(
@@ -100,9 +171,47 @@ std::string Source::begin_session(std::unique_ptr<Wire> wire, const std::string&
         sessions_.back()->start();
         return {};
     } catch (const std::exception& failure) {
-        sessions_.resize(before);
-        return failure.what();
+        if (sessions_.size() > before) {
+            failed = std::move(sessions_.back());
+            sessions_.pop_back();
+        }
+        return std::string("this node cannot serve another follower: ") + failure.what();
     }
+}
+
+void Source::note_accepted(const Session& session) {
+    if (on_follower_) {
+        on_follower_(session.node());
+    }
+}
+
+// ---- what followers are told
+
+std::vector<NodeId> Source::chain() const {
+    std::vector<NodeId> ids;
+    for (const NodeName& node : describe().life.chain) {
+        ids.push_back(node.id);
+    }
+    return ids.empty() ? std::vector<NodeId>{database_.node_id()} : ids;
+}
+
+Life Source::life_for(const Session& session) const {
+    Life life = describe().life;
+    const std::uint64_t generation = database_.generation();
+    std::size_t others = 0;
+    const std::lock_guard lock(mutex_);
+    for (const std::unique_ptr<Session>& one : sessions_) {
+        if (one.get() == &session || one->has_ended()) {
+            continue;
+        }
+        others += counts(*one, generation) ? 1 : 0;
+        if (life.others.size() < others_told_max) {
+            life.others.push_back(one->node());
+        }
+    }
+    life.is_needed = life.is_master() && options_.min_acks != 0 && others < options_.min_acks &&
+                     counts(session, generation);
+    return life;
 }
 
 std::vector<FollowerFigures> Source::followers() const {
@@ -125,16 +234,45 @@ std::uint64_t Source::bytes_sent() const {
     return bytes;
 }
 
+// ---- acknowledgements
+
+bool Source::counts(const Session& session, std::uint64_t generation) const {
+    return session.is_streaming() && !session.has_ended() && session.syncs() &&
+           session.generation() == generation;
+}
+
 std::map<std::string, Lsn> Source::acked_lsns() const {
     std::map<std::string, Lsn> acked;
+    const std::uint64_t generation = database_.generation();
     const std::lock_guard lock(mutex_);
     for (const std::unique_ptr<Session>& session : sessions_) {
-        if (session->is_streaming()) {
+        if (counts(*session, generation)) {
             Lsn& lsn = acked[session->name()];
             lsn = std::max(lsn, session->acked_lsn());
         }
     }
     return acked;
+}
+
+void Source::note_lost_promise(const Session& session) {
+    const std::lock_guard lock(mutex_);
+    promised_.insert_or_assign(session.node_id(), session.name());
+}
+
+/// What may be acknowledged for the sake of those that were told that nothing is without them.
+Lsn Source::promised_lsn() {
+    const std::lock_guard lock(mutex_);
+    Lsn lsn = std::numeric_limits<Lsn>::max();
+    for (const std::unique_ptr<Session>& session : sessions_) {
+        if (session->has_ended() || !session->is_streaming()) {
+            continue;
+        }
+        promised_.erase(session->node_id());  // it is back, and follows: it is no master
+        if (session->is_promised()) {
+            lsn = std::min(lsn, session->acked_lsn());
+        }
+    }
+    return promised_.empty() ? lsn : 0;
 }
 
 /// What enough followers have never becomes less: one that is lost has had it.
@@ -143,6 +281,7 @@ void Source::on_acknowledged() {
         return;
     }
     const std::lock_guard acks(acks_mutex_);
+    const std::uint64_t generation = database_.generation();
     const std::map<std::string, Lsn> acked = acked_lsns();
     if (acked.size() < options_.min_acks) {
         return;
@@ -152,7 +291,7 @@ void Source::on_acknowledged() {
         lsns.push_back(lsn);
     }
     std::ranges::sort(lsns, std::greater<>());
-    database_.set_acked_lsn(lsns[options_.min_acks - 1]);
+    database_.set_acked_lsn(std::min(lsns[options_.min_acks - 1], promised_lsn()), generation);
 }
 
 // ---- comparisons
@@ -182,11 +321,36 @@ void Source::add_comparisons(ReplicationFigures& figures) const {
     }
 }
 
+std::string Source::acks_alarm() const {
+    if (options_.min_acks == 0 || database_.role() != Role::master) {
+        return {};
+    }
+    const std::size_t followers = acked_lsns().size();
+    const std::lock_guard lock(mutex_);
+    if (followers < options_.min_acks) {
+        std::string alarm = "writes wait for " + std::to_string(options_.min_acks) + " followers, " +
+                            std::to_string(followers) + " are there";
+        for (const std::unique_ptr<Session>& session : sessions_) {
+            if (session->is_streaming() && !session->has_ended() && !session->syncs()) {
+                alarm +=
+                    "; " + session->name() +
+                    " does not count: it does not sync to a disk (--storage=memory or --wal-fsync=false)";
+            }
+        }
+        return alarm;
+    }
+    if (!promised_.empty()) {
+        return "writes wait for follower " + promised_.begin()->second +
+               ", which is not there and may have promoted itself: start it as a follower, or, when it is "
+               "gone "
+               "for good, restart this node";
+    }
+    return {};
+}
+
 std::string Source::alarm() const {
-    const std::size_t followers = options_.min_acks == 0 ? 0 : acked_lsns().size();
-    if (followers < options_.min_acks && database_.role() == Role::master) {
-        return "writes wait for " + std::to_string(options_.min_acks) + " followers, " +
-               std::to_string(followers) + " are there";
+    if (std::string alarm = acks_alarm(); !alarm.empty()) {
+        return alarm;
     }
     const std::lock_guard lock(compared_mutex_);
     for (const Comparison& one : comparisons_) {

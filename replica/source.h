@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <map>
 #include <memory>
@@ -14,11 +15,18 @@
 #include "engine/reply.h"
 #include "net/log.h"
 #include "net/subscription.h"
+#include "replica/life.h"
 #include "replica/network.h"
 
 namespace karma::replica {
 
 class Session;
+
+/// What a node says of itself to its followers.
+struct SelfDescription {
+    Life life;            // without what concerns one follower
+    std::string refusal;  // why nobody can follow this node for now; empty where they can
+};
 
 struct SourceOptions {
     std::size_t followers_max = 64;
@@ -39,6 +47,13 @@ public:
     /// Drops all followers.
     ~Source() override;
 
+    /// Says what this node is: called from any thread, from before the first follower until `stop`. Without
+    /// it a node is what its database says.
+    void describe_node(std::function<SelfDescription()> describe) { describe_ = std::move(describe); }
+    /// Told of each follower that is accepted.
+    void on_follower(std::function<void(const KnownNode&)> listener) { on_follower_ = std::move(listener); }
+
+    /// A follower that is refused gets a line that says why.
     void adopt(int file, const std::string& address, net::Subscription subscription) override;
     void adopt(std::unique_ptr<Wire> wire, const std::string& address, net::Subscription subscription);
 
@@ -63,6 +78,13 @@ public:
     const SourceOptions& options() const noexcept { return options_; }
     Runtime& runtime() const noexcept { return ground_.runtime; }
     void on_acknowledged();
+    /// The ids of this node and of those up to the master.
+    std::vector<NodeId> chain() const;
+    /// What this follower is told with a heartbeat.
+    Life life_for(const Session& session) const;
+    void note_accepted(const Session& session);
+    /// It has ended, and may promote itself for what it was told.
+    void note_lost_promise(const Session& session);
     void on_compared(const std::string& follower, Lsn lsn, const std::string& digest,
                      const std::string& difference);
 
@@ -77,21 +99,35 @@ private:
 
     void wake_all();
     void reap();
+    /// Why this node does not take this follower; empty where it does. With the mutex held.
+    std::string refusal_of(const net::Subscription& subscription, const SelfDescription& self);
+    std::string refusal_line(const std::string& why) const;
+    void log_refusal(const std::string& name, const std::string& address, const std::string& why);
+    SelfDescription describe() const;
     /// With the mutex held.
     std::string begin_session(std::unique_ptr<Wire> wire, const std::string& address,
-                              net::Subscription subscription);
-    /// Followers that have the state, by their names.
+                              net::Subscription subscription, std::unique_ptr<Session>& failed);
+    /// With the mutex held: it has the state, in this generation, and what it acknowledges is on its disk.
+    bool counts(const Session& session, std::uint64_t generation) const;
+    /// Followers that count, by their names.
     std::map<std::string, Lsn> acked_lsns() const;
+    Lsn promised_lsn();
+    std::string acks_alarm() const;
 
     Replicated& database_;
     net::Log& log_;
     const SourceOptions options_;
     const Ground ground_;
+    std::function<SelfDescription()> describe_;
+    std::function<void(const KnownNode&)> on_follower_;
     int listener_ = 0;
 
     mutable std::mutex mutex_;
     std::list<std::unique_ptr<Session>> sessions_;
     bool stopping_ = false;
+    /// Followers, by node id, that were told that nothing is acknowledged without them, may promote
+    /// themselves for that, and are not there.
+    std::map<std::uint64_t, std::string> promised_;
     std::uint64_t bytes_sent_before_ = 0;  // to followers that are gone
 
     std::mutex acks_mutex_;

@@ -22,9 +22,10 @@ namespace {
 void check_reply_line(std::string_view line) {
     const replica::SubscribeReply reply = replica::read_reply(line);
     const replica::SubscribeReply again = replica::read_reply(replica::reply_line(reply));
-    expect(again.accepted == reply.accepted && again.lsn == reply.lsn && again.epoch == reply.epoch &&
-               again.state_follows == reply.state_follows && again.error_code == reply.error_code &&
-               again.message == reply.message && again.common_lsn == reply.common_lsn,
+    expect(again.accepted == reply.accepted && again.lsn == reply.lsn &&
+               again.known_epoch == reply.known_epoch && again.state_follows == reply.state_follows &&
+               again.error_code == reply.error_code && again.message == reply.message &&
+               again.common_lsn == reply.common_lsn,
            "a reply that was written says what was read");
 }
 
@@ -52,7 +53,7 @@ void check_subscription(std::string_view input) {
     if (const std::uint64_t checksum = reader.number(1); checksum % 4 != 0) {
         subscription.checksum = checksum;
     }
-    subscription.wants_state = reader.number(1) % 2 != 0;
+    subscription.is_empty = reader.number(1) % 2 != 0;
     subscription.epochs = read_epochs(reader);
     replica::OwnHistory own;
     own.last_lsn = reader.number(1);

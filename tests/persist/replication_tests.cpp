@@ -380,11 +380,14 @@ TEST_CASE("replication: what followers of an earlier history had is no acknowled
     DatabaseOptions options = slave_options();
     options.replication_min_acks = 1;
     const auto node = open_slave(storage, options);
-    node->set_acked_lsn(100);
+    const std::uint64_t before = node->generation();
+    node->set_acked_lsn(100, before);
     const Epoch epoch = node->promote();
     CHECK(epoch.first_lsn == 1);
     CHECK(node->acked_lsn() == 0);
-    node->set_acked_lsn(1);
+    node->set_acked_lsn(100, before);
+    CHECK(node->acked_lsn() == 0);
+    node->set_acked_lsn(1, node->generation());
     CHECK(node->acked_lsn() == 1);
 }
 

@@ -301,7 +301,7 @@ TEST_CASE("karma 1.0 master: a slave ends while its master is silent, and goes o
 
 TEST_CASE("karma 1.0 master: a slave takes its place when it is gone") {
     PosingMaster master;
-    Daemon slave(slave_of(master.proxy.port(), {"--failover-timeout-ms=2000"}));
+    Daemon slave(slave_of(master.proxy.port(), {"--failover-timeout-ms=2000", "--failover-unsafe=true"}));
     Visitor here(slave);
     catch_up(here, master.visitor);
     // In sync for longer than a poll takes.

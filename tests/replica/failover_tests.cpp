@@ -170,9 +170,24 @@ TEST_CASE("failover: a slave promotes itself when its master is silent, if it wa
     REQUIRE(comes_true([&] { return health(master).starts_with("fenced: "); }));
 }
 
+TEST_CASE(
+    "failover: it is refused at the start where nobody could tell a dead master from a cut connection") {
+    const Daemon master;
+    const auto start = [&](std::vector<std::string> more) {
+        Daemon slave(slave_of(master.port(), std::move(more)));
+        CHECK(comes_true([&] { return streams(slave); }));
+    };
+    CHECK_THROWS_WITH_AS(start({"--failover-timeout-ms=2000"}), doctest::Contains("--failover-unsafe"),
+                         std::runtime_error);
+    CHECK_NOTHROW(start({"--failover-timeout-ms=2000", "--failover-unsafe=true"}));
+    const Daemon another(slave_of(master.port()));
+    REQUIRE(comes_true([&] { return streams(another); }));
+    CHECK_NOTHROW(start({"--failover-timeout-ms=2000"}));
+}
+
 TEST_CASE("failover: a slave that slept does not take its master for lost") {
     Daemon master({"--replication-timeout-ms=200"});
-    Daemon slave(slave_of(master.port(), {"--failover-timeout-ms=400"}));
+    Daemon slave(slave_of(master.port(), {"--failover-timeout-ms=400", "--failover-unsafe=true"}));
     for (int i = 0; i < 3; ++i) {
         REQUIRE(comes_true([&] { return streams(slave); }));
         const std::uint64_t before = std::stoull(status_text(slave, "replication_poll_success_count"));

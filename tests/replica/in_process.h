@@ -27,15 +27,15 @@ inline void make_one_database(const Storage& master, Storage& follower) {
 class InProcessNode {
 public:
     explicit InProcessNode(Storage& storage, const DatabaseOptions& options = {},
-                           replica::NodeOptions node_options = {})
+                           replica::NodeOptions node_options = {}, std::uint16_t port = 0)
         : database_(open(storage, options)), node_(*database_, log_, std::move(node_options)) {
         net::ServerOptions server;
         server.address = "127.0.0.1";
-        server.port = 0;
+        server.port = port;
         server.read_timeout = std::chrono::minutes(1);
         server.query_timeout = patience();
         server_ = std::make_unique<net::Server>(server, *database_, log_, &node_.subscriptions());
-        node_.start("node-" + std::to_string(server_->port()));
+        node_.start("node-" + std::to_string(server_->port()), server_->port());
         database_->set_replication(&node_);
         server_->start();
     }

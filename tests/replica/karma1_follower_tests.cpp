@@ -343,6 +343,13 @@ TEST_CASE("karma1: a log that is another one, or no log, is not taken") {
         node.catch_up();
         master.skip_to(2);
         CHECK(contains(node.failure(), "another log"));
+        // That it is as long again, with other entries, mends nothing.
+        master.log(increment("a", 1, 5));
+        master.log(increment("a", 1, 5));
+        CHECK(contains(node.failure(), "replication_gap"));
+        node.renew();
+        CHECK(contains(node.failure(), "replication_gap"));
+        CHECK(node.database().durable_lsn() == 2);
     }
     SUBCASE("an entry that no request is") {
         master.log(R"("op":"counter.increment","series":"a","key":1,"bucket":20260231,"value":1)");

@@ -225,7 +225,7 @@ TEST_CASE("nodes: who connects again takes its own place, also where there is no
     const auto first = subscribe(master.port(), "one");
     CHECK_NOTHROW(subscribe(master.port(), "one"));
     const auto again = subscribe(master.port(), "one");
-    CHECK_THROWS_AS(subscribe(master.port(), "two"), net::ConnectionError);
+    CHECK_THROWS_AS(subscribe(master.port(), "two"), replica::ChannelError);
 }
 
 TEST_CASE("nodes: a follower that is lost ends a comparison, however long that may take") {

@@ -58,7 +58,7 @@ struct SimulatedNode::Daemon {
           database(Database::open(database_options(scheduler, role), *storage)),
           node(*database, log, node_options(role, owner.directory_, ++owner.starts_),
                {scheduler, owner.network_.of(owner.name_)}) {
-        node.start(owner.name_);
+        node.start(owner.name_, replica::Peer().port);
         database->set_replication(&node);
         owner.network_.listen(
             owner.name_, [this](std::unique_ptr<replica::Wire> wire, const std::string& from) {

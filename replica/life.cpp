@@ -1,0 +1,105 @@
+#include "replica/life.h"
+
+#include <algorithm>
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+
+#include "engine/identity.h"
+#include "replica/channel.h"
+#include "replica/json_fields.h"
+
+namespace karma::replica {
+
+namespace json = boost::json;
+
+namespace {
+
+/// Longer chains are rings, or nobody's intention.
+constexpr std::size_t chain_nodes_max = 64;
+
+json::object object_of(const NodeName& node) { return {{"id", node.id}, {"name", node.name}}; }
+
+NodeName node_of(const JsonFields& fields) {
+    return {fields.number_if_any("id").value_or(0), fields.text_if_any("name").value_or("")};
+}
+
+}  // namespace
+
+std::string write_life(const Life& life) {
+    json::array chain;
+    for (const NodeName& node : life.chain) {
+        chain.push_back(object_of(node));
+    }
+    json::array others;
+    for (const KnownNode& other : life.others) {
+        json::object node = object_of(other.node);
+        node["host"] = other.host;
+        node["port"] = other.port;
+        others.push_back(std::move(node));
+    }
+    json::object object{{"role", life.role},
+                        {"known_epoch", life.known_epoch.number},
+                        {"known_epoch_id", life.known_epoch.id},
+                        {"chain", std::move(chain)},
+                        {"needed", life.is_needed},
+                        {"others", std::move(others)}};
+    if (!life.doubt.empty()) {
+        object["doubt"] = life.doubt;
+    }
+    if (life.master_heard) {
+        object["master_heard_ms"] = life.master_heard->count();
+    }
+    return json::serialize(object);
+}
+
+Life read_life(std::string_view text) {
+    boost::system::error_code failure;
+    const json::value value = json::parse(text, failure);
+    if (failure) {
+        throw ChannelError("what the source says of itself is no JSON");
+    }
+    const JsonFields fields(value);
+    Life life;
+    life.role = fields.text_if_any("role").value_or("");
+    life.known_epoch = {fields.number_if_any("known_epoch").value_or(0),
+                        fields.number_if_any("known_epoch_id").value_or(0), 0};
+    life.doubt = fields.text_if_any("doubt").value_or("");
+    if (!fields.is_null("chain")) {
+        for (const json::value& node : fields.array("chain")) {
+            life.chain.push_back(node_of(JsonFields(node)));
+        }
+    }
+    if (life.chain.size() > chain_nodes_max) {
+        throw ChannelError("there are more than " + std::to_string(chain_nodes_max) +
+                           " nodes between here and the master");
+    }
+    if (const auto heard = fields.number_if_any("master_heard_ms")) {
+        constexpr std::uint64_t ms_max = 1ULL << 40U;
+        life.master_heard = std::chrono::milliseconds(std::min(*heard, ms_max));
+    }
+    life.is_needed = !fields.is_null("needed") && fields.flag("needed");
+    if (!fields.is_null("others")) {
+        for (const json::value& other : fields.array("others")) {
+            const JsonFields node(other);
+            const std::uint64_t port = node.number_if_any("port").value_or(0);
+            if (port <= UINT16_MAX && life.others.size() < others_told_max) {
+                life.others.push_back(
+                    {node_of(node), node.text_if_any("host").value_or(""), static_cast<std::uint16_t>(port)});
+            }
+        }
+    }
+    return life;
+}
+
+std::string chain_text(const std::vector<NodeName>& chain) {
+    std::string text;
+    for (const NodeName& node : chain) {
+        text += (text.empty() ? "" : " > ") + node_id_text(node.id);
+    }
+    return text;
+}
+
+}  // namespace karma::replica

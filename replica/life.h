@@ -1,0 +1,61 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/epoch.h"
+
+namespace karma::replica {
+
+/// A node as others know it: the id is 0 where it has told none.
+struct NodeName {
+    std::uint64_t id = 0;
+    std::string name;
+
+    bool operator==(const NodeName&) const = default;
+};
+
+/// A node that can be asked: where it listens, as far as that is known.
+struct KnownNode {
+    NodeName node;
+    std::string host;
+    std::uint16_t port = 0;
+
+    bool operator==(const KnownNode&) const = default;
+};
+
+/// What a source tells its followers with each heartbeat: its role, and on whom its own history depends.
+struct Life {
+    /// As `role_name` of the node gives it, or "fenced".
+    std::string role;
+    Epoch known_epoch;  // the latest one that the source was told of, by whomever
+    /// Why nobody should count on this source: "is fenced", "follows nobody", ...; empty where all is well.
+    std::string doubt;
+    /// The source first, then whom it follows, and so on: the master is last, where there is one.
+    std::vector<NodeName> chain;
+    /// Since the source last heard the master itself: 0 of a master; nothing where it never has.
+    std::optional<std::chrono::milliseconds> master_heard;
+    /// The source is a master that cannot acknowledge a write without the follower that is told this.
+    bool is_needed = false;
+    /// The other followers of the source.
+    std::vector<KnownNode> others;
+
+    bool is_master() const noexcept { return role == "master"; }
+};
+
+/// At most so many other followers are told of.
+inline constexpr std::size_t others_told_max = 16;
+
+/// As JSON; what a reader does not know in it is passed over.
+std::string write_life(const Life& life);
+/// Throws ChannelError when it is none. What is missing stays as it is by default.
+Life read_life(std::string_view text);
+
+/// The ids of a chain, as replication.status shows them: in hexadecimal, " > " between them.
+std::string chain_text(const std::vector<NodeName>& chain);
+
+}  // namespace karma::replica

@@ -1,0 +1,637 @@
+// What nodes tell each other of their roles: chains without a master, refusals, silence, and who counts.
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "engine/checksum.h"
+#include "engine/error.h"
+#include "engine/identity.h"
+#include "net/client_connection.h"
+#include "replica/channel.h"
+#include "replica/handshake.h"
+#include "replica/life.h"
+#include "replica/second_opinion.h"
+#include "replica/source_watch.h"
+#include "tests/replica/in_process.h"
+#include "tests/support/comes_true.h"
+#include "tests/support/fake_server.h"
+#include "tests/support/port.h"
+#include "tests/support/proxy.h"
+#include "tests/support/values.h"
+
+namespace karma::test {
+
+namespace {
+
+using Milliseconds = std::chrono::milliseconds;
+
+std::string health(InProcessNode& node) {
+    Client client(node.port());
+    return std::string(member(client.call("system.health"), "status").as_string());
+}
+
+json::value status(InProcessNode& node, const char* name) {
+    Client client(node.port());
+    return member(client.call("replication.status"), name);
+}
+
+std::string state(InProcessNode& node) { return node.node().figures().state; }
+
+// A follower that does what the test says.
+class HandMadeFollower {
+public:
+    explicit HandMadeFollower(std::uint16_t port,
+                              const std::function<void(net::Subscription&)>& change = {}) {
+        net::ClientConnection connection("127.0.0.1", port, patience());
+        net::Subscription self;
+        self.format = replica::stream_format;
+        self.name = "by-hand";
+        self.node_id = 77;
+        self.heartbeat_ms = 20;
+        self.is_empty = true;
+        self.checksum = 0;  // of no event: it has nothing, rather than a half
+        self.syncs = true;
+        if (change) change(self);
+        connection.queue_line(replica::subscribe_line(self, ""));
+        reply = replica::read_reply(connection.read_line());
+        if (!reply.accepted) return;
+        std::string received;
+        const int file = connection.release(received);
+        channel = std::make_unique<replica::Channel>(file, std::move(received));
+    }
+
+    void acknowledge(Lsn lsn) {
+        channel->queue_numbers(replica::FrameKind::acknowledged, {lsn});
+        channel->pump(Milliseconds(0), false);
+    }
+    // What the source says of itself until it says what is looked for.
+    std::optional<replica::Life> hear(const std::function<bool(const replica::Life&)>& is_it) {
+        std::optional<replica::Life> found;
+        comes_true([&] {
+            channel->pump(Milliseconds(5));
+            while (const auto frame = channel->next_frame()) {
+                has_state = has_state || frame->kind == replica::FrameKind::state_end;
+                if (frame->kind != replica::FrameKind::heartbeat) continue;
+                std::string_view payload = frame->payload;
+                heard_lsn = replica::take_number(payload);
+                replica::take_number(payload);
+                replica::Life life = replica::read_life(payload);
+                channel->queue_numbers(replica::FrameKind::alive, {channel->bytes_received()});
+                if (is_it(life)) found = std::move(life);
+            }
+            return found.has_value();
+        });
+        return found;
+    }
+
+    // Until it was sent the events up to there, or a state.
+    bool receives(Lsn lsn) {
+        return comes_true([&] {
+            hear([](const replica::Life&) { return true; });
+            return heard_lsn >= lsn;
+        });
+    }
+
+    replica::SubscribeReply reply;
+    std::unique_ptr<replica::Channel> channel;
+    Lsn heard_lsn = 0;       // of the last heartbeat: events come before it
+    bool has_state = false;  // to its end
+};
+
+// Whether it was told of another follower that can be asked.
+bool knows_another(InProcessNode& node) {
+    const std::optional<replica::Life> life = node.node().heard();
+    return life && !life->others.empty() && life->others.front().port != 0;
+}
+
+replica::NodeOptions quick(replica::NodeOptions options, Milliseconds timeout = Milliseconds(400)) {
+    options.source.timeout = timeout;
+    if (options.follower) options.follower->timeout = timeout;
+    return options;
+}
+
+replica::NodeOptions with_acks(std::uint32_t count) {
+    replica::NodeOptions options;
+    options.source.min_acks = count;
+    return options;
+}
+
+DatabaseOptions waiting_for(std::uint32_t acks, std::uint32_t timeout_ms = 100) {
+    DatabaseOptions options;
+    options.replication_min_acks = acks;
+    options.replication_ack_timeout_ms = timeout_ms;
+    return options;
+}
+
+}  // namespace
+
+// ---- refusals
+
+TEST_CASE("roles: each refusal is said, in a line, before the connection is closed") {
+    MemoryStorage storage;
+    replica::NodeOptions options;
+    options.source.followers_max = 1;
+    InProcessNode master(storage, {}, options);
+    const HandMadeFollower first(master.port());
+    REQUIRE(first.reply.accepted);
+    SUBCASE("too many followers") {
+        const HandMadeFollower second(master.port(), [](net::Subscription& self) {
+            self.name = "second";
+            self.node_id = 78;
+        });
+        CHECK_FALSE(second.reply.accepted);
+        CHECK(contains(second.reply.message, "--replication-followers-max"));
+    }
+    SUBCASE("a name that another node has") {
+        const HandMadeFollower second(master.port(), [](net::Subscription& self) { self.node_id = 78; });
+        CHECK_FALSE(second.reply.accepted);
+        CHECK(contains(second.reply.message, "--replication-name"));
+        CHECK(master.node().figures().followers.size() == 1);
+    }
+    SUBCASE("the node itself") {
+        const HandMadeFollower second(master.port(), [&](net::Subscription& self) {
+            self.name = "second";
+            self.node_id = master.database().node_id();
+        });
+        CHECK_FALSE(second.reply.accepted);
+        CHECK(contains(second.reply.message, "itself"));
+    }
+    SUBCASE("a node that ends") {
+        master.node().subscriptions().stop();
+        const HandMadeFollower second(master.port(), [](net::Subscription& self) { self.name = "second"; });
+        CHECK_FALSE(second.reply.accepted);
+        CHECK(contains(second.reply.message, "stopping"));
+    }
+}
+
+TEST_CASE("roles: a follower shows at once why it is refused, and is not said to have lost a master") {
+    MemoryStorage storages[3];
+    const TempDir directory;
+    replica::NodeOptions options;
+    options.source.followers_max = 1;
+    InProcessNode master(storages[0], {}, options);
+    InProcessNode one(storages[1], slave_options(), following(master.port(), directory));
+    REQUIRE(comes_true([&] { return state(one) == "streaming"; }));
+    replica::NodeOptions fails_over = following(master.port(), directory);
+    fails_over.follower->failover_timeout = Milliseconds(60);
+    fails_over.failover_unsafe = true;
+    InProcessNode two(storages[2], slave_options(), fails_over);
+    REQUIRE(comes_true([&] { return state(two) == "refused"; }));
+    CHECK(contains(health(two), "the master refuses: there are too many followers"));
+    // A refusal is no silence, however often it is repeated.
+    std::this_thread::sleep_for(Milliseconds(300));
+    CHECK(two.database().role() == Role::slave);
+    CHECK(master.database().role() == Role::master);
+    CHECK(state(two) == "refused");
+}
+
+TEST_CASE("roles: two followers of one name: the first stays, the second is told") {
+    MemoryStorage storages[3];
+    const TempDir directory;
+    InProcessNode master(storages[0]);
+    replica::NodeOptions options = following(master.port(), directory);
+    options.follower->name = "twin";
+    InProcessNode one(storages[1], slave_options(), options);
+    REQUIRE(comes_true([&] { return state(one) == "streaming"; }));
+    InProcessNode two(storages[2], slave_options(), options);
+    REQUIRE(comes_true([&] { return state(two) == "refused"; }));
+    CHECK(contains(health(two), "another node follows as \"twin\""));
+    CHECK(state(one) == "streaming");
+    CHECK(one.node().figures().polls.attempts == 1);
+}
+
+TEST_CASE("roles: a node that follows itself, or is in a ring, says so") {
+    MemoryStorage storages[2];
+    const TempDir directory;
+    const ReservedPort port;
+    {
+        InProcessNode once(storages[0]);
+        once.database().increment("a", 1, 1, some_day);
+    }
+    SUBCASE("itself") {
+        InProcessNode node(storages[0], slave_options(), following(port.number(), directory), port.number());
+        REQUIRE(comes_true([&] { return state(node) == "refused"; }));
+        CHECK(contains(health(node), "itself"));
+    }
+    SUBCASE("a ring") {
+        {
+            InProcessNode first(storages[0]);
+            InProcessNode second(storages[1], slave_options(), following(first.port(), directory));
+            REQUIRE(comes_true([&] { return second.database().durable_lsn() == 1; }));
+        }
+        InProcessNode one(storages[0], slave_options(), following(port.number(), directory));
+        InProcessNode two(storages[1], slave_options(), following(one.port(), directory), port.number());
+        REQUIRE(comes_true([&] { return contains(health(one), "ring") || contains(health(two), "ring"); }));
+        CHECK(state(one) != "streaming");
+        CHECK(state(two) != "streaming");
+    }
+}
+
+// ---- chains
+
+TEST_CASE("roles: who follows a follower without a master knows so, and does not take its place") {
+    MemoryStorage storages[3];
+    const TempDir directory;
+    auto master = std::make_unique<InProcessNode>(storages[0]);
+    master->database().increment("a", 1, 1, some_day);
+    InProcessNode middle(storages[1], slave_options(), quick(following(master->port(), directory)));
+    replica::NodeOptions options = quick(following(middle.port(), directory));
+    options.follower->failover_timeout = Milliseconds(100);
+    options.failover_unsafe = true;
+    InProcessNode last(storages[2], slave_options(), options);
+    REQUIRE(comes_true([&] { return state(last) == "streaming"; }));
+    CHECK(health(last) == "ok");
+    CHECK(contains(std::string(status(last, "replication_chain").as_string()), " > "));
+    master.reset();
+    REQUIRE(comes_true([&] { return state(last) == "no_master"; }));
+    CHECK(contains(health(last), "the source is no way to a master"));
+    CHECK(last.database().role() == Role::slave);
+    CHECK(status(last, "replication_seconds_since_master_heard").as_double() > 0.3);
+}
+
+TEST_CASE("roles: a fenced node says so to those that follow it, and takes no new ones") {
+    MemoryStorage storages[2];
+    const TempDir directory;
+    InProcessNode master(storages[0]);
+    master.database().increment("a", 1, 1, some_day);
+    InProcessNode slave(storages[1], slave_options(), following(master.port(), directory));
+    REQUIRE(comes_true([&] { return state(slave) == "streaming"; }));
+    master.database().fence({5, 1, 0});
+    REQUIRE(comes_true([&] { return state(slave) == "refused"; }));
+    CHECK(contains(health(slave), "fenced"));
+    const HandMadeFollower another(master.port());
+    CHECK_FALSE(another.reply.accepted);
+    CHECK(contains(another.reply.message, "fenced"));
+}
+
+TEST_CASE("roles: an empty follower takes no followers: they would have nothing either") {
+    MemoryStorage storages[2];
+    const TempDir directory;
+    InProcessNode empty(storages[0], slave_options(), following(free_port(), directory));
+    {
+        InProcessNode once(storages[1]);
+        once.database().increment("a", 1, 1, some_day);
+    }
+    InProcessNode last(storages[1], slave_options(), following(empty.port(), directory));
+    REQUIRE(comes_true([&] { return state(last) == "refused"; }));
+    CHECK(contains(health(last), "empty"));
+    CHECK(last.database().durable_lsn() == 1);
+}
+
+TEST_CASE("roles: a follower without a source says so") {
+    MemoryStorage storage;
+    InProcessNode node(storage, slave_options());
+    CHECK(contains(health(node), "without a source"));
+}
+
+// ---- doubt
+
+TEST_CASE("roles: what cannot be known while the master is not there is not shown as a number") {
+    MemoryStorage storages[2];
+    const TempDir directory;
+    auto master = std::make_unique<InProcessNode>(storages[0]);
+    master->database().increment("a", 1, 1, some_day);
+    InProcessNode slave(storages[1], slave_options(), quick(following(master->port(), directory)));
+    REQUIRE(comes_true([&] { return state(slave) == "streaming"; }));
+    CHECK(status(slave, "replication_lag_entries") == json::value(0));
+    CHECK(health(slave) == "ok");
+    master.reset();
+    REQUIRE(comes_true([&] { return status(slave, "replication_lag_entries").is_null(); }));
+    CHECK(status(slave, "replication_lag_seconds").is_null());
+    CHECK(status(slave, "replication_seconds_since_heard").is_double());
+    REQUIRE(comes_true([&] { return contains(health(slave), "not connected to the source for "); }));
+    Client client(slave.port());
+    CHECK(member(client.call("system.stats"), "replication_lag_entries").is_null());
+    const std::string metrics(client.call("system.metrics").as_string());
+    CHECK(contains(metrics, "karma_replication_alarm 1\n"));
+    CHECK(contains(metrics, "karma_replication_lag_entries 0\n"));
+    CHECK(contains(metrics, "karma_replication_seconds_since_heard "));
+}
+
+TEST_CASE("roles: what a broken stream has brought is durable, though the rest of it is garbage") {
+    MemoryStorage source_storage;
+    std::string frames;
+    {
+        InProcessNode source(source_storage);
+        source.database().increment("a", 1, 1, some_day);
+        source.database().read_log(1, [&](const EventGroup& group) {
+            replica::SubscribeReply reply;
+            reply.accepted = true;
+            frames = replica::reply_line(reply);
+            std::string frame;
+            frame.push_back(3);
+            const auto append = [&frame](std::uint64_t number) {
+                for (int shift = 24; shift >= 0; shift -= 8)
+                    frame.push_back(static_cast<char>(number >> shift));
+            };
+            append(group.bytes.size());
+            append(crc32_of(group.bytes));
+            frames += frame + std::string(group.bytes);
+            frames += std::string("\x63\0\0\0\0\0\0\0\0", 9);  // a frame that is none of a master
+            return false;
+        });
+    }
+    std::atomic<bool> was_sent{false};
+    FakeServer master([&](std::size_t, const std::string&) {
+        return was_sent.exchange(true) ? FakeAnswer{"", true} : FakeAnswer{frames, false};
+    });
+    MemoryStorage storage;
+    const TempDir directory;
+    InProcessNode slave(storage, slave_options(), following(master.port(), directory));
+    CHECK(comes_true([&] { return slave.database().durable_lsn() == 1; }));
+    CHECK(slave.database().last_lsn() == slave.database().durable_lsn());
+}
+
+// ---- slow connections
+
+TEST_CASE("roles: who receives a group for longer than the timeout is waited for") {
+    MemoryStorage storage;
+    const Milliseconds timeout(400);
+    InProcessNode master(storage, {}, quick({}, timeout));
+    HandMadeFollower follower(master.port());
+    REQUIRE(follower.reply.accepted);
+    follower.acknowledge(0);
+    REQUIRE(follower.hear([](const replica::Life&) { return true; }));
+    // On a thread of its own: this one says all the time that it is alive.
+    std::jthread writer([&] {
+        std::vector<mutation::Item> items;
+        for (std::uint64_t i = 0; i < 1'000'000; ++i) items.push_back({i * 1'000'003, some_day, i + 1});
+        master.database().call(Mutation(mutation::BatchAdd{"large", items}));
+    });
+    while (master.database().durable_lsn() == 0) {
+        follower.channel->pump(Milliseconds(5));
+        while (follower.channel->next_frame()) {}
+        follower.channel->queue_numbers(replica::FrameKind::alive, {follower.channel->bytes_received()});
+    }
+    // It takes a piece now and then, and acknowledges nothing before it has the whole.
+    const auto end = std::chrono::steady_clock::now() + 4 * timeout;
+    while (std::chrono::steady_clock::now() < end) {
+        follower.channel->pump(Milliseconds(0));
+        follower.channel->queue_numbers(replica::FrameKind::alive, {follower.channel->bytes_received()});
+        std::this_thread::sleep_for(Milliseconds(50));
+    }
+    CHECK(master.node().figures().followers.size() == 1);
+    // Who receives nothing any more is not.
+    CHECK(comes_true([&] { return master.node().figures().followers.empty(); }));
+}
+
+// ---- acknowledgements
+
+TEST_CASE("roles: who does not sync to a disk does not count, and health says why") {
+    MemoryStorage storage;
+    InProcessNode master(storage, waiting_for(1), with_acks(1));
+    HandMadeFollower follower(master.port(), [](net::Subscription& self) { self.syncs = false; });
+    REQUIRE(follower.reply.accepted);
+    follower.acknowledge(0);
+    master.database().increment("a", 1, 1, some_day);
+    REQUIRE(follower.receives(1));
+    follower.acknowledge(1);
+    REQUIRE(comes_true([&] {
+        follower.channel->pump(Milliseconds(1));
+        return contains(health(master), "by-hand does not count");
+    }));
+    CHECK(master.database().acked_lsn() == 0);
+}
+
+TEST_CASE(
+    "roles: acknowledgements of another generation, or to a node that is no master, count for nothing") {
+    MemoryStorage storage;
+    InProcessNode node(storage, waiting_for(1), with_acks(1));
+    Database& database = node.database();
+    const std::uint64_t before = database.generation();
+    database.set_acked_lsn(7, before);
+    CHECK(database.acked_lsn() == 7);
+    database.set_acked_lsn(3, before);
+    CHECK(database.acked_lsn() == 7);
+    database.fence({1, 1, 0});
+    CHECK(database.generation() != before);
+    CHECK(database.acked_lsn() == 0);
+    database.set_acked_lsn(9, before);
+    database.set_acked_lsn(9, database.generation());
+    CHECK(database.acked_lsn() == 0);
+}
+
+TEST_CASE("roles: a write that waited while its node was fenced is not acknowledged") {
+    MemoryStorage storage;
+    DatabaseOptions options;
+    options.threads = false;
+    options.clock_ms = [] { return std::int64_t{1'780'000'000'000}; };
+    const auto database = Database::open(options, storage);
+    const std::uint64_t executed_in = database->generation();
+    const Request request = Mutation(mutation::Increment{"a", 1, some_day, 1});
+    Outcome outcome;
+    database->execute(std::span(&request, 1), std::span(&outcome, 1));
+    CHECK(database->durable_lsn() == 0);  // in the open commit group
+    database->fence({1, 1, 0});
+    database->demote();
+    CHECK(database->role() == Role::slave);
+    CHECK(database->last_lsn() == 1);
+    CHECK(database->durable_lsn() == 1);
+    CHECK(database->generation() != executed_in);
+}
+
+// ---- failover
+
+TEST_CASE("roles: a master tells who is needed, and counts nobody else until that one knows better") {
+    MemoryStorage storage;
+    InProcessNode master(storage, waiting_for(1), with_acks(1));
+    HandMadeFollower first(master.port(), [](net::Subscription& self) { self.fails_over = true; });
+    first.acknowledge(0);
+    REQUIRE(first.hear([](const replica::Life& life) { return life.is_needed; }));
+    HandMadeFollower second(master.port(), [](net::Subscription& self) {
+        self.name = "second";
+        self.node_id = 78;
+        self.port = 1234;
+    });
+    second.acknowledge(0);
+    REQUIRE(second.hear([](const replica::Life&) { return true; }));
+    master.database().increment("a", 1, 1, some_day);
+    REQUIRE(second.receives(1));
+    SUBCASE("it is told") {
+        const auto life = first.hear([](const replica::Life& one) { return !one.is_needed; });
+        REQUIRE(life);
+        REQUIRE(life->others.size() == 1);
+        CHECK(life->others[0].node == replica::NodeName{78, "second"});
+        CHECK(life->others[0].port == 1234);
+        first.hear([](const replica::Life&) { return true; });
+        second.acknowledge(1);
+        CHECK(comes_true([&] {
+            first.hear([](const replica::Life&) { return true; });
+            return master.database().acked_lsn() == 1;
+        }));
+    }
+    SUBCASE("it is lost before: it may be master") {
+        first.channel.reset();
+        REQUIRE(comes_true([&] { return master.node().figures().followers.size() == 1; }));
+        second.acknowledge(1);
+        REQUIRE(comes_true([&] {
+            second.hear([](const replica::Life&) { return true; });
+            return contains(health(master), "may have promoted itself");
+        }));
+        CHECK(master.database().acked_lsn() == 0);
+        // It is back, as a follower.
+        HandMadeFollower again(master.port(), [](net::Subscription& self) { self.fails_over = true; });
+        REQUIRE(comes_true([&] {
+            again.hear([](const replica::Life&) { return true; });
+            return again.has_state;
+        }));
+        again.acknowledge(1);
+        CHECK(comes_true([&] {
+            again.hear([](const replica::Life&) { return true; });
+            second.hear([](const replica::Life&) { return true; });
+            return master.database().acked_lsn() == 1;
+        }));
+    }
+}
+
+TEST_CASE("roles: a follower that hears nothing asks another one before it takes the master's place") {
+    MemoryStorage storages[3];
+    const TempDir directory;
+    InProcessNode master(storages[0]);
+    master.database().increment("a", 1, 1, some_day);
+    Proxy network(master.port());
+    replica::NodeOptions options = following(network.port(), directory);
+    options.follower->failover_timeout = Milliseconds(500);
+    InProcessNode one(storages[1], slave_options(), options);
+    SUBCASE("which hears it") {
+        InProcessNode other(storages[2], slave_options(), following(master.port(), directory));
+        REQUIRE(comes_true([&] { return state(one) == "streaming" && state(other) == "streaming"; }));
+        REQUIRE(comes_true([&] { return knows_another(one); }));
+        network.hold(true, true);
+        REQUIRE(comes_true([&] { return contains(health(one), "does not take its place"); }));
+        CHECK(contains(health(one), "it has heard the master"));
+        CHECK(one.database().role() == Role::slave);
+    }
+    SUBCASE("which does not hear it either") {
+        InProcessNode other(storages[2], slave_options(), following(network.port(), directory));
+        REQUIRE(comes_true([&] { return state(one) == "streaming" && state(other) == "streaming"; }));
+        REQUIRE(comes_true([&] { return knows_another(one); }));
+        network.hold(true, true);
+        CHECK(comes_true([&] { return one.database().role() == Role::master; }));
+    }
+    SUBCASE("and there is none") {
+        REQUIRE(comes_true([&] { return state(one) == "streaming"; }));
+        network.hold(true, true);
+        REQUIRE(comes_true([&] { return contains(health(one), "no other follower"); }));
+        CHECK(one.database().role() == Role::slave);
+        network.let_through();
+        CHECK(comes_true([&] { return health(one) == "ok"; }));
+    }
+}
+
+TEST_CASE("roles: which opinions count") {
+    replica::Witness asking{0xa1, {{0xb2, "master"}}, 10, Milliseconds(2000)};
+    const std::string own = node_id_text(0xa1);
+    const std::string master = node_id_text(0xb2);
+    const std::string other = node_id_text(0xc3);
+    json::value answer{{"role", "slave"},
+                       {"fenced", false},
+                       {"replayed_lsn", 10},
+                       {"replication_seconds_since_master_heard", 3.0},
+                       {"replication_failover_timeout_ms", 0},
+                       {"replication_chain", other + " > " + master}};
+    json::object& fields = answer.as_object();
+    using Verdict = replica::Opinion::Verdict;
+    auto expected = Verdict::agrees;
+    SUBCASE("it has not heard it") {}
+    SUBCASE("it has heard it") {
+        fields["replication_seconds_since_master_heard"] = 1.0;
+        expected = Verdict::objects;
+    }
+    SUBCASE("it never has") {
+        fields["replication_seconds_since_master_heard"] = nullptr;
+        expected = Verdict::none;
+    }
+    SUBCASE("it is master") {
+        fields["role"] = "master";
+        expected = Verdict::objects;
+    }
+    SUBCASE("it is fenced") {
+        fields["role"] = "master";
+        fields["fenced"] = true;
+        expected = Verdict::none;
+    }
+    SUBCASE("it hears the master from who asks") {
+        fields["replication_chain"] = other + " > " + own + " > " + master;
+        expected = Verdict::none;
+    }
+    SUBCASE("who asks hears the master from it") {
+        asking.chain = {{0xc3, "other"}, {0xb2, "master"}};
+        expected = Verdict::none;
+    }
+    SUBCASE("it has more") {
+        fields["replayed_lsn"] = 11;
+        expected = Verdict::objects;
+    }
+    SUBCASE("it promotes itself as soon, and its id is greater") {
+        fields["replication_failover_timeout_ms"] = 2000;
+    }
+    SUBCASE("it promotes itself sooner") {
+        fields["replication_failover_timeout_ms"] = 1000;
+        expected = Verdict::objects;
+    }
+    SUBCASE("it promotes itself as soon, and its id is smaller") {
+        fields["replication_failover_timeout_ms"] = 2000;
+        asking.node_id = 0xd4;
+        expected = Verdict::objects;
+    }
+    const replica::Opinion opinion = replica::opinion_of(answer, asking);
+    CAPTURE(opinion.why);
+    CHECK(opinion.verdict == expected);
+}
+
+// ---- announcements
+
+TEST_CASE("roles: of two followers that were promoted at once, whichever are there, one stays") {
+    MemoryStorage storages[3];
+    const TempDir directory;
+    auto master = std::make_unique<InProcessNode>(storages[0]);
+    master->database().increment("a", 1, 1, some_day);
+    InProcessNode one(storages[1], slave_options(), following(master->port(), directory));
+    InProcessNode two(storages[2], slave_options(), following(master->port(), directory));
+    REQUIRE(comes_true([&] { return knows_another(one) && knows_another(two); }));
+    // Neither follows the other, and the master is gone: only what they know of each other helps.
+    master.reset();
+    one.node().promote();
+    two.node().promote();
+    CHECK(comes_true([&] {
+        const int masters =
+            (one.database().role() == Role::master ? 1 : 0) + (two.database().role() == Role::master ? 1 : 0);
+        return masters == 1;
+    }));
+}
+
+TEST_CASE(
+    "roles: a node that was promoted announces it after a restart as well, whatever its role option says") {
+    MemoryStorage storages[2];
+    const TempDir directory;
+    const ReservedPort port;
+    {
+        InProcessNode master(storages[0], {}, {}, port.number());
+        master.database().increment("a", 1, 1, some_day);
+        InProcessNode slave(storages[1], slave_options(), following(port.number(), directory));
+        REQUIRE(comes_true([&] { return slave.database().durable_lsn() == 1; }));
+    }
+    {
+        InProcessNode slave(storages[1], slave_options(), following(port.number(), directory));
+        slave.node().promote();
+    }
+    InProcessNode promoted(storages[1]);
+    CHECK(promoted.database().role() == Role::master);
+    InProcessNode old(storages[0], {}, {}, port.number());
+    CHECK(comes_true([&] { return old.database().role() == Role::fenced; }));
+}
+
+TEST_CASE("roles: a name that the resolver does not answer for holds up nobody who is told to end") {
+    std::atomic<bool> stop{true};
+    CHECK(replica::resolve("127.0.0.1", Milliseconds(1), &stop) == std::vector<std::string>{"127.0.0.1"});
+    // Whatever the resolver says, and whenever.
+    CHECK_THROWS_AS(replica::resolve("nobody.invalid", std::chrono::hours(1), &stop), net::ConnectionError);
+}
+
+}  // namespace karma::test
