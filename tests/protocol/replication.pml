@@ -17,7 +17,7 @@
  *   WRITES EPOCHS FORCED CRASHES ORDERS   how often each may happen
  *   ACKS         --replication-min-acks
  *   PROMISES     followers are counted, and may become masters with the promises of the others; without it all count
- *   LATE         a follower's events become durable in a step of their own
+ *   LATE         events become durable in a step of their own
  *   COLLIDE      different events may have equal checksums: epochs alone tell histories apart
  *   COPIES       a directory is copied to another place, once
  *   RETENTION    events are dropped from logs, so that states are sent
@@ -132,6 +132,7 @@ byte n, m, x, y;
 #define MUST_HAVE(h, w) (HAS(released, w) && !HAS(given_up, w) && epoch_of[w] < epoch_of[h] && !(forced & path[h] & ~path[w]))
 
 inline check_I1_of(h) {
+    d_step {
     y = 1;
     do
     :: y < events ->
@@ -143,10 +144,12 @@ inline check_I1_of(h) {
     :: else -> break
     od;
     y = 0
+    }
 }
 
 /* After w was released: the masters of later epochs that there are already. */
 inline check_I1_after(w) {
+    d_step {
     y = 1;
     do
     :: y < events ->
@@ -158,9 +161,11 @@ inline check_I1_after(w) {
     :: else -> break
     od;
     y = 0
+    }
 }
 
 inline append(p, epoch) {
+    d_step {
     path[events] = path[engine[p]] | BIT(events);
     lsn[events] = lsn[engine[p]] + 1;
     epoch_of[events] = epoch;
@@ -181,6 +186,7 @@ inline append(p, epoch) {
         fi;
         appender[epoch] = p + 1
     fi
+    }
 }
 
 /* ---- changes of role (R3, R4) ---- */
@@ -239,20 +245,23 @@ inline learn(p, epoch) {
     promised[p] = 0
 }
 
-/* Draws an epoch after the known one into x. Random ids are never the same: owner[] tells which are taken. */
+/* Draws an epoch after the known one into x. Random ids are never the same: owner[] tells which are taken. A second one of
+ * a number comes before the first or after it. */
+#define FIRST_ID(p) ((NUMBER(known[p]) + 1) * 4 + 2)
+#define CAN_DRAW(p) (epochs < EPOCHS && events < EVENTS && (owner[FIRST_ID(p) - 1] == 0 || owner[FIRST_ID(p) + 1] == 0))
+
 inline draw_epoch(p) {
 #ifdef NO_R2_ID
-    x = (NUMBER(known[p]) + 1) * 4
+    x = FIRST_ID(p)
 #else
     if
-    :: owner[(NUMBER(known[p]) + 1) * 4 + 1] == 0 -> x = (NUMBER(known[p]) + 1) * 4 + 1
-    :: owner[(NUMBER(known[p]) + 1) * 4 + 2] == 0 -> x = (NUMBER(known[p]) + 1) * 4 + 2
+    :: owner[FIRST_ID(p)] == 0 -> x = FIRST_ID(p)
+    :: owner[FIRST_ID(p)] != 0 && owner[FIRST_ID(p) - 1] == 0 -> x = FIRST_ID(p) - 1
+    :: owner[FIRST_ID(p)] != 0 && owner[FIRST_ID(p) + 1] == 0 -> x = FIRST_ID(p) + 1
     fi;
     owner[x] = 15 /* until it is begun */
 #endif
 }
-
-#define CAN_DRAW(p) (epochs < EPOCHS && events < EVENTS && (owner[(NUMBER(known[p]) + 1) * 4 + 1] == 0 || owner[(NUMBER(known[p]) + 1) * 4 + 2] == 0))
 
 /* Begins epoch `epoch` at p, with its event durable. */
 inline begin_epoch(p, epoch) {
@@ -331,7 +340,6 @@ inline crash(p) {
     crashes++;
 #ifdef TAIL
     if
-    :: role[p] == MASTER && lsn[durable[p]] > dropped[p] + 1 && durable[p] == start_of[durable[p]] -> skip
     :: role[p] == MASTER && durable[p] != start_of[durable[p]] && lsn[durable[p]] > dropped[p] ->
         /* one event; its predecessor is the one with the LSN before it on the path */
         x = 0;
@@ -362,7 +370,7 @@ inline crash(p) {
 inline connect(f, s) {
     source_of[f] = s;
     serves[s] = serves[s] | BIT(f);
-    acknowledged[LINK(f, s)] = 0
+    acknowledged[LINK(f, s)] = durable[f]
 }
 
 inline take_events(f, s) {
@@ -373,6 +381,7 @@ inline take_events(f, s) {
 
 inline take_state(f, s) {
     connect(f, s);
+    acknowledged[LINK(f, s)] = 0;
     state[f] = durable[s];
     role[f] = TAKING
 }
@@ -416,6 +425,7 @@ inline subscribe(f, s) {
             :: role[s] == FENCED || role[s] == DIVERGED -> role[f] = CONNECTING
             :: else ->
                 /* x: the source's event at the follower's LSN */
+                d_step {
                 x = durable[s];
                 do
                 :: lsn[x] > lsn[durable[f]] -> /* one event back */
@@ -427,7 +437,8 @@ inline subscribe(f, s) {
                     x = y
                 :: else -> break
                 od;
-                y = 0;
+                y = 0
+                };
                 if
 #ifdef NO_R5
                 :: lsn[durable[f]] < dropped[s] || (dropped[s] > 0 && lsn[x] < lsn[durable[f]]) -> take_state(f, s)
@@ -492,6 +503,10 @@ inline install_state(f) {
     fi;
     lost_tail[f] = 0;
     sent[f] = lsn[state[f]];
+    if
+    :: SERVES(source_of[f], f) -> acknowledged[LINK(f, source_of[f])] = state[f]
+    :: else
+    fi;
     state[f] = 0;
     role[f] = STREAMING
 }
@@ -503,7 +518,8 @@ inline receive(f, e) {
     :: lsn[e] > lsn[engine[f]] && path[e] == (path[engine[f]] | BIT(e)) && database[f] == database[source_of[f]] ->
         engine[f] = e;
 #ifndef LATE
-        durable[f] = e
+        durable[f] = e;
+        acknowledged[LINK(f, source_of[f])] = e
 #endif
     :: lsn[e] > lsn[engine[f]] && !(path[e] == (path[engine[f]] | BIT(e)) && database[f] == database[source_of[f]]) ->
         BREAKS(I3)
@@ -559,6 +575,13 @@ inline tell_list(s, g, f) {
 #define KNOWS_LIST(g, s, f) (list_epoch[g] == EPOCH(s) && (list[g] & (counted[s] | BIT(f))) == (counted[s] | BIT(f)))
 #define CONFIRMED(g, s, f) (!HAS(counted[s], g) || KNOWS_LIST(g, s, f))
 
+/* f holds the event that began the epoch of s, and with it all that was released before. */
+#ifdef NO_R7_EPOCH
+#define HOLDS_EPOCH(s, f) true
+#else
+#define HOLDS_EPOCH(s, f) (lsn[acknowledged[LINK(f, s)]] >= lsn[start_of[engine[s]]])
+#endif
+
 #define AHEAD(q, p) (epoch_of[durable[q]] > epoch_of[durable[p]] || (epoch_of[durable[q]] == epoch_of[durable[p]] && lsn[durable[q]] > lsn[durable[p]]))
 
 inline ask_promise(p, q) {
@@ -580,11 +603,15 @@ inline ask_promise(p, q) {
 
 inline step_alone() {
     if
-    /* A client writes. The role is looked at where the event is appended. */
-    :: role[n] == MASTER && waiting[n] == 0 && writes < WRITES && events < EVENTS ->
+    /* A client writes. The role is looked at where the event is appended. One reply waits: an earlier one came to its
+     * time limit. */
+    :: role[n] == MASTER && writes < WRITES && events < EVENTS ->
         printf("place %d appends event %d in epoch %d.%d\n", n, events, NUMBER(EPOCH(n)), EPOCH(n) & 3);
         writes++;
         append(n, EPOCH(n));
+#ifndef LATE
+        durable[n] = engine[n];
+#endif
         waiting[n] = engine[n]
     :: role[n] != DOWN && engine[n] != durable[n] ->
         printf("place %d has event %d on its disk\n", n, engine[n]);
@@ -592,9 +619,6 @@ inline step_alone() {
     :: waiting[n] != 0 && MAY_RELEASE(n) && lsn[durable[n]] >= lsn[waiting[n]] && ACKS_OF(n, lsn[waiting[n]]) >= ACKS ->
         printf("place %d tells the client that event %d is counted\n", n, waiting[n]);
         release(n)
-    :: waiting[n] != 0 && role[n] == MASTER ->
-        printf("place %d tells the client that event %d may or may not be counted\n", n, waiting[n]);
-        waiting[n] = 0
     :: role[n] != DOWN && crashes < CRASHES ->
         printf("place %d is killed\n", n);
         crash(n)
@@ -664,17 +688,23 @@ inline step_of_two() {
         printf("place %d subscribes to %d\n", n, m);
         subscribe(n, m)
     :: role[n] == STREAMING && source_of[n] == m && SERVES(m, n) && lsn[durable[m]] > sent[n] ->
+        d_step {
         x = 0;
         do
         :: !(IN(x, durable[m]) && lsn[x] == sent[n] + 1) -> x++
         :: else -> break
-        od;
+        od
+        };
         printf("place %d receives event %d from %d\n", n, x, m);
+        d_step {
         receive(n, x);
         x = 0
+        }
+#ifdef LATE
     :: role[n] == STREAMING && source_of[n] == m && SERVES(m, n) && durable[n] != acknowledged[LINK(n, m)] ->
         printf("place %d acknowledges event %d to %d\n", n, durable[n], m);
         acknowledged[LINK(n, m)] = durable[n]
+#endif
 #ifndef NO_R2
     :: role[m] != DOWN && role[n] != DOWN && database[n] == database[m] && known[n] > known[m] ->
         printf("place %d tells %d of epoch %d.%d\n", n, m, NUMBER(known[n]), known[n] & 3);
@@ -710,19 +740,15 @@ inline step_of_two() {
         fi;
         x = 0
 #ifdef NO_R7_CONFIRM
-    :: role[n] == MASTER && SERVES(n, m) && !HAS(counted[n], m) ->
+    :: role[n] == MASTER && SERVES(n, m) && !HAS(counted[n], m) && HOLDS_EPOCH(n, m) ->
 #else
-    :: role[n] == MASTER && SERVES(n, m) && !HAS(counted[n], m) && CONFIRMED(0, n, m) && CONFIRMED(1, n, m) && CONFIRMED(2, n, m) ->
+    :: role[n] == MASTER && SERVES(n, m) && !HAS(counted[n], m) && HOLDS_EPOCH(n, m) && CONFIRMED(0, n, m) && CONFIRMED(1, n, m) && CONFIRMED(2, n, m) ->
 #endif
         printf("place %d counts the acknowledgements of %d\n", n, m);
         counted[n] = counted[n] | BIT(m)
-    /* A promise: m has not heard the master either, and knows no epoch of that number. */
+    /* A promise: m has not heard the master either, and knows no later epoch. */
     :: candidate[n] != 0 && known[n] == candidate[n] && !HAS(promised[n], m) && role[m] >= CONNECTING &&
-#ifdef NO_R7_NUMBER
        candidate[n] > known[m] && database[n] == database[m] ->
-#else
-       NUMBER(candidate[n]) > NUMBER(known[m]) && database[n] == database[m] ->
-#endif
         printf("place %d asks %d for a promise\n", n, m);
         ask_promise(n, m)
 #endif
@@ -730,6 +756,7 @@ inline step_of_two() {
     :: !copied && role[m] == DOWN ->
         printf("the directory of %d is copied to %d\n", n, m);
         copied = 1;
+        given_up = given_up | (path[durable[m]] & ~path[durable[n]]); /* what was there is overwritten */
         moved[m] = 1;
         database[m] = database[n];
         node_id[m] = node_id[n];
