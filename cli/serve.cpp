@@ -60,6 +60,11 @@ std::string own_name(std::uint16_t port) {
     return (failure ? "localhost" : host) + ":" + std::to_string(port);
 }
 
+std::string database_id_text(const Database& database) {
+    const DatabaseId id = database.database_id();
+    return id.is_known() ? id.text() : "not known before the first state of the master";
+}
+
 replica::NodeOptions node_options(const ServeOptions& options) {
     const ReplicationOptions& given = options.replication;
     replica::NodeOptions node;
@@ -165,6 +170,9 @@ int serve(const ServeOptions& options) {
                   {{"message", damage},
                    {"used_instead", "an older snapshot and more of the log: nothing is lost"}});
     }
+    if (!database->copy_warning().empty()) {
+        log.warning("copied_database", {{"message", database->copy_warning()}});
+    }
     Supervisor supervisor(*database, log);
     replica::Node node(*database, log, node_options(options));
     net::Server server(options.server, *database, log, &node.subscriptions());
@@ -176,6 +184,8 @@ int serve(const ServeOptions& options) {
                            {"port", server.port()},
                            {"directory", options.database.directory.string()},
                            {"role", role_name(database->role())},
+                           {"database_id", database_id_text(*database)},
+                           {"node_id", node_id_text(database->node_id())},
                            {"restored", database->restore_summary()}});
     supervisor.run(server);
     database->set_replication(nullptr);

@@ -241,7 +241,7 @@ Reply Applier::operator()(const mutation::PruneRecords& m) {
 }
 
 Reply Applier::operator()(const mutation::StartEpoch& m) {
-    engine_.epochs_.push_back({m.number, m.id, event_.lsn});
+    engine_.epochs_.push_back({m.number, m.id, event_.lsn, m.node});
     return reply::Ok{};
 }
 

@@ -23,7 +23,9 @@ Digest digest_of(const reply::Checkpoint& checkpoint) noexcept {
 
 Digest digest_of(const Epoch& epoch) noexcept {
     const std::uint64_t number = mix64(epoch.number + 0x9e3779b97f4a7c15ULL);
-    return {mix64(number ^ epoch.id) + epoch.first_lsn, mix64(number + epoch.id) ^ mix64(epoch.first_lsn)};
+    const std::uint64_t node = epoch.node == 0 ? 0 : mix64(epoch.node);
+    return {mix64(number ^ epoch.id) + epoch.first_lsn + node,
+            mix64(number + epoch.id) ^ mix64(epoch.first_lsn) ^ node};
 }
 
 /// The counter that a request is about; without a series where it is about none or several.

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "engine/identity.h"
 #include "engine/number.h"
 
 namespace karma {
@@ -13,8 +14,12 @@ struct Epoch {
     std::uint64_t number = 0;
     std::uint64_t id = 0;  // random, so that two nodes that were promoted at once are told apart
     Lsn first_lsn = 0;     // of the event that began it
+    NodeId node = 0;       // that began it, and alone appends events in it; 0: not known
 
-    bool operator==(const Epoch&) const = default;
+    /// The id alone tells which node it is of: not everybody who names an epoch names the node.
+    bool operator==(const Epoch& other) const noexcept {
+        return number == other.number && id == other.id && first_lsn == other.first_lsn;
+    }
 
     /// Of two nodes that were promoted at once, each in an epoch of the same number, one has to give way.
     bool is_later_than(const Epoch& other) const noexcept {

@@ -148,9 +148,12 @@ public:
         packer_.pack(m.limit);
     }
     void operator()(const mutation::StartEpoch& m) {
-        head(Kind::start_epoch, 2);
+        head(Kind::start_epoch, m.node == 0 ? 2 : 3);  // as it was written, so that its checksum stays
         packer_.pack(m.number);
         packer_.pack(m.id);
+        if (m.node != 0) {
+            packer_.pack(m.node);
+        }
     }
 
 private:
@@ -319,6 +322,7 @@ public:
                 StartEpoch m;
                 m.number = fields.number();
                 m.id = fields.number();
+                m.node = fields.left() == 0 ? 0 : fields.number();
                 return m;
             }
             default: return body_of_series(kind, series_name(fields.number()), fields);

@@ -8,6 +8,7 @@
 
 #include "engine/day.h"
 #include "engine/fingerprint.h"
+#include "engine/identity.h"
 
 namespace karma {
 
@@ -174,6 +175,7 @@ struct PruneRecords {
 struct StartEpoch {
     std::uint64_t number = 0;  // one more than the epoch before
     std::uint64_t id = 0;      // random: two nodes that begin the same epoch can be told apart
+    NodeId node = 0;           // which begins it; 0 in events of versions that did not name it
 };
 
 }  // namespace karma::mutation

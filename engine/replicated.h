@@ -11,17 +11,10 @@
 #include "engine/engine.h"
 #include "engine/epoch.h"
 #include "engine/error.h"
+#include "engine/history_mark.h"
 #include "engine/storage.h"
 
 namespace karma {
-
-/// A place in a history. Two nodes that have the same event there, in the same epochs, have the same history
-/// up to it.
-struct HistoryMark {
-    Lsn lsn = 0;
-    /// Of the event with that LSN; nothing where it is not kept. 0 at LSN 0.
-    std::optional<std::uint32_t> checksum;
-};
 
 /// The state of a database at one LSN in pieces, for a node that has nothing to begin with. What is in a
 /// piece is the business of who makes and who takes them. Used by one thread.
@@ -130,6 +123,20 @@ public:
     /// The same in seconds.
     std::uint64_t unix_now() const { return static_cast<std::uint64_t>(now_ms() / 1000); }
     virtual Lsn durable_lsn() const noexcept = 0;
+    /// The last event that was applied, which may not be durable yet.
+    virtual Lsn last_lsn() const = 0;
+    /// No event, no series, no record; also where a state was put in place half-way, and nothing is left.
+    virtual bool is_empty() const = 0;
+    /// Whether what is durable survives a loss of power: events are synced to a disk.
+    virtual bool syncs() const noexcept = 0;
+
+    /// Not known before a follower has its first state.
+    virtual DatabaseId database_id() const = 0;
+    /// Never another one while this lives.
+    virtual NodeId node_id() const noexcept = 0;
+    /// The latest epoch that this node was ever told of, not before the last one of its history: durable.
+    /// Its `first_lsn` and `node` may not be known.
+    virtual Epoch known_epoch() const = 0;
     virtual Epochs epochs() const = 0;
     /// Where an event lies in this history. Throws StorageError.
     virtual HistoryMark mark_at(Lsn lsn) const = 0;
@@ -170,9 +177,11 @@ public:
 
     /// Makes a slave that takes no more events a master, and begins a new epoch. Throws RequestError.
     virtual Epoch promote() = 0;
-    /// Says that there is a later epoch somewhere: a master becomes fenced. False when it is none for this
-    /// node.
-    virtual bool fence(const Epoch& later) = 0;
+    /// Takes note of an epoch of this database that somebody has named, durably when it returns; a master whose
+    /// history ends in an earlier one becomes fenced. False when it is not later than the last one of this
+    /// history. Throws RequestError where the number is so far above all known ones that it can only be
+    /// damage.
+    virtual bool fence(const Epoch& named) = 0;
     /// Makes a fenced master a slave again.
     virtual void demote() = 0;
 };

@@ -205,6 +205,8 @@ struct ReplicationStatus {
     std::string source;  // the master's address; empty without one
     std::string state;   // of following it
     std::vector<FollowerFigures> followers;
+    DatabaseId database_id;  // may be not known
+    NodeId node_id = 0;
 };
 
 /// Events of the log, as the groups that hold them.
@@ -266,7 +268,7 @@ struct Promoted {
 /// What a node makes of the announcement of an epoch.
 struct FenceAnswer {
     std::string role;  // after it
-    Epoch epoch;       // its own, which may be the later one
+    Epoch epoch;       // the latest one that it knows
 };
 
 struct HistoryPosition {

@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "engine/history_point.h"
+#include "engine/identity.h"
 #include "engine/mutation.h"
 #include "engine/number.h"
 
@@ -166,6 +167,7 @@ struct Promote {};
 struct Fence {
     std::uint64_t number = 0;
     std::uint64_t id = 0;
+    DatabaseId database_id;  // of whose history it is; may be not known
 };
 
 /// Turns the connection into a stream of events: what the follower says of itself. The place that holds the
@@ -176,8 +178,16 @@ struct Subscribe {
     Lsn after_lsn = 0;
     std::optional<std::uint64_t> checksum;  // of the event there
     std::span<const std::uint64_t> epochs;  // number, id and first LSN of each
+    std::uint64_t epochs_skipped = 0;       // earlier ones
+    std::span<const std::uint64_t> marks;   // LSN and checksum of each, the latest first
     std::uint64_t heartbeat_ms = 1000;
-    bool wants_state = false;  // instead of events after what it has
+    DatabaseId database_id;
+    NodeId node_id = 0;
+    std::uint64_t known_epoch = 0;
+    std::uint64_t known_epoch_id = 0;
+    bool is_empty = false;
+    bool syncs = false;      // what it acknowledges is on its disk
+    std::string_view order;  // of its operator, to replace what it has; empty: none
 };
 
 }  // namespace karma::control

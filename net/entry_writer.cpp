@@ -68,6 +68,9 @@ public:
     void operator()(const mutation::StartEpoch& m) {
         op("replication.promote");
         json_.raw(",\"epoch\":").number(m.number);
+        if (m.node != 0) {
+            json_.raw(",\"node_id\":").text(node_id_text(m.node));
+        }
     }
     void operator()(const mutation::PruneRecords& m) {
         op("idempotency.prune");

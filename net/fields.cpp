@@ -299,8 +299,9 @@ std::optional<DayRange> Fields::optional_range() const {
 std::span<const std::uint64_t> Fields::numbers(std::string_view name) const {
     const boost::json::array& values = array(name);
     const std::span<std::uint64_t> keys = allocate<std::uint64_t>(values.size());
+    const std::string element = std::string(name) + "[]";
     for (std::size_t i = 0; i < keys.size(); ++i) {
-        keys[i] = to_number(values[i], name == "keys" ? "keys[]" : "epochs[]");
+        keys[i] = to_number(values[i], element);
     }
     return keys;
 }

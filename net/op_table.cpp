@@ -134,8 +134,27 @@ void check_epoch(std::uint64_t number, const char* field) {
     }
 }
 
+/// The field `database_id`; not known where it is missing or null.
+DatabaseId database_id(F f) {
+    const std::optional<std::string_view> text = f.text_or_number("database_id");
+    const std::optional<DatabaseId> id = text ? DatabaseId::from_text(*text) : DatabaseId();
+    if (!id) {
+        refuse("Field database_id must be 32 hexadecimal digits");
+    }
+    return *id;
+}
+
+NodeId node_id(F f) {
+    const std::optional<std::string_view> text = f.text_or_number("node_id");
+    const std::optional<NodeId> id = text ? node_id_from_text(*text) : NodeId{0};
+    if (!id) {
+        refuse("Field node_id must be 16 hexadecimal digits");
+    }
+    return *id;
+}
+
 Decoded replication_fence(F f) {
-    const control::Fence fence{f.number("epoch"), f.number("epoch_id")};
+    const control::Fence fence{f.number("epoch"), f.number("epoch_id"), database_id(f)};
     if (fence.number == 0) {
         refuse("Field epoch must be greater than 0");
     }
@@ -155,7 +174,26 @@ Decoded replication_subscribe(F f) {
     subscribe.checksum = f.nullable_number("checksum");
     subscribe.epochs = f.numbers("epochs");
     subscribe.heartbeat_ms = f.number("heartbeat_ms");
-    subscribe.wants_state = f.optional_number("state").value_or(0) != 0;
+    subscribe.epochs_skipped = f.optional_number("epochs_skipped").value_or(0);
+    if (f.has("marks")) {
+        subscribe.marks = f.numbers("marks");
+    }
+    subscribe.database_id = database_id(f);
+    subscribe.node_id = node_id(f);
+    subscribe.known_epoch = f.optional_number("known_epoch").value_or(0);
+    subscribe.known_epoch_id = f.optional_number("known_epoch_id").value_or(0);
+    subscribe.is_empty = f.optional_number("empty").value_or(0) != 0;
+    subscribe.syncs = f.optional_number("syncs").value_or(0) != 0;
+    subscribe.order = f.text_or_number("order").value_or("");
+    check_epoch(subscribe.known_epoch, "known_epoch");
+    if (subscribe.marks.size() % 2 != 0) {
+        refuse("Field marks must hold two numbers for each mark");
+    }
+    for (std::size_t i = 1; i < subscribe.marks.size(); i += 2) {
+        if (subscribe.marks[i] > checksum_max) {
+            refuse("Field marks must hold checksums of 32 bits");
+        }
+    }
     if (subscribe.epochs.size() % 3 != 0) {
         refuse("Field epochs must hold three numbers for each epoch");
     }

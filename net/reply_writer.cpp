@@ -170,7 +170,9 @@ public:
             object(follower);
             separator = ",";
         }
-        json_.raw("]}");
+        json_.raw("],\"database_id\":");
+        json_.text_or_null(r.database_id.is_known() ? std::optional(r.database_id.text()) : std::nullopt);
+        json_.raw(",\"node_id\":").text(node_id_text(r.node_id)).raw("}");
     }
     void operator()(const reply::StatsList& r) {
         json_.raw("{");

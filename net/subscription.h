@@ -3,30 +3,54 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/epoch.h"
+#include "engine/history_mark.h"
 #include "engine/request.h"
 
 namespace karma::net {
 
-/// What a node says of itself that wants to follow: the fields of replication.subscribe.
+/// What a node says of itself that wants to follow: the fields of replication.subscribe. What an earlier
+/// version does not tell is not known: empty or 0.
 struct Subscription {
     std::uint64_t format = 0;
     std::string name;
-    Lsn after_lsn = 0;
-    std::optional<std::uint64_t> checksum;
-    Epochs epochs;
+    Lsn after_lsn = 0;                      // the last event that its engine holds
+    std::optional<std::uint64_t> checksum;  // of that event
+    Epochs epochs;                          // the latest ones, without their nodes
+    std::uint64_t epochs_skipped = 0;       // earlier ones
+    std::vector<HistoryMark> marks;         // earlier events whose checksums it knows, the latest first
     std::uint64_t heartbeat_ms = 1000;
-    bool wants_state = false;
+    DatabaseId database_id;
+    NodeId node_id = 0;
+    Epoch known_epoch;
+    bool is_empty = false;
+    bool syncs = false;  // what it acknowledges is on its disk
+    std::string order;   // of its operator, to replace what it has; empty: none
 };
 
 /// The same as it was decoded.
 inline Subscription subscription_of(const control::Subscribe& asked) {
-    Subscription subscription{asked.format, std::string(asked.name), asked.after_lsn,  asked.checksum,
-                              {},           asked.heartbeat_ms,      asked.wants_state};
+    Subscription subscription;
+    subscription.format = asked.format;
+    subscription.name = asked.name;
+    subscription.after_lsn = asked.after_lsn;
+    subscription.checksum = asked.checksum;
     for (std::size_t i = 0; i + 2 < asked.epochs.size(); i += 3) {
         subscription.epochs.push_back({asked.epochs[i], asked.epochs[i + 1], asked.epochs[i + 2]});
     }
+    subscription.epochs_skipped = asked.epochs_skipped;
+    for (std::size_t i = 0; i + 1 < asked.marks.size(); i += 2) {
+        subscription.marks.push_back({asked.marks[i], static_cast<std::uint32_t>(asked.marks[i + 1])});
+    }
+    subscription.heartbeat_ms = asked.heartbeat_ms;
+    subscription.database_id = asked.database_id;
+    subscription.node_id = asked.node_id;
+    subscription.known_epoch = {asked.known_epoch, asked.known_epoch_id, 0};
+    subscription.is_empty = asked.is_empty;
+    subscription.syncs = asked.syncs;
+    subscription.order = asked.order;
     return subscription;
 }
 

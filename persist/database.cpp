@@ -90,7 +90,11 @@ std::unique_ptr<Database> Database::open(const DatabaseOptions& options) {
             RocksdbStorage::Options{directory->database(), options.wal_segment_bytes, nullptr});
     }
     Storage* const raw = storage.get();
-    std::unique_ptr<Database> database(new Database(options, std::move(directory), std::move(storage), raw));
+    DatabaseOptions placed = options;
+    if (options.storage == StorageKind::rocksdb) {
+        placed.place = place_of(directory->database());
+    }
+    std::unique_ptr<Database> database(new Database(placed, std::move(directory), std::move(storage), raw));
     if (!aside.empty()) {
         database->restore_summary_ +=
             "; --restore=false: the earlier database was left untouched as " + aside;
@@ -110,7 +114,8 @@ Database::Database(const DatabaseOptions& options, std::unique_ptr<DataDirectory
       storage_(*storage),
       engine_(ensure_hash_seed(*storage, options_.random), *this, options.idempotency),
       snapshots_(*storage),
-      tree_files_(snapshots_) {
+      tree_files_(snapshots_),
+      identity_(*storage, options.place, options_.random) {
     opened_ms_ = now_ms();
     last_snapshot_ms_ = opened_ms_;
     discard_interrupted_state();
@@ -129,6 +134,9 @@ Database::Database(const DatabaseOptions& options, std::unique_ptr<DataDirectory
             GroupCommitter::Options{options_.wal_fsync, options_.wal_batch_size, options_.wal_batch_wait_us,
                                     options_.threads});
         committer_->add_listener([this] { notify(); });
+    }
+    begin_identity();
+    if (options_.wal) {
         abort_loads();
     }
     if (options_.threads) {
@@ -321,7 +329,7 @@ Outcome Database::execute_one(const Request& request, const PreparedMutation* pr
             } else if constexpr (std::is_same_v<Body, control::Promote>) {
                 return {promote_later(), 0};
             } else if constexpr (std::is_same_v<Body, control::Fence>) {
-                return {fence_later({body.number, body.id, 0}), 0};
+                return {fence_later(body), 0};
             } else if constexpr (std::is_same_v<Body, query::HistoryPositionAt>) {
                 return {find_position_later(body.lsn), engine_.last_lsn()};
             } else if constexpr (std::is_same_v<Body, query::CompareDigests>) {
@@ -460,8 +468,7 @@ std::shared_ptr<const RecordsFile> Database::records_file(const reply::Idempoten
 }
 
 std::string Database::fenced_text() const {
-    const std::uint64_t later = fenced_by_ ? fenced_by_->number : 0;
-    return "This node takes no writes: epoch " + std::to_string(later) +
+    return "This node takes no writes: epoch " + std::to_string(known_epoch_locked().number) +
            " has begun on another node, its own is " + std::to_string(last_epoch(engine_.epochs()).number);
 }
 
@@ -497,7 +504,9 @@ reply::ReplicationStatus Database::replication_status() const {
             replication_alarm(),
             std::move(figures.source),
             std::move(figures.state),
-            std::move(figures.followers)};
+            std::move(figures.followers),
+            database_id_,
+            identity_.node_id()};
 }
 
 reply::SnapshotNames Database::snapshot_names() const {

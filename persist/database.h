@@ -22,6 +22,7 @@
 #include "persist/data_directory.h"
 #include "persist/group_committer.h"
 #include "persist/housekeeper.h"
+#include "persist/identity.h"
 #include "persist/records_file.h"
 #include "persist/snapshot_files.h"
 #include "persist/snapshot_source.h"
@@ -41,6 +42,9 @@ struct DatabaseOptions {
     std::uint32_t wal_batch_wait_us = 0;  // how long a group that is not full waits for more
     bool restore = true;                  // false: put an existing database aside and start empty
     bool read_only = false;               // the slave role
+    /// Where the storage lies, for a storage of the caller's: a database that finds itself in another place
+    /// than the one it was last opened in is a copy (see NodeIdentity). Empty: it never is one.
+    std::string place;
     /// A mutation's reply waits until so many followers have it; 0: it does not.
     std::uint32_t replication_min_acks = 0;
     std::uint32_t replication_ack_timeout_ms = 1000;
@@ -91,6 +95,11 @@ public:
     Role role() const noexcept override { return role_.load(std::memory_order_acquire); }
     std::int64_t now_ms() const override { return options_.clock_ms(); }
     Epochs epochs() const override;
+    bool is_empty() const override;
+    bool syncs() const noexcept override;
+    DatabaseId database_id() const override;
+    NodeId node_id() const noexcept override { return identity_.node_id(); }
+    Epoch known_epoch() const override;
     HistoryMark mark_at(Lsn lsn) const override;
     Lsn first_kept_lsn() const override;
     std::uint64_t generation() const noexcept override { return generation_.load(std::memory_order_acquire); }
@@ -105,7 +114,7 @@ public:
     std::unique_ptr<StateWriter> write_state() override;
     std::unique_ptr<ForeignStateWriter> write_foreign_state() override;
     Epoch promote() override;
-    bool fence(const Epoch& later) override;
+    bool fence(const Epoch& named) override;
     void demote() override;
 
     /// Who replicates, for requests about it and for statistics. Lives until the last request has ended that
@@ -137,7 +146,7 @@ public:
 
     StateView view() const override;
     Digest digest() const;
-    Lsn last_lsn() const;
+    Lsn last_lsn() const override;
 
     std::uint64_t hash_seed() const noexcept { return engine_.hash_seed(); }
 
@@ -151,6 +160,9 @@ public:
     /// Damage that `open` has found and got round, without loss.
     const std::vector<std::string>& restore_warnings() const noexcept { return restore_warnings_; }
 
+    /// What the operator has to know where this is a copy of another node's database; empty where it is none.
+    const std::string& copy_warning() const noexcept { return copy_warning_; }
+
 private:
     Database(const DatabaseOptions& options, std::unique_ptr<DataDirectory> directory,
              std::unique_ptr<Storage> owned, Storage* storage);
@@ -161,6 +173,11 @@ private:
     std::vector<RecordChange> take_unsaved();
     void restore();
     void begin_role();
+    void begin_identity();
+    void begin_own_epoch();
+    Epoch next_epoch() const;
+    Lsn start_epoch(Epoch& epoch);
+    Epoch known_epoch_locked() const;
     void discard_interrupted_state();
     void install_state(Engine& state, std::vector<RecordChange> records, const HistoryMark& mark);
     void replace_stored(const StateView& view, std::vector<RecordChange> records, const HistoryMark& mark,
@@ -170,7 +187,7 @@ private:
     std::unique_ptr<Task> promote_later();
     std::unique_ptr<Task> compare_digests_later();
     std::unique_ptr<Task> find_position_later(std::optional<Lsn> lsn);
-    std::unique_ptr<Task> fence_later(const Epoch& later);
+    std::unique_ptr<Task> fence_later(const control::Fence& named);
     std::string replication_alarm() const;
     ReplicationFigures replication_figures() const;
     void load_records();
@@ -251,7 +268,10 @@ private:
     std::vector<RecordChange> unsaved_;
 
     std::atomic<Role> role_{Role::master};
-    std::optional<Epoch> fenced_by_;  // the latest epoch of others that is known; under the mutex
+    NodeIdentity identity_;             // changed at the start only
+    DatabaseId database_id_;            // may be not known; under the mutex
+    std::optional<Epoch> told_epoch_;   // the latest epoch that others have named; under the mutex
+    std::string copy_warning_;
     std::atomic<Lsn> acked_lsn_{0};
     std::atomic<std::uint64_t> generation_{0};
     std::atomic<bool> is_half_installed_{false};  // what is stored is neither this state nor another one

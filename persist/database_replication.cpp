@@ -18,10 +18,6 @@ namespace karma {
 namespace {
 
 constexpr const char* base_mark_key = "base_mark";  // LSN and checksum of the event before the log
-constexpr const char* own_epoch_key = "own_epoch";  // the id of the epoch that this node began
-constexpr const char* fenced_by_key = "fenced_by";  // number and id of a later epoch of another node
-
-void write_one(Storage& storage, const RecordChange& change) { storage.write(std::span(&change, 1), true); }
 
 }  // namespace
 
@@ -62,20 +58,19 @@ void Database::discard_interrupted_state() {
             "this database was being filled from its master and is not whole: start it with --role=slave, "
             "which begins anew, or with --restore=false, which puts it aside");
     }
-    const RecordChange seed = hash_seed_change(engine_.hash_seed());
-    storage_.clear(std::span(&seed, 1));
+    std::vector<RecordChange> kept = records_of_node(storage_);
+    kept.push_back(hash_seed_change(engine_.hash_seed()));
+    storage_.clear(kept);
     snapshots_.forget_all(snapshots_.exclude_readers());
     discarded_ = "; a copy of a master's state that was cut short was removed";
 }
 
 /// After it.
 void Database::begin_role() {
-    if (const auto fenced = read_meta_numbers(storage_, fenced_by_key, 2)) {
-        fenced_by_ = Epoch{fenced->front(), fenced->back(), 0};
-    }
-    const bool is_behind = fenced_by_ && fenced_by_->is_later_than(last_epoch(engine_.epochs()));
-    const bool was_promoted =
-        !engine_.epochs().empty() && engine_.epochs().back().id == read_meta_number(storage_, own_epoch_key);
+    told_epoch_ = read_known_epoch(storage_);
+    database_id_ = read_database_id(storage_);
+    const bool is_behind = known_epoch_locked().is_later_than(last_epoch(engine_.epochs()));
+    const bool was_promoted = !engine_.epochs().empty() && identity_.is_writer(engine_.epochs());
     if (options_.read_only) {
         role_ = was_promoted && !is_behind ? Role::master : Role::slave;
     } else {
@@ -279,12 +274,9 @@ void Database::replace_stored(const StateView& view, std::vector<RecordChange> r
     const SnapshotStore::Saving saving = snapshots_.begin_saving();
     const std::lock_guard file(records_file_mutex_);
     const SnapshotStore::Excluding excluding = snapshots_.exclude_readers();
-    std::vector<RecordChange> kept = {{Table::meta, installing_key, "1"}, hash_seed_change(hash_seed)};
-    for (const char* const key : {own_epoch_key, fenced_by_key}) {
-        if (std::optional<std::string> value = storage_.read(Table::meta, key)) {
-            kept.push_back({Table::meta, key, std::move(value)});
-        }
-    }
+    std::vector<RecordChange> kept = records_of_node(storage_);
+    kept.push_back({Table::meta, installing_key, "1"});
+    kept.push_back(hash_seed_change(hash_seed));
     storage_.clear(kept);
     snapshots_.forget_all(excluding);
     tree_files_.forget_all();
@@ -302,62 +294,6 @@ void Database::replace_stored(const StateView& view, std::vector<RecordChange> r
 }
 
 // ---- roles
-
-Epoch Database::promote() {
-    Epoch epoch;
-    {
-        const std::lock_guard lock(mutex_);
-        if (role() != Role::slave) {
-            throw RequestError(ErrorCode::validation_error, "This node is not a slave");
-        }
-        if (!committer_ || has_failed()) {
-            throw RequestError(ErrorCode::internal_error, "This node has no event log that can be written");
-        }
-        epoch.number = last_epoch(engine_.epochs()).number;
-        if (fenced_by_) {
-            epoch.number = std::max(epoch.number, fenced_by_->number);
-        }
-        if (epoch.number == std::numeric_limits<std::uint64_t>::max()) {
-            throw RequestError(ErrorCode::replication_error,
-                               "There is no epoch after the last one of 64 bits");
-        }
-        ++epoch.number;
-    }
-    epoch.id = options_.random();
-    write_one(storage_, meta_numbers_change(own_epoch_key, {epoch.id}));
-    // What followers of an earlier history had says nothing of this one.
-    set_acked_lsn(0);
-    epoch.first_lsn = execute_own(mutation::StartEpoch{epoch.number, epoch.id});
-    {
-        const std::lock_guard lock(mutex_);
-        role_ = fenced_by_ && fenced_by_->is_later_than(epoch) ? Role::fenced : Role::master;
-    }
-    if (ReplicationControl* const control = control_; control != nullptr && role() == Role::fenced) {
-        control->on_fenced();  // a later epoch became known meanwhile
-    }
-    abort_loads();
-    return epoch;
-}
-
-bool Database::fence(const Epoch& later) {
-    {
-        const std::lock_guard lock(mutex_);
-        if (!later.is_later_than(last_epoch(engine_.epochs()))) {
-            return false;
-        }
-        if (!fenced_by_ || later.is_later_than(*fenced_by_)) {
-            fenced_by_ = later;
-        }
-        if (role() == Role::master) {
-            role_ = Role::fenced;
-        }
-    }
-    write_one(storage_, meta_numbers_change(fenced_by_key, {later.number, later.id}));
-    if (ReplicationControl* const control = control_) {
-        control->on_fenced();
-    }
-    return true;
-}
 
 void Database::demote() {
     const std::lock_guard lock(mutex_);
@@ -413,21 +349,26 @@ private:
     Lsn last_lsn_;
 };
 
-/// Takes note of a later epoch of another node.
+/// Takes note of an epoch that another node has named.
 class FenceTask final : public Task {
 public:
-    FenceTask(Database& database, const Epoch& later) : database_(database), later_(later) {}
+    FenceTask(Database& database, const control::Fence& named) : database_(database), named_(named) {}
 
     std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
     Reply run(const Deadline& /*deadline*/) override {
-        database_.fence(later_);
+        if (are_strangers(named_.database_id, database_.database_id())) {
+            return Error{ErrorCode::replication_error, "This node holds another database: " +
+                                                           database_.database_id().text() + ", not " +
+                                                           named_.database_id.text()};
+        }
+        database_.fence({named_.number, named_.id, 0});
         return reply::FenceAnswer{database_.role() == Role::master ? "master" : "slave",
-                                  last_epoch(database_.epochs())};
+                                  database_.known_epoch()};
     }
 
 private:
     Database& database_;
-    Epoch later_;
+    control::Fence named_;
 };
 
 std::unique_ptr<Task> Database::promote_later() {
@@ -447,8 +388,8 @@ std::unique_ptr<Task> Database::find_position_later(std::optional<Lsn> lsn) {
     return std::make_unique<PositionTask>(*this, lsn, engine_.last_lsn());
 }
 
-std::unique_ptr<Task> Database::fence_later(const Epoch& later) {
-    return std::make_unique<FenceTask>(*this, later);
+std::unique_ptr<Task> Database::fence_later(const control::Fence& named) {
+    return std::make_unique<FenceTask>(*this, named);
 }
 
 }  // namespace karma

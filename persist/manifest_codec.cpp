@@ -12,11 +12,12 @@
 namespace karma {
 namespace {
 
-// Version 1 ended after the checkpoints, version 2 before the page id, version 3 before the epochs.
-constexpr std::uint32_t manifest_version = 4;
+// Version 1 ended after the checkpoints, version 2 before the page id, version 3 before the epochs, version 4
+// after them, version 5 before the database id; epochs name their node since version 6.
+constexpr std::uint32_t manifest_version = 6;
 
 /// The elements of a manifest of each version.
-constexpr std::size_t elements_of[] = {0, 6, 10, 11, 12};
+constexpr std::size_t elements_of[] = {0, 6, 10, 11, 12, 13, 14};
 
 using Packer = msgpack::packer<msgpack::sbuffer>;
 
@@ -54,10 +55,11 @@ void pack_checkpoint(Packer& packer, const reply::Checkpoint& checkpoint) {
 }
 
 void pack_epoch(Packer& packer, const Epoch& epoch) {
-    packer.pack_array(3);
+    packer.pack_array(4);
     packer.pack(epoch.number);
     packer.pack(epoch.id);
     packer.pack(epoch.first_lsn);
+    packer.pack(epoch.node);
 }
 
 template <typename Entries, typename Pack>
@@ -73,10 +75,12 @@ using EncodedSeries = std::tuple<std::string, Lsn, std::uint64_t, std::uint64_t,
 using EncodedCheckpoint =
     std::tuple<std::string, std::optional<std::string>, std::optional<std::string>, std::int64_t>;
 using EncodedStream = std::tuple<std::string, std::optional<EncodedSeries>>;
-using EncodedEpoch = std::tuple<std::uint64_t, std::uint64_t, Lsn>;
+using EncodedEpoch = std::tuple<std::uint64_t, std::uint64_t, Lsn, NodeId>;
+using EncodedDatabaseId = std::tuple<std::uint64_t, std::uint64_t>;
 using EncodedManifest = std::tuple<std::uint32_t, bool, Lsn, std::int64_t, std::vector<EncodedSeries>,
                                    std::vector<EncodedCheckpoint>, std::int64_t, std::vector<EncodedStream>,
-                                   std::uint64_t, std::uint64_t, std::uint64_t, std::vector<EncodedEpoch>>;
+                                   std::uint64_t, std::uint64_t, std::uint64_t, std::vector<EncodedEpoch>, Lsn,
+                                   EncodedDatabaseId>;
 static_assert(std::tuple_size_v<EncodedManifest> == elements_of[manifest_version]);
 
 SnapshotSeries to_series(EncodedSeries& encoded) {
@@ -94,7 +98,7 @@ SnapshotStream to_stream(EncodedStream& encoded) {
 
 SnapshotManifest to_manifest(std::uint64_t id, EncodedManifest& encoded) {
     auto& [version, full, lsn, created_ms, series, checkpoints, file_unix, streams, records, committed,
-           next_page_id, epochs] = encoded;
+           next_page_id, epochs, first_record_lsn, database_id] = encoded;
     SnapshotManifest manifest;
     manifest.id = id;
     manifest.full = full;
@@ -114,9 +118,11 @@ SnapshotManifest to_manifest(std::uint64_t id, EncodedManifest& encoded) {
     manifest.committed_streams = committed;
     manifest.has_page_lists = version >= 3;
     manifest.next_page_id = std::max<std::uint64_t>(next_page_id, 1);
-    for (const auto& [epoch, epoch_id, first_lsn] : epochs) {
-        manifest.epochs.push_back({epoch, epoch_id, first_lsn});
+    for (const auto& [epoch, epoch_id, first_lsn, node] : epochs) {
+        manifest.epochs.push_back({epoch, epoch_id, first_lsn, node});
     }
+    manifest.first_record_lsn = first_record_lsn;
+    manifest.database_id = {std::get<0>(database_id), std::get<1>(database_id)};
     std::size_t number = 0;
     for (SnapshotSeries& entry : manifest.series) {
         entry.number = number++;
@@ -147,6 +153,8 @@ std::string encode_manifest(const SnapshotManifest& manifest) {
     packer.pack(manifest.committed_streams);
     packer.pack(manifest.next_page_id);
     pack_all(packer, manifest.epochs, pack_epoch);
+    packer.pack(manifest.first_record_lsn);
+    packer.pack(EncodedDatabaseId(manifest.database_id.high, manifest.database_id.low));
     return {buffer.data(), buffer.size()};
 }
 

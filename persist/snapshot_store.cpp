@@ -91,6 +91,11 @@ void SnapshotStore::save_series(const Saving& /*saving*/, const SeriesView& view
     save(std::move(manifest), {view}, {});
 }
 
+void SnapshotStore::set_database_id(const DatabaseId& id) {
+    const std::lock_guard lock(mutex_);
+    database_id_ = id;
+}
+
 /// The pages of the newest snapshot of a series: most of the next one's.
 std::vector<StoredPage> SnapshotStore::known_pages(const std::string& series) const {
     for (const ManifestRef& manifest : manifests()) {
@@ -113,6 +118,7 @@ void SnapshotStore::save(Manifest manifest, const std::vector<SeriesView>& views
     manifest.file_unix = manifest.created_ms / 1000;
     {
         const std::lock_guard lock(mutex_);
+        manifest.database_id = database_id_;
         if (!manifests_.empty()) {
             manifest.id = manifests_.begin()->first + 1;
             manifest.file_unix = std::max(manifest.file_unix, manifests_.begin()->second->file_unix + 1);

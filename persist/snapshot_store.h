@@ -44,6 +44,8 @@ public:
     /// `lsn`: the last event of the database when the view was taken.
     void save_series(const Saving& saving, const SeriesView& view, Lsn lsn, std::int64_t now_ms);
 
+    /// What snapshots say whose they are, from here on.
+    void set_database_id(const DatabaseId& id);
     /// What `save` keeps; until it is called nothing is dropped.
     void set_retention(const SnapshotRetention& retention);
     /// Drops snapshots that need not be kept. Waits for nobody: what is being read stays for the next time.
@@ -123,6 +125,7 @@ private:
     std::vector<std::uint64_t> damaged_ids_;
     std::optional<SnapshotRetention> retention_;
     bool wants_prune_ = false;
+    DatabaseId database_id_;
 };
 
 }  // namespace karma

@@ -148,14 +148,18 @@ net::Subscription Follower::describe_self() const {
     net::Subscription self;
     self.format = stream_format;
     self.name = options_.name;
-    self.after_lsn = database_.durable_lsn();
+    self.is_empty = wants_state_ || database_.is_empty();
+    self.after_lsn = self.is_empty ? 0 : database_.durable_lsn();
     const HistoryMark mark = database_.mark_at(self.after_lsn);
     self.checksum = mark.checksum;
+    self.database_id = database_.database_id();
+    self.node_id = database_.node_id();
+    self.known_epoch = database_.known_epoch();
+    self.syncs = database_.syncs();
     self.epochs = database_.epochs();
     const auto silence =
         options_.failover_timeout.count() == 0 ? options_.timeout : options_.failover_timeout;
     self.heartbeat_ms = static_cast<std::uint64_t>(std::clamp<std::int64_t>(silence.count() / 4, 20, 1000));
-    self.wants_state = wants_state_;
     return self;
 }
 

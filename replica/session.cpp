@@ -83,13 +83,21 @@ void Session::run() {
 
 // ---- the beginning
 
+/// What either kind of reply says of this node.
+void Session::describe(SubscribeReply& reply) const {
+    reply.lsn = database_.durable_lsn();
+    reply.known_epoch = database_.known_epoch();
+    reply.database_id = database_.database_id();
+    reply.node_id = database_.node_id();
+    reply.chain = {reply.node_id};
+}
+
 void Session::refuse(const std::string& code, const std::string& message, std::optional<Lsn> common_lsn) {
     SubscribeReply reply;
     reply.error_code = code;
     reply.message = message;
     reply.common_lsn = common_lsn;
-    reply.lsn = database_.durable_lsn();
-    reply.epoch = last_epoch(database_.epochs()).number;
+    describe(reply);
     channel_.queue_raw(reply_line(reply));
     source_.log().warning("follower_refused",
                           {{"follower", subscription_.name}, {"address", address_}, {"message", message}});
@@ -119,7 +127,7 @@ bool Session::shake_hands() {
                          [this](Lsn lsn) { return database_.mark_at(lsn); }};
     const Decision decision = decide(subscription_, own);
     if (decision.verdict == Verdict::stale) {
-        const Epoch& later = subscription_.epochs.back();
+        const Epoch later = last_epoch(subscription_.epochs);
         database_.fence(later);
         refuse("replication_error",
                "This node is in epoch " + std::to_string(last_epoch(own.epochs).number) +
@@ -146,8 +154,9 @@ bool Session::shake_hands() {
     SubscribeReply reply;
     reply.accepted = true;
     reply.state_follows = sends_state_;
+    reply.is_proved = !subscription_.is_empty;
+    describe(reply);
     reply.lsn = own.last_lsn;
-    reply.epoch = last_epoch(own.epochs).number;
     channel_.queue_raw(reply_line(reply));
     source_.log().info("follower_accepted", {{"follower", subscription_.name},
                                              {"address", address_},

@@ -17,6 +17,8 @@
 
 namespace karma::replica {
 
+struct SubscribeReply;
+
 /// One follower, served from a thread of its own: agrees with it where to begin, gives it the state if it
 /// needs it, then the events of the log as they become durable. Its memory is bounded: what it sends is read
 /// from the log as there is room.
@@ -59,6 +61,7 @@ private:
     void take_frames();
     void begin_comparison();
     void go_on_comparing();
+    void describe(SubscribeReply& reply) const;
     void refuse(const std::string& code, const std::string& message, std::optional<Lsn> common_lsn);
     /// Waits for the other end, and throws when it takes nothing any more.
     void pump(std::chrono::milliseconds wait_max);

@@ -24,7 +24,7 @@ void fill(Client& client, std::uint64_t keys, std::uint64_t days) {
 
 // How an empty follower asks for the stream.
 std::string subscription(const char* name, std::uint64_t heartbeat_ms) {
-    return request("replication.subscribe", {{"format", 1},
+    return request("replication.subscribe", {{"format", 2},
                                              {"name", name},
                                              {"after_lsn", 0},
                                              {"heartbeat_ms", heartbeat_ms},

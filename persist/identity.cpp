@@ -1,0 +1,129 @@
+#include "persist/identity.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "engine/error.h"
+#include "persist/errno_text.h"
+#include "persist/meta_numbers.h"
+
+namespace karma {
+namespace {
+
+constexpr const char* database_id_key = "database_id";    // 32 hexadecimal digits
+constexpr const char* node_id_key = "node_id";            // of this node
+constexpr const char* place_key = "node_place";           // where it was drawn
+constexpr const char* first_writer_key = "first_writer";  // the node that appends in epoch 0
+constexpr const char* own_epoch_key = "own_epoch";        // of versions whose epochs name no node
+constexpr const char* known_epoch_key = "fenced_by";      // number and id
+constexpr const char* used_orders_key = "used_orders";
+
+/// Never 0, which stands for what is not known.
+std::uint64_t draw(const std::function<std::uint64_t()>& random) {
+    std::uint64_t number = 0;
+    while (number == 0) {
+        number = random();
+    }
+    return number;
+}
+
+}  // namespace
+
+std::string place_of(const std::filesystem::path& directory) {
+    struct statx found {};
+    if (::statx(AT_FDCWD, directory.c_str(), 0, STATX_INO | STATX_BTIME, &found) != 0) {
+        throw StorageError("cannot look at " + directory.string() + ": " + errno_text());
+    }
+    if ((found.stx_mask & STATX_INO) == 0) {
+        return {};
+    }
+    std::string place = std::to_string(found.stx_ino);
+    if ((found.stx_mask & STATX_BTIME) != 0) {
+        place += " " + std::to_string(found.stx_btime.tv_sec) + "." + std::to_string(found.stx_btime.tv_nsec);
+    }
+    return place;
+}
+
+NodeIdentity::NodeIdentity(const Storage& storage, std::string place,
+                           const std::function<std::uint64_t()>& random)
+    : place_(std::move(place)) {
+    const std::optional<NodeId> stored = read_meta_number(storage, node_id_key);
+    const std::string stored_place = storage.read(Table::meta, place_key).value_or("");
+    const bool is_elsewhere = !place_.empty() && !stored_place.empty() && place_ != stored_place;
+    if (stored && !is_elsewhere) {
+        node_ = *stored;
+        is_stored_ = place_.empty() || place_ == stored_place;
+    } else {
+        node_ = draw(random);
+        copied_from_ = stored;
+    }
+    first_writer_ = read_meta_number(storage, first_writer_key).value_or(0);
+    if (!copied_from_) {
+        own_epoch_ = read_meta_number(storage, own_epoch_key);
+    }
+}
+
+bool NodeIdentity::is_writer(const Epochs& epochs) const noexcept {
+    if (epochs.empty()) {
+        return first_writer_ == node_;
+    }
+    const Epoch& last = epochs.back();
+    return last.node == 0 ? own_epoch_ == last.id : last.node == node_;
+}
+
+std::vector<RecordChange> NodeIdentity::changes() const {
+    if (is_stored_) {
+        return {};
+    }
+    std::vector<RecordChange> changes = {meta_numbers_change(node_id_key, {node_}),
+                                         {Table::meta, place_key, place_}};
+    if (copied_from_) {
+        changes.push_back({Table::meta, own_epoch_key, std::nullopt});
+    }
+    return changes;
+}
+
+RecordChange NodeIdentity::first_writer_change(bool is_this) const {
+    return is_this ? meta_numbers_change(first_writer_key, {node_})
+                   : RecordChange{Table::meta, first_writer_key, std::nullopt};
+}
+
+DatabaseId read_database_id(const Storage& storage) {
+    const std::optional<std::string> stored = storage.read(Table::meta, database_id_key);
+    if (!stored) {
+        return {};
+    }
+    const std::optional<DatabaseId> id = DatabaseId::from_text(*stored);
+    if (!id) {
+        throw CorruptionError("the record " + std::string(database_id_key) +
+                              " of the database is damaged: it is not 32 hexadecimal digits");
+    }
+    return *id;
+}
+
+RecordChange database_id_change(const DatabaseId& id) { return {Table::meta, database_id_key, id.text()}; }
+
+DatabaseId draw_database_id(const std::function<std::uint64_t()>& random) {
+    return {draw(random), random()};
+}
+
+std::vector<RecordChange> records_of_node(const Storage& storage) {
+    std::vector<RecordChange> records;
+    for (const char* const key : {node_id_key, place_key, own_epoch_key, known_epoch_key, used_orders_key}) {
+        if (std::optional<std::string> value = storage.read(Table::meta, key)) {
+            records.push_back({Table::meta, key, std::move(value)});
+        }
+    }
+    return records;
+}
+
+std::optional<Epoch> read_known_epoch(const Storage& storage) {
+    const auto stored = read_meta_numbers(storage, known_epoch_key, 2);
+    return stored ? std::optional(Epoch{stored->front(), stored->back(), 0}) : std::nullopt;
+}
+
+RecordChange known_epoch_change(const Epoch& epoch) {
+    return meta_numbers_change(known_epoch_key, {epoch.number, epoch.id});
+}
+
+}  // namespace karma

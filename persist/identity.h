@@ -1,0 +1,64 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/epoch.h"
+#include "engine/storage.h"
+
+/// Who a database and the node that holds it are, as the table `meta` keeps it: docs/replication-protocol.md
+/// says what it is good for, docs/storage-format.md how it is written.
+namespace karma {
+
+/// What a copy of a directory does not share with it: the directory's inode and the time of its birth. Empty
+/// where the file system does not tell. Throws StorageError.
+std::string place_of(const std::filesystem::path& directory);
+
+class NodeIdentity {
+public:
+    /// Reads what is stored; draws a node id where there is none, or it was drawn in another place than
+    /// `place`. Writes nothing. An empty place is every place. Throws CorruptionError.
+    NodeIdentity(const Storage& storage, std::string place, const std::function<std::uint64_t()>& random);
+
+    NodeId node_id() const noexcept { return node_; }
+    /// The id of the node of which this is a copy; nothing when it is none.
+    std::optional<NodeId> copied_from() const noexcept { return copied_from_; }
+
+    /// Whether this node appends events in the last epoch of a history: no other one does.
+    bool is_writer(const Epochs& epochs) const noexcept;
+
+    /// What makes the identity durable; nothing where it is.
+    std::vector<RecordChange> changes() const;
+    /// What says that this node appends in epoch 0, or that another one does.
+    RecordChange first_writer_change(bool is_this) const;
+    /// Says that it does, as `is_writer` sees it.
+    void become_first_writer(bool is_this) noexcept { first_writer_ = is_this ? node_ : 0; }
+
+private:
+    std::string place_;
+    NodeId node_ = 0;
+    bool is_stored_ = false;
+    std::optional<NodeId> copied_from_;
+    NodeId first_writer_ = 0;                // which appends in epoch 0; 0: not known
+    std::optional<std::uint64_t> own_epoch_;  // the id of an epoch that a version without node ids began here
+};
+
+/// Not known where there is none. Throws CorruptionError.
+DatabaseId read_database_id(const Storage& storage);
+RecordChange database_id_change(const DatabaseId& id);
+DatabaseId draw_database_id(const std::function<std::uint64_t()>& random);
+
+/// The records of `meta` that belong to the node, not to the history that it holds: they stay when another
+/// state takes the place of all that is stored.
+std::vector<RecordChange> records_of_node(const Storage& storage);
+
+/// The latest epoch that the node was told of; nothing where it was told of none. Throws CorruptionError.
+std::optional<Epoch> read_known_epoch(const Storage& storage);
+RecordChange known_epoch_change(const Epoch& epoch);
+
+}  // namespace karma
