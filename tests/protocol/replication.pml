@@ -596,7 +596,7 @@ inline ask_promise(p, q) {
 #ifdef NO_R7
 #define HAS_PROMISES(p) true
 #else
-#define HAS_PROMISES(p) (HAS(list[p], p) && (list[p] & ~promised[p]) == 0)
+#define HAS_PROMISES(p) (HAS(list[p], p) && list_epoch[p] == EPOCH(p) && (list[p] & ~promised[p]) == 0)
 #endif
 
 /* ---- */
