@@ -23,6 +23,7 @@
  *   RETENTION    events are dropped from logs, so that states are sent
  *   STRANGER     place 2 holds another database
  *   TAIL         a master that is killed may lose the end of its log (--wal-fsync=false)
+ *   CALM         a follower loses a connection only when its source has ended it
  *   DEMOTION     a fenced node goes on as follower without a restart
  *   NO_...       takes a rule out
  *   NEVER_...    claims that something never happens, to see that it does
@@ -575,13 +576,6 @@ inline tell_list(s, g, f) {
 #define KNOWS_LIST(g, s, f) (list_epoch[g] == EPOCH(s) && (list[g] & (counted[s] | BIT(f))) == (counted[s] | BIT(f)))
 #define CONFIRMED(g, s, f) (!HAS(counted[s], g) || KNOWS_LIST(g, s, f))
 
-/* f holds the event that began the epoch of s, and with it all that was released before. */
-#ifdef NO_R7_EPOCH
-#define HOLDS_EPOCH(s, f) true
-#else
-#define HOLDS_EPOCH(s, f) (lsn[acknowledged[LINK(f, s)]] >= lsn[start_of[engine[s]]])
-#endif
-
 #define AHEAD(q, p) (epoch_of[durable[q]] > epoch_of[durable[p]] || (epoch_of[durable[q]] == epoch_of[durable[p]] && lsn[durable[q]] > lsn[durable[p]]))
 
 inline ask_promise(p, q) {
@@ -595,6 +589,8 @@ inline ask_promise(p, q) {
 
 #ifdef NO_R7
 #define HAS_PROMISES(p) true
+#elif defined(NO_R7_EPOCH)
+#define HAS_PROMISES(p) (HAS(list[p], p) && (list[p] & ~promised[p]) == 0)
 #else
 #define HAS_PROMISES(p) (HAS(list[p], p) && list_epoch[p] == EPOCH(p) && (list[p] & ~promised[p]) == 0)
 #endif
@@ -633,7 +629,11 @@ inline step_alone() {
         printf("place %d is made a follower\n", n);
         role[n] = CONNECTING
 #endif
+#ifdef CALM
+    :: source_of[n] != NONE && !SERVES(source_of[n], n) ->
+#else
     :: source_of[n] != NONE ->
+#endif
         printf("place %d loses its connection to %d\n", n, source_of[n]);
         settle(n);
         leave_source(n);
@@ -724,10 +724,10 @@ inline step_of_two() {
     :: role[n] == MASTER && source_of[m] == n && SERVES(n, m) && role[m] == STREAMING ->
 #endif
         if
-#if defined(NO_R6) || defined(NO_R7_COUNTED)
+#ifdef NO_R7_COUNTED
         :: x = m
 #else
-        :: HAS(counted[n], m) -> x = m
+        :: HAS(counted[n], m) || role[n] != MASTER -> x = m
 #endif
         :: SERVES(n, 3 - n - m) -> x = 3 - n - m
         :: else -> x = NONE
@@ -740,9 +740,9 @@ inline step_of_two() {
         fi;
         x = 0
 #ifdef NO_R7_CONFIRM
-    :: role[n] == MASTER && SERVES(n, m) && !HAS(counted[n], m) && HOLDS_EPOCH(n, m) ->
+    :: role[n] == MASTER && SERVES(n, m) && !HAS(counted[n], m) ->
 #else
-    :: role[n] == MASTER && SERVES(n, m) && !HAS(counted[n], m) && HOLDS_EPOCH(n, m) && CONFIRMED(0, n, m) && CONFIRMED(1, n, m) && CONFIRMED(2, n, m) ->
+    :: role[n] == MASTER && SERVES(n, m) && !HAS(counted[n], m) && CONFIRMED(0, n, m) && CONFIRMED(1, n, m) && CONFIRMED(2, n, m) ->
 #endif
         printf("place %d counts the acknowledgements of %d\n", n, m);
         counted[n] = counted[n] | BIT(m)
