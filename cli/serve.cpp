@@ -83,7 +83,7 @@ replica::NodeOptions node_options(const ServeOptions& options) {
         follower.batch_size = given.batch_size;
         follower.timeout = std::chrono::milliseconds(given.timeout_ms);
         follower.failover_timeout = std::chrono::milliseconds(given.failover_timeout_ms);
-        follower.discard_diverged = given.discard_diverged;
+        follower.discard_order = given.discard_order;
         node.follower = std::move(follower);
     }
     return node;

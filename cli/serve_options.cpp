@@ -66,6 +66,17 @@ bool to_bool(const std::string& text, const std::string& source) {
     refuse(source, text, "true or false");
 }
 
+std::string to_order(const std::string& text, const std::string& source) {
+    constexpr std::size_t bytes_max = 128;
+    const bool is_none = text == "false" || text == "0" || text == "no" || text == "off";
+    const auto is_printable = [](char c) { return c > ' ' && c <= '~'; };
+    if (text.size() > bytes_max || !std::ranges::all_of(text, is_printable)) {
+        refuse(source, text, "a text of at most " + std::to_string(bytes_max) +
+                                 " printable characters without spaces, such as order-1");
+    }
+    return is_none ? std::string() : text;
+}
+
 bool is_slave(const std::string& text, const std::string& source) {
     if (text != "master" && text != "slave") {
         refuse(source, text, "master or slave");
@@ -280,10 +291,10 @@ std::vector<Setting> following_settings() {
          [](Options& o, Text text, Text s) {
              o.replication.batch_size = to_number<std::uint32_t>(text, s, 1, 10'000);
          }},
-        {"replication-discard-diverged", 0, "KARMA_REPLICATION_DISCARD_DIVERGED", group, "BOOL",
-         "give up events that the master does not have, into a file in the directory: for a former master "
-         "that is to follow the new one (false)",
-         [](Options& o, Text text, Text s) { o.replication.discard_diverged = to_bool(text, s); }},
+        {"replication-discard-diverged", 0, "KARMA_REPLICATION_DISCARD_DIVERGED", group, "ORDER",
+         "once, to give up what this node has where nothing proves that the master has it: it is moved aside, "
+         "and its events are written into a file. ORDER is any text, and counts for one use; false: none (false)",
+         [](Options& o, Text text, Text s) { o.replication.discard_order = to_order(text, s); }},
         {"failover-timeout-ms", 0, "KARMA_FAILOVER_TIMEOUT_MS", group, "MS",
          "promote itself when the master was silent for so long and this node was in sync; 0 for never (0)",
          [](Options& o, Text text, Text s) {

@@ -23,7 +23,7 @@ struct ReplicationOptions {
     std::uint32_t failover_timeout_ms = 0;  // 0: none
     std::uint32_t digest_interval_s = 60;   // 0: none
     std::size_t followers_max = 64;
-    bool discard_diverged = false;
+    std::string discard_order;  // empty: none
 };
 
 /// Everything that the daemon can be told.

@@ -197,6 +197,7 @@ Outcome Engine::accept(const Mutation& body, std::int64_t now_ms, const KeyedMut
 
 Reply Engine::record(const Event& event, Prepared prepared) {
     last_lsn_ = event.lsn;
+    last_event_ms_ = event.time_ms;
     Reply reply = std::visit(Applier(*this, event), event.body);
     EventRecords records;
     IdempotencyRecord record;
@@ -263,8 +264,8 @@ void Engine::restore_record(const IdempotencyRecord& record) {
     keys_->add(index_record(record, hash_idempotency_key(record.key, hash_seed())));
 }
 
-bool Engine::sweep_records(std::size_t max, std::int64_t now_ms) {
-    keys_->expire(now_ms / 1000);
+bool Engine::sweep_records(std::size_t max, std::int64_t event_ms) {
+    keys_->expire(event_ms / 1000);
     return keys_->sweep(max);
 }
 

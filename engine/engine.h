@@ -145,8 +145,12 @@ public:
     /// that `needs_records` is executed.
     void restore_record(const IdempotencyRecord& record);
     /// Forgets records that are too old, and gives back the memory of `max` forgotten ones. False when
-    /// nothing is left to do.
-    bool sweep_records(std::size_t max, std::int64_t now_ms);
+    /// nothing is left to do. At the time of an event: a clock that is ahead, here or on another node, must
+    /// not forget what an event finds elsewhere.
+    bool sweep_records(std::size_t max, std::int64_t event_ms);
+    /// The time of the last event since the start; 0 before.
+    std::int64_t last_event_ms() const noexcept { return last_event_ms_; }
+    void set_retention(const IdempotencyRetention& retention) { keys_->set_retention(retention); }
 
     /// Series that dropping or replacing took out of the state since the last call: destroying a large one
     /// takes time that nobody should wait for.
@@ -192,6 +196,7 @@ private:
     std::vector<std::unique_ptr<Series>> retired_;
     Preparer preparer_;
     Lsn last_lsn_ = 0;
+    std::int64_t last_event_ms_ = 0;
     Lsn catalog_lsn_ = 0;      // the last event that created or dropped a series
     Lsn checkpoints_lsn_ = 0;  // the last event that saved a checkpoint
 };

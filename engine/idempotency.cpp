@@ -154,6 +154,13 @@ std::uint64_t IdempotencyIndex::prune(std::int64_t before_unix, std::optional<st
     return count;
 }
 
+void IdempotencyIndex::set_retention(const IdempotencyRetention& retention) {
+    retention_ = retention;
+    if (size() > retention_.records_max) {
+        forget_to(end_seq() - retention_.records_max);
+    }
+}
+
 void IdempotencyIndex::expire(std::int64_t now_unix) {
     if (retention_.age_max_s != 0) {
         // The oldest that stays was created less than age_max_s ago.

@@ -65,6 +65,10 @@ public:
     /// Forgets the records created before an instant, the oldest first; returns how many.
     std::uint64_t prune(std::int64_t before_unix, std::optional<std::uint64_t> limit);
 
+    /// From here on; what the new limits do not let live is forgotten.
+    void set_retention(const IdempotencyRetention& retention);
+    const IdempotencyRetention& retention() const noexcept { return retention_; }
+
     /// Forgets those that are too old.
     void expire(std::int64_t now_unix);
 

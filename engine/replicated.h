@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -30,6 +31,17 @@ public:
     virtual void read(const std::function<void(std::string_view piece)>& take) = 0;
 };
 
+/// How a state takes the place of what a database holds.
+struct Replacement {
+    DatabaseId database_id;  // that the state has to be of; not known: any
+    Lsn lsn_min = 0;         // it has to reach
+    /// Of the operator, which is used up in the same step: what there was is moved aside as a whole before,
+    /// where it lies in files. Empty: the state is a continuation.
+    std::string order;
+    /// Called when the state is whole and checked, before anything is given up; ends it by throwing.
+    std::function<void()> before = {};
+};
+
 /// Takes such pieces, in their order, and puts the state in the place of a database's. Used by one thread.
 class StateWriter {
 public:
@@ -42,9 +54,10 @@ public:
     virtual void add(std::string_view piece) = 0;
 
     /// Puts the state in place, durable, and forgets the one before with all its history: reads are answered
-    /// from one or the other. Takes its time. A crash meanwhile leaves an empty database. Throws
-    /// CorruptionError when pieces are missing, and StorageError.
-    virtual void install() = 0;
+    /// from one or the other. Takes its time. A crash meanwhile leaves an empty database. Gives where what
+    /// there was lies now, where it was moved aside. Throws CorruptionError when pieces are missing or it is
+    /// not the state that has to be, and StorageError.
+    virtual std::filesystem::path install(const Replacement& replacement) = 0;
 };
 
 /// A state that is built from what Karma 1.0 keeps: a file for each series, each of an LSN of its own, its
@@ -127,6 +140,8 @@ public:
     virtual Lsn last_lsn() const = 0;
     /// No event, no series, no record; also where a state was put in place half-way, and nothing is left.
     virtual bool is_empty() const = 0;
+    /// Nothing can be written any more; after a state that was put in place half-way only another state can.
+    virtual bool has_failed() const noexcept = 0;
     /// Whether what is durable survives a loss of power: events are synced to a disk.
     virtual bool syncs() const noexcept = 0;
 
@@ -170,7 +185,21 @@ public:
     virtual void replicate(const Event& event) = 0;
     /// Throws StorageError when the log cannot be written.
     virtual void commit_replicated() = 0;
-    virtual std::unique_ptr<StateWriter> write_state() = 0;
+    /// `retention`: the sender's limits, by which idempotency records live here when the state is in place.
+    virtual std::unique_ptr<StateWriter> write_state(const IdempotencyRetention& retention) = 0;
+    /// Takes the id of the database that the source holds, which has proved that this is the same one.
+    virtual void adopt_database_id(const DatabaseId& id) = 0;
+    /// How long idempotency records live, which is a part of the state: a follower uses its master's limits,
+    /// after restarts too.
+    virtual IdempotencyRetention idempotency_retention() const = 0;
+    virtual void use_idempotency_retention(const IdempotencyRetention& retention) = 0;
+    /// While it is held retention removes no event: it is not known whether the master has them. A slave
+    /// begins with it held.
+    virtual void hold_log(bool held) = 0;
+    /// Whether an order of the operator was carried out here before.
+    virtual bool is_order_used(const std::string& order) const = 0;
+    /// An order of which that is not so, for messages.
+    virtual std::string unused_order() const = 0;
     virtual std::unique_ptr<ForeignStateWriter> write_foreign_state() = 0;
 
     // Changes of roles, from any thread:

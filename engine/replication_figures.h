@@ -57,6 +57,8 @@ struct ReplicationFigures {
     };
     Tries polls;  // connections to a master, and polls of one that only answers polls
     Tries bootstraps;
+    /// What was given up by the operator's order since the start, and where it lies now; empty: nothing.
+    std::string discarded;
 
     // As a master:
     std::vector<FollowerFigures> followers;

@@ -150,6 +150,7 @@ struct Health {
     double uptime_seconds = 0;
     std::string role;
     bool wal_enabled = true;
+    std::string discarded;  // by the operator's order since the start, and where it lies; empty: nothing
 };
 
 struct SnapshotOf {
@@ -207,6 +208,7 @@ struct ReplicationStatus {
     std::vector<FollowerFigures> followers;
     DatabaseId database_id;  // may be not known
     NodeId node_id = 0;
+    std::string discarded;  // by the operator's order since the start, and where it lies; empty: nothing
 };
 
 /// Events of the log, as the groups that hold them.

@@ -140,7 +140,11 @@ public:
     void operator()(const reply::Health& r) {
         json_.raw("{\"status\":").text(r.status).raw(",\"uptime_seconds\":");
         json_.raw(std::to_string(r.uptime_seconds)).raw(",\"role\":").text(r.role);
-        json_.raw(",\"wal_enabled\":").raw(r.wal_enabled ? "true}" : "false}");
+        json_.raw(",\"wal_enabled\":").raw(r.wal_enabled ? "true" : "false");
+        if (!r.discarded.empty()) {
+            json_.raw(",\"discarded\":").text(r.discarded);
+        }
+        json_.raw("}");
     }
     void operator()(const Boxed<reply::ReplicationStatus>& boxed) {
         const reply::ReplicationStatus& r = *boxed;
@@ -172,7 +176,8 @@ public:
         }
         json_.raw("],\"database_id\":");
         json_.text_or_null(r.database_id.is_known() ? std::optional(r.database_id.text()) : std::nullopt);
-        json_.raw(",\"node_id\":").text(node_id_text(r.node_id)).raw("}");
+        json_.raw(",\"node_id\":").text(node_id_text(r.node_id)).raw(",\"discarded\":");
+        json_.text_or_null(r.discarded.empty() ? std::nullopt : std::optional(r.discarded)).raw("}");
     }
     void operator()(const reply::StatsList& r) {
         json_.raw("{");

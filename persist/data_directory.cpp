@@ -106,14 +106,19 @@ void DataDirectory::refuse_karma_1() const {
     }
 }
 
-std::filesystem::path DataDirectory::set_aside(const std::string& suffix) {
-    if (!std::filesystem::exists(database())) {
-        return {};
-    }
+std::filesystem::path DataDirectory::free_name(const std::string& suffix) const {
     std::filesystem::path aside = path_ / ("karma.db." + suffix);
     for (int number = 1; std::filesystem::exists(aside); ++number) {
         aside = path_ / ("karma.db." + suffix + "-" + std::to_string(number));
     }
+    return aside;
+}
+
+std::filesystem::path DataDirectory::set_aside(const std::string& suffix) {
+    if (!std::filesystem::exists(database())) {
+        return {};
+    }
+    const std::filesystem::path aside = free_name(suffix);
     std::error_code failure;
     std::filesystem::rename(database(), aside, failure);
     if (failure) {

@@ -27,6 +27,10 @@ public:
     /// Where the database lies.
     std::filesystem::path database() const { return path_ / "karma.db"; }
 
+    /// The name of a database that is put aside, which nothing has yet. `suffix` is at its end, or before a
+    /// number.
+    std::filesystem::path free_name(const std::string& suffix) const;
+
     /// Puts an existing database out of the way, whole, under a name that ends in `suffix`. Returns the name
     /// that it has now, or an empty path where there was none.
     std::filesystem::path set_aside(const std::string& suffix);

@@ -28,7 +28,11 @@ std::int64_t machine_clock_ms() {
         .count();
 }
 
-DatabaseOptions with_defaults(DatabaseOptions options) {
+DatabaseOptions with_defaults(DatabaseOptions options, const Storage& storage) {
+    if (options.read_only) {
+        // What a follower has of its master lives by the master's limits.
+        options.idempotency = read_retention_told(storage).value_or(options.idempotency);
+    }
     if (!options.clock_ms) {
         options.clock_ms = machine_clock_ms;
     }
@@ -108,7 +112,7 @@ std::unique_ptr<Database> Database::open(const DatabaseOptions& options, Storage
 
 Database::Database(const DatabaseOptions& options, std::unique_ptr<DataDirectory> directory,
                    std::unique_ptr<Storage> owned, Storage* storage)
-    : options_(with_defaults(options)),
+    : options_(with_defaults(options, *storage)),
       directory_(std::move(directory)),
       owned_storage_(std::move(owned)),
       storage_(*storage),
@@ -486,7 +490,7 @@ reply::Health Database::health() const {
         status = alarm;
     }
     return {std::move(status), static_cast<double>(now_ms() - opened_ms_) / 1000.0, role_name(role()),
-            options_.wal};
+            options_.wal, replication_figures().discarded};
 }
 
 reply::ReplicationStatus Database::replication_status() const {
@@ -506,7 +510,8 @@ reply::ReplicationStatus Database::replication_status() const {
             std::move(figures.state),
             std::move(figures.followers),
             database_id_,
-            identity_.node_id()};
+            identity_.node_id(),
+            std::move(figures.discarded)};
 }
 
 reply::SnapshotNames Database::snapshot_names() const {

@@ -21,6 +21,7 @@
 #include "engine/storage.h"
 #include "persist/data_directory.h"
 #include "persist/group_committer.h"
+#include "persist/history_marks.h"
 #include "persist/housekeeper.h"
 #include "persist/identity.h"
 #include "persist/records_file.h"
@@ -29,6 +30,8 @@
 #include "persist/snapshot_store.h"
 
 namespace karma {
+
+struct ReceivedState;
 
 enum class StorageKind : std::uint8_t { rocksdb, memory };
 
@@ -111,7 +114,13 @@ public:
     std::optional<StateView> replicate(std::string_view group, std::optional<Lsn> view_at) override;
     void replicate(const Event& event) override;
     void commit_replicated() override;
-    std::unique_ptr<StateWriter> write_state() override;
+    std::unique_ptr<StateWriter> write_state(const IdempotencyRetention& retention) override;
+    void adopt_database_id(const DatabaseId& id) override;
+    IdempotencyRetention idempotency_retention() const override;
+    void use_idempotency_retention(const IdempotencyRetention& retention) override;
+    void hold_log(bool held) override { log_held_.store(held); }
+    bool is_order_used(const std::string& order) const override;
+    std::string unused_order() const override;
     std::unique_ptr<ForeignStateWriter> write_foreign_state() override;
     Epoch promote() override;
     bool fence(const Epoch& named) override;
@@ -179,9 +188,13 @@ private:
     Lsn start_epoch(Epoch& epoch);
     Epoch known_epoch_locked() const;
     void discard_interrupted_state();
-    void install_state(Engine& state, std::vector<RecordChange> records, const HistoryMark& mark);
-    void replace_stored(const StateView& view, std::vector<RecordChange> records, const HistoryMark& mark,
-                        std::uint64_t hash_seed);
+    std::filesystem::path install_state(ReceivedState& received, const Replacement& replacement);
+    void replace_stored(const ReceivedState& received, const StateView& view, const Replacement& replacement);
+    std::filesystem::path move_aside(const Replacement& replacement) const;
+    /// Keeps the marks of events that are about to be removed: those below `end`.
+    void mark_erased(Lsn end);
+    HistoryMarks marks_up_to(Lsn lsn) const;
+    bool holds_log() const noexcept { return log_held_ || role() == Role::fenced; }
     void check_installed() const;
     Lsn first_pinned_lsn() const;
     std::unique_ptr<Task> promote_later();
@@ -272,6 +285,9 @@ private:
     DatabaseId database_id_;            // may be not known; under the mutex
     std::optional<Epoch> told_epoch_;   // the latest epoch that others have named; under the mutex
     std::string copy_warning_;
+    std::atomic<bool> log_held_{false};
+    mutable std::mutex marks_mutex_;
+    HistoryMarks marks_;  // of the events that are not in the log any more
     std::atomic<Lsn> acked_lsn_{0};
     std::atomic<std::uint64_t> generation_{0};
     std::atomic<bool> is_half_installed_{false};  // what is stored is neither this state nor another one

@@ -45,7 +45,7 @@ void Database::forget_records() {
     std::uint64_t forgotten = 0;
     for (bool more = true; more;) {
         const std::lock_guard lock(mutex_);
-        more = engine_.sweep_records(swept_at_once, now_ms());
+        more = engine_.sweep_records(swept_at_once, engine_.last_event_ms());
         last_lsn = engine_.last_lsn();
         first_lsn = engine_.idempotency().first_lsn().value_or(last_lsn + 1);
         forgotten = engine_.idempotency().forgotten();
@@ -187,7 +187,11 @@ void Database::apply_retention() {
         return;
     }
     const Lsn keep_from = std::min({first, *oldest + 1, first_pinned_lsn()});
+    if (holds_log()) {
+        return;
+    }
     if (keep_from > karma::first_kept_lsn(storage_) && is_worth_erasing(keep_from)) {
+        mark_erased(keep_from);
         storage_.erase_log_below(keep_from);
     }
 }

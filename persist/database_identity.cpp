@@ -3,6 +3,9 @@
 
 #include "engine/error.h"
 #include "persist/database.h"
+#include "persist/log_search.h"
+#include "persist/rocksdb_storage.h"
+#include "persist/state_transfer.h"
 
 /// A database as one among others: which one it is, which node holds it, and whose turn it is to append events
 /// (docs/replication-protocol.md).
@@ -73,6 +76,92 @@ void Database::begin_own_epoch() {
     copy_warning_ += (copy_warning_.empty() ? "" : "; ") + what;
 }
 
+void Database::adopt_database_id(const DatabaseId& id) {
+    {
+        const std::lock_guard lock(mutex_);
+        if (!id.is_known() || database_id_ == id) {
+            return;
+        }
+        database_id_ = id;
+        identity_.become_first_writer(false);
+    }
+    const RecordChange changes[] = {database_id_change(id), identity_.first_writer_change(false)};
+    storage_.write(changes, true);
+    snapshots_.set_database_id(id);
+}
+
+// ---- what is known of events that are gone
+
+void Database::mark_erased(Lsn end) {
+    HistoryMarks marks;
+    {
+        const std::lock_guard lock(marks_mutex_);
+        marks = marks_;
+    }
+    marks.extend(karma::first_kept_lsn(storage_), end, [this](Lsn lsn) { return mark_at(lsn).checksum; });
+    const RecordChange change = marks_change(marks);
+    storage_.write(std::span(&change, 1), true);
+    const std::lock_guard lock(marks_mutex_);
+    marks_ = std::move(marks);
+}
+
+HistoryMarks Database::marks_up_to(Lsn lsn) const {
+    HistoryMarks marks;
+    {
+        const std::lock_guard lock(marks_mutex_);
+        marks = marks_;
+    }
+    marks.extend(first_kept_lsn(), lsn + 1, [this](Lsn at) { return mark_at(at).checksum; });
+    return marks;
+}
+
+// ---- orders and options that belong to the state
+
+bool Database::is_order_used(const std::string& order) const {
+    return std::ranges::count(read_used_orders(storage_), order) != 0;
+}
+
+std::string Database::unused_order() const {
+    const std::vector<std::string> used = read_used_orders(storage_);
+    for (std::size_t number = used.size() + 1;; ++number) {
+        std::string order = "order-" + std::to_string(number);
+        if (std::ranges::count(used, order) == 0) {
+            return order;
+        }
+    }
+}
+
+/// A copy of the files, which share their contents with the database as long as it has them: whole at any
+/// moment, also of a crash.
+std::filesystem::path Database::move_aside(const Replacement& replacement) const {
+    const auto* const files = dynamic_cast<const RocksdbStorage*>(owned_storage_.get());
+    if (replacement.order.empty() || files == nullptr || !directory_) {
+        return {};
+    }
+    std::filesystem::path aside = directory_->free_name("discarded-" + std::to_string(now_ms() / 1000));
+    files->copy_to(aside);
+    return aside;
+}
+
+IdempotencyRetention Database::idempotency_retention() const {
+    const std::lock_guard lock(mutex_);
+    return options_.idempotency;
+}
+
+void Database::use_idempotency_retention(const IdempotencyRetention& retention) {
+    {
+        const std::lock_guard lock(mutex_);
+        const IdempotencyRetention& now = options_.idempotency;
+        if (now.records_max == retention.records_max && now.age_max_s == retention.age_max_s) {
+            return;
+        }
+        options_.idempotency = retention;
+        engine_.set_retention(retention);
+    }
+    const RecordChange change = retention_told_change(retention);
+    storage_.write(std::span(&change, 1), true);
+}
+
 // ---- epochs
 
 Epoch Database::known_epoch_locked() const {
@@ -126,6 +215,7 @@ Epoch Database::promote() {
     {
         const std::lock_guard lock(mutex_);
         role_ = known_epoch_locked().is_later_than(epoch) ? Role::fenced : Role::master;
+        log_held_ = false;
     }
     if (ReplicationControl* const control = control_; control != nullptr && role() == Role::fenced) {
         control->on_fenced();  // a later epoch became known meanwhile

@@ -67,6 +67,7 @@ void Database::discard_interrupted_state() {
 
 /// After it.
 void Database::begin_role() {
+    marks_ = read_marks(storage_);
     told_epoch_ = read_known_epoch(storage_);
     database_id_ = read_database_id(storage_);
     const bool is_behind = known_epoch_locked().is_later_than(last_epoch(engine_.epochs()));
@@ -76,6 +77,7 @@ void Database::begin_role() {
     } else {
         role_ = is_behind ? Role::fenced : Role::master;
     }
+    log_held_ = role() == Role::slave;
 }
 
 // ---- for those who follow
@@ -102,6 +104,10 @@ HistoryMark Database::mark_at(Lsn lsn) const {
         }
         return false;
     });
+    if (!mark.checksum) {
+        const std::lock_guard lock(marks_mutex_);
+        mark.checksum = marks_.checksum_at(lsn);
+    }
     if (!mark.checksum) {
         const auto base = read_meta_numbers(storage_, base_mark_key, 2);
         if (base && base->front() == lsn) {
@@ -143,7 +149,9 @@ std::unique_ptr<StateReader> Database::read_state(LogPin& pin) {
     }
     const HistoryMark mark = mark_at(state.lsn);
     pin.advance(state.lsn);
-    return std::make_unique<StateSender>(std::move(state), mark, engine_.hash_seed(), storage_);
+    HistoryMarks marks = marks_up_to(state.lsn);
+    return std::make_unique<StateSender>(std::move(state), mark, engine_.hash_seed(), storage_, database_id(),
+                                         std::move(marks));
 }
 
 void Database::set_acked_lsn(Lsn lsn) {
@@ -223,20 +231,17 @@ void Database::commit_replicated() {
     }
 }
 
-std::unique_ptr<StateWriter> Database::write_state() {
+std::unique_ptr<StateWriter> Database::write_state(const IdempotencyRetention& retention) {
     return std::make_unique<StateReceiver>(
-        options_.idempotency,
-        [this](Engine& state, std::vector<RecordChange> records, const HistoryMark& mark) {
-            install_state(state, std::move(records), mark);
+        retention, [this](ReceivedState& received, const Replacement& replacement) {
+            return install_state(received, replacement);
         });
 }
 
 std::unique_ptr<ForeignStateWriter> Database::write_foreign_state() {
     return std::make_unique<ForeignState>(
-        hash_seed(), options_.idempotency,
-        [this](Engine& state, std::vector<RecordChange> records, const HistoryMark& mark) {
-            install_state(state, std::move(records), mark);
-        });
+        hash_seed(), idempotency_retention(),
+        [this](ReceivedState& received) { install_state(received, Replacement()); });
 }
 
 /// A state that could not be put in place as a whole has left nothing that could be gone on with.
@@ -246,14 +251,25 @@ void Database::check_installed() const {
     }
 }
 
-void Database::install_state(Engine& state, std::vector<RecordChange> records, const HistoryMark& mark) {
+std::filesystem::path Database::install_state(ReceivedState& received, const Replacement& replacement) {
     if (!is_half_installed_) {
         commit_replicated();
     }
-    const StateView view = state.view();
+    const StateView view = received.engine.view();
+    if (replacement.database_id.is_known() && received.database_id != replacement.database_id) {
+        throw CorruptionError("the state is of another database than the master has told of");
+    }
+    if (view.lsn < replacement.lsn_min) {
+        throw CorruptionError("the state ends at LSN " + std::to_string(view.lsn) + ", this node's at " +
+                              std::to_string(replacement.lsn_min) + ": it is no continuation");
+    }
+    if (replacement.before) {
+        replacement.before();
+    }
+    const std::filesystem::path aside = move_aside(replacement);
     const std::lock_guard retention(retention_mutex_);
     try {
-        replace_stored(view, std::move(records), mark, state.hash_seed());
+        replace_stored(received, view, replacement);
     } catch (...) {
         is_half_installed_ = true;
         notify();
@@ -261,34 +277,51 @@ void Database::install_state(Engine& state, std::vector<RecordChange> records, c
     }
     {
         const std::lock_guard lock(mutex_);
-        engine_.exchange_state(state);
+        engine_.exchange_state(received.engine);
+        database_id_ = received.database_id;
+        options_.idempotency = received.retention;
         generation_.fetch_add(1, std::memory_order_acq_rel);
         committer_->restart_after(view.lsn);
         is_half_installed_ = false;
     }
+    const std::lock_guard lock(marks_mutex_);
+    marks_ = std::move(received.marks);
+    return aside;
 }
 
 /// Puts a state in the place of all that is stored.
-void Database::replace_stored(const StateView& view, std::vector<RecordChange> records,
-                              const HistoryMark& mark, std::uint64_t hash_seed) {
+void Database::replace_stored(const ReceivedState& received, const StateView& view,
+                              const Replacement& replacement) {
     const SnapshotStore::Saving saving = snapshots_.begin_saving();
     const std::lock_guard file(records_file_mutex_);
     const SnapshotStore::Excluding excluding = snapshots_.exclude_readers();
     std::vector<RecordChange> kept = records_of_node(storage_);
     kept.push_back({Table::meta, installing_key, "1"});
-    kept.push_back(hash_seed_change(hash_seed));
+    kept.push_back(hash_seed_change(received.engine.hash_seed()));
+    if (!replacement.order.empty()) {
+        std::vector<std::string> orders = read_used_orders(storage_);
+        orders.push_back(replacement.order);
+        kept.push_back(used_orders_change(std::move(orders)));
+    }
     storage_.clear(kept);
     snapshots_.forget_all(excluding);
     tree_files_.forget_all();
     records_file_.reset();
+    const std::vector<RecordChange>& records = received.records;
     constexpr std::size_t at_once = 64;
     for (std::size_t i = 0; i < records.size(); i += at_once) {
         storage_.write(std::span(records).subspan(i, std::min(at_once, records.size() - i)), false);
     }
-    std::vector<RecordChange> changes = {{Table::meta, installing_key, std::nullopt}};
-    if (mark.checksum) {
-        changes.push_back(meta_numbers_change(base_mark_key, {mark.lsn, *mark.checksum}));
+    std::vector<RecordChange> changes = {{Table::meta, installing_key, std::nullopt},
+                                         marks_change(received.marks),
+                                         retention_told_change(received.retention)};
+    if (received.database_id.is_known()) {
+        changes.push_back(database_id_change(received.database_id));
     }
+    if (received.mark.checksum) {
+        changes.push_back(meta_numbers_change(base_mark_key, {received.mark.lsn, *received.mark.checksum}));
+    }
+    snapshots_.set_database_id(received.database_id);
     storage_.skip_to(view.lsn + 1);
     snapshots_.save_all(saving, view, now_ms(), std::move(changes));
 }
@@ -299,6 +332,7 @@ void Database::demote() {
     const std::lock_guard lock(mutex_);
     if (role() == Role::fenced) {
         role_ = Role::slave;
+        log_held_ = true;
     }
 }
 

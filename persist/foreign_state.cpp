@@ -187,7 +187,8 @@ void ForeignState::install() {
     }
     state_.take_retired();
     // The event before the next one is not in the log, and nobody knows its checksum.
-    install_(state_, std::move(rows_), {state_.last_lsn(), std::nullopt});
+    ReceivedState received{state_, std::move(rows_), {state_.last_lsn(), std::nullopt}, {}, {}, retention_};
+    install_(received);
 }
 
 }  // namespace karma

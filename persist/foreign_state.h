@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/replicated.h"
+#include "persist/state_transfer.h"
 
 namespace karma {
 
@@ -17,10 +18,9 @@ namespace karma {
 class ForeignState final : public ForeignStateWriter, private EventSink {
 public:
     /// `install` is called with the state once it is whole.
-    using Install =
-        std::function<void(Engine& state, std::vector<RecordChange> records, const HistoryMark& mark)>;
+    using Install = std::function<void(ReceivedState& state)>;
     ForeignState(std::uint64_t hash_seed, const IdempotencyRetention& retention, Install install)
-        : install_(std::move(install)), state_(hash_seed, *this, retention) {}
+        : install_(std::move(install)), retention_(retention), state_(hash_seed, *this, retention) {}
 
     void add_tree(const std::string& series, Lsn lsn, std::string_view bytes) override;
     void add_records(Lsn lsn, std::string_view json) override;
@@ -44,6 +44,7 @@ private:
     const StreamInfo* find_committed(std::string_view id) const;
 
     Install install_;
+    IdempotencyRetention retention_;
     Engine state_;
     std::map<std::string, Lsn, std::less<>> tree_lsns_;
     std::vector<StreamInfo> committed_;  // of the file of records, until they are in the state

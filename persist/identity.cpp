@@ -1,5 +1,6 @@
 #include "persist/identity.h"
 
+#include <algorithm>
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -16,7 +17,10 @@ constexpr const char* place_key = "node_place";           // where it was drawn
 constexpr const char* first_writer_key = "first_writer";  // the node that appends in epoch 0
 constexpr const char* own_epoch_key = "own_epoch";        // of versions whose epochs name no node
 constexpr const char* known_epoch_key = "fenced_by";      // number and id
-constexpr const char* used_orders_key = "used_orders";
+constexpr const char* used_orders_key = "used_orders";    // each in a line
+constexpr const char* retention_key = "idempotency_limits";  // of the master: records, seconds
+constexpr const char* marks_key = "history_marks";
+constexpr std::size_t used_orders_max = 1000;
 
 /// Never 0, which stands for what is not known.
 std::uint64_t draw(const std::function<std::uint64_t()>& random) {
@@ -109,13 +113,54 @@ DatabaseId draw_database_id(const std::function<std::uint64_t()>& random) {
 
 std::vector<RecordChange> records_of_node(const Storage& storage) {
     std::vector<RecordChange> records;
-    for (const char* const key : {node_id_key, place_key, own_epoch_key, known_epoch_key, used_orders_key}) {
+    for (const char* const key : {node_id_key, place_key, own_epoch_key, known_epoch_key, used_orders_key,
+                                retention_key}) {
         if (std::optional<std::string> value = storage.read(Table::meta, key)) {
             records.push_back({Table::meta, key, std::move(value)});
         }
     }
     return records;
 }
+
+std::vector<std::string> read_used_orders(const Storage& storage) {
+    std::vector<std::string> orders;
+    std::string rest = storage.read(Table::meta, used_orders_key).value_or("");
+    for (std::size_t end = rest.find('\n'); end != std::string::npos; end = rest.find('\n')) {
+        orders.push_back(rest.substr(0, end));
+        rest.erase(0, end + 1);
+    }
+    return orders;
+}
+
+RecordChange used_orders_change(std::vector<std::string> orders) {
+    if (orders.size() > used_orders_max) {
+        orders.erase(orders.begin(), orders.end() - static_cast<std::ptrdiff_t>(used_orders_max));
+    }
+    std::string text;
+    for (const std::string& order : orders) {
+        text += order + "\n";
+    }
+    return {Table::meta, used_orders_key, std::move(text)};
+}
+
+std::optional<IdempotencyRetention> read_retention_told(const Storage& storage) {
+    const auto stored = read_meta_numbers(storage, retention_key, 2);
+    return stored ? std::optional(IdempotencyRetention{std::max<std::uint64_t>(stored->front(), 1),
+                                                       static_cast<std::int64_t>(stored->back())})
+                  : std::nullopt;
+}
+
+RecordChange retention_told_change(const IdempotencyRetention& retention) {
+    return meta_numbers_change(retention_key,
+                               {retention.records_max, static_cast<std::uint64_t>(retention.age_max_s)});
+}
+
+HistoryMarks read_marks(const Storage& storage) {
+    const std::optional<std::string> stored = storage.read(Table::meta, marks_key);
+    return stored ? HistoryMarks::decoded(*stored) : HistoryMarks();
+}
+
+RecordChange marks_change(const HistoryMarks& marks) { return {Table::meta, marks_key, marks.encoded()}; }
 
 std::optional<Epoch> read_known_epoch(const Storage& storage) {
     const auto stored = read_meta_numbers(storage, known_epoch_key, 2);

@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "engine/epoch.h"
+#include "engine/idempotency.h"
 #include "engine/storage.h"
+#include "persist/history_marks.h"
 
 /// Who a database and the node that holds it are, as the table `meta` keeps it: docs/replication-protocol.md
 /// says what it is good for, docs/storage-format.md how it is written.
@@ -56,6 +58,19 @@ DatabaseId draw_database_id(const std::function<std::uint64_t()>& random);
 /// The records of `meta` that belong to the node, not to the history that it holds: they stay when another
 /// state takes the place of all that is stored.
 std::vector<RecordChange> records_of_node(const Storage& storage);
+
+/// The operator's orders that were carried out here, the latest ones. Throws CorruptionError.
+std::vector<std::string> read_used_orders(const Storage& storage);
+RecordChange used_orders_change(std::vector<std::string> orders);
+
+/// The limits of a master whose state this node has; nothing where it has followed none. Throws
+/// CorruptionError.
+std::optional<IdempotencyRetention> read_retention_told(const Storage& storage);
+RecordChange retention_told_change(const IdempotencyRetention& retention);
+
+/// Throws CorruptionError.
+HistoryMarks read_marks(const Storage& storage);
+RecordChange marks_change(const HistoryMarks& marks);
 
 /// The latest epoch that the node was told of; nothing where it was told of none. Throws CorruptionError.
 std::optional<Epoch> read_known_epoch(const Storage& storage);

@@ -9,6 +9,7 @@
 #include <rocksdb/file_system.h>
 #include <rocksdb/options.h>
 #include <rocksdb/sst_file_writer.h>
+#include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/write_batch.h>
 
 #include "engine/error.h"
@@ -264,6 +265,19 @@ void RocksdbStorage::make_name_durable(const std::filesystem::path& path) const 
     if (!status.ok()) {
         fail("cannot sync directory " + parent, status);
     }
+}
+
+void RocksdbStorage::copy_to(const std::filesystem::path& path) const {
+    rocksdb::Checkpoint* made = nullptr;
+    rocksdb::Status status = rocksdb::Checkpoint::Create(db_.get(), &made);
+    const std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);
+    if (status.ok()) {
+        status = checkpoint->CreateCheckpoint(path.string());
+    }
+    if (!status.ok()) {
+        fail("cannot copy database " + path_ + " to " + path.string(), status);
+    }
+    make_name_durable(path);
 }
 
 /// Table files that a crash kept from being taken in.

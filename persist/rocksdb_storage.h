@@ -51,6 +51,10 @@ public:
     void erase_log_below(Lsn lsn) override;
     void mark_durable() override;
 
+    /// Makes a database of its own with all that this one holds, durably, on the same file system. Throws
+    /// StorageError.
+    void copy_to(const std::filesystem::path& path) const;
+
 private:
     static constexpr std::size_t table_count = 4;
 

@@ -12,7 +12,7 @@
 namespace karma {
 namespace {
 
-constexpr std::uint32_t transfer_version = 1;
+constexpr std::uint32_t transfer_version = 2;
 constexpr std::size_t piece_bytes = 256 * 1024;
 
 /// What the first byte of a piece says that it holds.
@@ -60,8 +60,14 @@ std::string_view take_bytes(std::string_view& bytes, std::size_t size) {
 
 // ---- sending
 
-StateSender::StateSender(StateView view, HistoryMark mark, std::uint64_t hash_seed, const Storage& storage)
-    : view_(std::move(view)), mark_(mark), hash_seed_(hash_seed), storage_(storage) {}
+StateSender::StateSender(StateView view, HistoryMark mark, std::uint64_t hash_seed, const Storage& storage,
+                         const DatabaseId& database_id, HistoryMarks marks)
+    : view_(std::move(view)),
+      mark_(mark),
+      hash_seed_(hash_seed),
+      storage_(storage),
+      database_id_(database_id),
+      marks_(std::move(marks)) {}
 
 void StateSender::read(const Take& take) {
     std::vector<SeriesView> views;
@@ -70,13 +76,18 @@ void StateSender::read(const Take& take) {
     head.write("H", 1);
     msgpack::packer packer(head);
     const std::string described = encode_manifest(manifest);
-    packer.pack_array(5);
+    packer.pack_array(8);
     packer.pack(transfer_version);
     packer.pack(hash_seed_);
     packer.pack(mark_.lsn);
     packer.pack(mark_.checksum);
     packer.pack_bin(static_cast<std::uint32_t>(described.size()));
     packer.pack_bin_body(described.data(), static_cast<std::uint32_t>(described.size()));
+    packer.pack(database_id_.high);
+    packer.pack(database_id_.low);
+    const std::string marks = marks_.encoded();
+    packer.pack_bin(static_cast<std::uint32_t>(marks.size()));
+    packer.pack_bin_body(marks.data(), static_cast<std::uint32_t>(marks.size()));
     take({head.data(), head.size()});
     send_pages(views, take);
     send_records(take);
@@ -152,19 +163,22 @@ void StateReceiver::add_head(std::string_view bytes) {
         damaged("a second head");
     }
     using Head =
-        std::tuple<std::uint32_t, std::uint64_t, Lsn, std::optional<std::uint32_t>, std::vector<char>>;
+        std::tuple<std::uint32_t, std::uint64_t, Lsn, std::optional<std::uint32_t>, std::vector<char>,
+                   std::uint64_t, std::uint64_t, std::vector<char>>;
     Head head;
     try {
         unpack_stored(bytes).get().convert(head);
     } catch (const std::exception& failure) {
         damaged(std::string("its head cannot be read: ") + failure.what());
     }
-    const auto& [version, seed, lsn, checksum, described] = head;
+    const auto& [version, seed, lsn, checksum, described, id_high, id_low, marks] = head;
     if (version != transfer_version) {
         damaged("of version " + std::to_string(version) + ", this program knows version " +
                 std::to_string(transfer_version));
     }
     mark_ = {lsn, checksum};
+    database_id_ = {id_high, id_low};
+    marks_ = HistoryMarks::decoded({marks.data(), marks.size()});
     manifest_ = decode_manifest(0, {described.data(), described.size()});
     state_ = std::make_unique<Engine>(seed, sink_, retention_);
 }
@@ -201,7 +215,7 @@ Series StateReceiver::take_series(const SnapshotSeries& entry) {
     return Series::from_pages(entry.name, std::move(pages_[entry.number]), entry.totals, entry.lsn);
 }
 
-void StateReceiver::install() {
+std::filesystem::path StateReceiver::install(const Replacement& replacement) {
     if (!is_whole_) {
         damaged("its end is missing");
     }
@@ -221,7 +235,9 @@ void StateReceiver::install() {
     state_->restore_checkpoints(manifest_->checkpoints);
     state_->restore_epochs(manifest_->epochs);
     state_->restore_last_lsn(manifest_->lsn);
-    install_(*state_, std::move(records_), mark_);
+    ReceivedState received{*state_, std::move(records_), mark_, database_id_, std::move(marks_),
+                           retention_};
+    return install_(received, replacement);
 }
 
 }  // namespace karma

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "engine/replicated.h"
+#include "persist/history_marks.h"
 #include "persist/snapshot_manifest.h"
 
 /// A whole state on its way from one node to another, in pieces: docs/replication.md describes them.
@@ -19,6 +21,16 @@ namespace karma {
 /// then.
 inline constexpr const char* installing_key = "installing_state";
 
+/// A state that was received, or made, to take the place of a database's.
+struct ReceivedState {
+    Engine& engine;
+    std::vector<RecordChange> records;  // idempotency records, and committed streams
+    HistoryMark mark;                   // the last event
+    DatabaseId database_id;             // may be not known
+    HistoryMarks marks;                 // of earlier events
+    IdempotencyRetention retention;     // by which its idempotency records live
+};
+
 /// Why a database fails where that has been cut short.
 inline constexpr const char* half_installed_text =
     "the state of the master could not be put in place as a whole: another one, or a restart, begins anew";
@@ -27,7 +39,8 @@ inline constexpr const char* half_installed_text =
 class StateSender final : public StateReader {
 public:
     /// Everything up to the view's LSN is durable. `storage` outlives this.
-    StateSender(StateView view, HistoryMark mark, std::uint64_t hash_seed, const Storage& storage);
+    StateSender(StateView view, HistoryMark mark, std::uint64_t hash_seed, const Storage& storage,
+                const DatabaseId& database_id, HistoryMarks marks);
 
     Lsn lsn() const noexcept override { return view_.lsn; }
     void read(const std::function<void(std::string_view piece)>& take) override;
@@ -42,19 +55,20 @@ private:
     HistoryMark mark_;
     std::uint64_t hash_seed_;
     const Storage& storage_;
+    DatabaseId database_id_;
+    HistoryMarks marks_;
 };
 
 /// A state that is being received: built up beside the one of a database.
 class StateReceiver final : public StateWriter {
 public:
     /// `install` is called with the state once it is whole.
-    using Install =
-        std::function<void(Engine& state, std::vector<RecordChange> records, const HistoryMark& mark)>;
+    using Install = std::function<std::filesystem::path(ReceivedState& state, const Replacement& replacement)>;
     StateReceiver(const IdempotencyRetention& retention, Install install)
         : retention_(retention), install_(std::move(install)) {}
 
     void add(std::string_view piece) override;
-    void install() override;
+    std::filesystem::path install(const Replacement& replacement) override;
 
 private:
     void add_head(std::string_view bytes);
@@ -68,6 +82,8 @@ private:
     NullSink sink_;
     std::optional<SnapshotManifest> manifest_;
     HistoryMark mark_;
+    DatabaseId database_id_;
+    HistoryMarks marks_;
     std::unique_ptr<Engine> state_;
     std::map<std::uint64_t, std::vector<PageRef>> pages_;  // by the number of their series
     std::vector<RecordChange> records_;                    // idempotency records, and committed streams

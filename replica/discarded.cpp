@@ -20,8 +20,8 @@ struct Close {
 
 }  // namespace
 
-std::filesystem::path write_discarded(const Replicated& database, Lsn after_lsn,
-                                      const std::filesystem::path& directory) {
+Discarded write_discarded(const Replicated& database, Lsn after_lsn,
+                          const std::filesystem::path& directory) {
     std::filesystem::path path = directory / ("discarded-after-" + std::to_string(after_lsn) + "-" +
                                               std::to_string(database.now_ms()) + ".jsonl");
     const auto fail = [&](const char* what) {
@@ -32,11 +32,15 @@ std::filesystem::path write_discarded(const Replicated& database, Lsn after_lsn,
     if (file == nullptr) {
         fail("create");
     }
+    Discarded written{path};
     std::string line;
     database.read_log(after_lsn + 1, [&](const EventGroup& group) {
         read_event_group(group.bytes, [&](const Event& event) {
             if (event.lsn <= after_lsn) {
                 return;
+            }
+            if (written.events++ == 0) {
+                written.first_lsn = event.lsn;
             }
             line.clear();
             net::append_event(event, line);
@@ -55,7 +59,7 @@ std::filesystem::path write_discarded(const Replicated& database, Lsn after_lsn,
         ::fsync(folder);
         ::close(folder);
     }
-    return path;
+    return written;
 }
 
 }  // namespace karma::replica

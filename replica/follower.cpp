@@ -30,6 +30,7 @@ struct Follower::Connection {
     Background<Digests> own;
     std::optional<Digests> own_digests;
     std::optional<Digests> master_digests;
+    SubscribeReply accepted;  // how it began
 };
 
 Follower::Follower(Replicated& database, net::Log& log, FollowerOptions options,
@@ -148,10 +149,20 @@ net::Subscription Follower::describe_self() const {
     net::Subscription self;
     self.format = stream_format;
     self.name = options_.name;
-    self.is_empty = wants_state_ || database_.is_empty();
-    self.after_lsn = self.is_empty ? 0 : database_.durable_lsn();
-    const HistoryMark mark = database_.mark_at(self.after_lsn);
-    self.checksum = mark.checksum;
+    self.is_empty = database_.is_empty();
+    if (!self.is_empty || !database_.has_failed()) {
+        // Nothing is told of that a crash could take back, and nothing is applied that is not told of.
+        if (database_.last_lsn() != database_.durable_lsn()) {
+            database_.commit_replicated();
+        }
+        const auto mark_at = [this](Lsn lsn) { return database_.mark_at(lsn); };
+        self.after_lsn = database_.last_lsn();
+        self.checksum = mark_at(self.after_lsn).checksum;
+        self.marks = marks_below(self.after_lsn, mark_at);
+    }
+    if (!options_.discard_order.empty() && !database_.is_order_used(options_.discard_order)) {
+        self.order = options_.discard_order;
+    }
     self.database_id = database_.database_id();
     self.node_id = database_.node_id();
     self.known_epoch = database_.known_epoch();
@@ -177,13 +188,16 @@ void Follower::follow() {
     Peer master = master_within(timeout);
     master.line_bytes_max = reply_bytes_max;
     std::unique_ptr<Line> line = ground_.network.connect(master);
-    const SubscribeReply reply = read_reply(line->ask(subscribe_line(describe_self(), options_.token)));
+    const net::Subscription self = describe_self();
+    const SubscribeReply reply = read_reply(line->ask(subscribe_line(self, options_.token)));
     note_heard();
+    note_epoch(reply);
     if (!reply.accepted) {
         line.reset();
         on_refused(reply);
         return;
     }
+    check_offer(self, reply);
     note_master_lsn(reply.lsn);
     {
         const std::lock_guard lock(mutex_);
@@ -194,13 +208,19 @@ void Follower::follow() {
     log_.info("following", {{"master", source()},
                             {"after_lsn", database_.durable_lsn()},
                             {"master_lsn", reply.lsn},
-                            {"gets", reply.state_follows ? "the state" : "events"}});
+                            {"gets", !reply.state_follows ? "events"
+                                     : reply.is_proved    ? "the state"
+                                                          : "the state, by order"}});
     std::string received;
     std::unique_ptr<Wire> wire = line->release(received);
     Channel channel(std::move(wire), std::move(received));
-    Connection connection{channel, nullptr, false, {}, {}, {}, {}};
-    if (reply.state_follows) {
-        connection.state = database_.write_state();
+    Connection connection{channel, nullptr, false, {}, {}, {}, {}, reply};
+    if (!reply.state_follows) {
+        database_.adopt_database_id(reply.database_id);
+        database_.use_idempotency_retention(reply.retention);
+        database_.hold_log(false);  // the source has all of it
+    } else {
+        connection.state = database_.write_state(reply.retention);
         const std::lock_guard lock(mutex_);
         figures_.bootstraps.attempt(database_.unix_now());
     }
@@ -209,6 +229,7 @@ void Follower::follow() {
         channel_ = &channel;
     }
     const auto let_go = [this] {
+        database_.hold_log(true);
         const std::lock_guard lock(mutex_);
         channel_ = nullptr;
     };
@@ -233,70 +254,16 @@ void Follower::on_refused(const SubscribeReply& reply) {
         return;
     }
     if (reply.error_code == "replication_gap") {
-        on_diverged(reply);
-        return;
+        on_unproved(reply);
     }
-    const std::string why = "the master refuses: " + reply.message;
+    turn_down("refused", "the master refuses: " + reply.message);
+}
+
+void Follower::turn_down(const char* state, const std::string& why) {
     set_alarm(why);
-    set_state("refused");
+    set_state(state);
     wait(retry_refused_after);
     throw ChannelError(why);
-}
-
-// ---- diverged histories
-
-void Follower::on_diverged(const SubscribeReply& reply) {
-    const std::optional<Lsn> common = find_common_lsn(reply);
-    const std::string where = common ? "after LSN " + std::to_string(*common) : "at an LSN that is not known";
-    if (options_.discard_diverged) {
-        discard_after(common.value_or(0));
-        wants_state_ = true;
-        return;
-    }
-    const std::string why = "replication_gap: this node's history and the master's part " + where +
-                            ", and this node has events up to LSN " +
-                            std::to_string(database_.durable_lsn()) +
-                            " that the master has not: to give them up, into a file, start it with "
-                            "--replication-discard-diverged=true";
-    set_alarm(why);
-    set_state("diverged");
-    wait(retry_refused_after);
-    throw ChannelError(why);
-}
-
-/// Where the epochs do not say it, the checksums of events do: they are the same up to the place.
-std::optional<Lsn> Follower::find_common_lsn(const SubscribeReply& reply) const {
-    if (reply.common_lsn) {
-        return reply.common_lsn;
-    }
-    try {
-        MasterClient master(ground_.network, master_within(options_.timeout), options_.token);
-        Lsn low = 0;  // shared, if anything is
-        Lsn high = std::min(reply.lsn, database_.durable_lsn()) + 1;
-        while (low + 1 < high) {
-            const Lsn middle = low + (high - low) / 2;
-            const HistoryMark here = database_.mark_at(middle);
-            const std::optional<std::uint64_t> there = master.checksum_at(middle);
-            // What is not kept any more is too old to be where they part.
-            const bool is_shared = !here.checksum || !there || *here.checksum == *there;
-            (is_shared ? low : high) = middle;
-        }
-        return low;
-    } catch (const std::exception&) {
-        if (stopping_) {
-            throw Stopped{};  // not known, because nobody waited for it
-        }
-        return std::nullopt;
-    }
-}
-
-void Follower::discard_after(Lsn common_lsn) {
-    const std::filesystem::path file = write_discarded(database_, common_lsn, options_.directory);
-    log_.warning("events_discarded",
-                 {{"after_lsn", common_lsn},
-                  {"last_lsn", database_.durable_lsn()},
-                  {"file", file.string()},
-                  {"message", "the master has other events there; these are kept for audit"}});
 }
 
 // ---- the stream
@@ -443,8 +410,17 @@ void Follower::install(Connection& connection) {
         throw ChannelError("the master ends a state that it did not send");
     }
     Channel& channel = connection.channel;
-    Background<void> installed;
-    installed.start(ground_.runtime, channel, [&] { connection.state->install(); });
+    Replacement replacement;
+    Discarded discarded;
+    replacement.database_id = connection.accepted.database_id;
+    if (connection.accepted.is_proved) {
+        replacement.lsn_min = database_.is_empty() ? 0 : database_.last_lsn();
+    } else {
+        replacement.order = options_.discard_order;
+        replacement.before = [&] { discarded = keep_discarded(connection.accepted); };
+    }
+    Background<std::filesystem::path> installed;
+    installed.start(ground_.runtime, channel, [&] { return connection.state->install(replacement); });
     // Even when the master is lost: what is being installed is whole.
     std::exception_ptr lost;
     while (!installed.is_done() && !lost) {
@@ -455,10 +431,12 @@ void Follower::install(Connection& connection) {
             lost = std::current_exception();
         }
     }
-    wants_state_ = true;  // should it fail: what was there before is gone then
-    installed.take();
+    const std::filesystem::path aside = installed.take();
     connection.state.reset();
-    wants_state_ = false;
+    database_.hold_log(false);
+    if (!connection.accepted.is_proved) {
+        note_discarded(discarded, aside);
+    }
     note_heard();
     {
         const std::lock_guard lock(mutex_);

@@ -18,6 +18,7 @@
 #include "net/log.h"
 #include "replica/channel.h"
 #include "replica/digests.h"
+#include "replica/discarded.h"
 #include "replica/handshake.h"
 
 namespace karma::replica {
@@ -34,7 +35,9 @@ struct FollowerOptions {
     std::uint32_t batch_size = 1000;                // of such a poll
     std::chrono::milliseconds timeout{15'000};      // a master that is silent for so long is gone
     std::chrono::milliseconds failover_timeout{0};  // 0: none
-    bool discard_diverged = false;                  // give up events that the master has not, into a file
+    /// Of the operator, for one use: to give up what this node has where nothing proves that the master has it
+    /// too. It is moved aside. Empty: none.
+    std::string discard_order = {};
 };
 
 /// Follows a master, from a thread of its own: connects, takes the state where it has to, then events, and
@@ -73,9 +76,17 @@ private:
     net::Subscription describe_self() const;
     Peer master_within(std::chrono::milliseconds timeout) const;
     void on_refused(const SubscribeReply& reply);
-    void on_diverged(const SubscribeReply& reply);
+    // In follower_order.cpp:
+    void on_unproved(const SubscribeReply& reply);
+    std::string why_unproved(const SubscribeReply& reply) const;
+    std::string order_advice() const;
+    /// Throws ChannelError, with the alarm set, where the source offers what this node must not take.
+    void check_offer(const net::Subscription& self, const SubscribeReply& reply);
+    [[noreturn]] void turn_down(const char* state, const std::string& why);
+    void note_epoch(const SubscribeReply& reply);
     std::optional<Lsn> find_common_lsn(const SubscribeReply& reply) const;
-    void discard_after(Lsn common_lsn);
+    Discarded keep_discarded(const SubscribeReply& reply) const;
+    void note_discarded(const Discarded& discarded, const std::filesystem::path& database);
     void poll();
     void bootstrap();
     std::uint64_t poll_once();
@@ -108,8 +119,7 @@ private:
 
     std::atomic<bool> stopping_{false};
     std::atomic<bool> comparison_wanted_{false};
-    bool wants_state_ = false;                // of the thread, as are the next ones
-    std::unique_ptr<Karma1Follower> karma1_;  // once the master has turned out to be a Karma 1.0
+    std::unique_ptr<Karma1Follower> karma1_;  // of the thread; once the master has turned out to be a Karma 1.0
     Clock::time_point last_heard_;
     std::string last_error_;  // as it was logged
 

@@ -25,6 +25,7 @@ void Follower::poll() {
     }
     log_.info("polling", {{"master", source()}, {"after_lsn", database_.durable_lsn()}});
     set_state("polling");
+    database_.hold_log(false);
     while (!stopping_) {
         if (poll_once() < options_.batch_size) {
             wait(interval);

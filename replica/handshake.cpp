@@ -17,60 +17,6 @@ namespace json = boost::json;
 
 namespace {
 
-/// The last event that two histories share, going by their epochs alone; nothing where the epochs of the one
-/// are the first of the other.
-std::optional<Lsn> parted_by_epochs(const Epochs& told, const Epochs& own, Lsn follower_lsn) {
-    // Of a long list only the end was told: what is before it is taken for the same.
-    std::size_t at = 0;
-    if (!told.empty()) {
-        const auto same = std::ranges::find(own, told.front());
-        at = same == own.end() ? 0 : static_cast<std::size_t>(same - own.begin());
-    }
-    std::size_t shared = 0;
-    while (shared < told.size() && at + shared < own.size() && told[shared] == own[at + shared]) {
-        ++shared;
-    }
-    // A follower may say of itself what cannot be.
-    const auto before = [&](const Epoch& epoch) {
-        return std::min(epoch.first_lsn - std::min<Lsn>(epoch.first_lsn, 1), follower_lsn);
-    };
-    std::optional<Lsn> parted;
-    if (shared < told.size()) {
-        parted = before(told[shared]);
-    }
-    if (at + shared < own.size() && own[at + shared].first_lsn <= follower_lsn) {
-        parted = std::min(parted.value_or(follower_lsn), before(own[at + shared]));
-    }
-    return parted;
-}
-
-}  // namespace
-
-Decision decide(const net::Subscription& follower, const OwnHistory& own) {
-    if (last_epoch(follower.epochs).is_later_than(last_epoch(own.epochs))) {
-        return {Verdict::stale, std::nullopt};
-    }
-    if (follower.is_empty || follower.after_lsn == 0) {
-        return {own.last_lsn == 0 ? Verdict::stream : Verdict::state, std::nullopt};
-    }
-    if (const auto parted = parted_by_epochs(follower.epochs, own.epochs, follower.after_lsn)) {
-        return {Verdict::diverged, parted};
-    }
-    if (follower.after_lsn > own.last_lsn) {
-        return {Verdict::diverged, std::nullopt};  // this node has lost events, or is another one's
-    }
-    const HistoryMark here = own.mark_at(follower.after_lsn);
-    if (!here.checksum || !follower.checksum) {
-        return {Verdict::state, std::nullopt};
-    }
-    if (*here.checksum != *follower.checksum) {
-        return {Verdict::diverged, std::nullopt};
-    }
-    return {follower.after_lsn + 1 < own.first_kept_lsn ? Verdict::state : Verdict::stream, std::nullopt};
-}
-
-namespace {
-
 /// A request line has its limit at the source, at least 4 KiB: so many marks are told, the latest ones.
 constexpr std::size_t marks_bytes_max = 1536;
 
@@ -175,9 +121,14 @@ std::string reply_line(const SubscribeReply& reply) {
         json::object response{{"format", stream_format},
                               {"mode", reply.state_follows ? "state" : "stream"},
                               {"proved", reply.is_proved},
+                              {"reason", reply.reason},
+                              {"common_lsn", nullptr},
                               {"generation", reply.generation},
                               {"idempotency_max_records", reply.retention.records_max},
                               {"idempotency_max_age_seconds", reply.retention.age_max_s}};
+        if (reply.common_lsn) {
+            response["common_lsn"] = *reply.common_lsn;
+        }
         put_position(response, reply);
         json::array chain;
         for (const NodeId node : reply.chain) {
@@ -224,6 +175,8 @@ SubscribeReply read_reply(std::string_view line) {
     reply.state_follows = fields.text("mode") == "state";
     reply.is_proved = fields.flag("proved");
     reply.lsn = fields.number("lsn");
+    reply.reason = fields.text_if_any("reason").value_or("");
+    reply.common_lsn = fields.number_if_any("common_lsn");
     reply.generation = fields.number_if_any("generation").value_or(0);
     constexpr std::uint64_t records_limit = std::uint64_t{1} << 31U;
     constexpr std::uint64_t age_limit = std::uint64_t{1} << 40U;

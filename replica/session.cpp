@@ -92,9 +92,28 @@ void Session::describe(SubscribeReply& reply) const {
     reply.chain = {reply.node_id};
 }
 
-void Session::refuse(const std::string& code, const std::string& message, std::optional<Lsn> common_lsn) {
+void Session::refuse(const Decision& decision, const OwnHistory& own) {
+    const char* const code =
+        decision.verdict == Verdict::itself || decision.verdict == Verdict::stale ? "replication_error"
+                                                                                  : "replication_gap";
+    std::string message = why_refused(decision, subscription_, own);
+    if (decision.verdict == Verdict::stale) {
+        const Epoch later = std::max(subscription_.known_epoch, last_epoch(subscription_.epochs),
+                                     [](const Epoch& a, const Epoch& b) { return b.is_later_than(a); });
+        try {
+            database_.fence(later);
+        } catch (const RequestError& damaged) {
+            message = damaged.what();
+        }
+    }
+    refuse(code, std::string(name_of(decision.verdict)), message, decision.common_lsn);
+}
+
+void Session::refuse(const std::string& code, const std::string& reason, const std::string& message,
+                     std::optional<Lsn> common_lsn) {
     SubscribeReply reply;
     reply.error_code = code;
+    reply.reason = reason;
     reply.message = message;
     reply.common_lsn = common_lsn;
     describe(reply);
@@ -111,11 +130,12 @@ void Session::refuse(const std::string& code, const std::string& message, std::o
 
 bool Session::shake_hands() {
     if (!database_.has_log()) {
-        refuse("replication_error", "This node has no event log: it was started with --wal=false", {});
+        refuse("replication_error", "no_log", "This node has no event log: it was started with --wal=false",
+               {});
         return false;
     }
     if (subscription_.format != stream_format) {
-        refuse("replication_error",
+        refuse("replication_error", "format",
                "This node speaks format " + std::to_string(stream_format) + " of the stream, the follower " +
                    std::to_string(subscription_.format) + ": they need programs of one version",
                {});
@@ -123,26 +143,16 @@ bool Session::shake_hands() {
     }
     pin_ = database_.pin_log(0);  // until it is known what is needed
     generation_ = database_.generation();
-    const OwnHistory own{database_.durable_lsn(), database_.first_kept_lsn(), database_.epochs(),
-                         [this](Lsn lsn) { return database_.mark_at(lsn); }};
+    OwnHistory own{database_.durable_lsn(), database_.first_kept_lsn(), database_.epochs(),
+                   [this](Lsn lsn) { return database_.mark_at(lsn); }};
+    own.database_id = database_.database_id();
+    own.chain = {database_.node_id()};
+    own.known_epoch = database_.known_epoch();
+    own.is_empty = database_.is_empty();
+    own.is_master = database_.role() == Role::master;
     const Decision decision = decide(subscription_, own);
-    if (decision.verdict == Verdict::stale) {
-        const Epoch later = last_epoch(subscription_.epochs);
-        database_.fence(later);
-        refuse("replication_error",
-               "This node is in epoch " + std::to_string(last_epoch(own.epochs).number) +
-                   ", the follower in epoch " + std::to_string(later.number) +
-                   ": it is no master for it and takes no more writes",
-               {});
-        return false;
-    }
-    if (decision.verdict == Verdict::diverged) {
-        std::string message = "The histories differ: the follower has events up to LSN " +
-                              std::to_string(subscription_.after_lsn) + " that this node has not";
-        if (decision.common_lsn) {
-            message += ", from LSN " + std::to_string(*decision.common_lsn + 1) + " on";
-        }
-        refuse("replication_gap", message, decision.common_lsn);
+    if (decision.verdict != Verdict::stream && decision.verdict != Verdict::state) {
+        refuse(decision, own);
         return false;
     }
     sends_state_ = decision.verdict == Verdict::state;
@@ -154,7 +164,12 @@ bool Session::shake_hands() {
     SubscribeReply reply;
     reply.accepted = true;
     reply.state_follows = sends_state_;
-    reply.is_proved = !subscription_.is_empty;
+    reply.is_proved = !decision.is_ordered;
+    reply.common_lsn = decision.common_lsn;
+    if (decision.is_ordered) {
+        reply.reason = name_of(decision.without_order);
+    }
+    reply.retention = database_.idempotency_retention();
     describe(reply);
     reply.lsn = own.last_lsn;
     channel_.queue_raw(reply_line(reply));

@@ -17,6 +17,8 @@
 
 namespace karma::replica {
 
+struct Decision;
+struct OwnHistory;
 struct SubscribeReply;
 
 /// One follower, served from a thread of its own: agrees with it where to begin, gives it the state if it
@@ -62,7 +64,9 @@ private:
     void begin_comparison();
     void go_on_comparing();
     void describe(SubscribeReply& reply) const;
-    void refuse(const std::string& code, const std::string& message, std::optional<Lsn> common_lsn);
+    void refuse(const Decision& decision, const OwnHistory& own);
+    void refuse(const std::string& code, const std::string& reason, const std::string& message,
+                std::optional<Lsn> common_lsn);
     /// Waits for the other end, and throws when it takes nothing any more.
     void pump(std::chrono::milliseconds wait_max);
     void check_goes_on() const;

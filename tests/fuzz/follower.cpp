@@ -32,7 +32,7 @@ public:
     void take(FrameKind kind, std::string_view payload) {
         switch (kind) {
             case FrameKind::state_piece: receiver().add(payload); break;
-            case FrameKind::state_end: receiver().install(); break;
+            case FrameKind::state_end: (void)receiver().install(Replacement()); break;
             case FrameKind::events: take_events(payload); break;
             case FrameKind::heartbeat:
             case FrameKind::digest_at: (void)replica::take_number(payload); break;
@@ -55,9 +55,10 @@ private:
         if (!receiver_) {
             receiver_.emplace(
                 IdempotencyRetention{},
-                [this](Engine& state, const std::vector<RecordChange>& records, const HistoryMark& mark) {
-                    check_sending(state, records, mark);
-                    engine_.exchange_state(state);
+                [this](ReceivedState& received, const Replacement&) -> std::filesystem::path {
+                    check_sending(received.engine, received.records, received.mark);
+                    engine_.exchange_state(received.engine);
+                    return {};
                 });
         }
         return *receiver_;
@@ -78,12 +79,13 @@ private:
         storage.write(records, false);
         std::optional<Digest> received;
         StateReceiver next(IdempotencyRetention{},
-                           [&](Engine& same, const std::vector<RecordChange>& /*records*/,
-                               const HistoryMark& /*mark*/) { received = digest_of_state(same); });
-        StateSender(state.view(), mark, state.hash_seed(), storage).read([&](std::string_view piece) {
-            next.add(piece);
-        });
-        next.install();
+                           [&](ReceivedState& same, const Replacement&) -> std::filesystem::path {
+                               received = digest_of_state(same.engine);
+                               return {};
+                           });
+        StateSender(state.view(), mark, state.hash_seed(), storage, DatabaseId(), HistoryMarks())
+            .read([&](std::string_view piece) { next.add(piece); });
+        (void)next.install(Replacement());
         expect(received == digest_of_state(state), "a state that was given on is the same");
     }
 

@@ -71,11 +71,11 @@ std::vector<std::string> pieces_of(Database& database) {
 }
 
 void install(Database& database, const std::vector<std::string>& pieces) {
-    const auto writer = database.write_state();
+    const auto writer = database.write_state(database.idempotency_retention());
     for (const std::string& piece : pieces) {
         writer->add(piece);
     }
-    writer->install();
+    writer->install(Replacement());
 }
 
 /// Gives the other one the events that it has not.

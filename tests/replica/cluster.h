@@ -135,7 +135,9 @@ public:
     // The slave has been promoted: the one that was master follows it.
     void change_places() {
         writer_.write_to(slave_->port());
-        master_->set_arguments(slave_of(slave_->port(), acks));
+        std::vector<std::string> more = acks;
+        more.push_back("--replication-discard-diverged=change-" + std::to_string(++changes_));
+        master_->set_arguments(slave_of(slave_->port(), std::move(more)));
         master_->start();
         std::swap(master_, slave_);
     }
@@ -154,13 +156,13 @@ public:
 
 private:
     inline static const std::vector<std::string> acks{"--replication-min-acks=1",
-                                                      "--replication-ack-timeout-ms=20000",
-                                                      "--replication-discard-diverged=true"};
+                                                      "--replication-ack-timeout-ms=20000"};
 
     Daemon one_{acks};
     Daemon two_{slave_of(one_.port(), acks)};
     Daemon* master_ = &one_;
     Daemon* slave_ = &two_;
+    std::size_t changes_ = 0;
     SteadyWriter writer_{one_.port(), "w"};
 };
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <map>
 
 #include <doctest/doctest.h>
@@ -37,8 +38,27 @@ net::Subscription follower(Lsn after_lsn, Epochs epochs) {
 TEST_CASE("handshake: who has a part of this history gets events, who is too old the state") {
     const OwnHistory own = history({first, second});
     CHECK(decide(follower(0, {}), own).verdict == Verdict::state);
-    CHECK(decide(follower(5, {}), own).verdict == Verdict::state);
-    CHECK(decide(follower(18, {first}), own).verdict == Verdict::state);
+    // What neither keeps is known by marks, or not at all.
+    CHECK(decide(follower(5, {}), own).verdict == Verdict::unknown);
+    CHECK(decide(follower(18, {first}), own).verdict == Verdict::unknown);
+    net::Subscription marked = follower(18, {first});
+    marked.marks = {{17, 17}, {16, 16}, {8, 8}};
+    OwnHistory with_marks = own;
+    with_marks.mark_at = [](Lsn lsn) {
+        HistoryMark mark{lsn, std::nullopt};
+        if (lsn % 16 == 0 || lsn >= 19) mark.checksum = static_cast<std::uint32_t>(lsn);
+        return mark;
+    };
+    CHECK(decide(marked, with_marks).verdict == Verdict::stream);
+    with_marks.first_kept_lsn = 30;
+    CHECK(decide(marked, with_marks).verdict == Verdict::state);
+    marked.marks[1].checksum = 99;
+    CHECK(decide(marked, with_marks).verdict == Verdict::diverged);
+    // The begin of an epoch is an event that both have, where only one node can have appended after it.
+    marked.marks.clear();
+    CHECK(decide(marked, with_marks).verdict == Verdict::unknown);
+    with_marks.epochs[0].node = 3;
+    CHECK(decide(marked, with_marks).verdict == Verdict::state);
     CHECK(decide(follower(19, {first}), own).verdict == Verdict::stream);
     CHECK(decide(follower(49, {first}), own).verdict == Verdict::stream);
     CHECK(decide(follower(50, {first, second}), own).verdict == Verdict::stream);
@@ -48,9 +68,10 @@ TEST_CASE("handshake: who has a part of this history gets events, who is too old
     CHECK(decide(asks, own).verdict == Verdict::state);
     net::Subscription unknown = follower(60, {first, second});
     unknown.checksum.reset();
-    CHECK(decide(unknown, own).verdict == Verdict::state);
+    CHECK(decide(unknown, own).verdict == Verdict::unknown);
     OwnHistory empty = history({});
     empty.last_lsn = 0;
+    empty.is_empty = true;
     empty.first_kept_lsn = 1;
     CHECK(decide(follower(0, {}), empty).verdict == Verdict::stream);
 }
@@ -99,11 +120,61 @@ TEST_CASE("handshake: of a long list of epochs the end is enough") {
     OwnHistory own = history(epochs);
     own.last_lsn = 200;
     net::Subscription far = follower(100, {epochs.end() - epochs_told_max, epochs.end()});
+    far.epochs_skipped = 100 - epochs_told_max;
     CHECK(decide(far, own).verdict == Verdict::stream);
     far.epochs.back().id = 1;
     const Decision decision = decide(far, own);
     CHECK(decision.verdict == Verdict::diverged);
     CHECK(decision.common_lsn == 99);
+}
+
+TEST_CASE("handshake: nothing is given up for a stranger, itself or an empty node without an order") {
+    OwnHistory own = history({});
+    own.database_id = {1, 1};
+    own.chain = {10, 20};
+    net::Subscription node = follower(50, {});
+    node.database_id = {1, 1};
+    node.node_id = 30;
+    CHECK(decide(node, own).verdict == Verdict::stream);
+    node.node_id = 20;
+    CHECK(decide(node, own).verdict == Verdict::itself);
+    node.node_id = 30;
+    node.database_id = {1, 2};
+    // Epochs of another database fence nobody.
+    node.known_epoch = {9, 9, 0};
+    CHECK(decide(node, own).verdict == Verdict::stranger);
+    node.order = "now";
+    const Decision ordered = decide(node, own);
+    CHECK(ordered.verdict == Verdict::state);
+    CHECK(ordered.is_ordered);
+    CHECK(ordered.without_order == Verdict::stranger);
+    node.database_id = {1, 1};
+    CHECK(decide(node, own).verdict == Verdict::stale);
+    node.known_epoch = {};
+    // What needs no order uses none.
+    CHECK(!decide(node, own).is_ordered);
+    node.order.clear();
+    own.is_empty = true;
+    own.last_lsn = 0;
+    CHECK(decide(node, own).verdict == Verdict::empty);
+    node.order = "now";
+    CHECK(decide(node, own).is_ordered);
+    own.is_master = false;
+    CHECK(decide(node, own).verdict == Verdict::empty);
+    node.is_empty = true;
+    CHECK(decide(node, own).verdict == Verdict::empty);
+}
+
+TEST_CASE("handshake: a follower tells marks at multiples that another node can know") {
+    const std::vector<HistoryMark> marks = marks_below(1'000'003, [](Lsn lsn) {
+        return HistoryMark{lsn, static_cast<std::uint32_t>(lsn)};
+    });
+    CHECK(marks.size() <= 64);
+    for (Lsn spacing = 1; spacing < 1'000'000; spacing *= 2) {
+        const Lsn wanted = (1'000'002 / spacing) * spacing;
+        CHECK(std::ranges::count(marks, wanted, &HistoryMark::lsn) == 1);
+    }
+    CHECK(marks_below(1, [](Lsn lsn) { return HistoryMark{lsn, 1}; }).empty());
 }
 
 TEST_CASE("handshake: replies say what they were made of") {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "net/log.h"
@@ -14,6 +15,12 @@
 #include "tests/support/temp_dir.h"
 
 namespace karma::test {
+
+// Says that what two storages hold is one database: what was made twice in the same way is a follower's copy.
+inline void make_one_database(const Storage& master, Storage& follower) {
+    const RecordChange id{Table::meta, "database_id", master.read(Table::meta, "database_id")};
+    follower.write(std::span(&id, 1), true);
+}
 
 // A node in this process, with its storage in memory, which outlives it, and a clock that stands still: two
 // nodes that do the same make the same events.

@@ -90,6 +90,7 @@ TEST_CASE("nodes: another state behind the same history is found by its digest, 
         node.database().increment("other", storage == &master_storage ? 1 : 2, 1, some_day);
         node.database().increment("same", 2, 1, some_day);
     }
+    make_one_database(master_storage, slave_storage);
     InProcessNode master(master_storage);
     InProcessNode slave(slave_storage, slave_options(), following(master.port(), directory));
     REQUIRE(comes_true([&] { return slave.node().figures().state == "streaming"; }));
@@ -122,6 +123,7 @@ TEST_CASE("nodes: another event behind the same LSN is refused, and where they p
         const std::uint64_t value = storage == &master_storage ? 5 : 6;
         for (std::uint64_t i = 1; i <= 30; ++i) node.database().increment("a", i, value, some_day);
     }
+    make_one_database(master_storage, slave_storage);
     InProcessNode master(master_storage);
     {
         InProcessNode slave(slave_storage, slave_options(), following(master.port(), directory));
@@ -133,7 +135,7 @@ TEST_CASE("nodes: another event behind the same LSN is refused, and where they p
         CHECK(slave.database().durable_lsn() == 70);
     }
     replica::NodeOptions options = following(master.port(), directory);
-    options.follower->discard_diverged = true;
+    options.follower->discard_order = "once";
     InProcessNode slave(slave_storage, slave_options(), std::move(options));
     REQUIRE(comes_true([&] { return slave.node().figures().state == "streaming"; }));
     CHECK(have_the_same(master, slave));
@@ -199,7 +201,7 @@ TEST_CASE("nodes: of two slaves that were promoted at once, one gives way when t
     InProcessNode master(storages[0]);
     InProcessNode one(storages[1], slave_options(), following(master.port(), directory));
     replica::NodeOptions discards = following(one.port(), directory);
-    discards.follower->discard_diverged = true;
+    discards.follower->discard_order = "once";
     InProcessNode two(storages[2], slave_options(), std::move(discards));
     master.database().increment("a", 1, 1, some_day);
     REQUIRE(comes_true([&] { return two.database().durable_lsn() == 1; }));
@@ -356,7 +358,7 @@ TEST_CASE("nodes: who is told to end does not wait for a master that says nothin
         for (std::uint64_t i = 1; i <= 20; ++i) node.database().increment("a", i, 1, some_day);
     }
     replica::NodeOptions options = following(master.port(), directory);
-    options.follower->discard_diverged = true;
+    options.follower->discard_order = "once";
     {
         InProcessNode slave(storage, slave_options(), std::move(options));
         REQUIRE(master.wait_for_requests(2));  // where do the histories part?

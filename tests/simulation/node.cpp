@@ -32,7 +32,7 @@ DatabaseOptions database_options(Scheduler& scheduler, const NodeRole& role) {
     return options;
 }
 
-replica::NodeOptions node_options(const NodeRole& role, const TempDir& directory) {
+replica::NodeOptions node_options(const NodeRole& role, const TempDir& directory, std::uint64_t starts) {
     replica::NodeOptions options;
     options.source.min_acks = role.min_acks;
     options.source.timeout = std::chrono::milliseconds(800);
@@ -42,7 +42,7 @@ replica::NodeOptions node_options(const NodeRole& role, const TempDir& directory
         options.follower->host = *role.source;
         options.follower->timeout = std::chrono::milliseconds(800);
         options.follower->directory = directory.path();
-        options.follower->discard_diverged = true;
+        options.follower->discard_order = "start-" + std::to_string(starts);
     }
     return options;
 }
@@ -56,7 +56,7 @@ struct SimulatedNode::Daemon {
           scheduler(owner.scheduler_),
           storage(owner.disk_.open()),
           database(Database::open(database_options(scheduler, role), *storage)),
-          node(*database, log, node_options(role, owner.directory_),
+          node(*database, log, node_options(role, owner.directory_, ++owner.starts_),
                {scheduler, owner.network_.of(owner.name_)}) {
         node.start(owner.name_);
         database->set_replication(&node);
@@ -229,6 +229,11 @@ void SimulatedNode::stop() {
 Database* SimulatedNode::database() noexcept { return daemon_ ? daemon_->database.get() : nullptr; }
 
 void SimulatedNode::promote() { daemon_->node.promote(); }
+
+bool SimulatedNode::wants_order() const {
+    return daemon_ && daemon_->database->role() == Role::slave &&
+           daemon_->node.figures().state == "diverged";
+}
 
 std::size_t SimulatedNode::discarded_files() const {
     std::size_t files = 0;

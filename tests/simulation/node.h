@@ -47,6 +47,8 @@ public:
     Database* database() noexcept;
     // Throws RequestError.
     void promote();
+    // It has diverged, and used up the order that it was started with.
+    bool wants_order() const;
     // Files that hold what was discarded for the master's history.
     std::size_t discarded_files() const;
 
@@ -58,6 +60,7 @@ private:
     SimulatedNetwork& network_;
     SimulatedDisk disk_;
     TempDir directory_;
+    std::uint64_t starts_ = 0;  // each gives an order of its own
     std::unique_ptr<Daemon> daemon_;
     std::vector<std::unique_ptr<Daemon>> crashed_;
 };

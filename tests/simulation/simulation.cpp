@@ -167,6 +167,9 @@ void Simulation::restart_failed() {
             ++counts_["failed nodes"];
             nodes_[i]->crash(false);
             start(i);
+        } else if (nodes_[i]->wants_order()) {
+            ++counts_["new orders"];
+            start(i);
         }
     }
 }

@@ -1,0 +1,335 @@
+// Which database it is, which node holds it, and in whose epoch it appends.
+#include <functional>
+#include <memory>
+#include <string>
+
+#include <doctest/doctest.h>
+
+#include "engine/error.h"
+#include "engine/event_codec.h"
+#include "persist/database.h"
+#include "persist/history_marks.h"
+#include "persist/memory_storage.h"
+#include "tests/persist/faulty_storage.h"
+#include "tests/support/temp_dir.h"
+
+namespace karma::test {
+
+namespace {
+
+std::unique_ptr<Database> open_at(Storage& storage, const std::string& place, bool is_slave = false,
+                                  DatabaseOptions options = {}) {
+    options.threads = false;
+    options.clock_ms = [] { return std::int64_t{1'780'000'000'000}; };
+    options.place = place;
+    options.read_only = is_slave;
+    return Database::open(options, storage);
+}
+
+// All that a storage holds, in another one: a copy of a directory.
+void copy(const Storage& from, Storage& to) {
+    from.read_log(1, [&](const EventGroup& group) {
+        to.append(group, {}, true);
+        return true;
+    });
+    for (const Table table : {Table::meta, Table::snapshots, Table::idempotency, Table::streams}) {
+        from.scan(table, "", [&](std::string_view key, std::string_view value) {
+            const RecordChange change{table, std::string(key), std::string(value)};
+            to.write(std::span(&change, 1), true);
+            return true;
+        });
+    }
+}
+
+std::string refusal_of(const std::function<void()>& work) {
+    try {
+        work();
+    } catch (const RequestError& refused) {
+        return refused.what();
+    }
+    return {};
+}
+
+}  // namespace
+
+TEST_CASE("identity: a database and its node keep their ids, and snapshots say whose they are") {
+    MemoryStorage storage;
+    DatabaseId id;
+    NodeId node = 0;
+    {
+        const auto database = open_at(storage, "here");
+        id = database->database_id();
+        node = database->node_id();
+        CHECK(id.is_known());
+        CHECK(node != 0);
+        CHECK(DatabaseId::from_text(id.text()) == id);
+        database->increment("a", 1);
+        CHECK(database->last_lsn() == 1);
+    }
+    const auto database = open_at(storage, "here");
+    CHECK(database->database_id() == id);
+    CHECK(database->node_id() == node);
+    CHECK(database->copy_warning().empty());
+    CHECK(database->epochs().empty());
+    MemoryStorage other;
+    CHECK(open_at(other, "here")->database_id() != id);
+}
+
+TEST_CASE("identity: a follower draws no database id, and takes that of its master") {
+    MemoryStorage storage;
+    {
+        const auto database = open_at(storage, "here", true);
+        CHECK(!database->database_id().is_known());
+        database->adopt_database_id({1, 2});
+        CHECK(database->database_id() == DatabaseId{1, 2});
+    }
+    CHECK(open_at(storage, "here", true)->database_id() == DatabaseId{1, 2});
+}
+
+TEST_CASE("identity: a copy is another node, and as a master begins an epoch of its own") {
+    MemoryStorage original;
+    MemoryStorage copied;
+    NodeId node = 0;
+    {
+        const auto database = open_at(original, "here");
+        database->increment("a", 1);
+        node = database->node_id();
+    }
+    copy(original, copied);
+    {
+        const auto database = open_at(copied, "there");
+        CHECK(database->role() == Role::master);
+        CHECK(database->node_id() != node);
+        CHECK(!database->copy_warning().empty());
+        REQUIRE(database->epochs().size() == 1);
+        CHECK(database->epochs()[0].number == 1);
+        CHECK(database->epochs()[0].node == database->node_id());
+        CHECK(database->last_lsn() == 2);
+        node = database->node_id();
+    }
+    const auto again = open_at(copied, "there");
+    CHECK(again->node_id() == node);
+    CHECK(again->epochs().size() == 1);
+    CHECK(open_at(original, "here")->epochs().empty());
+}
+
+TEST_CASE("identity: a copy of a promoted node that is started as a follower is none") {
+    MemoryStorage original;
+    MemoryStorage copied;
+    {
+        const auto database = open_at(original, "here", true);
+        database->promote();
+        CHECK(database->epochs().back().node == database->node_id());
+    }
+    copy(original, copied);
+    CHECK(open_at(original, "here", true)->role() == Role::master);
+    CHECK(open_at(copied, "there", true)->role() == Role::slave);
+    // As a master it does not go on in the epoch of the original.
+    const auto master = open_at(copied, "there");
+    CHECK(master->epochs().size() == 2);
+    CHECK(master->epochs().back().node == master->node_id());
+}
+
+TEST_CASE("identity: a follower that is started as a master does not append in its master's epoch") {
+    MemoryStorage storage;
+    {
+        const auto database = open_at(storage, "here", true);
+        database->adopt_database_id({1, 2});
+        EventGroupBuilder group;
+        const Mutation create = mutation::CreateSeries{"a"};
+        group.add({1, 1'780'000'000'000, create, {}});
+        std::string bytes;
+        group.finish(bytes);
+        database->replicate(bytes, std::nullopt);
+        database->commit_replicated();
+    }
+    const auto master = open_at(storage, "here");
+    CHECK(master->role() == Role::master);
+    CHECK(master->epochs().size() == 1);
+    CHECK(master->database_id() == DatabaseId{1, 2});
+}
+
+TEST_CASE("identity: a promotion begins one more than every epoch that was ever told") {
+    MemoryStorage storage;
+    {
+        const auto database = open_at(storage, "here", true);
+        CHECK(database->fence({7, 70, 0}));
+        CHECK(!refusal_of([&] { database->fence({1'000'008, 1, 0}); }).empty());
+        CHECK(database->known_epoch().number == 7);
+    }
+    const auto database = open_at(storage, "here", true);
+    CHECK(database->known_epoch() == Epoch{7, 70, 0});
+    CHECK(database->promote().number == 8);
+    const Reply reply = database->call(control::Fence{3, 1, {}});
+    const auto& answer = std::get<reply::FenceAnswer>(reply);
+    CHECK(answer.role == "master");
+    CHECK(answer.epoch.number == 8);
+    const Reply later = database->call(control::Fence{20, 1, {}});
+    CHECK(std::get<reply::FenceAnswer>(later).role == "slave");
+    CHECK(std::get<reply::FenceAnswer>(later).epoch.number == 20);
+    CHECK(database->role() == Role::fenced);
+    // Of another database it is none.
+    const Reply stranger = database->call(control::Fence{30, 1, {5, 5}});
+    CHECK(std::holds_alternative<Error>(stranger));
+    CHECK(database->known_epoch().number == 20);
+}
+
+TEST_CASE("identity: events of versions whose epochs name no node keep their checksums") {
+    const Mutation old = mutation::StartEpoch{3, 9};
+    const Mutation named = mutation::StartEpoch{3, 9, 77};
+    for (const Mutation& body : {old, named}) {
+        EventGroupBuilder group;
+        group.add({5, 1'780'000'000'000, body, {}});
+        std::string bytes;
+        group.finish(bytes);
+        read_event_group(bytes, [&](const Event& event) {
+            const auto& epoch = std::get<mutation::StartEpoch>(event.body);
+            CHECK(epoch.id == 9);
+            CHECK(epoch.node == std::get<mutation::StartEpoch>(body).node);
+            CHECK(checksum_of(event) == checksum_of({5, 1'780'000'000'000, body, {}}));
+        });
+    }
+}
+
+TEST_CASE("identity: the marks of removed events are few, and last") {
+    HistoryMarks marks;
+    const auto checksum_of_lsn = [](Lsn lsn) {
+        return lsn % 7 == 0 ? std::nullopt : std::optional(static_cast<std::uint32_t>(lsn * 3));
+    };
+    for (Lsn end = 100; end <= 1'000'000; end = end * 3 / 2) {
+        marks.extend(1, end, checksum_of_lsn);
+        CHECK(marks.size() <= HistoryMarks::marks_max);
+    }
+    CHECK(marks.spacing() > 1);
+    CHECK(marks.size() > HistoryMarks::marks_max / 4);
+    const Lsn known = marks.spacing() * 8;
+    CHECK(marks.checksum_at(known) == known * 3);
+    CHECK(!marks.checksum_at(known + 1));
+    CHECK(!marks.checksum_at(marks.spacing() * 7));
+    const HistoryMarks read = HistoryMarks::decoded(marks.encoded());
+    CHECK(read.encoded() == marks.encoded());
+    CHECK_THROWS_AS(HistoryMarks::decoded("123"), CorruptionError);
+    CHECK_THROWS_AS(HistoryMarks::decoded(std::string(20, '\0')), CorruptionError);
+    CHECK_THROWS_AS(HistoryMarks::decoded(marks.encoded() + std::string(12, '\0')), CorruptionError);
+}
+
+TEST_CASE("identity: a trimmed log leaves marks, which a state takes along") {
+    MemoryStorage storage;
+    DatabaseOptions options;
+    options.event_retention_bytes = 1;
+    const auto database = open_at(storage, "here", false, options);
+    for (std::uint64_t i = 1; i <= 50; ++i) database->increment("a", i);
+    const HistoryMark before = database->mark_at(20);
+    REQUIRE(before.checksum);
+    database->save_snapshot();
+    database->apply_retention();
+    REQUIRE(database->first_kept_lsn() > 21);
+    CHECK(database->mark_at(20) == before);
+    MemoryStorage other;
+    const auto follower = open_at(other, "there", true);
+    const auto pin = database->pin_log(0);
+    const auto writer = follower->write_state(IdempotencyRetention{5, 6});
+    database->read_state(*pin)->read([&](std::string_view piece) { writer->add(piece); });
+    Replacement replacement;
+    SUBCASE("of the database that was told of, and whole") {
+        replacement.database_id = database->database_id();
+        writer->install(replacement);
+        CHECK(follower->database_id() == database->database_id());
+        CHECK(follower->mark_at(20) == before);
+        CHECK(follower->mark_at(50) == database->mark_at(50));
+        CHECK(follower->idempotency_retention().records_max == 5);
+    }
+    SUBCASE("of another one") {
+        replacement.database_id = {1, 1};
+        CHECK_THROWS_AS(writer->install(replacement), CorruptionError);
+        CHECK(follower->is_empty());
+    }
+    SUBCASE("of a lower LSN") {
+        replacement.lsn_min = 51;
+        CHECK_THROWS_AS(writer->install(replacement), CorruptionError);
+    }
+    SUBCASE("not without what has to be done before") {
+        replacement.before = [] { throw StorageError("disk full"); };
+        CHECK_THROWS_AS(writer->install(replacement), StorageError);
+        CHECK(!follower->has_failed());
+    }
+}
+
+TEST_CASE("identity: the limits of a master hold after a restart of its follower, and an order is used once") {
+    MemoryStorage storage;
+    const Mutation body = mutation::Increment{"a", 1, 739'000, 1};
+    {
+        const auto master = open_at(storage, "here");
+        for (int i = 0; i < 10; ++i) {
+            const KeyedMutation request{&body, "k" + std::to_string(i), {}};
+            master->call(request);
+        }
+    }
+    {
+        const auto follower = open_at(storage, "here", true);
+        follower->use_idempotency_retention({100, 1000});
+        CHECK(!follower->is_order_used("x"));
+    }
+    DatabaseOptions smaller;
+    smaller.idempotency.records_max = 3;
+    const auto follower = open_at(storage, "here", true, smaller);
+    CHECK(follower->idempotency_retention().records_max == 100);
+    CHECK(follower->view().idempotency_record_count == 10);
+}
+
+TEST_CASE("identity: retention removes nothing while it is not known whether the master has it") {
+    MemoryStorage storage;
+    DatabaseOptions options;
+    options.event_retention_bytes = 1;
+    {
+        const auto database = open_at(storage, "here", false, options);
+        for (std::uint64_t i = 1; i <= 50; ++i) database->increment("a", i);
+        database->save_snapshot();
+    }
+    const auto follower = open_at(storage, "here", true, options);
+    follower->apply_retention();
+    CHECK(follower->first_kept_lsn() == 1);
+    follower->hold_log(false);
+    follower->apply_retention();
+    CHECK(follower->first_kept_lsn() == 50);
+}
+
+TEST_CASE("identity: by order the database is moved aside whole, and the order counts once") {
+    const TempDir of_master;
+    const TempDir directory;
+    DatabaseOptions options;
+    options.threads = false;
+    options.directory = of_master.path();
+    const auto master = Database::open(options);
+    master->increment("theirs", 1, 5);
+    options.directory = directory.path();
+    {
+        const auto own = Database::open(options);
+        own->increment("mine", 1, 7);
+    }
+    options.read_only = true;
+    std::filesystem::path aside;
+    {
+        const auto follower = Database::open(options);
+        const auto pin = master->pin_log(0);
+        const auto writer = follower->write_state(IdempotencyRetention());
+        master->read_state(*pin)->read([&](std::string_view piece) { writer->add(piece); });
+        Replacement replacement;
+        replacement.order = "first";
+        aside = writer->install(replacement);
+        CHECK(follower->sum("theirs", 1) == 5);
+        CHECK(follower->is_order_used("first"));
+        CHECK(!follower->is_order_used(follower->unused_order()));
+    }
+    CHECK(Database::open(options)->is_order_used("first"));
+    REQUIRE(std::filesystem::exists(aside));
+    CHECK(aside.filename().string().starts_with("karma.db.discarded-"));
+    // It is a database.
+    const TempDir elsewhere;
+    std::filesystem::rename(aside, elsewhere.path() / "karma.db");
+    options.directory = elsewhere.path();
+    options.read_only = false;
+    CHECK(Database::open(options)->sum("mine", 1) == 7);
+}
+
+}  // namespace karma::test
