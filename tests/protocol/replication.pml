@@ -579,10 +579,16 @@ inline tell_list(s, g, f) {
 #define AHEAD(q, p) (epoch_of[durable[q]] > epoch_of[durable[p]] || (epoch_of[durable[q]] == epoch_of[durable[p]] && lsn[durable[q]] > lsn[durable[p]]))
 
 inline ask_promise(p, q) {
+#ifndef NO_R7_PROMISE
     learn(q, candidate[p]);
+#endif
     if
-    :: AHEAD(q, p) -> skip
-    :: !AHEAD(q, p) -> promised[p] = promised[p] | BIT(q)
+#ifdef NO_R7_POSITION
+    :: true ->
+#else
+    :: !AHEAD(q, p) ->
+#endif
+        promised[p] = promised[p] | BIT(q)
     :: skip /* the answer is lost */
     fi
 }
