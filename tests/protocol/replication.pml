@@ -74,6 +74,12 @@ byte start_of[EVENTS];    /* the event that began that epoch */
 
 #define IN(event, history) HAS(path[history], event)
 #define EPOCH(p) epoch_of[engine[p]]
+/* A state and its events say of which database they are; the stranger's begins with event 1. */
+#ifdef STRANGER
+#define DATABASE_OF(history) IN(1, history)
+#else
+#define DATABASE_OF(history) 0
+#endif
 #define NUMBER(epoch) ((epoch) >> 2)
 
 byte owner[16];           /* of an epoch: the node id that its event names, plus one */
@@ -471,7 +477,7 @@ inline subscribe(f, s) {
 /* The state is whole, and takes the place of what was there. */
 inline install_state(f) {
     if
-    :: database[f] == database[source_of[f]] && IN(durable[f], state[f])
+    :: database[f] == DATABASE_OF(state[f]) && IN(durable[f], state[f])
     :: else ->
         if
         :: durable[f] == 0 -> skip
@@ -495,9 +501,9 @@ inline install_state(f) {
     engine[f] = state[f];
     dropped[f] = lsn[state[f]];
     if
-    :: database[f] != database[source_of[f]] ->
-        database[f] = database[source_of[f]];
-        known[f] = known[source_of[f]];
+    :: database[f] != DATABASE_OF(state[f]) ->
+        database[f] = DATABASE_OF(state[f]);
+        known[f] = epoch_of[state[f]];
         list[f] = 0;
         list_epoch[f] = 0
     :: else
@@ -516,13 +522,13 @@ inline install_state(f) {
 inline receive(f, e) {
     sent[f]++;
     if
-    :: lsn[e] > lsn[engine[f]] && path[e] == (path[engine[f]] | BIT(e)) && database[f] == database[source_of[f]] ->
+    :: lsn[e] > lsn[engine[f]] && path[e] == (path[engine[f]] | BIT(e)) && database[f] == DATABASE_OF(e) ->
         engine[f] = e;
 #ifndef LATE
         durable[f] = e;
         acknowledged[LINK(f, source_of[f])] = e
 #endif
-    :: lsn[e] > lsn[engine[f]] && !(path[e] == (path[engine[f]] | BIT(e)) && database[f] == database[source_of[f]]) ->
+    :: lsn[e] > lsn[engine[f]] && !(path[e] == (path[engine[f]] | BIT(e)) && database[f] == DATABASE_OF(e)) ->
         BREAKS(I3)
     :: lsn[e] <= lsn[engine[f]] && IN(e, engine[f])
     :: lsn[e] <= lsn[engine[f]] && !IN(e, engine[f]) -> BREAKS(I3)
