@@ -326,6 +326,20 @@ using Reply =
                  reply::FileBytes, reply::StatsList, reply::MetricsText, reply::Promoted, reply::FenceAnswer,
                  reply::HistoryPosition, reply::DigestsCompared>;
 
+/// What the rest of a request does. It says by which threads it is run, how long it may take, and whether the
+/// requests behind it may be executed before it has run.
+enum class TaskKind : std::uint8_t {
+    /// Reads what was fixed when the request was executed (a view, a last LSN): requests behind it may be
+    /// executed before it has run. Bound by the query timeout.
+    query,
+    /// Takes its view, or does its work, when it runs: the request `ends_batch` (engine/executor.h). May take
+    /// as
+    /// long as it needs, is cancelled when the process stops.
+    administration,
+    /// The same for the role of this node: quick, and never behind the other two.
+    control,
+};
+
 /// The rest of a request that takes long: it runs without any lock, on any thread, once.
 class Task {
 public:
@@ -334,7 +348,9 @@ public:
     Task& operator=(const Task&) = delete;
     virtual ~Task() = default;
 
-    /// Bytes to read, about: says whether handing the task to another thread is worth it.
+    virtual TaskKind kind() const = 0;
+
+    /// Bytes to read, about: says whether handing a query to another thread is worth it.
     virtual std::size_t cost_bytes() const = 0;
 
     /// Throws RequestError, and StorageError where it stores something.

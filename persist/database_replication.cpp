@@ -380,8 +380,10 @@ ReplicationFigures Database::replication_figures() const {
 class ReplicationTask final : public Task {
 public:
     using Run = std::function<Reply(ReplicationControl& control, const Deadline& deadline)>;
-    ReplicationTask(Database& database, Run run) : database_(database), run_(std::move(run)) {}
+    ReplicationTask(Database& database, TaskKind kind, Run run)
+        : database_(database), kind_(kind), run_(std::move(run)) {}
 
+    TaskKind kind() const override { return kind_; }
     std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
     Reply run(const Deadline& deadline) override {
         ReplicationControl* const control = database_.control_;
@@ -391,6 +393,7 @@ public:
 
 private:
     Database& database_;
+    TaskKind kind_;
     Run run_;
 };
 
@@ -400,6 +403,7 @@ public:
     PositionTask(Database& database, std::optional<Lsn> lsn, Lsn last_lsn)
         : database_(database), lsn_(lsn.value_or(last_lsn)), last_lsn_(last_lsn) {}
 
+    TaskKind kind() const override { return TaskKind::control; }
     std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
     Reply run(const Deadline& /*deadline*/) override {
         const HistoryMark mark = database_.mark_at(lsn_);
@@ -418,6 +422,7 @@ class FenceTask final : public Task {
 public:
     FenceTask(Database& database, const Epoch& later) : database_(database), later_(later) {}
 
+    TaskKind kind() const override { return TaskKind::control; }
     std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
     Reply run(const Deadline& /*deadline*/) override {
         database_.fence(later_);
@@ -431,13 +436,14 @@ private:
 };
 
 std::unique_ptr<Task> Database::promote_later() {
-    return std::make_unique<ReplicationTask>(*this, [](ReplicationControl& control, const Deadline&) {
-        return Reply(reply::Promoted{control.promote()});
-    });
+    return std::make_unique<ReplicationTask>(*this, TaskKind::control,
+                                             [](ReplicationControl& control, const Deadline&) {
+                                                 return Reply(reply::Promoted{control.promote()});
+                                             });
 }
 
 std::unique_ptr<Task> Database::compare_digests_later() {
-    return std::make_unique<ReplicationTask>(*this,
+    return std::make_unique<ReplicationTask>(*this, TaskKind::administration,
                                              [](ReplicationControl& control, const Deadline& deadline) {
                                                  return Reply(control.compare_digests(deadline));
                                              });

@@ -15,6 +15,7 @@ class LoadTask final : public Task {
 public:
     LoadTask(Database& database, std::string file) : database_(database), file_(std::move(file)) {}
 
+    TaskKind kind() const override { return TaskKind::administration; }
     std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
     Reply run(const Deadline& deadline) override;
 
@@ -29,6 +30,7 @@ public:
     FetchTask(Database& database, const query::FetchSnapshot& query)
         : database_(database), file_(query.file), offset_(query.offset), limit_(query.limit) {}
 
+    TaskKind kind() const override { return TaskKind::administration; }
     std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
     Reply run(const Deadline& deadline) override;
 
@@ -45,6 +47,7 @@ public:
     FetchRecordsTask(Database& database, const query::FetchRecords& query)
         : database_(database), query_(query) {}
 
+    TaskKind kind() const override { return TaskKind::administration; }
     std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
     Reply run(const Deadline& deadline) override;
 
