@@ -45,7 +45,11 @@ TEST_CASE("pipelining: a write behind a read of a whole series is committed and 
     const std::string top = request("tree.top", {{"series", "large"}, {"limit", 10}}) + "\n";
     for (std::uint64_t i = 1; i <= 5; ++i) {
         CAPTURE(i);
-        client.send(top + increment("a", 1) + top + sum("a"));
+        std::string lines = top;
+        lines += increment("a", 1);
+        lines += top;
+        lines += sum("a");
+        client.send(lines);
         CHECK(member(client.receive(), "success") == json::value(true));
         CHECK(number_of(client.receive()) == 1);
         CHECK(member(client.receive(), "success") == json::value(true));
@@ -64,7 +68,12 @@ TEST_CASE("pipelining: what changes the state is done before anything behind it 
     const std::string load = request("snapshot.load", {{"file", file}}) + "\n";
     for (int round = 0; round < 20; ++round) {
         CAPTURE(round);
-        client.send(increment("a", 1'000) + load + increment("a", 100) + sum("a") + load + sum("a"));
+        std::string lines;
+        for (const std::string& line :
+             {increment("a", 1'000), load, increment("a", 100), sum("a"), load, sum("a")}) {
+            lines += line;
+        }
+        client.send(lines);
         CHECK(number_of(client.receive()) == 1'000);
         CHECK(member(client.receive(), "success") == json::value(true));
         CHECK(number_of(client.receive()) == 100);
