@@ -279,7 +279,7 @@ TEST_CASE("server: the time of a query in the queue counts") {
     for (int i = 0; i < 3; ++i) {
         CHECK(error_of(client) == "query_timeout");
     }
-    CHECK(running.executor.tasks() == 1);
+    CHECK(running.executor.tasks() <= 1);
 }
 
 TEST_CASE("server: the time for queries does not bound administration, which a stop cancels") {
