@@ -644,6 +644,11 @@ StateView Database::view() const {
 
 Digest Database::digest() const { return view().digest(NoDeadline()); }
 
+std::size_t Database::idempotency_bytes() const {
+    const std::lock_guard lock(mutex_);
+    return engine_.idempotency().bytes();
+}
+
 Lsn Database::last_lsn() const {
     const std::lock_guard lock(mutex_);
     return engine_.last_lsn();

@@ -140,6 +140,8 @@ public:
     Lsn last_lsn() const;
 
     std::uint64_t hash_seed() const noexcept { return engine_.hash_seed(); }
+    /// Bytes of memory that the idempotency index takes, about.
+    std::size_t idempotency_bytes() const;
 
     /// Puts a series into an empty engine as it was at a point of the past, not after `last_lsn`. Without
     /// the lock; throws RequestError where what is kept does not reach back so far.

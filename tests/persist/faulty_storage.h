@@ -67,6 +67,9 @@ public:
         writes_left_ = writes;
     }
 
+    /// Nothing fails any more.
+    void heal() { fail_after(always, always); }
+
     void append(const EventGroup& group, std::span<const RecordChange> records, bool sync) override {
         use(appends_left_);
         ForwardingStorage::append(group, records, sync);
