@@ -134,7 +134,8 @@ TEST_CASE("no log: a disk that has failed for a while is written again, and the 
             auto disk = std::make_shared<FaultyFileSystem>();
             const auto env = env_on(disk);
             {
-                RocksdbStorage storage({std::string(FaultyFileSystem::root) + "/karma.db", 1U << 20U, env.get()});
+                RocksdbStorage storage(
+                    {std::string(FaultyFileSystem::root) + "/karma.db", 1U << 20U, env.get()});
                 NoLogFixture fixture(storage);
                 for (int i = 0; i < 7; ++i) {
                     CHECK(fixture.counts("early " + std::to_string(i)));

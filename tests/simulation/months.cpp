@@ -1,11 +1,11 @@
 #include "tests/simulation/months.h"
 
+#include <algorithm>
 #include <stdexcept>
 #include <vector>
 
-#include <rocksdb/db.h>
-
 #include "engine/error.h"
+#include "tests/persist/removed_ranges.h"
 #include "tests/support/values.h"
 
 namespace karma::test {
@@ -13,36 +13,6 @@ namespace {
 
 constexpr std::int64_t hour_s = 3600;
 constexpr std::int64_t day_s = 24 * hour_s;
-
-void check(const rocksdb::Status& status) {
-    if (!status.ok()) {
-        throw std::runtime_error(status.ToString());
-    }
-}
-
-// What removed records and ranges have left in the tables. Opening the database puts what is in its
-// write-ahead log into tables first.
-void count_removed(const std::filesystem::path& path, Footprint& footprint) {
-    std::vector<std::string> names;
-    check(rocksdb::DB::ListColumnFamilies({}, path.string(), &names));
-    std::vector<rocksdb::ColumnFamilyDescriptor> families;
-    for (const std::string& name : names) {
-        families.emplace_back(name, rocksdb::ColumnFamilyOptions());
-    }
-    rocksdb::DB* opened = nullptr;
-    std::vector<rocksdb::ColumnFamilyHandle*> handles;
-    check(rocksdb::DB::Open({}, path.string(), families, &handles, &opened));
-    const std::unique_ptr<rocksdb::DB> db(opened);
-    for (rocksdb::ColumnFamilyHandle* const handle : handles) {
-        rocksdb::TablePropertiesCollection tables;
-        check(db->GetPropertiesOfAllTables(handle, &tables));
-        for (const auto& table : tables) {
-            footprint.removed_ranges += table.second->num_range_deletions;
-            footprint.removed_records += table.second->num_deletions;
-        }
-        check(db->DestroyColumnFamilyHandle(handle));
-    }
-}
 
 void count_files(const std::filesystem::path& path, Footprint& footprint) {
     for (const auto& entry : std::filesystem::directory_iterator(path)) {
@@ -130,7 +100,9 @@ Footprint SimulatedMonths::measure() {
     storage_.reset();
     stored_.reset();
     count_files(path_, footprint);
-    count_removed(path_, footprint);
+    const Removed removed = count_removed(path_);
+    footprint.removed_ranges = removed.ranges;
+    footprint.removed_records = removed.records;
     open();
     footprint.groups_read = storage_->groups_read;
     footprint.rows_read = storage_->rows_read;

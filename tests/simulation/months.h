@@ -18,10 +18,10 @@ struct Footprint {
     std::uint64_t removed_ranges = 0;  // range tombstones that lie in the tables
     std::uint64_t removed_records = 0;
     std::uint64_t log_bytes = 0;
-    std::uint64_t index_bytes = 0;    // of the idempotency index in memory
-    std::uint64_t rows_read = 0;      // by a start, of all tables
-    std::uint64_t groups_read = 0;    // of the log, by a start
-    std::uint64_t ranges_removed = 0; // since the measurement before
+    std::uint64_t index_bytes = 0;     // of the idempotency index in memory
+    std::uint64_t rows_read = 0;       // by a start, of all tables
+    std::uint64_t groups_read = 0;     // of the log, by a start
+    std::uint64_t ranges_removed = 0;  // since the measurement before
 
     std::string text() const;
 };
