@@ -92,9 +92,12 @@ constexpr const char* bulk_prefix = "bulk-";
 /// log or the memory tables, whose limits would hold up the log's writes.
 class TableFileWriter final : public BulkWriter {
 public:
+    /// `ingest_failed` is set where the database may accept nothing more.
     TableFileWriter(std::shared_lock<std::shared_mutex> use, rocksdb::DB& db,
-                    rocksdb::ColumnFamilyHandle& family, const std::string& path)
+                    rocksdb::ColumnFamilyHandle& family, const std::string& path,
+                    std::atomic<bool>& ingest_failed)
         : use_(std::move(use)),
+          ingest_failed_(ingest_failed),
           db_(db),
           family_(family),
           path_(path + "/" + bulk_prefix + std::to_string(db.GetLatestSequenceNumber()) + ".sst"),
@@ -123,7 +126,9 @@ public:
         options.move_files = true;
         options.failed_move_fall_back_to_copy = true;
         options.write_global_seqno = false;
-        check(db_.IngestExternalFile(&family_, {path_}, options), "take in");
+        const rocksdb::Status taken = db_.IngestExternalFile(&family_, {path_}, options);
+        ingest_failed_ = !taken.ok();
+        check(taken, "take in");
         committed_ = true;
         db_.GetEnv()->DeleteFile(path_).PermitUncheckedError();  // a second name of what is in the database
     }
@@ -137,6 +142,7 @@ private:
     }
 
     std::shared_lock<std::shared_mutex> use_;
+    std::atomic<bool>& ingest_failed_;
     rocksdb::DB& db_;
     rocksdb::ColumnFamilyHandle& family_;
     std::string path_;
@@ -222,7 +228,7 @@ RocksdbStorage::~RocksdbStorage() {
 // ---- after a failure
 
 void RocksdbStorage::recover() {
-    if (!failed_) {
+    if (!failed_ && !ingest_failed_) {
         return;
     }
     if (append_failed_ || read_only_) {
@@ -234,6 +240,7 @@ void RocksdbStorage::recover() {
         open_again();
     }
     failed_ = false;
+    ingest_failed_ = false;
     mark_durable();
 }
 
@@ -596,7 +603,8 @@ std::optional<std::string> RocksdbStorage::last_key(Table table, std::string_vie
 
 std::unique_ptr<BulkWriter> RocksdbStorage::bulk_writer(Table table) {
     Using using_it = use();
-    return std::make_unique<TableFileWriter>(std::move(using_it), *db_, *family(table), path_);
+    return std::make_unique<TableFileWriter>(std::move(using_it), *db_, *family(table), path_,
+                                             ingest_failed_);
 }
 
 void RocksdbStorage::compact(rocksdb::ColumnFamilyHandle* in, const rocksdb::Slice* begin,

@@ -97,6 +97,7 @@ private:
     std::atomic<Lsn> synced_lsn_{0};          // the last one that is synced
     std::atomic<bool> failed_{false};         // nothing is written any more
     std::atomic<bool> append_failed_{false};  // nor after `recover`
+    std::atomic<bool> ingest_failed_{false};  // RocksDB itself may refuse to write
     std::mutex mark_mutex_;
     DurableMark mark_;           // as it was written; under mark_mutex_
     rocksdb::WriteBatch batch_;  // of append; kept, as is the next one, so that its memory is

@@ -13,6 +13,7 @@
 #include "tests/persist/faulty_file_system.h"
 #include "tests/persist/faulty_storage.h"
 #include "tests/persist/refusal.h"
+#include "tests/support/settings.h"
 #include "tests/support/values.h"
 
 namespace karma::test {
@@ -165,6 +166,57 @@ TEST_CASE("no log: a disk that has failed for a while is written again, and the 
             CHECK_FALSE(fixture.counts("early 0"));
             CHECK_FALSE(fixture.counts("late 100"));
         }
+    }
+}
+
+TEST_CASE("no log: large snapshots survive a disk that fails at any byte") {
+    std::mt19937_64 random = random_engine("large snapshots without a log");
+    for (std::size_t round = 0; round < scaled(12); ++round) {
+        CAPTURE(round);
+        constexpr Fault faults[] = {Fault::append_error, Fault::short_append, Fault::no_space,
+                                    Fault::sync_error};
+        FaultPlan plan{faults[round % 4], 0, forever, ""};
+        plan.after = random_between(random, 0, std::uint64_t{1} << random_between(random, 0, 8));
+        plan.after *= plan.fault == Fault::no_space ? 10'000 : 1;
+        auto disk = std::make_shared<FaultyFileSystem>();
+        const auto env = env_on(disk);
+        std::uint64_t keys = 0;
+        {
+            RocksdbStorage storage({std::string(FaultyFileSystem::root) + "/karma.db", 1U << 20U, env.get()});
+            NoLogFixture fixture(storage);
+            const auto add_keys = [&] {
+                std::vector<mutation::Item> items;
+                for (int i = 0; i < 100'000; ++i) {
+                    items.push_back({++keys, some_day, 1});
+                }
+                fixture.database().call(Mutation(mutation::BatchAdd{"s", items}));
+            };
+            add_keys();
+            fixture.database().save_snapshot();
+            disk->fail(plan, random());
+            for (int i = 0; i < 3; ++i) {
+                add_keys();
+                try {
+                    fixture.database().save_snapshot();
+                } catch (const RequestError&) {
+                    CHECK(contains(fixture.health(), "failed: "));
+                }
+            }
+            const bool is_healed = one_in(random, 2);
+            if (is_healed) {
+                disk->heal();
+                fixture.database().save_snapshot_if_changed();
+            } else {
+                keys = 0;
+            }
+            fixture.end();
+        }
+        disk->heal();
+        RocksdbStorage storage({std::string(FaultyFileSystem::root) + "/karma.db", 1U << 20U, env.get()});
+        NoLogFixture fixture(storage);
+        const auto summary = std::get<reply::Number>(fixture.database().call(query::Sum{"s", 1, {}}));
+        CHECK(summary.value == 1);
+        CHECK((keys == 0 || fixture.database().view().series.front().totals().keys == keys));
     }
 }
 
