@@ -9,11 +9,11 @@
 #include <rocksdb/convenience.h>
 #include <rocksdb/file_system.h>
 #include <rocksdb/options.h>
-#include <rocksdb/sst_file_writer.h>
 #include <rocksdb/write_batch.h>
 
 #include "engine/error.h"
 #include "persist/keys.h"
+#include "persist/table_file_writer.h"
 
 namespace karma {
 namespace {
@@ -85,71 +85,6 @@ rocksdb::ColumnFamilyOptions log_options(const RocksdbStorage::Options& options)
     result.compression = rocksdb::kNoCompression;
     return result;
 }
-
-constexpr const char* bulk_prefix = "bulk-";
-
-/// Makes a table file and hands it to the database as a whole: nothing of it goes through the write-ahead
-/// log or the memory tables, whose limits would hold up the log's writes.
-class TableFileWriter final : public BulkWriter {
-public:
-    /// `ingest_failed` is set where the database may accept nothing more.
-    TableFileWriter(std::shared_lock<std::shared_mutex> use, rocksdb::DB& db,
-                    rocksdb::ColumnFamilyHandle& family, const std::string& path,
-                    std::atomic<bool>& ingest_failed)
-        : use_(std::move(use)),
-          ingest_failed_(ingest_failed),
-          db_(db),
-          family_(family),
-          path_(path + "/" + bulk_prefix + std::to_string(db.GetLatestSequenceNumber()) + ".sst"),
-          file_(rocksdb::EnvOptions(), db.GetOptions(&family)) {
-        check(file_.Open(path_), "create");
-    }
-    TableFileWriter(const TableFileWriter&) = delete;
-    TableFileWriter& operator=(const TableFileWriter&) = delete;
-    ~TableFileWriter() override {
-        if (!committed_) {
-            db_.GetEnv()->DeleteFile(path_).PermitUncheckedError();
-        }
-    }
-
-    void add(std::string_view key, std::string_view value) override {
-        check(file_.Put(slice(key), slice(value)), "write");
-        any_ = true;
-    }
-
-    void commit() override {
-        if (!any_) {
-            return;
-        }
-        check(file_.Finish(), "write");
-        rocksdb::IngestExternalFileOptions options;
-        options.move_files = true;
-        options.failed_move_fall_back_to_copy = true;
-        options.write_global_seqno = false;
-        const rocksdb::Status taken = db_.IngestExternalFile(&family_, {path_}, options);
-        ingest_failed_ = !taken.ok();
-        check(taken, "take in");
-        committed_ = true;
-        db_.GetEnv()->DeleteFile(path_).PermitUncheckedError();  // a second name of what is in the database
-    }
-
-private:
-    void check(const rocksdb::Status& status, const char* what) const {
-        if (!status.ok()) {
-            throw StorageError(std::string("cannot ") + what + " table file " + path_ + ": " +
-                               status.ToString());
-        }
-    }
-
-    std::shared_lock<std::shared_mutex> use_;
-    std::atomic<bool>& ingest_failed_;
-    rocksdb::DB& db_;
-    rocksdb::ColumnFamilyHandle& family_;
-    std::string path_;
-    rocksdb::SstFileWriter file_;
-    bool any_ = false;
-    bool committed_ = false;
-};
 
 }  // namespace
 
@@ -258,7 +193,7 @@ void RocksdbStorage::open_again() {
 
 /// As long as nothing can be written, the database stays open to be read.
 void RocksdbStorage::try_to_write() const {
-    const std::string path = path_ + "/" + bulk_prefix + "probe";
+    const std::string path = path_ + "/" + table_file_prefix + "probe";
     const std::string bytes(64U << 10U, '\0');
     std::unique_ptr<rocksdb::FSWritableFile> file;
     rocksdb::IOStatus status = disk_->NewWritableFile(path, rocksdb::FileOptions(), &file, nullptr);
@@ -290,7 +225,7 @@ void RocksdbStorage::check_reaches(const std::optional<DurableMark>& mark) const
 }
 
 void RocksdbStorage::mark_durable() {
-    const Using using_it = use();
+    const Using used = use();
     const std::lock_guard lock(mark_mutex_);
     DurableMark mark{synced_lsn_, {}, 0};
     std::vector<std::string> files;
@@ -346,7 +281,7 @@ void RocksdbStorage::remove_bulk_files() const {
         return;
     }
     for (const std::string& name : names) {
-        if (name.starts_with(bulk_prefix)) {
+        if (name.starts_with(table_file_prefix)) {
             db_->GetEnv()->DeleteFile(path_ + "/" + name).PermitUncheckedError();
         }
     }
@@ -409,7 +344,7 @@ void RocksdbStorage::append(const EventGroup& group, std::span<const RecordChang
     key_.clear();
     append_big_endian(key_, group.first_lsn);
     batch_.Clear();
-    const Using using_it = use();
+    const Using used = use();
     const std::array<char, 4> count = encode_count(group.count);
     const std::array<rocksdb::Slice, 1> key_parts = {slice(key_)};
     const std::array<rocksdb::Slice, 2> value_parts = {rocksdb::Slice(count.data(), count.size()),
@@ -442,7 +377,7 @@ void RocksdbStorage::skip_to(Lsn lsn) {
 }
 
 void RocksdbStorage::read_log(Lsn from, const std::function<bool(const EventGroup&)>& visit) const {
-    const Using using_it = use();
+    const Using used = use();
     rocksdb::ReadOptions options;
     options.readahead_size = 1U << 20U;
     const std::unique_ptr<rocksdb::Iterator> at(db_->NewIterator(options, events_));
@@ -468,7 +403,7 @@ void RocksdbStorage::read_log(Lsn from, const std::function<bool(const EventGrou
 }
 
 std::uint64_t RocksdbStorage::log_bytes() const {
-    const Using using_it(opening_);
+    const Using used(opening_);
     std::uint64_t files = 0;
     std::uint64_t memory = 0;
     if (!db_) {
@@ -480,7 +415,7 @@ std::uint64_t RocksdbStorage::log_bytes() const {
 }
 
 void RocksdbStorage::write(std::span<const RecordChange> records, bool sync) {
-    const Using using_it = use();
+    const Using used = use();
     rocksdb::WriteBatch batch;
     for (const RecordChange& change : records) {
         if (change.value) {
@@ -493,7 +428,7 @@ void RocksdbStorage::write(std::span<const RecordChange> records, bool sync) {
 }
 
 void RocksdbStorage::clear(std::span<const RecordChange> records) {
-    const Using using_it = use();
+    const Using used = use();
     // No key begins with such a byte: they are texts in UTF-8, and numbers below 2^63.
     const std::string end(8, '\xff');
     const rocksdb::Slice first;
@@ -523,7 +458,7 @@ void RocksdbStorage::clear(std::span<const RecordChange> records) {
 }
 
 std::optional<std::string> RocksdbStorage::read(Table table, std::string_view key) const {
-    const Using using_it = use();
+    const Using used = use();
     std::string value;
     const rocksdb::Status status = db_->Get(rocksdb::ReadOptions(), family(table), slice(key), &value);
     if (status.IsNotFound()) {
@@ -544,7 +479,7 @@ void RocksdbStorage::scan(Table table, std::string_view prefix,
 
 void RocksdbStorage::scan_from(Table table, std::string_view begin,
                                const std::function<bool(std::string_view, std::string_view)>& visit) const {
-    const Using using_it = use();
+    const Using used = use();
     const std::unique_ptr<rocksdb::Iterator> at(db_->NewIterator(rocksdb::ReadOptions(), family(table)));
     for (at->Seek(slice(begin)); at->Valid(); at->Next()) {
         if (!visit(at->key().ToStringView(), at->value().ToStringView())) {
@@ -557,7 +492,7 @@ void RocksdbStorage::scan_from(Table table, std::string_view begin,
 }
 
 void RocksdbStorage::erase_prefix(Table table, std::string_view prefix) {
-    const Using using_it = use();
+    const Using used = use();
     rocksdb::WriteBatch batch;
     if (const std::string end = prefix_end(prefix); !end.empty()) {
         batch.DeleteRange(family(table), slice(prefix), end);
@@ -574,14 +509,14 @@ void RocksdbStorage::erase_range(Table table, std::string_view begin, std::strin
     if (begin >= end) {
         return;
     }
-    const Using using_it = use();
+    const Using used = use();
     rocksdb::WriteBatch batch;
     batch.DeleteRange(family(table), slice(begin), slice(end));
     commit(batch, false, "cannot write to");
 }
 
 std::optional<std::string> RocksdbStorage::last_key(Table table, std::string_view prefix) const {
-    const Using using_it = use();
+    const Using used = use();
     const std::unique_ptr<rocksdb::Iterator> at(db_->NewIterator(rocksdb::ReadOptions(), family(table)));
     const std::string end = prefix_end(prefix);
     if (end.empty()) {
@@ -602,9 +537,8 @@ std::optional<std::string> RocksdbStorage::last_key(Table table, std::string_vie
 }
 
 std::unique_ptr<BulkWriter> RocksdbStorage::bulk_writer(Table table) {
-    Using using_it = use();
-    return std::make_unique<TableFileWriter>(std::move(using_it), *db_, *family(table), path_,
-                                             ingest_failed_);
+    Using used = use();
+    return std::make_unique<TableFileWriter>(std::move(used), *db_, *family(table), path_, ingest_failed_);
 }
 
 void RocksdbStorage::compact(rocksdb::ColumnFamilyHandle* in, const rocksdb::Slice* begin,
@@ -631,17 +565,17 @@ void RocksdbStorage::give_back(rocksdb::ColumnFamilyHandle* in, const rocksdb::S
 }
 
 void RocksdbStorage::reclaim(Table table) {
-    const Using using_it = use();
+    const Using used = use();
     compact(family(table), nullptr, nullptr);
 }
 
 void RocksdbStorage::reclaim_range(Table table, std::string_view begin, std::string_view end) {
-    const Using using_it = use();
+    const Using used = use();
     give_back(family(table), slice(begin), slice(end));
 }
 
 void RocksdbStorage::tidy() {
-    const Using using_it = use();
+    const Using used = use();
     // Some are left by a crash between removing and giving back, and each clearing of the database leaves
     // one.
     constexpr std::uint64_t removed_ranges_max = 16;
@@ -662,7 +596,7 @@ void RocksdbStorage::tidy() {
 }
 
 std::uint64_t RocksdbStorage::log_bytes_from(Lsn from) const {
-    const Using using_it = use();
+    const Using used = use();
     const std::string begin = big_endian(from);
     const std::string end = big_endian(std::numeric_limits<Lsn>::max());
     const rocksdb::Range range(begin, end);
@@ -678,7 +612,7 @@ std::uint64_t RocksdbStorage::log_bytes_from(Lsn from) const {
 }
 
 void RocksdbStorage::erase_log_below(Lsn lsn) {
-    const Using using_it = use();
+    const Using used = use();
     // The group that holds the event, or the last group: what is before it goes.
     Lsn first_kept = 0;
     read_log(std::min(lsn, next_lsn() - 1), [&](const EventGroup& group) {
