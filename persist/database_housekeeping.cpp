@@ -82,6 +82,8 @@ void Database::keep_house() {
         const std::lock_guard lock(retention_mutex_);
         snapshots_.prune();
     });
+    exports_.drop_idle();
+    records_files_.drop_idle();
 }
 
 /// Failures end the work, not the thread: it is tried again the next time.
@@ -187,7 +189,7 @@ void Database::apply_retention() {
         return;
     }
     const Lsn keep_from = std::min({first, *oldest + 1, first_pinned_lsn()});
-    if (keep_from > karma::first_kept_lsn(storage_) && is_worth_erasing(keep_from)) {
+    if (keep_from > karma::first_kept_lsn(storage_) && is_worth_erasing(keep_from) && has_verified_base()) {
         storage_.erase_log_below(keep_from);
     }
 }

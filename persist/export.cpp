@@ -206,8 +206,9 @@ std::vector<ExportedSeries> export_state(const ExportDirectory& directory, const
         return exported;
     }
     export_checkpoints(directory, state.checkpoints);
-    directory.write("karma.idempotency.json",
-                    [&](const auto& sink) { write_records_json(storage, state.lsn, sink); });
+    directory.write("karma.idempotency.json", [&](const auto& sink) {
+        write_records_json(storage, {0, state.lsn, {}, {}}, sink);
+    });
     export_lsn(directory, state.lsn);
     return exported;
 }

@@ -29,9 +29,11 @@ std::string describe(const SnapshotManifest& manifest, const SnapshotSeries& ent
     return describe(manifest) + ", series \"" + entry.name + "\"";
 }
 
-void add_once(std::vector<std::string>& texts, const char* text) {
-    if (std::ranges::find(texts, text) == texts.end()) {
-        texts.emplace_back(text);
+void add_once(std::vector<std::string>& texts, const std::vector<std::string>& more) {
+    for (const std::string& text : more) {
+        if (std::ranges::find(texts, text) == texts.end()) {
+            texts.push_back(text);
+        }
     }
 }
 
@@ -58,15 +60,14 @@ SnapshotStore::SnapshotStore(Storage& storage) : storage_(storage), pages_(stora
             manifests_.emplace(id,
                                std::make_shared<const Manifest>(decode_manifest(id, unsealed(value, what))));
         } catch (const CorruptionError& failure) {
-            damaged_.emplace_back(failure.what());
-            damaged_ids_.push_back(id);
+            damaged_.emplace(id, failure.what());
         }
         return true;
     });
 }
 
 void SnapshotStore::erase_leftovers() {
-    if (!damaged_ids_.empty()) {
+    if (!damaged_.empty()) {
         return;  // what belongs to a snapshot is not known
     }
     const std::lock_guard lock(mutex_);
@@ -117,8 +118,8 @@ void SnapshotStore::save(Manifest manifest, const std::vector<SeriesView>& views
             manifest.id = manifests_.begin()->first + 1;
             manifest.file_unix = std::max(manifest.file_unix, manifests_.begin()->second->file_unix + 1);
         }
-        if (!damaged_ids_.empty()) {
-            manifest.id = std::max(manifest.id, damaged_ids_.back() + 1);
+        if (!damaged_.empty()) {
+            manifest.id = std::max(manifest.id, damaged_.rbegin()->first + 1);
         }
     }
     PageWriter writer(pages_, manifest.id);
@@ -153,9 +154,10 @@ void SnapshotStore::save(Manifest manifest, const std::vector<SeriesView>& views
 
 void SnapshotStore::forget_all(const Excluding& /*excluding*/) {
     const std::lock_guard lock(mutex_);
+    verified_.clear();
+    pinned_.clear();
     manifests_.clear();
     damaged_.clear();
-    damaged_ids_.clear();
     garbage_bytes_ = 0;
     pages_.forget_all();
 }
@@ -197,11 +199,12 @@ std::vector<std::uint64_t> SnapshotStore::droppable() {
     std::vector<std::uint64_t> ids = droppable_snapshots(all, *retention_);
     // A damaged one is of no use once there is a newer one of everything.
     const auto full = std::ranges::find_if(all, [](const ManifestRef& manifest) { return manifest->full; });
-    for (const std::uint64_t id : damaged_ids_) {
+    for (const auto& [id, why] : damaged_) {
         if (full != all.end() && id < (*full)->id) {
             ids.push_back(id);
         }
     }
+    std::erase_if(ids, [this](std::uint64_t id) { return pinned_.contains(id); });
     return ids;
 }
 
@@ -266,7 +269,8 @@ bool SnapshotStore::drop(const std::vector<std::uint64_t>& ids) {
         const std::lock_guard lock(mutex_);
         for (const std::uint64_t id : ids) {
             manifests_.erase(id);
-            std::erase(damaged_ids_, id);
+            verified_.erase(id);
+            damaged_.erase(id);
         }
     }
     constexpr std::uint64_t worth_it = 8U << 20U;
@@ -275,6 +279,127 @@ bool SnapshotStore::drop(const std::vector<std::uint64_t>& ids) {
     }
     garbage_bytes_ = 0;
     return true;
+}
+
+// ---- keeping
+
+SnapshotPin::~SnapshotPin() {
+    if (manifest_) {
+        store_->unpin(*manifest_);
+    }
+}
+
+std::optional<SnapshotPin> SnapshotStore::pin_newest_full() {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [id, manifest] : manifests_) {
+        if (manifest->full) {
+            pinned_.insert(id);
+            return std::optional<SnapshotPin>(std::in_place, *this, manifest);
+        }
+    }
+    return std::nullopt;
+}
+
+void SnapshotStore::unpin(const Manifest& manifest) noexcept {
+    const std::lock_guard lock(mutex_);
+    // After `forget_all` the id may be that of another one.
+    const auto found = manifests_.find(manifest.id);
+    if (found == manifests_.end() || found->second.get() != &manifest) {
+        return;
+    }
+    if (const auto pin = pinned_.find(manifest.id); pin != pinned_.end()) {
+        pinned_.erase(pin);
+    }
+    wants_prune_ = true;
+}
+
+bool SnapshotStore::holds(const ManifestRef& manifest) const { return find(manifest->id) == manifest; }
+
+// ---- checking
+
+namespace {
+
+/// What is wrong with something stored that is read back; an error that ends a request stays one.
+void note_damage(std::vector<std::string>& damage, const std::string& of,
+                 const std::function<void()>& read_back) {
+    try {
+        read_back();
+    } catch (const RequestError&) {
+        throw;
+    } catch (const std::exception& failure) {
+        damage.push_back(of + ": " + failure.what());
+    }
+}
+
+}  // namespace
+
+std::vector<std::string> SnapshotStore::check_newest(const Deadline& deadline) {
+    std::vector<std::string> damage;
+    std::unordered_set<std::uint64_t> seen;
+    for (const ManifestRef& manifest : manifests()) {
+        const std::size_t before = damage.size();
+        check_one(*manifest, seen, deadline, damage);
+        note_verified(manifest, damage.size() == before);
+        if (manifest->full) {
+            break;
+        }
+    }
+    return damage;
+}
+
+void SnapshotStore::note_verified(const ManifestRef& manifest, bool is_sound) {
+    const std::lock_guard lock(mutex_);
+    const auto found = manifests_.find(manifest->id);
+    if (is_sound && found != manifests_.end() && found->second == manifest) {
+        verified_.insert(manifest->id);
+    } else {
+        verified_.erase(manifest->id);
+    }
+}
+
+/// `seen` are the pages that were read for others; those of them that are damaged are known as unreadable.
+void SnapshotStore::check_one(const Manifest& manifest, std::unordered_set<std::uint64_t>& seen,
+                              const Deadline& deadline, std::vector<std::string>& damage) const {
+    note_damage(damage, describe(manifest), [&] {
+        const std::string what = "snapshot manifest " + std::to_string(manifest.id);
+        const std::optional<std::string> stored = storage_.read(Table::snapshots, manifest_key(manifest.id));
+        if (!stored) {
+            throw CorruptionError(what + " is missing");
+        }
+        static_cast<void>(unsealed(*stored, what));
+    });
+    for_each_entry(manifest, [&](const SeriesEntry& entry) {
+        if (!manifest.has_page_lists) {
+            note_damage(damage, describe(manifest, entry),
+                        [&] { static_cast<void>(load(manifest, entry, deadline)); });
+            return;
+        }
+        std::vector<StoredPage> list;
+        note_damage(damage, describe(manifest, entry), [&] { list = pages(manifest, entry); });
+        const std::unordered_set<std::uint64_t> unreadable = pages_.unreadable();
+        for (const StoredPage& page : list) {
+            deadline.check();
+            if (!seen.insert(page.id).second && !unreadable.contains(page.id)) {
+                continue;
+            }
+            note_damage(damage, describe(manifest, entry), [&] { static_cast<void>(pages_.read(page)); });
+        }
+    });
+}
+
+SnapshotStore::ManifestRef SnapshotStore::newest_full() const {
+    const std::lock_guard lock(mutex_);
+    for (const auto& entry : manifests_) {
+        if (entry.second->full) {
+            return entry.second;
+        }
+    }
+    return nullptr;
+}
+
+bool SnapshotStore::was_verified(const ManifestRef& manifest) const {
+    const std::lock_guard lock(mutex_);
+    return verified_.contains(manifest->id);
 }
 
 // ---- reading
@@ -357,7 +482,7 @@ void SnapshotStore::restore_from(const Manifest* base, const std::vector<Manifes
                 series.push_back(load(*manifest, entry));
                 restored.insert(entry.name);
             } catch (const CorruptionError& failure) {
-                add_once(damaged, failure.what());  // an older one will do, and more of the log
+                add_once(damaged, {failure.what()});  // an older one will do, and more of the log
             }
         }
     }
@@ -388,7 +513,7 @@ void SnapshotStore::restore_from(const Manifest* base, const std::vector<Manifes
 }
 
 SnapshotStore::Base SnapshotStore::restore(Engine& engine, const HistoryPoint& until, Lsn newest) const {
-    Base base{0, damaged_};
+    Base base;
     std::vector<ManifestRef> newer;
     for (const ManifestRef& manifest : manifests()) {
         if (!until.includes(manifest->lsn, manifest->created_ms) || manifest->lsn > newest) {
@@ -401,12 +526,14 @@ SnapshotStore::Base SnapshotStore::restore(Engine& engine, const HistoryPoint& u
         try {
             restore_from(manifest.get(), newer, engine, base.damaged);
             base.lsn = manifest->lsn;
+            add_once(base.damaged, damaged_above(manifest->id));
             return base;
         } catch (const CorruptionError& failure) {
-            add_once(base.damaged, failure.what());
+            add_once(base.damaged, {failure.what()});
         }
     }
     restore_from(nullptr, newer, engine, base.damaged);
+    add_once(base.damaged, damaged_above(0));
     return base;
 }
 
@@ -443,6 +570,15 @@ SnapshotStore::ManifestRef SnapshotStore::find(std::uint64_t id) const {
     const std::lock_guard lock(mutex_);
     const auto found = manifests_.find(id);
     return found == manifests_.end() ? nullptr : found->second;
+}
+
+std::vector<std::string> SnapshotStore::damaged_above(std::uint64_t id) const {
+    const std::lock_guard lock(mutex_);
+    std::vector<std::string> all;
+    for (auto at = damaged_.upper_bound(id); at != damaged_.end(); ++at) {
+        all.push_back(at->second);
+    }
+    return all;
 }
 
 std::vector<SnapshotStore::ManifestRef> SnapshotStore::manifests() const {
