@@ -52,17 +52,23 @@ Restored rebuild(const StoredDatabase& stored, const HistoryPoint& until, Engine
     }
 }
 
-void print_exported(const std::vector<ExportedSeries>& exported, const std::filesystem::path& directory,
-                    std::ostream& out) {
+void warn_of_left_out(const Exported& exported, const std::string& name, std::ostream& err) {
+    if (exported.records_left_out != 0) {
+        err << name << ": warning: " << counted(exported.records_left_out, "idempotency record")
+            << " left out: the log does not hold the events any more that tell of which series they are\n";
+    }
+}
+
+void print_exported(const Exported& exported, const std::filesystem::path& directory, std::ostream& out) {
     constexpr int wide = 16;
     std::uint64_t bytes = 0;
-    for (const ExportedSeries& one : exported) {
+    for (const ExportedSeries& one : exported.series) {
         out << std::setw(wide) << grouped(one.totals.keys) << " keys" << std::setw(wide)
             << grouped(one.totals.buckets) << " points  LSN " << one.lsn << "  " << one.file << "  ("
             << cli::quoted(one.name) << ")\n";
         bytes += one.bytes;
     }
-    out << counted(exported.size(), "series file") << ", " << grouped(bytes) << " bytes, in "
+    out << counted(exported.series.size(), "series file") << ", " << grouped(bytes) << " bytes, in "
         << directory.string() << '\n';
 }
 

@@ -27,8 +27,9 @@ ExportFormat format_option(const boost::program_options::variables_map& values);
 /// Rebuilds the state at a point; what is older than what is kept is refused with what is.
 Restored rebuild(const StoredDatabase& stored, const HistoryPoint& until, Engine& engine);
 
-/// Prints what was exported: a table, or a member of `summary`.
-void print_exported(const std::vector<ExportedSeries>& exported, const std::filesystem::path& directory,
-                    std::ostream& out);
+/// Prints what was exported.
+void print_exported(const Exported& exported, const std::filesystem::path& directory, std::ostream& out);
+/// Warns of what an export lacks; `name` is that of the program.
+void warn_of_left_out(const Exported& exported, const std::string& name, std::ostream& err);
 
 }  // namespace karma::cli
