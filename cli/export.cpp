@@ -43,8 +43,9 @@ po::options_description export_options() {
 }
 
 Exported from_directory(const po::variables_map& values, const ExportDirectory& out,
-                        const std::string& series) {
+                        const std::string& series, std::ostream& err) {
     const StoredDatabase stored(values["directory"].as<std::string>());
+    warn_of_damage(stored, "karma export", err);
     NullSink sink;
     Engine engine(stored.hash_seed(), sink);
     rebuild(stored, until_option(values), engine);
@@ -64,7 +65,7 @@ int export_to(const po::variables_map& values, std::ostream& out, std::ostream& 
     const ClientOptions client = read_client_options(values);
     const ExportDirectory directory(path);
     const Exported exported =
-        is_offline ? from_directory(values, directory, series)
+        is_offline ? from_directory(values, directory, series, err)
                    : export_from_daemon(client, directory, format, series, !values["no-snapshot"].as<bool>());
     warn_of_left_out(exported, "karma export", err);
     print_exported(exported, directory.path(), out);

@@ -24,7 +24,11 @@ HistoryPoint until_option(const boost::program_options::variables_map& values);
 /// --format. Throws UsageError.
 ExportFormat format_option(const boost::program_options::variables_map& values);
 
-/// Rebuilds the state at a point; what is older than what is kept is refused with what is.
+/// Says which of RocksDB's files are damaged; `name` is that of the program.
+void warn_of_damage(const StoredDatabase& stored, const std::string& name, std::ostream& err);
+
+/// Rebuilds the state at a point; what is older than what is kept is refused with what is. Of a damaged
+/// database only a state before the damage is taken, and only when it is asked for.
 Restored rebuild(const StoredDatabase& stored, const HistoryPoint& until, Engine& engine);
 
 /// Prints what was exported.

@@ -85,6 +85,7 @@ json::object summary(const State& state, const std::string& series) {
 
 int replay(const po::variables_map& values, std::ostream& out, std::ostream& err) {
     const StoredDatabase stored(only_argument(values, "DIR"));
+    warn_of_damage(stored, "karma replay", err);
     NullSink sink;
     Engine engine(stored.hash_seed(), sink);
     State state;

@@ -9,6 +9,7 @@
 #include "persist/export_tasks.h"
 #include "persist/hash_seed.h"
 #include "persist/history_task.h"
+#include "persist/log_search.h"
 #include "persist/memory_storage.h"
 #include "persist/preparations.h"
 #include "persist/random_number.h"
@@ -126,13 +127,15 @@ Database::Database(const DatabaseOptions& options, std::unique_ptr<DataDirectory
             // everything.
             snapshots_.save_all(snapshots_.begin_saving(), engine_.view(), now_ms());
         }
-        storage_.skip_to(engine_.last_lsn() + 1);
+        skip_log_to(storage_, engine_.last_lsn() + 1);
         committer_ = std::make_unique<GroupCommitter>(
             storage_, mutex_, stats_,
             GroupCommitter::Options{options_.wal_fsync, options_.wal_batch_size, options_.wal_batch_wait_us,
                                     options_.threads});
         committer_->add_listener([this] { notify(); });
-        abort_loads();
+    }
+    if (role() == Role::master) {
+        abort_loads(open_loads());
     }
     if (options_.threads) {
         housekeeper_ = std::make_unique<Housekeeper>([this] { load_records(); }, [this] { keep_house(); });
@@ -148,6 +151,7 @@ Database::~Database() {
 
 void Database::restore() {
     constexpr Lsn any = std::numeric_limits<Lsn>::max();
+    engine_.restore_first_record_lsn(read_first_record_lsn(storage_));
     Restored restored =
         restore_state(engine_, storage_, snapshots_, NoDeadline(), {}, options_.restore_from.value_or(any));
     restore_warnings_ = std::move(restored.damaged);
@@ -162,41 +166,8 @@ void Database::accept(const Event& event, const EventRecords& records) {
     if (committer_) {
         committer_->add(event, records);
     } else {
-        keep_records(event, records);
+        unsaved_.add(event, records, engine_.idempotency().first_live_lsn());
     }
-}
-
-void Database::keep_records(const Event& event, const EventRecords& records) {
-    if (records.idempotency != nullptr) {
-        constexpr std::uint32_t count_max = 1024;
-        if (unsaved_records_.empty() || unsaved_records_.back().count >= count_max) {
-            // What was forgotten meanwhile need not be stored.
-            const Lsn first_lsn = engine_.idempotency().first_lsn().value_or(event.lsn);
-            while (!unsaved_records_.empty() && unsaved_records_.front().last_lsn < first_lsn) {
-                unsaved_records_.pop_front();
-            }
-            unsaved_records_.emplace_back();
-        }
-        UnsavedRecords& last = unsaved_records_.back();
-        append_record(*records.idempotency, last.bytes);
-        last.last_lsn = event.lsn;
-        ++last.count;
-    }
-    if (records.stream != nullptr) {
-        unsaved_.push_back(committed_stream_change(*records.stream));
-    }
-    if (records.first_record) {
-        unsaved_.push_back(first_record_change(*records.first_record));
-    }
-}
-
-std::vector<RecordChange> Database::take_unsaved() {
-    std::vector<RecordChange> changes = std::exchange(unsaved_, {});
-    for (UnsavedRecords& records : unsaved_records_) {
-        changes.push_back(records_change(records.last_lsn, std::move(records.bytes)));
-    }
-    unsaved_records_.clear();
-    return changes;
 }
 
 void Database::execute(std::span<const Request> requests, std::span<Outcome> outcomes) {
@@ -283,8 +254,10 @@ Outcome Database::ask_past(const Query& query, std::int64_t now) {
                 last_lsn};
     }
     const Series* const series = engine_.find_series(query.series);
-    if (series != nullptr && point.time_ms == latest.time_ms && series->last_lsn() <= point.lsn) {
-        return Querier(engine_)(query);  // nothing has touched it since
+    // Nothing has touched it since; what is not there is looked for in the past, but for the present.
+    const bool is_unchanged = series != nullptr ? series->last_lsn() <= point.lsn : point.lsn >= last_lsn;
+    if (point.time_ms == latest.time_ms && is_unchanged) {
+        return Querier(engine_)(query);
     }
     return {std::unique_ptr<Task>(std::make_unique<HistoryTask<Query>>(*this, query, last_lsn)), last_lsn};
 }
@@ -442,17 +415,19 @@ Lsn Database::execute_own(const Mutation& body) {
     return outcome.wait_lsn;
 }
 
-/// Loads of snapshots that a crash cut short.
-void Database::abort_loads() {
-    if (role() != Role::master) {
-        return;
-    }
+/// Loads of snapshots that are under way, or were cut short by the end of who began them.
+std::vector<std::string> Database::open_loads() const {
     std::vector<std::string> ids;
-    for (const StreamView& stream : view().streams) {
+    const std::lock_guard lock(mutex_);
+    for (const StreamView& stream : engine_.streams().open_streams()) {
         if (stream.info.id.starts_with(load_stream_prefix)) {
             ids.push_back(stream.info.id);
         }
     }
+    return ids;
+}
+
+void Database::abort_loads(const std::vector<std::string>& ids) {
     for (const std::string& id : ids) {
         execute_own(mutation::AbortStream{id});
     }
@@ -466,16 +441,24 @@ std::string Database::fenced_text() const {
 
 reply::Health Database::health() const {
     std::string status = "ok";
+    const std::string why_no_snapshot = snapshot_failure();
     if (is_half_installed_) {
         status = std::string("failed: ") + half_installed_text;
     } else if (has_failed()) {
         status = "failed: " + committer_->failure();
     } else if (has_records() && !records_failure_.empty()) {
         status = "failed: " + records_failure_;
+    } else if (!why_no_snapshot.empty() && !committer_) {
+        status =
+            "failed: the last snapshot could not be stored, and without an event log nothing else is; it "
+            "is tried again: " +
+            why_no_snapshot;
     } else if (role() == Role::fenced) {
         status = "fenced: " + fenced_text();
     } else if (const std::string alarm = replication_alarm(); !alarm.empty()) {
         status = alarm;
+    } else if (!why_no_snapshot.empty()) {
+        status = "degraded: the last snapshot could not be stored: " + why_no_snapshot;
     }
     return {std::move(status), static_cast<double>(now_ms() - opened_ms_) / 1000.0, role_name(role()),
             options_.wal};
@@ -604,6 +587,11 @@ Reply Database::call(const Request& request) {
     }
     if (committer_ && !committer_->wait_durable(outcome.wait_lsn)) {
         return log_failed();
+    }
+    try {
+        wait_acked(outcome.ack_lsn);
+    } catch (const RequestError& too_late) {
+        return Error{too_late.code(), too_late.what()};
     }
     return std::move(std::get<Reply>(outcome.result));
 }

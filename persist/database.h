@@ -3,7 +3,6 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <deque>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -27,6 +26,7 @@
 #include "persist/snapshot_files.h"
 #include "persist/snapshot_source.h"
 #include "persist/snapshot_store.h"
+#include "persist/unsaved_records.h"
 
 namespace karma {
 
@@ -157,9 +157,6 @@ private:
              std::unique_ptr<Storage> owned, Storage* storage);
 
     void accept(const Event& event, const EventRecords& records) override;
-    /// Keeps what follows from an event for the next snapshot, where there is no log.
-    void keep_records(const Event& event, const EventRecords& records);
-    std::vector<RecordChange> take_unsaved();
     void restore();
     void begin_role();
     void discard_interrupted_state();
@@ -177,7 +174,18 @@ private:
     void load_records();
     void set_has_records(const std::string& failure);
     void forget_records();
+    /// Idempotency records that were forgotten: all below an LSN, and how many since the start.
+    struct Forgotten {
+        Lsn first_record_lsn = 0;
+        std::uint64_t count = 0;
+    };
+    bool is_worth_erasing(const Forgotten& now, std::uint64_t live) const;
     void save_when_due();
+    Reply try_to_store_snapshot(const std::optional<std::string>& series);
+    void save_all_there_is(const SnapshotStore::Saving& saving, StateView view,
+                           UnsavedRecords::Batch unsaved);
+    void set_snapshot_failure(const std::string& failure);
+    std::string snapshot_failure() const;
     Lsn first_retained_lsn() const;
     bool is_worth_erasing(Lsn keep_from) const;
     bool has_verified_base();
@@ -206,7 +214,8 @@ private:
     bool wait_durable(Lsn lsn) { return !committer_ || committer_->wait_durable(lsn); }
     /// Throws RequestError when not enough followers have an event in time.
     void wait_acked(Lsn lsn) const;
-    void abort_loads();
+    std::vector<std::string> open_loads() const;
+    void abort_loads(const std::vector<std::string>& ids);
     template <typename Query>
     Outcome ask_past(const Query& query, std::int64_t now_ms);
     reply::Health health() const;
@@ -245,14 +254,9 @@ private:
     std::int64_t opened_ms_;
     std::unique_ptr<GroupCommitter> committer_;  // null without a WAL
 
-    // Without a WAL: what the next snapshot has to store; under the mutex.
-    struct UnsavedRecords {
-        Lsn last_lsn = 0;
-        std::uint32_t count = 0;
-        std::string bytes;
-    };
-    std::deque<UnsavedRecords> unsaved_records_;
-    std::vector<RecordChange> unsaved_;
+    UnsavedRecords unsaved_;  // without a WAL; under the mutex
+    mutable std::mutex failure_mutex_;
+    std::string snapshot_failure_;  // why the last snapshot could not be stored; under failure_mutex_
 
     std::atomic<Role> role_{Role::master};
     std::optional<Epoch> fenced_by_;  // the latest epoch of others that is known; under the mutex
@@ -272,8 +276,8 @@ private:
     int next_listener_ = 0;
     mutable std::mutex retention_mutex_;  // of who drops what is old
     // Of the housekeeper's thread:
-    Lsn erased_records_below_ = 0;
-    std::optional<std::uint64_t> erased_forgotten_;  // how many were forgotten when some were erased last
+    std::optional<Forgotten> erased_;  // what was forgotten when rows were removed last
+    std::int64_t erased_ms_ = 0;       // and when that was
     std::int64_t last_snapshot_ms_ = 0;
     std::int64_t last_retention_ms_ = 0;
     std::unique_ptr<Housekeeper> housekeeper_;  // ends before all that it uses; null without threads

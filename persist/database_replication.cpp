@@ -9,6 +9,7 @@
 #include "persist/hash_seed.h"
 #include "persist/log_search.h"
 #include "persist/meta_numbers.h"
+#include "persist/record_store.h"
 #include "persist/restore.h"
 #include "persist/state_transfer.h"
 
@@ -96,7 +97,7 @@ HistoryMark Database::mark_at(Lsn lsn) const {
         mark.checksum = 0;
         return mark;
     }
-    const auto kept = snapshots_.keep_all();
+    const auto kept = snapshots_.keep_state();
     storage_.read_log(lsn, [&](const EventGroup& group) {
         if (group.first_lsn <= lsn) {
             read_group(group, [&](const Event& event) {
@@ -117,13 +118,13 @@ HistoryMark Database::mark_at(Lsn lsn) const {
 }
 
 Lsn Database::first_kept_lsn() const {
-    const auto kept = snapshots_.keep_all();
+    const auto kept = snapshots_.keep_state();
     const Lsn first = karma::first_kept_lsn(storage_);
     return first == 0 ? storage_.next_lsn() : first;
 }
 
 void Database::read_log(Lsn from, const std::function<bool(const EventGroup&)>& visit) const {
-    const auto kept = snapshots_.keep_all();
+    const auto kept = snapshots_.keep_state();
     const Lsn durable = durable_lsn();
     storage_.read_log(from, [&](const EventGroup& group) {
         return group.first_lsn + group.count - 1 <= durable && visit(group);
@@ -271,6 +272,7 @@ void Database::install_state(Engine& state, std::vector<RecordChange> records, c
         committer_->restart_after(view.lsn);
         is_half_installed_ = false;
     }
+    set_snapshot_failure({});
 }
 
 /// Puts a state in the place of all that is stored.
@@ -294,11 +296,12 @@ void Database::replace_stored(const StateView& view, std::vector<RecordChange> r
     for (std::size_t i = 0; i < records.size(); i += at_once) {
         storage_.write(std::span(records).subspan(i, std::min(at_once, records.size() - i)), false);
     }
-    std::vector<RecordChange> changes = {{Table::meta, installing_key, std::nullopt}};
+    std::vector<RecordChange> changes = {{Table::meta, installing_key, std::nullopt},
+                                         first_record_change(view.first_record_lsn)};
     if (mark.checksum) {
         changes.push_back(meta_numbers_change(base_mark_key, {mark.lsn, *mark.checksum}));
     }
-    storage_.skip_to(view.lsn + 1);
+    skip_log_to(storage_, view.lsn + 1);
     snapshots_.save_all(saving, view, now_ms(), std::move(changes));
 }
 
@@ -328,6 +331,8 @@ Epoch Database::promote() {
     write_one(storage_, meta_numbers_change(own_epoch_key, {epoch.id}));
     // What followers of an earlier history had says nothing of this one.
     set_acked_lsn(0);
+    // Those of earlier masters: from here on others may begin.
+    const std::vector<std::string> loads = open_loads();
     epoch.first_lsn = execute_own(mutation::StartEpoch{epoch.number, epoch.id});
     {
         const std::lock_guard lock(mutex_);
@@ -336,7 +341,9 @@ Epoch Database::promote() {
     if (ReplicationControl* const control = control_; control != nullptr && role() == Role::fenced) {
         control->on_fenced();  // a later epoch became known meanwhile
     }
-    abort_loads();
+    if (role() == Role::master) {
+        abort_loads(loads);
+    }
     return epoch;
 }
 

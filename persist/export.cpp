@@ -207,9 +207,15 @@ Exported export_state(const ExportDirectory& directory, const StateView& state, 
         return exported;
     }
     export_checkpoints(directory, state.checkpoints);
-    directory.write("karma.idempotency.json", [&](const auto& sink) {
-        write_records_json(storage, {0, state.lsn, {}, {}}, sink);
-    });
+    RecordsSelection selection{state.first_record_lsn, state.lsn, {}, {}};
+    std::optional<RecordsOfSeries> of_series;
+    if (!series.empty()) {
+        of_series.emplace(storage, std::string(series), selection.first_lsn, selection.last_lsn);
+        of_series->restrict(selection);
+    }
+    directory.write("karma.idempotency.json",
+                    [&](const auto& sink) { write_records_json(storage, selection, sink); });
+    exported.records_left_out = of_series ? of_series->left_out() : 0;
     export_lsn(directory, state.lsn);
     return exported;
 }

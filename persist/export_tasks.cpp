@@ -93,7 +93,9 @@ Reply BeginExportTask::run(const Deadline& /*deadline*/) {
 
 reply::ExportBegun BeginExportTask::begin(const std::string& id) {
     if (is_new_) {
-        database_.save_snapshot_if_changed();
+        if (!database_.save_snapshot_if_changed() && database_.snapshots_.has_unreadable_pages()) {
+            database_.save_snapshot();
+        }
     }
     std::optional<SnapshotPin> pin = database_.snapshots_.pin_newest_full();
     if (!pin) {
@@ -111,7 +113,7 @@ reply::ExportBegun BeginExportTask::begin(const std::string& id) {
         throw RequestError(ErrorCode::not_found, "The snapshot at LSN " + std::to_string(manifest.lsn) +
                                                      " does not hold the series \"" + *series_ + "\"");
     }
-    RecordsSelection selection{first_record_lsn(manifest), manifest.lsn, {}, {}};
+    RecordsSelection selection{manifest.first_record_lsn, manifest.lsn, {}, {}};
     std::optional<RecordsOfSeries> of_series;
     if (series_) {
         of_series.emplace(database_.storage_, *series_, selection.first_lsn, selection.last_lsn);

@@ -12,11 +12,12 @@
 namespace karma {
 namespace {
 
-// Version 1 ended after the checkpoints, version 2 before the page id, version 3 before the epochs.
-constexpr std::uint32_t manifest_version = 4;
+// Version 1 ended after the checkpoints, version 2 before the page id, version 3 before the epochs, version 4
+// after them.
+constexpr std::uint32_t manifest_version = 5;
 
 /// The elements of a manifest of each version.
-constexpr std::size_t elements_of[] = {0, 6, 10, 11, 12};
+constexpr std::size_t elements_of[] = {0, 6, 10, 11, 12, 13};
 
 using Packer = msgpack::packer<msgpack::sbuffer>;
 
@@ -74,9 +75,10 @@ using EncodedCheckpoint =
     std::tuple<std::string, std::optional<std::string>, std::optional<std::string>, std::int64_t>;
 using EncodedStream = std::tuple<std::string, std::optional<EncodedSeries>>;
 using EncodedEpoch = std::tuple<std::uint64_t, std::uint64_t, Lsn>;
-using EncodedManifest = std::tuple<std::uint32_t, bool, Lsn, std::int64_t, std::vector<EncodedSeries>,
-                                   std::vector<EncodedCheckpoint>, std::int64_t, std::vector<EncodedStream>,
-                                   std::uint64_t, std::uint64_t, std::uint64_t, std::vector<EncodedEpoch>>;
+using EncodedManifest =
+    std::tuple<std::uint32_t, bool, Lsn, std::int64_t, std::vector<EncodedSeries>,
+               std::vector<EncodedCheckpoint>, std::int64_t, std::vector<EncodedStream>, std::uint64_t,
+               std::uint64_t, std::uint64_t, std::vector<EncodedEpoch>, Lsn>;
 static_assert(std::tuple_size_v<EncodedManifest> == elements_of[manifest_version]);
 
 SnapshotSeries to_series(EncodedSeries& encoded) {
@@ -94,7 +96,7 @@ SnapshotStream to_stream(EncodedStream& encoded) {
 
 SnapshotManifest to_manifest(std::uint64_t id, EncodedManifest& encoded) {
     auto& [version, full, lsn, created_ms, series, checkpoints, file_unix, streams, records, committed,
-           next_page_id, epochs] = encoded;
+           next_page_id, epochs, first_record_lsn] = encoded;
     SnapshotManifest manifest;
     manifest.id = id;
     manifest.full = full;
@@ -117,6 +119,7 @@ SnapshotManifest to_manifest(std::uint64_t id, EncodedManifest& encoded) {
     for (const auto& [epoch, epoch_id, first_lsn] : epochs) {
         manifest.epochs.push_back({epoch, epoch_id, first_lsn});
     }
+    manifest.first_record_lsn = first_record_lsn;
     std::size_t number = 0;
     for (SnapshotSeries& entry : manifest.series) {
         entry.number = number++;
@@ -147,6 +150,7 @@ std::string encode_manifest(const SnapshotManifest& manifest) {
     packer.pack(manifest.committed_streams);
     packer.pack(manifest.next_page_id);
     pack_all(packer, manifest.epochs, pack_epoch);
+    packer.pack(manifest.first_record_lsn);
     return {buffer.data(), buffer.size()};
 }
 

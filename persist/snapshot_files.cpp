@@ -47,6 +47,4 @@ std::optional<reply::IdempotencySnapshot> idempotency_snapshot(Manifests manifes
     return full == manifests.end() ? std::nullopt : std::optional(idempotency_snapshot(**full));
 }
 
-Lsn first_record_lsn(const SnapshotStore::Manifest& /*manifest*/) { return 0; }
-
 }  // namespace karma

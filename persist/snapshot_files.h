@@ -30,9 +30,6 @@ std::vector<SnapshotFile> snapshot_files(Manifests manifests, unsigned per_serie
 /// The latest file of each series, newest first.
 std::vector<reply::SnapshotOf> latest_snapshots(Manifests manifests);
 
-/// The first idempotency record that was not forgotten when a snapshot was taken; 0 where it is not known.
-Lsn first_record_lsn(const SnapshotStore::Manifest& manifest);
-
 /// What went with a snapshot of everything.
 reply::IdempotencySnapshot idempotency_snapshot(const SnapshotStore::Manifest& full);
 /// The same of the latest one; nothing before the first.

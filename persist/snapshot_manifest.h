@@ -44,6 +44,7 @@ struct SnapshotManifest {
     std::uint64_t idempotency_records = 0;  // that there were, as were the committed streams
     std::uint64_t committed_streams = 0;
     Epochs epochs;
+    Lsn first_record_lsn = 0;  // idempotency records of lower LSNs were forgotten; 0: none was, or not known
 };
 
 struct StateView;

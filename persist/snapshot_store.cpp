@@ -158,6 +158,7 @@ void SnapshotStore::forget_all(const Excluding& /*excluding*/) {
     pinned_.clear();
     manifests_.clear();
     damaged_.clear();
+    hidden_.clear();
     garbage_bytes_ = 0;
     pages_.forget_all();
 }
@@ -170,21 +171,45 @@ void SnapshotStore::set_retention(const SnapshotRetention& retention) {
     retention_ = retention;
 }
 
+SnapshotStore::Keep::Keep(const SnapshotStore& store) : store_(store), state_(store.keep_state()) {
+    const std::lock_guard lock(store_.mutex_);
+    place_ = store_.readers_.insert(store_.hidden_times_);
+}
+
+SnapshotStore::Keep::~Keep() {
+    const std::lock_guard lock(store_.mutex_);
+    store_.readers_.erase(place_);
+}
+
 void SnapshotStore::prune() {
     bool is_worth_it = false;
     {
-        const std::unique_lock saving(saving_, std::try_to_lock);
-        const std::unique_lock pruning(pruning_, std::try_to_lock);
-        if (!saving.owns_lock() || !pruning.owns_lock()) {
-            return;
-        }
-        if (const std::vector<std::uint64_t> ids = droppable(); !ids.empty()) {
+        const std::lock_guard saving(saving_);
+        const auto state = keep_state();
+        if (const std::vector<std::uint64_t> ids = hide_droppable(); !ids.empty()) {
             is_worth_it = drop(ids);
         }
     }
     if (is_worth_it) {
         pages_.reclaim();
     }
+}
+
+/// Hides what need not be kept, and gives what nobody can be reading any more.
+std::vector<std::uint64_t> SnapshotStore::hide_droppable() {
+    const std::vector<std::uint64_t> ids = droppable();
+    const std::lock_guard lock(mutex_);
+    for (const std::uint64_t id : ids) {
+        hidden_.emplace(id, hidden_times_);
+    }
+    hidden_times_ += ids.empty() ? 0 : 1;
+    std::vector<std::uint64_t> free;
+    for (const auto& [id, time] : hidden_) {
+        if (readers_.empty() || *readers_.begin() > time) {
+            free.push_back(id);
+        }
+    }
+    return free;
 }
 
 std::vector<std::uint64_t> SnapshotStore::droppable() {
@@ -194,7 +219,9 @@ std::vector<std::uint64_t> SnapshotStore::droppable() {
     }
     std::vector<ManifestRef> all;
     for (const auto& entry : manifests_) {
-        all.push_back(entry.second);
+        if (!hidden_.contains(entry.first)) {
+            all.push_back(entry.second);
+        }
     }
     std::vector<std::uint64_t> ids = droppable_snapshots(all, *retention_);
     // A damaged one is of no use once there is a newer one of everything.
@@ -248,7 +275,7 @@ bool SnapshotStore::drop(const std::vector<std::uint64_t>& ids) {
     }
     bool may_erase = true;
     std::uint64_t live_bytes = 0;
-    for (const ManifestRef& manifest : manifests()) {
+    for (const ManifestRef& manifest : stored_manifests()) {
         if (std::ranges::find(ids, manifest->id) == ids.end()) {
             may_erase = list_pages(*manifest,
                                    [&](const StoredPage& page) {
@@ -271,6 +298,7 @@ bool SnapshotStore::drop(const std::vector<std::uint64_t>& ids) {
             manifests_.erase(id);
             verified_.erase(id);
             damaged_.erase(id);
+            hidden_.erase(id);
         }
     }
     constexpr std::uint64_t worth_it = 8U << 20U;
@@ -497,6 +525,7 @@ void SnapshotStore::restore_from(const Manifest* base, const std::vector<Manifes
     // Nothing can fail any more.
     if (base != nullptr) {
         engine.restore_checkpoints(base->checkpoints);
+        engine.restore_first_record_lsn(base->first_record_lsn);
         engine.restore_epochs(base->epochs);
     }
     for (IngestStreams::Stream& stream : streams) {
@@ -582,6 +611,14 @@ std::vector<std::string> SnapshotStore::damaged_above(std::uint64_t id) const {
 }
 
 std::vector<SnapshotStore::ManifestRef> SnapshotStore::manifests() const {
+    std::vector<ManifestRef> all = stored_manifests();
+    const std::lock_guard lock(mutex_);
+    std::erase_if(all, [this](const ManifestRef& manifest) { return hidden_.contains(manifest->id); });
+    return all;
+}
+
+/// Those that are hidden too.
+std::vector<SnapshotStore::ManifestRef> SnapshotStore::stored_manifests() const {
     const std::lock_guard lock(mutex_);
     std::vector<ManifestRef> all;
     all.reserve(manifests_.size());

@@ -71,14 +71,16 @@ public:
 
     /// What `save` keeps; until it is called nothing is dropped.
     void set_retention(const SnapshotRetention& retention);
-    /// Drops snapshots that need not be kept. Waits for nobody: what is being read stays for the next time.
+    /// Drops snapshots that need not be kept: nobody finds them any more. Those that may be being read go
+    /// from storage the next time that this is called after the reading has ended; what began later holds up
+    /// nothing. Waits for a snapshot that is being stored.
     void prune();
     /// Removes what a crash has left of a snapshot that it cut short. Before the first save.
     void erase_leftovers();
 
     /// Held by who puts another state in place of all that is stored: nobody reads meanwhile.
     using Excluding = std::unique_lock<std::shared_mutex>;
-    Excluding exclude_readers() { return Excluding(pruning_); }
+    Excluding exclude_readers() { return Excluding(replacing_); }
     /// Forgets all snapshots: storage was cleared.
     void forget_all(const Excluding& excluding);
 
@@ -91,13 +93,31 @@ public:
     /// and of later ones. Pages that cannot be read are stored anew by the next snapshot, from memory.
     /// Returns what is damaged. Throws RequestError when the deadline comes first.
     std::vector<std::string> check_newest(const Deadline& deadline);
+    /// Whether there were pages that could not be read: a new snapshot may be better than the newest one.
+    bool has_unreadable_pages() const { return !pages_.unreadable().empty(); }
     /// The newest snapshot of everything; null before the first.
     ManifestRef newest_full() const;
     /// Whether `check_newest` has found a snapshot sound, since it was stored and since the start.
     bool was_verified(const ManifestRef& manifest) const;
 
-    /// While it is held nothing is dropped.
-    std::shared_lock<std::shared_mutex> keep_all() const { return std::shared_lock(pruning_); }
+    /// While it is held no other state is put in place of what is stored. Snapshots may go: for who reads the
+    /// log alone.
+    std::shared_lock<std::shared_mutex> keep_state() const { return std::shared_lock(replacing_); }
+
+    /// The same, and no snapshot goes that was there when it was taken.
+    class Keep {
+    public:
+        explicit Keep(const SnapshotStore& store);
+        Keep(const Keep&) = delete;
+        Keep& operator=(const Keep&) = delete;
+        ~Keep();
+
+    private:
+        const SnapshotStore& store_;
+        std::shared_lock<std::shared_mutex> state_;
+        std::multiset<std::uint64_t>::iterator place_;
+    };
+    Keep keep_all() const { return Keep(*this); }
 
     /// What `restore` put back.
     struct Base {
@@ -147,7 +167,9 @@ private:
     void save(Manifest manifest, const std::vector<SeriesView>& views, std::vector<RecordChange> changes);
     std::vector<StoredPage> known_pages(const std::string& series) const;
     std::vector<std::uint64_t> droppable();
+    std::vector<std::uint64_t> hide_droppable();
     bool drop(const std::vector<std::uint64_t>& ids);
+    std::vector<ManifestRef> stored_manifests() const;
     bool list_pages(const Manifest& manifest, const std::function<void(const StoredPage&)>& visit) const;
     void restore_from(const Manifest* base, const std::vector<ManifestRef>& newer, Engine& engine,
                       std::vector<std::string>& damaged) const;
@@ -162,8 +184,8 @@ private:
     Storage& storage_;
     PageStore pages_;
     std::mutex saving_;  // one snapshot at a time
-    mutable std::shared_mutex pruning_;
-    std::uint64_t garbage_bytes_ = 0;  // of dropped pages whose space was not given back; under pruning_
+    mutable std::shared_mutex replacing_;
+    std::uint64_t garbage_bytes_ = 0;  // of dropped pages whose space was not given back; under saving_
     mutable std::mutex mutex_;         // of all that follows
     std::map<std::uint64_t, ManifestRef, std::greater<>> manifests_;  // by id, newest first
     std::map<std::uint64_t, std::string> damaged_;  // manifests that cannot be read, and why
@@ -171,6 +193,11 @@ private:
     bool wants_prune_ = false;
     std::multiset<std::uint64_t> pinned_;  // ids that are not dropped
     std::set<std::uint64_t> verified_;     // ids of what `check_newest` found sound
+    // Who reads is noted with the number of times that something was hidden before; what is hidden goes from
+    // storage when all readers of then have ended.
+    std::uint64_t hidden_times_ = 0;
+    mutable std::multiset<std::uint64_t> readers_;
+    std::map<std::uint64_t, std::uint64_t> hidden_;  // ids, with the number of that time
 };
 
 }  // namespace karma

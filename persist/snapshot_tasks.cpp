@@ -149,7 +149,7 @@ Reply FetchRecordsTask::run(const Deadline& /*deadline*/) {
         return Error{ErrorCode::not_found, "Snapshot \"karma.idempotency.json\" not found"};
     }
     const RecordsFiles::Opened opened = database_.records_files_.open(
-        idempotency_snapshot(*full), first_record_lsn(*full), query_.last_lsn, query_.offset, query_.limit);
+        idempotency_snapshot(*full), full->first_record_lsn, query_.last_lsn, query_.offset, query_.limit);
     if (query_.offset > opened.file->size()) {
         return past_the_end(opened.file->size());
     }

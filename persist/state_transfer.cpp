@@ -117,8 +117,10 @@ void StateSender::send_records(const Take& take) const {
             if (record.lsn > view_.lsn) {
                 return false;  // made again from the events that follow
             }
-            append_record(record, piece.bytes());
-            last_lsn = record.lsn;
+            if (record.lsn >= view_.first_record_lsn) {
+                append_record(record, piece.bytes());
+                last_lsn = record.lsn;
+            }
         }
         if (piece.is_full()) {
             send();
@@ -221,6 +223,7 @@ void StateReceiver::install() {
     state_->restore_checkpoints(manifest_->checkpoints);
     state_->restore_epochs(manifest_->epochs);
     state_->restore_last_lsn(manifest_->lsn);
+    state_->restore_first_record_lsn(manifest_->first_record_lsn);
     install_(*state_, std::move(records_), mark_);
 }
 
