@@ -122,7 +122,7 @@ int verify(const std::string& directory, bool as_json, std::ostream& out, std::o
         print(found, seconds, out);
         if (!found.is_sound()) {
             out << std::left << std::setw(22) << "sound up to"
-                << "LSN " << sound_until << ": karma replay DIR --until LSN takes that or less\n";
+                << "LSN " << sound_until << ": karma replay DIR --until LSN takes it\n";
         }
     }
     return found.is_sound() ? exit_success : exit_failure;

@@ -170,13 +170,13 @@ bool Database::has_verified_base() {
     } catch (const RequestError&) {
         return false;  // the database is being closed
     }
-    if (snapshots_.was_verified(base)) {
+    if (damage.empty()) {
         return true;
     }
-    if (!damage.empty() && options_.on_failure) {
-        options_.on_failure("damaged_snapshot", damage.front() +
-                                                    ": a new snapshot is made from memory, and no events are "
-                                                    "dropped until one is sound");
+    if (options_.on_failure) {
+        options_.on_failure("snapshot_check", damage.front() +
+                                                  ": a new snapshot is made from memory, and no events are "
+                                                  "dropped until one is sound");
     }
     save_snapshot();
     return false;

@@ -40,24 +40,26 @@ StoredDatabase::StoredDatabase(const std::filesystem::path& directory) {
 }
 
 Lsn StoredDatabase::sound_until() const {
-    Lsn first = 0;
+    const std::vector<SnapshotStore::ManifestRef> manifests = snapshots_->manifests();
+    // What begins at an event needs nothing before it, or a snapshot of everything that reaches to it.
+    const auto can_begin_at = [&](Lsn first) {
+        return first == 1 || std::ranges::any_of(manifests, [&](const SnapshotStore::ManifestRef& manifest) {
+                   return manifest->full && manifest->lsn + 1 >= first;
+               });
+    };
     Lsn expected = 0;
     try {
         storage_->read_log(0, [&](const EventGroup& group) {
-            if (expected != 0 && group.first_lsn != expected) {
+            if (group.first_lsn != expected && !can_begin_at(group.first_lsn)) {
                 return false;
             }
             read_group(group, [](const Event&) {});
-            first = expected == 0 ? group.first_lsn : first;
             expected = group.first_lsn + group.count;
             return true;
         });
     } catch (const CorruptionError&) {  // NOLINT(bugprone-empty-catch): what is before it counts
     }
-    const auto leads_on = [&](const SnapshotStore::ManifestRef& manifest) {
-        return manifest->full && manifest->lsn + 1 >= first && manifest->lsn < expected;
-    };
-    return first == 1 || std::ranges::any_of(snapshots_->manifests(), leads_on) ? expected - 1 : 0;
+    return expected == 0 ? 0 : expected - 1;
 }
 
 }  // namespace karma

@@ -23,9 +23,9 @@ public:
     /// end, and what is stored beside them may be incomplete from the first hole on.
     const std::vector<std::string>& damage() const noexcept { return damage_; }
 
-    /// The last event up to which the state can be rebuilt: where the events end that follow each other
-    /// without a hole from the first one, or from a snapshot of everything, on. 0 where there is no such
-    /// state.
+    /// The last event at which the state can be rebuilt, as far as snapshots are sound: where the events end
+    /// that follow each other from the first one, or from a snapshot of everything, on. 0 where there are
+    /// none.
     Lsn sound_until() const;
 
     const Storage& storage() const noexcept { return *storage_; }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 #include <doctest/doctest.h>
 
@@ -14,6 +15,7 @@
 #include "persist/exports.h"
 #include "persist/memory_storage.h"
 #include "persist/records_files.h"
+#include "persist/records_json.h"
 #include "tests/persist/refusal.h"
 #include "tests/support/values.h"
 
@@ -244,6 +246,37 @@ TEST_CASE("export: clients that fetch the records of different snapshots do not 
     CHECK(keys(rest(first, of_first.last_lsn)) == std::vector<std::string>{"a key of the first snapshot"});
     CHECK(keys(rest(second, of_second.last_lsn)).size() == 2);
     CHECK(refusal([&] { part(0, of_second.last_lsn + 1); }) == ErrorCode::not_found);
+}
+
+TEST_CASE("records: totals of 128 bits are read as they were written, and nothing else is taken for one") {
+    const auto total_of = [](const std::string& total, const std::string& key = "k") {
+        const std::string text = R"({"records":[{"key":")" + key +
+                                 R"(","operation":"batch_add","fingerprint":")" + std::string(64, 'a') +
+                                 R"(","response":{"applied":2,"total":)" + total +
+                                 R"(},"created_at_unix":1}],"committed_streams":[]})";
+        Uint128 read = 0;
+        read_records_json(
+            text,
+            [&](const IdempotencyRecord& record) {
+                CHECK(json::serialize(json::value(record.key)) == '"' + key + '"');
+                CHECK(record.response[0] == 2);
+                read = (Uint128{record.response[1]} << 64U) | record.response[2];
+            },
+            [](const StreamInfo&) {});
+        return read;
+    };
+    for (const std::string total :
+         {"0", "18446744073709551615", "18446744073709551616", "340282366920938463463374607431768211455"}) {
+        CAPTURE(total);
+        CHECK(to_decimal(total_of(total)) == total);
+        CHECK(to_decimal(total_of(total, R"(of \"99999999999999999999999\",99999999999999999999999,\\)")) ==
+              total);
+    }
+    for (const std::string total : {"340282366920938463463374607431768211456", "18446744073709551616.5",
+                                    "-18446744073709551616", "1e30", "\"x\"", "null"}) {
+        CAPTURE(total);
+        CHECK_THROWS_AS(total_of(total), CorruptionError);
+    }
 }
 
 }  // namespace karma::test

@@ -275,7 +275,7 @@ void heal(const std::function<std::vector<std::string>(const Storage&)>& damaged
         } else {
             database->apply_retention();
             REQUIRE_FALSE(failures.empty());
-            CHECK(failures.front().find("damaged_snapshot: ") == 0);
+            CHECK(failures.front().find("snapshot_check: ") == 0);
         }
         // Nothing was dropped of the log that would be needed without the new snapshot ...
         CHECK(database->first_kept_lsn() == 1);
