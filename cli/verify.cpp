@@ -120,7 +120,7 @@ int verify(const std::string& directory, bool as_json, std::ostream& out, std::o
             out << "damage: " << damage << '\n';
         }
         print(found, seconds, out);
-        if (!found.is_sound()) {
+        if (!found.is_sound() && sound_until != 0) {
             out << std::left << std::setw(22) << "sound up to"
                 << "LSN " << sound_until << ": karma replay DIR --until LSN takes it\n";
         }

@@ -92,12 +92,14 @@ Reply BeginExportTask::run(const Deadline& /*deadline*/) {
 }
 
 reply::ExportBegun BeginExportTask::begin(const std::string& id) {
+    SnapshotStore& snapshots = database_.snapshots_;
     if (is_new_) {
-        if (!database_.save_snapshot_if_changed() && database_.snapshots_.has_unreadable_pages()) {
+        const bool is_saved = database_.save_snapshot_if_changed();
+        if (!is_saved && (snapshots.newest_full() == nullptr || snapshots.has_unreadable_pages())) {
             database_.save_snapshot();
         }
     }
-    std::optional<SnapshotPin> pin = database_.snapshots_.pin_newest_full();
+    std::optional<SnapshotPin> pin = snapshots.pin_newest_full();
     if (!pin) {
         throw RequestError(ErrorCode::not_found,
                            "There is no snapshot of everything yet: make one with snapshot.create_all");
@@ -123,7 +125,7 @@ reply::ExportBegun BeginExportTask::begin(const std::string& id) {
                                                         database_.directory_for_files(), NoDeadline());
     made->contents = contents_of(*made, of_series ? of_series->left_out() : 0);
     // What was read meanwhile may be of a master's state that took the place of this one.
-    if (!database_.snapshots_.holds(made->pin.ref())) {
+    if (!snapshots.holds(made->pin.ref())) {
         throw RequestError(ErrorCode::not_found,
                            "The state was replaced while it was to be exported: begin a new export");
     }
