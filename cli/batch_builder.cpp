@@ -10,8 +10,9 @@ namespace karma::cli {
 
 namespace {
 
-constexpr std::string_view tail = "]}";
 constexpr std::string_view longest_item = ",[18446744073709551615,99991231,18446744073709551615]";
+constexpr std::string_view before_number = "],\"chunk_seq\":";
+constexpr std::string_view longest_tail = "],\"chunk_seq\":18446744073709551615}";
 
 constexpr std::size_t most_digits = 20;
 
@@ -19,20 +20,26 @@ char* write_number(char* at, std::uint64_t number) { return std::to_chars(at, at
 
 }  // namespace
 
-BatchBuilder::BatchBuilder(BatchMode mode, std::string_view series, std::string_view token,
-                           const BatchLimits& limits)
+BatchBuilder::BatchBuilder(const ImportStream& stream, std::string_view token, const BatchLimits& limits)
     : limits_(limits) {
-    text_ = R"({"v":2,"op":"series.batch_)";
-    text_ += mode == BatchMode::add ? "add\"," : "set\",";
-    if (!token.empty()) text_ += "\"token\":" + json_string(token) + ',';
-    text_ += "\"series\":" + json_string(series) + ",\"items\":[";
+    text_ = R"({"v":2,"op":"ingest.chunk",)";
+    std::size_t token_room = token_bytes;
+    if (!token.empty()) {
+        const std::string field = "\"token\":" + json_string(token) + ',';
+        token_room = token_room > field.size() ? token_room - field.size() : 0;
+        text_ += field;
+    }
+    text_ += "\"stream_id\":" + json_string(stream.stream_id()) +
+             ",\"series\":" + json_string(stream.series) + ",\"items\":[";
     head_bytes_ = text_.size();
-    const std::size_t needed = head_bytes_ + longest_item.size() - 1 + tail.size();
+    const std::size_t beside_items = token_room + longest_tail.size();
+    const std::size_t needed = head_bytes_ + longest_item.size() - 1 + beside_items;
     if (limits_.request_bytes < needed) {
         throw UsageError("--request-bytes " + std::to_string(limits_.request_bytes) +
                          " is too small: a request with one row of this series takes up to " +
                          std::to_string(needed) + " bytes");
     }
+    text_bytes_max_ = limits_.request_bytes - beside_items;
 }
 
 bool BatchBuilder::add(const CsvRow& row) {
@@ -49,7 +56,7 @@ bool BatchBuilder::add(const CsvRow& row) {
     at = write_number(at, row.value);
     *at++ = ']';
     const auto bytes = static_cast<std::size_t>(at - item.data());
-    if (text_.size() + bytes + tail.size() > limits_.request_bytes) return false;
+    if (text_.size() + bytes > text_bytes_max_) return false;
 
     text_.append(item.data(), bytes);
     if (batch_.rows == 0) batch_.first_line = row.line;
@@ -59,8 +66,10 @@ bool BatchBuilder::add(const CsvRow& row) {
     return true;
 }
 
-std::string_view BatchBuilder::request() {
-    if (!text_.ends_with('}')) text_ += tail;
+std::string_view BatchBuilder::request(std::uint64_t chunk_seq) {
+    text_ += before_number;
+    text_ += std::to_string(chunk_seq);
+    text_ += '}';
     return text_;
 }
 

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "cli/csv_reader.h"
+#include "cli/import_stream.h"
 #include "engine/number.h"
 
 namespace karma::cli {
@@ -18,19 +19,22 @@ struct Batch {
     Uint128 total = 0;  // of the values
 };
 
-enum class BatchMode { add, set };
-
+/// Which rows make a batch follows from these and from the stream alone, never from the token or the time:
+/// batches of the same import must be the same each time it is sent.
 struct BatchLimits {
     std::size_t items = 1'000;
     std::size_t request_bytes = 4'096;  // without the newline
 };
 
-/// Builds the text of series.batch_add or series.batch_set requests, as many rows in each as its limits
-/// allow.
+/// Builds the text of ingest.chunk requests, as many rows in each as its limits allow.
 class BatchBuilder {
 public:
+    /// Room that each request has for the token, whether there is one or not. Only a longer token makes
+    /// batches smaller.
+    static constexpr std::size_t token_bytes = 128;
+
     /// Throws UsageError when not even one row is sure to fit into a request; limits.items is at least 1.
-    BatchBuilder(BatchMode mode, std::string_view series, std::string_view token, const BatchLimits& limits);
+    BatchBuilder(const ImportStream& stream, std::string_view token, const BatchLimits& limits);
 
     /// Appends a row; false, and nothing changes, when it has to go into the next batch.
     bool add(const CsvRow& row);
@@ -38,8 +42,9 @@ public:
     bool empty() const { return batch_.rows == 0; }
     const Batch& batch() const { return batch_; }
 
-    /// The request line, without a newline, of a batch that is not empty. Good until clear().
-    std::string_view request();
+    /// The request line, without a newline, of a batch that is not empty, as the chunk of this number. Good
+    /// until clear().
+    std::string_view request(std::uint64_t chunk_seq);
 
     /// Begins the next batch.
     void clear();
@@ -47,6 +52,7 @@ public:
 private:
     BatchLimits limits_;
     std::size_t head_bytes_;
+    std::size_t text_bytes_max_;  // of head and items
     std::string text_;
     Batch batch_;
 };

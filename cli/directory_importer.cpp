@@ -26,7 +26,11 @@ namespace json = boost::json;
 
 namespace {
 
-/// The time at which an entry with an idempotency key was accepted.
+/// The last second of the year 9999: later times cannot be written as dates.
+constexpr std::int64_t latest_unix = 253'402'300'799;
+
+/// The time at which an entry with an idempotency key was accepted; one that cannot be true is as one that is
+/// not there.
 std::int64_t created_unix(std::string_view entry, std::int64_t otherwise) {
     boost::system::error_code failure;
     const json::value value = json::parse(entry, failure);
@@ -34,7 +38,7 @@ std::int64_t created_unix(std::string_view entry, std::int64_t otherwise) {
                                            ? nullptr
                                            : value.get_object().if_contains("idempotency_created_at_unix");
     const auto unix_time = created == nullptr ? otherwise : created->to_number<std::int64_t>(failure);
-    return failure ? otherwise : unix_time;
+    return failure || unix_time < 0 || unix_time > latest_unix ? otherwise : unix_time;
 }
 
 std::optional<std::string> text_or_number(const json::object& object, const char* name) {
@@ -51,6 +55,10 @@ DirectoryImporter::DirectoryImporter(std::filesystem::path directory)
     : directory_(std::move(directory)), hash_seed_(random_number()), engine_(hash_seed_, sink_) {}
 
 void DirectoryImporter::read() {
+    if (!has_karma1_files(directory_)) {
+        throw InputError(directory_.string() +
+                         " has no files of Karma 1.0, and none that karma export writes");
+    }
     read_trees();
     read_records();
     read_checkpoints();
@@ -135,12 +143,15 @@ void DirectoryImporter::read_checkpoints() {
             object == nullptr ? nullptr : object->if_contains("updated_at_unix");
         const std::optional<std::string> source =
             object == nullptr ? std::nullopt : text_or_number(*object, "source");
-        if (!source || updated == nullptr || !updated->is_number()) {
+        boost::system::error_code no_time;
+        const auto updated_unix =
+            updated == nullptr ? std::int64_t{0} : updated->to_number<std::int64_t>(no_time);
+        if (!source || updated == nullptr || no_time) {
             throw InputError(path.string() + ": a checkpoint without source or updated_at_unix: " +
                              cli::quoted(json::serialize(one)));
         }
-        checkpoints.push_back({*source, text_or_number(*object, "offset"),
-                               text_or_number(*object, "event_id"), updated->to_number<std::int64_t>()});
+        checkpoints.push_back(
+            {*source, text_or_number(*object, "offset"), text_or_number(*object, "event_id"), updated_unix});
     }
     engine_.restore_checkpoints(std::move(checkpoints));
     has_checkpoints_ = true;

@@ -11,6 +11,7 @@
 #include <boost/program_options/value_semantic.hpp>
 
 #include "cli/directory_importer.h"
+#include "cli/import_options.h"
 #include "cli/subcommand.h"
 #include "cli/text.h"
 #include "persist/data_directory.h"
@@ -139,14 +140,31 @@ po::options_description import_directory_options() {
 
 }  // namespace
 
+namespace {
+
+/// Whether what follows an option is its value.
+bool takes_value(const std::string& option) {
+    if (!option.starts_with("--") || option.find('=') != std::string::npos) return false;
+    for (const po::options_description& known : {import_csv_options(), import_directory_options()}) {
+        const po::option_description* const found = known.find_nothrow(option.substr(2), false);
+        if (found != nullptr) return found->semantic()->max_tokens() != 0;
+    }
+    return false;
+}
+
+}  // namespace
+
 bool names_directory(std::span<const std::string> args) {
     bool is_value = false;
+    bool options_end = false;
     for (const std::string& argument : args) {
+        const bool is_option = !options_end && !is_value && argument.starts_with('-');
         std::error_code failure;
-        if (!is_value && !argument.starts_with('-') && std::filesystem::is_directory(argument, failure)) {
+        if (!is_option && !is_value && std::filesystem::is_directory(argument, failure)) {
             return true;
         }
-        is_value = argument.starts_with("--") && argument.find('=') == std::string::npos;
+        options_end = options_end || (is_option && argument == "--");
+        is_value = is_option && !options_end && takes_value(argument);
     }
     return false;
 }

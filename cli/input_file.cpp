@@ -39,7 +39,11 @@ InputFile::InputFile(const std::string& path, int standard_input) : raw_(raw_byt
         fail(name_, error);
     }
     waits_ = !S_ISREG(status.st_mode);
-    if (S_ISREG(status.st_mode)) size_ = static_cast<std::uint64_t>(status.st_size);
+    if (S_ISREG(status.st_mode)) {
+        size_ = static_cast<std::uint64_t>(status.st_size);
+        const off_t offset = ::lseek(descriptor_, 0, SEEK_CUR);
+        offset_ = offset < 0 ? 0 : static_cast<std::uint64_t>(offset);
+    }
 }
 
 InputFile::~InputFile() {
@@ -48,6 +52,54 @@ InputFile::~InputFile() {
 }
 
 InputState InputFile::read(std::span<char> into, std::size_t& count) {
+    const InputState state = replaying_ ? read_kept(into, count) : read_content(into, count);
+    if (state == InputState::data) hash_.add(into.first(count));
+    if (!replaying_ && format_ == Format::gzip) {
+        if (state == InputState::data) keep(into.first(count));
+        if (state == InputState::end && keeping_ == Keeping::yes) keeping_ = Keeping::complete;
+    }
+    return state;
+}
+
+void InputFile::keep(std::span<const char> bytes) {
+    if (keeping_ != Keeping::yes) return;
+    if (!can_rewind() || bytes.size() > kept_bytes_max - kept_.size()) {
+        keeping_ = Keeping::no;
+        kept_ = std::vector<char>();
+        return;
+    }
+    kept_.insert(kept_.end(), bytes.begin(), bytes.end());
+}
+
+InputState InputFile::read_kept(std::span<char> into, std::size_t& count) {
+    count = std::min(kept_.size() - replayed_, into.size());
+    std::memcpy(into.data(), kept_.data() + replayed_, count);
+    replayed_ += count;
+    // The file has been read long ago; what is shown is how much of its content has been handed out.
+    const double share =
+        kept_.empty() ? 1 : static_cast<double>(replayed_) / static_cast<double>(kept_.size());
+    position_ = static_cast<std::uint64_t>(share * static_cast<double>(*size_));
+    return count == 0 ? InputState::end : InputState::data;
+}
+
+void InputFile::rewind() {
+    (void)hash_.take();
+    position_ = 0;
+    replayed_ = 0;
+    replaying_ = keeping_ == Keeping::complete;
+    if (replaying_) return;
+    if (::lseek(descriptor_, static_cast<off_t>(offset_), SEEK_SET) < 0) fail(name_, errno);
+    keeping_ = Keeping::no;
+    kept_ = std::vector<char>();
+    raw_start_ = raw_end_ = 0;
+    raw_ended_ = false;
+    format_ = Format::unknown;
+    if (inflater_) ::inflateEnd(inflater_.get());
+    inflater_.reset();
+    between_members_ = false;
+}
+
+InputState InputFile::read_content(std::span<char> into, std::size_t& count) {
     count = 0;
     if (format_ == Format::unknown) {
         if (const InputState state = detect_format(); state != InputState::data) return state;

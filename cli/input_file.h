@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "cli/content_hash.h"
+
 struct z_stream_s;
 
 namespace karma::cli {
@@ -34,6 +36,9 @@ public:
     /// How long read() waits for a pipe or a terminal before it answers `idle`.
     static constexpr int idle_after_ms = 500;
 
+    /// Of what a gzip file unpacks to, so much is kept, so that rewind() need not unpack it again.
+    static constexpr std::size_t kept_bytes_max = std::size_t{32} << 20U;
+
     /// Opens `path`; "-" stands for the descriptor `standard_input`, which stays open afterwards. Throws
     /// InputError.
     InputFile(const std::string& path, int standard_input);
@@ -55,9 +60,24 @@ public:
     /// out.
     InputState read(std::span<char> into, std::size_t& count);
 
+    /// Whether this can be read twice: a file can, a pipe cannot.
+    bool can_rewind() const { return size_.has_value(); }
+
+    /// Goes back to where reading began. Only where can_rewind(). Throws InputError.
+    void rewind();
+
+    /// The SHA-256 of what read() has handed out since the beginning or the last rewind(), 64 hexadecimal
+    /// digits. Called once, at the end.
+    std::string content_hash() { return hash_.take(); }
+
 private:
     enum class Format { unknown, plain, gzip };
 
+    /// As read(), from the file.
+    InputState read_content(std::span<char> into, std::size_t& count);
+    /// As read(), from what was kept.
+    InputState read_kept(std::span<char> into, std::size_t& count);
+    void keep(std::span<const char> bytes);
     /// Reads from the descriptor.
     InputState read_raw(std::span<char> into, std::size_t& count);
     /// Puts more raw bytes behind those that are left in raw_.
@@ -76,6 +96,14 @@ private:
     bool waits_ = false;  // a read may block for long
     std::optional<std::uint64_t> size_;
     std::uint64_t position_ = 0;
+    std::uint64_t offset_ = 0;  // where reading began
+    ContentHash hash_;
+
+    enum class Keeping { yes, no, complete };
+    Keeping keeping_ = Keeping::yes;
+    std::vector<char> kept_;  // the unpacked content from its beginning on
+    bool replaying_ = false;
+    std::size_t replayed_ = 0;
 
     Format format_ = Format::unknown;
     std::vector<char> raw_;  // raw_start_ to raw_end_ are read and not used yet

@@ -38,6 +38,14 @@ std::optional<std::uint64_t> to_number(std::string_view digits) {
     return read.ec == std::errc{} && read.ptr == end ? std::optional(number) : std::nullopt;
 }
 
+/// Throws InputError, with `place` in front, for an LSN that leaves no room for what follows it.
+void require_in_range(Lsn lsn, const std::string& place) {
+    if (lsn > imported_lsn_max) {
+        throw InputError(place + ": LSN " + std::to_string(lsn) + " is above " +
+                         std::to_string(imported_lsn_max) + ", the highest that is taken over");
+    }
+}
+
 /// A file whose name is `<unix seconds>_<series>.tree`.
 std::optional<TreeFile> tree_file(const std::filesystem::path& path) {
     const std::string name = path.filename().string();
@@ -70,6 +78,7 @@ void read_metadata(TreeFile& file) {
     if (failure) {
         throw InputError(path.string() + ": last_lsn is no LSN");
     }
+    require_in_range(*file.last_lsn, path.string() + ": last_lsn");
     if (const json::value* const tree = object->if_contains("tree"); tree != nullptr && tree->is_string()) {
         file.series = tree->get_string();
     }
@@ -157,6 +166,7 @@ public:
                 }
                 throw InputError(place + ": no log entry: " + cli::quoted(text));
             }
+            require_in_range(line->lsn, place);
             line->place = place;
             line->modified_unix = modified;
             hand_on(*line, last_lsn, visit);
@@ -217,6 +227,13 @@ LogSummary read_log_files(const std::filesystem::path& directory,
     return summary;
 }
 
+bool has_karma1_files(const std::filesystem::path& directory) {
+    constexpr const char* names[] = {"karma.wal", "karma.wal.lsn", "karma.idempotency.json", "recovery.json"};
+    return std::ranges::any_of(names,
+                               [&](const char* name) { return std::filesystem::exists(directory / name); }) ||
+           !find_log_files(directory).empty() || !find_tree_files(directory).empty();
+}
+
 Lsn read_lsn_file(const std::filesystem::path& path) {
     if (!std::filesystem::exists(path)) {
         return 0;
@@ -226,6 +243,7 @@ Lsn read_lsn_file(const std::filesystem::path& path) {
     if (!lsn) {
         throw InputError(path.string() + ": no LSN: " + cli::quoted(text));
     }
+    require_in_range(*lsn, path.string());
     return *lsn;
 }
 

@@ -13,6 +13,9 @@
 /// The files of a Karma 1.0 directory: see docs/karma-1-formats.md.
 namespace karma::cli {
 
+/// The highest LSN that is taken over. The new database goes on behind it, and has as many again to give.
+inline constexpr Lsn imported_lsn_max = (Lsn{1} << 63U) - 1;
+
 /// The latest `.tree` file of a series.
 struct TreeFile {
     std::filesystem::path path;
@@ -46,7 +49,11 @@ struct LogSummary {
 LogSummary read_log_files(const std::filesystem::path& directory,
                           const std::function<void(const LogLine&)>& visit);
 
-/// The number in a file such as karma.wal.lsn; 0 where there is none. Throws InputError.
+/// Whether the directory has any file of Karma 1.0.
+bool has_karma1_files(const std::filesystem::path& directory);
+
+/// The number in a file such as karma.wal.lsn; 0 where there is none. Throws InputError, also for one above
+/// imported_lsn_max.
 Lsn read_lsn_file(const std::filesystem::path& path);
 
 }  // namespace karma::cli

@@ -40,8 +40,9 @@ std::uint64_t per_second(std::uint64_t count, double seconds) {
 }  // namespace
 
 std::string progress_line(const ProgressState& state, std::size_t width) {
-    const std::string rows =
-        grouped(state.rows) + " rows  " + grouped(per_second(state.rows, state.seconds)) + " rows/s";
+    std::string rows(state.what);
+    if (!rows.empty()) rows += "  ";
+    rows += grouped(state.rows) + " rows  " + grouped(per_second(state.rows, state.seconds)) + " rows/s";
     if (!state.total_bytes || *state.total_bytes == 0) {
         return (rows + "  " + bytes_text(state.bytes) + " read").substr(0, width);
     }

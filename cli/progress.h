@@ -6,6 +6,7 @@
 #include <iosfwd>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace karma::cli {
 
@@ -15,6 +16,7 @@ struct ProgressState {
     std::uint64_t bytes = 0;                   // of the input, done
     std::optional<std::uint64_t> total_bytes;  // of the input, where known
     double seconds = 0;                        // since the start
+    std::string_view what{};                   // is done, where it is not the work itself
 };
 
 /// One line of at most `width` columns: with known total_bytes a bar, the share, rows, rows a second and the

@@ -31,7 +31,7 @@ constexpr const char* reconcile_usage =
 constexpr const char* behind_reconcile_options =
     "\n"
     "Exit status: 0 all points agree, 1 some differ, 2 wrong usage, 3 no connection, 4 not compared (the\n"
-    "file cannot be read, or the daemon refuses). Memory: 24 bytes a row of the file.\n";
+    "file cannot be read or has no rows, or the daemon refuses). Memory: 24 bytes a row of the file.\n";
 
 struct ReconcileOptions {
     ClientOptions client;
@@ -142,6 +142,11 @@ private:
 
 int reconcile(const ReconcileOptions& options, int standard_input, std::ostream& out) {
     const std::vector<ExpectedPoint> points = read_points(options, standard_input);
+    // An export that failed and left nothing must not look like one that agrees.
+    if (points.empty()) {
+        throw InputError((options.file == "-" ? "standard input" : options.file) +
+                         ": no rows, so nothing was compared");
+    }
     Reconciler reconciler(options.client, options.series);
     DifferenceTable table(out, options.limit);
     const Reconciliation result =

@@ -3,23 +3,8 @@
 #include <utility>
 
 #include "engine/error.h"
-#include "engine/preflight.h"
 
 namespace karma {
-namespace {
-
-void set_all(Series& series, std::span<const mutation::Item> items) {
-    if (!certainly_fits(&series, items)) {
-        // The end result fits, but a total on the way might not: take away first what goes.
-        for (const mutation::Item& item : items) {
-            series.set(item.key, item.day, 0);
-        }
-    }
-    series.set_all(items);
-}
-
-}  // namespace
-
 Series* Applier::touch(std::string_view name) { return touch(engine_.series_.find(name)); }
 
 Series* Applier::touch(Series* series) {
@@ -84,7 +69,7 @@ Reply Applier::operator()(const mutation::BatchSet& m) {
         return reply::WasSet{0};
     }
     if (Series* const series = touch_or_create(m.series)) {
-        set_all(*series, m.items);
+        series->set_all(m.items);
     }
     return reply::WasSet{m.items.size()};
 }
@@ -203,7 +188,7 @@ Reply Applier::operator()(const mutation::AddChunk& m) {
             if (stream.staged == nullptr) {
                 stream.staged = std::make_unique<Series>(std::string(m.series), engine_.hash_seed());
             }
-            set_all(*stream.staged, m.items);
+            stream.staged->set_all(m.items);
             break;
     }
     IngestStreams::add_chunk(stream, m, event_.lsn);

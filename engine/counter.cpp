@@ -384,10 +384,13 @@ private:
         move_in(record_ + counter_.values_at(), counter_.width());
     }
 
-    /// Adds to the total, wrapping for what is taken away. A counter without buckets becomes empty.
+    /// Adds to the total modulo 2^64. A counter without buckets becomes empty.
+    ///
+    /// While the items of one event are applied the buckets may sum to more than 2^64-1, and so wrap to a
+    /// total of 0 with buckets there: only the end result has to fit. So it is the buckets that are counted.
     void add_to_total(std::uint64_t difference) noexcept {
         const std::uint64_t total = counter_.total() + difference;
-        if (total == 0) {
+        if (total == 0 && counter_.buckets() == 0) {
             clear();
         } else {
             store(record_ + Counter::total_at, total);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -15,7 +16,11 @@ struct HistoryPoint {
     Lsn lsn = std::numeric_limits<Lsn>::max();
     std::int64_t time_ms = std::numeric_limits<std::int64_t>::max();  // Unix milliseconds
 
-    static HistoryPoint at_lsn(Lsn lsn) noexcept { return {lsn, HistoryPoint().time_ms}; }
+    /// The largest LSN stands for "latest" above and is no event's: asked for, it is in the future like any
+    /// other LSN above the last one.
+    static HistoryPoint at_lsn(Lsn lsn) noexcept {
+        return {std::min(lsn, HistoryPoint().lsn - 1), HistoryPoint().time_ms};
+    }
     static HistoryPoint at_time(std::int64_t time_ms) noexcept { return {HistoryPoint().lsn, time_ms}; }
 
     /// Whether an event, or what was made after it, belongs to the state.

@@ -118,12 +118,13 @@ public:
     void add(std::uint64_t key, Day day, std::uint64_t value);
     /// Takes from a bucket, which stops at 0; creates the key.
     void subtract(std::uint64_t key, Day day, std::uint64_t value);
-    /// Sets a bucket, 0 removing it; creates the key. The key's total must not pass 2^64-1.
+    /// Sets a bucket, 0 removing it; creates the key. The key's total must not pass 2^64-1 once all items of
+    /// an event are set; on the way there it may.
     void set(std::uint64_t key, Day day, std::uint64_t value);
 
     /// Adds all items, as `add` does one.
     void add_all(std::span<const mutation::Item> items);
-    /// Sets all items, as `set` does one.
+    /// Sets all items in order, as `set` does one: of those that name the same bucket the last one counts.
     void set_all(std::span<const mutation::Item> items);
 
     /// Removes buckets of one key; the key stays. True when there were any.

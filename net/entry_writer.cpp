@@ -71,7 +71,8 @@ public:
     }
     void operator()(const mutation::PruneRecords& m) {
         op("idempotency.prune");
-        json_.raw(",\"before\":").number(m.before_unix);
+        // Earlier versions took times before 1970, which are no valid field.
+        json_.raw(",\"before\":").number(std::max<std::int64_t>(m.before_unix, 0));
         if (m.limit) {
             json_.raw(",\"limit\":").number(*m.limit);
         }

@@ -27,7 +27,9 @@ struct CommonFields {
         key_list = 128,
         item_list = 256,
         token_text = 512,
-        key_text = 1024
+        key_text = 1024,
+        stream_text = 2048,
+        chunk_number = 4096
     };
 
     unsigned present = 0;
@@ -41,6 +43,8 @@ struct CommonFields {
     DayRange range;
     std::span<const std::uint64_t> keys;
     std::span<const Item> items;
+    std::string_view stream_id;
+    std::uint64_t chunk_seq = 0;
     std::uint64_t smallest_item_value = std::numeric_limits<std::uint64_t>::max();
 
     bool has(unsigned field) const noexcept { return (present & field) != 0; }
@@ -271,6 +275,12 @@ private:
             return first_time(F::key_text) && text(fields.idempotency_key) &&
                    !fields.idempotency_key.empty() && fields.idempotency_key.size() <= bytes_max;
         }
+        if (is(name, "stream_id")) {
+            return first_time(F::stream_text) && text(fields.stream_id) && !fields.stream_id.empty();
+        }
+        if (is(name, "chunk_seq")) {
+            return first_time(F::chunk_number) && number(fields.chunk_seq);
+        }
         return is(name, "token") && first_time(F::token_text) && text(fields.token);
     }
 
@@ -316,6 +326,20 @@ bool batch_set(const CommonFields& f, Request& request) {
     return make_mutation<mutation::BatchSet>(request, f.series, f.items);
 }
 
+bool ingest_chunk(const CommonFields& f, Request& request) {
+    // It has no idempotency key: the general path passes over that field.
+    if (f.chunk_seq == 0 || f.has(CommonFields::key_text)) {
+        return false;
+    }
+    mutation::AddChunk chunk;
+    chunk.series = f.series;
+    chunk.stream_id = f.stream_id;
+    chunk.chunk_seq = f.chunk_seq;
+    chunk.items = f.items;
+    request.emplace<Mutation>(chunk);
+    return true;
+}
+
 bool sum(const CommonFields& f, Request& request) {
     return make_query<query::Sum>(request, f.series, f.key, f.optional_range());
 }
@@ -330,6 +354,7 @@ bool batch_sum(const CommonFields& f, Request& request) {
 
 constexpr unsigned on_key = CommonFields::series_name | CommonFields::key_number;
 constexpr unsigned on_items = CommonFields::series_name | CommonFields::item_list;
+constexpr unsigned on_chunk = on_items | CommonFields::stream_text | CommonFields::chunk_number;
 constexpr unsigned on_keys = CommonFields::series_name | CommonFields::key_list;
 
 constexpr CommonOp common_ops[] = {
@@ -340,6 +365,7 @@ constexpr CommonOp common_ops[] = {
     {"counter.decrement", true, on_key, decrement},
     {"counter.series", false, on_key | CommonFields::day_range, points},
     {"series.batch_set", true, on_items, batch_set},
+    {"ingest.chunk", true, on_chunk, ingest_chunk},
 };
 
 }  // namespace

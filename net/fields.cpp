@@ -220,7 +220,8 @@ std::int64_t Fields::instant(std::string_view name) const {
     if (!instant) {
         refuse_instant(name);
     }
-    return *instant;
+    // Nothing that is kept is older than 1970, and a number of seconds cannot say an earlier time.
+    return std::max<std::int64_t>(*instant, 0);
 }
 
 std::optional<std::int64_t> Fields::optional_instant_ms(std::string_view name, bool last) const {
@@ -228,16 +229,19 @@ std::optional<std::int64_t> Fields::optional_instant_ms(std::string_view name, b
     if (value == nullptr || value->is_null()) {
         return std::nullopt;
     }
+    constexpr std::int64_t rest_of_second = 999;
     if (!value->is_string()) {
         constexpr auto max = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max() / 1000 - 1);
         const auto seconds = static_cast<std::int64_t>(std::min(to_number(*value, name), max));
-        return seconds * 1000 + (last ? 999 : 0);
+        return seconds * 1000 + (last ? rest_of_second : 0);
     }
-    const std::optional<std::int64_t> instant = unix_ms_from_rfc3339(value->get_string());
+    const std::string_view text = value->get_string();
+    const std::optional<std::int64_t> instant = unix_ms_from_rfc3339(text);
     if (!instant) {
         refuse_instant(name);
     }
-    return instant;
+    const bool names_second = text.find('.') == std::string_view::npos;
+    return *instant + (last && names_second ? rest_of_second : 0);
 }
 
 std::optional<HistoryPoint> Fields::as_of() const {

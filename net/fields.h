@@ -47,11 +47,12 @@ public:
     /// The field `granularity`; nothing where it is missing or null.
     std::optional<std::string_view> granularity() const;
 
-    /// Unix seconds: a number, or an RFC 3339 text.
+    /// Unix seconds, 0 or later: a number, or an RFC 3339 text, of which times before 1970 are read as 0.
     std::int64_t instant(std::string_view name) const;
 
-    /// Unix milliseconds: a number of seconds, or an RFC 3339 text; of a number the first or the last one.
-    /// Nothing where the field is missing or null.
+    /// Unix milliseconds: a number of seconds, or an RFC 3339 text. Without a fraction it stands for its
+    /// whole second: the first millisecond of it, or with `last` the last one. Nothing where the field is
+    /// missing or null.
     std::optional<std::int64_t> optional_instant_ms(std::string_view name, bool last) const;
 
     /// The field `as_of`: an LSN, or an RFC 3339 text; nothing where it is missing or null.

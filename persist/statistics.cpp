@@ -1,6 +1,8 @@
 #include "persist/statistics.h"
 
+#include <algorithm>
 #include <fstream>
+#include <limits>
 #include <type_traits>
 #include <unistd.h>
 
@@ -299,12 +301,24 @@ void count_outcome(const Request& request, const Outcome& outcome, Stats& stats)
     }
 }
 
+namespace {
+
+/// What a client reports may be anything: a sum stops at 2^64-1 instead of beginning again. Under a lock, as
+/// all changes of the same count.
+void add_capped(Stats::Count& count, std::uint64_t amount) noexcept {
+    const std::uint64_t before = Stats::get(count);
+    const std::uint64_t room = std::numeric_limits<std::uint64_t>::max() - before;
+    Stats::add(count, std::min(amount, room));
+}
+
+}  // namespace
+
 void count_reconciliation(const control::ReportReconciliation& report, std::uint64_t now_unix,
                           Stats& stats) noexcept {
     Stats::add(stats.reconciliation_runs, 1);
-    Stats::add(stats.reconciliation_checked_points, report.checked_points);
-    Stats::add(stats.reconciliation_mismatches, report.mismatches);
-    Stats::add(stats.reconciliation_absolute_drift, report.absolute_drift);
+    add_capped(stats.reconciliation_checked_points, report.checked_points);
+    add_capped(stats.reconciliation_mismatches, report.mismatches);
+    add_capped(stats.reconciliation_absolute_drift, report.absolute_drift);
     stats.reconciliation_last_run_unix = now_unix;
     stats.reconciliation_last_checked_points = report.checked_points;
     stats.reconciliation_last_mismatches = report.mismatches;

@@ -18,6 +18,6 @@ private:
 };
 
 // What a daemon answers that takes every batch.
-inline FakeAnswer accept_any(std::size_t /*index*/, const std::string& line) { return accept_batch(line); }
+inline FakeAnswer accept_any(std::size_t /*index*/, const std::string& line) { return accept_import(line); }
 
 }  // namespace karma::test

@@ -20,6 +20,14 @@ std::string ImportOutcome::last_line() const {
     return newline == std::string::npos ? text : text.substr(newline + 1);
 }
 
+std::string ImportOutcome::field(const std::string& name) const {
+    const std::string line = last_line();
+    const std::size_t at = line.find(' ' + name + '=');
+    if (at == std::string::npos) return "";
+    const std::size_t begin = at + name.size() + 2;
+    return line.substr(begin, line.find(' ', begin) - begin);
+}
+
 std::string ImportOutcome::summary(const std::string& name) const {
     std::istringstream lines(out);
     for (std::string line; std::getline(lines, line);) {

@@ -14,6 +14,8 @@ struct ImportOutcome {
 
     // The last line on standard output.
     std::string last_line() const;
+    // What that line says behind "name="; empty when it says nothing.
+    std::string field(const std::string& name) const;
     // What the summary says under this name; empty when it says nothing.
     std::string summary(const std::string& name) const;
 };

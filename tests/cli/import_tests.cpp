@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -53,24 +54,37 @@ TEST_CASE("import: all rows arrive in order, and the summary says so") {
     INFO(outcome.err);
     CHECK(outcome.status == 0);
     CHECK(outcome.err.empty());
-    const std::vector<std::string> requests = server.requests();
+    const std::vector<std::string> all = server.requests();
+    const std::string id = outcome.field("import_id");
+    CHECK(id.size() == 64);
+    CHECK(parse_json(all.front()) ==
+          parse_json(R"({"v":2,"op":"ingest.begin","mode":"add","stream_id":"import/)" + id + "\"}"));
+    CHECK(parse_json(all.back()) ==
+          parse_json(R"({"v":2,"op":"ingest.commit","stream_id":"import/)" + id + "\"}"));
+    const std::vector<std::string> requests = chunks_of(all);
+    CHECK(requests.size() == all.size() - 2);
     CHECK(items_of(requests) == rows.items);
-    for (const std::string& request : requests) {
-        CHECK(request.size() <= 4'096);
-        CHECK(request.starts_with(R"({"v":2,"op":"series.batch_add","series":"touches","items":[[)"));
+    for (std::size_t at = 0; at < requests.size(); ++at) {
+        CHECK(requests[at].size() <= 4'096);
+        CHECK(requests[at].starts_with(R"({"v":2,"op":"ingest.chunk","stream_id":"import/)" + id +
+                                       R"(","series":"touches","items":[[)"));
+        CHECK(as_number(member(parse_json(requests[at]), "chunk_seq")) == at + 1);
     }
-    // No request but the last has room for another row.
-    for (std::size_t at = 0; at + 1 < requests.size(); ++at) CHECK(requests[at].size() > 4'096 - 52);
+    // No request but the last has room for another row, beside a token and the longest number.
+    for (std::size_t at = 0; at + 1 < requests.size(); ++at)
+        CHECK(requests[at].size() > 4'096 - 52 - 128 - 20);
     CHECK(server.connections() == 1);
     CHECK(outcome.summary("rows read") == "5000");
     CHECK(outcome.summary("rows applied") == "5000");
-    CHECK(outcome.summary("rows skipped") == "0");
+    CHECK(outcome.summary("rows skipped") == "0 (applied before)");
+    CHECK(outcome.summary("rows unknown") == "0");
+    CHECK(outcome.summary("rows bad") == "0");
     CHECK(outcome.summary("total value") == std::to_string(rows.total()));
     CHECK(outcome.summary("batches") == std::to_string(requests.size()));
     CHECK(!outcome.summary("seconds").empty());
     CHECK(!outcome.summary("rows/s").empty());
-    CHECK(outcome.last_line() ==
-          "acknowledged rows=5000 batches=" + std::to_string(requests.size()) + " last_line=5001");
+    CHECK(outcome.last_line() == "acknowledged rows=5000 batches=" + std::to_string(requests.size()) +
+                                     " last_line=5001 applied=5000 skipped=0 unknown=0 import_id=" + id);
 }
 
 TEST_CASE("import: limits of a request") {
@@ -80,9 +94,9 @@ TEST_CASE("import: limits of a request") {
     const auto run = [&](const std::vector<std::string>& more) {
         std::vector<std::string> arguments{file.path(), "--series=s", server.port_option()};
         arguments.insert(arguments.end(), more.begin(), more.end());
-        const std::size_t before = server.requests().size();
+        const std::size_t before = chunks_of(server.requests()).size();
         CHECK(import(arguments).status == 0);
-        const std::vector<std::string> all = server.requests();
+        const std::vector<std::string> all = chunks_of(server.requests());
         std::vector<std::string> requests(all.begin() + static_cast<std::ptrdiff_t>(before), all.end());
         CHECK(items_of(requests) == rows.items);
         return requests;
@@ -90,7 +104,7 @@ TEST_CASE("import: limits of a request") {
     const auto by_items = run({"--batch-items=7"});
     CHECK(by_items.size() == 143);
     CHECK(items_of(by_items.back()).size() == 1'000 % 7);
-    for (const std::string& request : run({"--request-bytes=200"})) CHECK(request.size() <= 200);
+    for (const std::string& request : run({"--request-bytes=400"})) CHECK(request.size() <= 400);
     CHECK(run({"--request-bytes=1048576"}).size() == 1);
     CHECK(run({"--request-bytes=1048576", "--batch-items=500"}).size() == 2);
 }
@@ -100,15 +114,16 @@ TEST_CASE("import: as many requests in flight as allowed, and no more") {
     const CsvFile file(rows.csv);
     for (const std::size_t in_flight : {1U, 2U, 8U, 50U}) {
         CAPTURE(in_flight);
-        // The server answers nothing before so many requests have come: fewer in flight would wait for ever.
-        const FakeServer server(accept_any, in_flight);
+        // Behind the begin and the first batch, which go alone, the server answers nothing before so many
+        // requests have come: fewer in flight would wait for ever.
+        const FakeServer server(accept_any, in_flight, 2);
         const ImportOutcome outcome =
             import({file.path(), "--series=s", "--batch-items=10", server.port_option(),
                     "--in-flight=" + std::to_string(in_flight)});
         CHECK(outcome.status == 0);
         CHECK(server.most_unanswered() == in_flight);
         CHECK(items_of(server.requests()) == rows.items);
-        CHECK(outcome.last_line() == "acknowledged rows=1000 batches=100 last_line=1000");
+        CHECK(outcome.last_line().starts_with("acknowledged rows=1000 batches=100 last_line=1000 "));
     }
 }
 
@@ -130,9 +145,58 @@ TEST_CASE("import: gzip and plain, from a file and from standard input") {
             const std::vector<std::string> requests(all.begin() + static_cast<std::ptrdiff_t>(before),
                                                     all.end());
             CHECK(items_of(requests) == rows.items);
-            CHECK(outcome.last_line().ends_with(" last_line=20000"));
+            CHECK(outcome.field("last_line") == "20000");
         }
     }
+}
+
+TEST_CASE("import: the id follows from content, series, mode and repeat, and from nothing else") {
+    const Rows rows("import ids", 300);
+    const CsvFile plain(rows.csv);
+    const CsvFile packed(gzip(rows.csv));
+    const CsvFile other(rows.csv + "1,20260505,1\n");
+    const FakeServer server(accept_any);
+    const auto id = [&](std::vector<std::string> arguments) {
+        if (std::ranges::none_of(arguments, [](const auto& text) { return text.starts_with("--series"); })) {
+            arguments.emplace_back("--series=s");
+        }
+        arguments.push_back(server.port_option());
+        const ImportOutcome outcome = import(arguments);
+        CHECK(outcome.status == 0);
+        return outcome.field("import_id");
+    };
+    const std::string expected = id({plain.path()});
+    CHECK(id({packed.path()}) == expected);
+    CHECK(id({plain.path(), "--batch-items=7", "--request-bytes=2000", "--in-flight=2", "--from-line=9",
+              "--skip-bad", "--token=t"}) == expected);
+    std::set<std::string> ids{expected};
+    ids.insert(id({other.path()}));
+    ids.insert(id({plain.path(), "--series=t"}));
+    ids.insert(id({plain.path(), "--mode=set"}));
+    ids.insert(id({plain.path(), "--repeat=2"}));
+    ids.insert(id({plain.path(), "--import-id=name"}));
+    ids.insert(id({plain.path(), "--live"}));
+    ids.insert(id({plain.path(), "--live"}));
+    CHECK(ids.size() == 8);
+    CHECK(ids.contains("name"));
+    // A released version must know what an earlier one has imported.
+    const CsvFile fixed("1,20260505,1\n");
+    CHECK(id({fixed.path()}) == "f7da698662a3d1f54e136de879d06bf0580024ef7a6728d5a4b1cfa86ffd587c");
+}
+
+TEST_CASE("import: a file that is changed while it is imported is not taken for complete") {
+    // Long enough that the change comes before the end has been read.
+    std::string csv;
+    for (int row = 0; row < 300'000; ++row) csv += "1,20260505,1\n";
+    const CsvFile file(csv);
+    const FakeServer server([&](std::size_t index, const std::string& line) {
+        if (index == 1) write_file(file.path(), csv.substr(0, csv.size() - 2) + "2\n");
+        return accept_import(line);
+    });
+    const ImportOutcome outcome = import({file.path(), "--series=s", server.port_option()});
+    CHECK(outcome.status == 1);
+    CHECK(outcome.err.find(" was changed while it was imported") != std::string::npos);
+    CHECK(server.requests().back().find("ingest.commit") == std::string::npos);
 }
 
 TEST_CASE("import: set mode sets, and takes zero") {
@@ -140,9 +204,10 @@ TEST_CASE("import: set mode sets, and takes zero") {
     const FakeServer server(accept_any);
     const ImportOutcome outcome = import({file.path(), "--series=s", "--mode=set", server.port_option()});
     CHECK(outcome.status == 0);
-    REQUIRE(server.requests().size() == 1);
-    CHECK(server.requests()[0] ==
-          R"({"v":2,"op":"series.batch_set","series":"s","items":[[1,20260505,0],[2,20260505,7]]})");
+    const auto requests = server.requests();
+    REQUIRE(requests.size() == 3);
+    CHECK(member(parse_json(requests[0]), "mode") == json::value("set"));
+    CHECK(items_of(requests) == std::vector<Item>{{1, 20260505, 0}, {2, 20260505, 7}});
     CHECK(outcome.summary("total value") == "7");
 }
 
@@ -152,7 +217,7 @@ TEST_CASE("import: a file without rows") {
         const CsvFile file(content);
         const ImportOutcome outcome = import({file.path(), "--series=s", server.port_option()});
         CHECK(outcome.status == 0);
-        CHECK(outcome.last_line() == "acknowledged rows=0 batches=0 last_line=0");
+        CHECK(outcome.last_line().starts_with("acknowledged rows=0 batches=0 last_line=0 applied=0 "));
     }
     CHECK(server.requests().empty());
 }
@@ -161,7 +226,9 @@ TEST_CASE("import: --from-line goes on behind what is known") {
     const CsvFile file("value,key,bucket\n1,1,20260505\n\n2,2,20260505\n3,3,20260505\n");
     const FakeServer server(accept_any);
     const auto run = [&](const std::string& line) {
-        return import({file.path(), "--series=s", "--from-line=" + line, server.port_option()}).last_line();
+        const std::string text =
+            import({file.path(), "--series=s", "--from-line=" + line, server.port_option()}).last_line();
+        return text.substr(0, text.find(" applied="));
     };
     CHECK(run("1") == "acknowledged rows=3 batches=1 last_line=5");
     CHECK(run("3") == "acknowledged rows=2 batches=1 last_line=5");
@@ -185,10 +252,12 @@ TEST_CASE("import: the token goes with every request") {
     variable.set("");
     import({file.path(), "--series=s", server.port_option()});
     const auto requests = server.requests();
-    REQUIRE(requests.size() == 3);
-    CHECK(member(parse_json(requests[0]), "token") == json::value("from-env"));
-    CHECK(member(parse_json(requests[1]), "token") == json::value("from-line"));
-    CHECK(requests[2].find("token") == std::string::npos);
+    REQUIRE(requests.size() == 9);
+    for (std::size_t at = 0; at < 3; ++at) {
+        CHECK(member(parse_json(requests[at]), "token") == json::value("from-env"));
+        CHECK(member(parse_json(requests[3 + at]), "token") == json::value("from-line"));
+        CHECK(requests[6 + at].find("token") == std::string::npos);
+    }
 }
 
 TEST_CASE("import: progress and quiet") {
@@ -209,7 +278,8 @@ TEST_CASE("import: progress and quiet") {
     CHECK(shown.err.ends_with("\r\x1b[K"));
     const ImportOutcome quiet = run({"--quiet", "--progress=always"});
     CHECK(quiet.err == skipped);
-    CHECK(quiet.out == "acknowledged rows=2 batches=2 last_line=3\n");
+    CHECK(quiet.out.starts_with("acknowledged rows=2 batches=2 last_line=3 applied=2 "));
+    CHECK(std::ranges::count(quiet.out, '\n') == 1);
 }
 
 TEST_CASE("import: wrong usage names the option, and nothing is printed to standard output") {
@@ -233,7 +303,17 @@ TEST_CASE("import: wrong usage names the option, and nothing is printed to stand
     check({"a", "--series=s", "--from-line=0"},
           "--from-line: \"0\" is not a whole number from 1 to 18446744073709551615");
     check({"a", "--series=s", "--request-bytes=100"},
-          "--request-bytes 100 is too small: a request with one row of this series takes up to 107 bytes");
+          "--request-bytes 100 is too small: a request with one row of this series takes up to 350 bytes");
+    check({"a", "--series=s", "--repeat=0"}, "--repeat: \"0\" is not a whole number from 1 to 1000000");
+    check({"a", "--series=s", "--import-id="}, "--import-id is empty");
+    check({"a", "--series=s", "--import-id=" + std::string(201, 'x')},
+          "--import-id is longer than 200 bytes");
+    check({"a", "--series=s", "--import-id=x", "--repeat=2"},
+          "--repeat and --import-id cannot be given together: another --import-id does it");
+    check({"a", "--series=s", "--import-id=x", "--live"},
+          "--live and --import-id cannot be given together: with --live the batches depend on when rows "
+          "come, so "
+          "that an import cannot be sent again");
     check({"a", "--series=s", "--skip"}, "unrecognised option '--skip'");
     check({"a", "--series=s", "--port=99999"}, "--port: \"99999\" is not a whole number from 1 to 65535");
 }
@@ -244,8 +324,9 @@ TEST_CASE("import: --help explains itself on standard output") {
     CHECK(outcome.err.empty());
     for (const char* part :
          {"Usage: karma import", "--series", "--mode", "--skip-bad", "--from-line", "--request-bytes",
-          "--batch-items", "--in-flight", "--host", "--port", "--token", "--timeout", "--progress", "--quiet",
-          "acknowledged rows=N batches=M last_line=L"}) {
+          "--batch-items", "--in-flight", "--import-id", "--repeat", "--live", "--abort", "--host", "--port",
+          "--token", "--timeout", "--progress", "--quiet",
+          "acknowledged rows=N batches=M last_line=L applied=A skipped=S unknown=U import_id=ID"}) {
         CHECK(outcome.out.find(part) != std::string::npos);
     }
 }
@@ -268,9 +349,9 @@ TEST_CASE("import: real data arrives with its known figures") {
     CHECK(total == as_number(member(expected, "total")));
     CHECK(outcome.summary("total value") == std::to_string(total));
     CHECK(totals.size() == as_number(member(expected, "keys")));
-    CHECK(outcome.last_line() == "acknowledged rows=" + std::to_string(rows) +
-                                     " batches=" + std::to_string(server.requests().size()) +
-                                     " last_line=" + std::to_string(rows + 1));
+    CHECK(outcome.last_line().starts_with("acknowledged rows=" + std::to_string(rows) +
+                                          " batches=" + std::to_string(chunks_of(server.requests()).size()) +
+                                          " last_line=" + std::to_string(rows + 1) + ' '));
 }
 
 }  // namespace karma::test

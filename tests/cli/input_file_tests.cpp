@@ -1,6 +1,7 @@
 // Bytes of files and pipes, plain and gzip, whole and damaged.
 #include <array>
 #include <cstddef>
+#include <fcntl.h>
 #include <string>
 #include <thread>
 #include <unistd.h>
@@ -161,6 +162,51 @@ TEST_CASE("input: a pipe without data is idle, and goes on afterwards") {
     in.reset();
     CHECK(input.read(chunk, count) == InputState::end);
     CHECK(input.read(chunk, count) == InputState::end);
+}
+
+TEST_CASE("input file: a file can be read twice, from where reading began, and its hash is of the content") {
+    auto random = random_engine("input read twice");
+    std::string content;
+    while (content.size() < 100'000) content += std::to_string(random()) + '\n';
+    // More than is kept, of little on the disk.
+    const std::string large = content + std::string(InputFile::kept_bytes_max, '\n');
+    const TempDir directory;
+    const auto hash_of = [&](const std::string& bytes, const std::string& expected) {
+        write_file(directory / "input", bytes);
+        InputFile input((directory / "input").string(), -1);
+        REQUIRE(input.can_rewind());
+        constexpr std::size_t chunk_bytes = 65'536;
+        CHECK(read_all(input, chunk_bytes) == expected);
+        std::string hash = input.content_hash();
+        for (int again = 0; again < 2; ++again) {
+            input.rewind();
+            CHECK(input.position() == 0);
+            std::vector<char> part(chunk_bytes / 2);
+            std::size_t count = 0;
+            (void)input.read(part, count);  // given up on the way
+            input.rewind();
+            CHECK(read_all(input, chunk_bytes) == expected);
+            CHECK(input.content_hash() == hash);
+            CHECK(input.position() == bytes.size());
+        }
+        return hash;
+    };
+    const std::string hash = hash_of(content, content);
+    CHECK(hash_of(gzip(content), content) == hash);
+    CHECK(hash_of(gzip(content.substr(0, 500)) + gzip(content.substr(500)), content) == hash);
+    CHECK(hash_of(gzip(large), large) == hash_of(large, large));
+    CHECK(hash_of("", "") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+
+    // Standard input that is a file, of which somebody has read the beginning.
+    write_file(directory / "input", content);
+    const FileDescriptor file(::open((directory / "input").c_str(), O_RDONLY | O_CLOEXEC));
+    REQUIRE(::lseek(file.get(), 10, SEEK_SET) == 10);
+    InputFile input("-", file.get());
+    REQUIRE(input.can_rewind());
+    for (int again = 0; again < 2; ++again) {
+        CHECK(read_all(input) == content.substr(10));
+        input.rewind();
+    }
 }
 
 }  // namespace karma::test

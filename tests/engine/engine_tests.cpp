@@ -282,6 +282,78 @@ TEST_CASE("engine: batch_set counts what is there in the end, not what was on th
     CHECK(sum(engine, "s", 1) == 3);
 }
 
+TEST_CASE("engine: a batch whose sum wraps to exactly 0 on the way keeps its buckets") {
+    constexpr std::uint64_t half = std::uint64_t{1} << 63U;
+    const std::vector<mutation::Item> wraps = {{1, 1, half - 1}, {1, 2, half}, {1, 3, 1}, {1, 1, 0}};
+    const Model::Keys expected = {{1, {{2, half}, {3, 1}}}};
+    Recorder log;
+    Engine engine(1, log);
+    answer(engine, Mutation(mutation::BatchSet{"batch", wraps}));
+    for (const IngestMode mode : {IngestMode::set, IngestMode::replace_series}) {
+        const std::string name(ingest_mode_name(mode));
+        answer(engine, Mutation(mutation::BeginStream{name, mode, std::nullopt}));
+        answer(engine, Mutation(mutation::AddChunk{name, name, 1, wraps, nullptr}));
+        answer(engine, Mutation(mutation::CommitStream{name}));
+    }
+    CHECK(engine.view().series.size() == 3);
+    for (const SeriesView& series : engine.view().series) {
+        CAPTURE(series.name());
+        CHECK(contents(series) == expected);
+        CHECK(series.totals() == totals(expected));
+        CHECK(sum(engine, series.name(), 1) == half + 1);
+        const auto pages = series.pages();
+        CHECK_NOTHROW(Series::from_pages("again", {pages.begin(), pages.end()}, series.totals(), 1));
+    }
+}
+
+TEST_CASE("engine: batches of extreme values that name buckets twice agree with the model") {
+    std::mt19937_64 random = random_engine("extreme batches");
+    const auto draw = [&](std::uint64_t low, std::uint64_t high) {
+        return random_between(random, low, high);
+    };
+    constexpr std::uint64_t half = std::uint64_t{1} << 63U;
+    constexpr std::uint64_t values[] = {0,      0,        1,    2,        255,         256,
+                                        65'536, half - 1, half, half + 1, largest - 1, largest};
+    constexpr Day days[] = {0, 1, 2, 3, 4, 70'000, 739'000, max_day};
+    Recorder log;
+    Engine engine(1, log);
+    Model::Keys model;
+    std::size_t applied = 0;
+    for (std::size_t round = 0; round < scaled(20'000); ++round) {
+        std::vector<mutation::Item> items;
+        Model::Keys after = model;
+        for (std::uint64_t left = draw(1, 12); left > 0; --left) {
+            const mutation::Item item{draw(1, 3), days[draw(0, std::size(days) - 1)],
+                                      values[draw(0, std::size(values) - 1)]};
+            items.push_back(item);
+            Model::Buckets& buckets = after[item.key];
+            if (item.value == 0) {
+                buckets.erase(item.day);
+            } else {
+                buckets[item.day] = item.value;
+            }
+        }
+        bool fits = true;
+        for (const auto& [key, buckets] : after) {
+            Uint128 total = 0;
+            for (const auto& bucket : buckets) {
+                total += bucket.second;
+            }
+            fits = fits && total <= largest;
+        }
+        const Reply reply = answer(engine, Mutation(mutation::BatchSet{"s", items}));
+        REQUIRE(std::holds_alternative<Error>(reply) == !fits);
+        if (fits) {
+            model = std::move(after);
+            ++applied;
+            const SeriesView view = engine.view().series.front();
+            REQUIRE(contents(view) == model);
+            REQUIRE(view.totals() == totals(model));
+        }
+    }
+    CHECK(applied > 0);
+}
+
 TEST_CASE("engine: what needs a series refuses without one, what does not creates it") {
     Recorder log;
     Engine engine(1, log);

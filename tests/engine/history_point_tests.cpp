@@ -34,6 +34,7 @@ TEST_CASE("RFC 3339: what is written reads back, also before 1970") {
 
 TEST_CASE("history points: an LSN or a time") {
     CHECK(history_point_from_text("17") == HistoryPoint::at_lsn(17));
+    CHECK(history_point_from_text("18446744073709551615") != HistoryPoint());  // no LSN means "latest"
     CHECK(history_point_from_text("2026-05-05T11:30:00.250Z") == HistoryPoint::at_time(1'777'980'600'250));
     for (const char* const text : {"", "-1", "17 ", "0x11", "18446744073709551616", "2026-05-05"}) {
         CAPTURE(text);

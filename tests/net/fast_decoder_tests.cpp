@@ -29,13 +29,17 @@ public:
                                            any_of({"2", "2", "2", "2", "2", "2.0", "02", "3", "\"2\""})};
         fields.push_back(R"("op":")" +
                          any_of({"counter.increment", "counter.decrement", "counter.sum", "counter.series",
-                                 "series.batch_add", "series.batch_set", "counter.batch_sum",
+                                 "series.batch_add", "series.batch_set", "counter.batch_sum", "ingest.chunk",
                                  "series.increment", "system.ping", "counter.nope"}) +
                          "\"");
         for (const char* const name : {"series", "key", "bucket", "value", "range", "keys", "items"}) {
             if (!one_in(5)) {
                 fields.push_back("\"" + renamed(name) + "\":" + value_of(name));
             }
+        }
+        if (!one_in(3)) {
+            fields.push_back(R"("stream_id":)" + any_of({"\"import/1\"", "\"s\"", "\"\"", "5", "null"}));
+            fields.push_back("\"chunk_seq\":" + plain_number());
         }
         if (one_in(6)) {
             fields.push_back(any_of({"\"token\":\"secret\"", "\"token\":\"read\"", "\"token\":5",
@@ -172,6 +176,7 @@ TEST_CASE("fast decoder: reads the common requests") {
          R"({"op":"counter.increment","value":7,"bucket":"2026-05-05","key":42,"tree":"links","v":2})",
          R"({"v":2,"op":"counter.sum","series":"links","key":42,"range":{"from":20260501,"to":20260531}})",
          R"({"v":2,"op":"counter.batch_sum","series":"links","keys":[1,2,3]})",
+         R"({"v":2,"op":"ingest.chunk","stream_id":"s","series":"links","items":[[1,20260505,0]],"chunk_seq":7})",
          R"( { "v" : 2 , "op" : "series.batch_add" , "series" : "links" , "items" : [ [ 1 , 20260505 , 3 ] ] } )"}) {
         CAPTURE(line);
         Request request;

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include "net/entry_writer.h"
 #include "net/prometheus.h"
 #include "net/reply_writer.h"
 #include "net/request_decoder.h"
@@ -210,6 +211,34 @@ TEST_CASE("protocol: an instant is Unix seconds or RFC 3339") {
         CAPTURE(wrong);
         CHECK(prune(wrong) == "validation_error");
     }
+}
+
+TEST_CASE("protocol: an instant before 1970 is written back as one that can be read") {
+    const Access access("", "");
+    RequestDecoder decoder(access);
+    const Decoded decoded =
+        decoder.decode(R"({"v":2,"op":"idempotency.prune","before":"1960-01-01T00:00:00Z"})", true);
+    const auto& asked = std::get<mutation::PruneRecords>(std::get<Mutation>(std::get<Request>(decoded)));
+    for (const std::int64_t before_unix : {asked.before_unix, std::int64_t{-1}}) {
+        std::string entry;
+        karma::net::append_entry({1, 0, mutation::PruneRecords{before_unix, std::nullopt}}, entry);
+        CAPTURE(entry);
+        CHECK(code(entry).empty());
+    }
+}
+
+TEST_CASE("protocol: the end of a time range includes its second, however it is written") {
+    const Access access("", "");
+    RequestDecoder decoder(access);
+    const auto to_ms = [&](const std::string& to) {
+        const Decoded decoded = decoder.decode(R"({"v":2,"op":"event.list","to":)" + to + "}", true);
+        return std::get<query::Events>(std::get<Request>(decoded)).to_ms;
+    };
+    CHECK(to_ms("1777982400") == 1'777'982'400'999);
+    CHECK(to_ms(R"("2026-05-05T12:00:00Z")") == 1'777'982'400'999);
+    CHECK(to_ms(R"("2026-05-05T14:00:00+02:00")") == 1'777'982'400'999);
+    CHECK(to_ms(R"("2026-05-05T12:00:00.25Z")") == 1'777'982'400'250);
+    CHECK(to_ms(R"("2026-05-05T12:00:00.000Z")") == 1'777'982'400'000);
 }
 
 TEST_CASE("protocol: a reply says whether its idempotency key was used before") {

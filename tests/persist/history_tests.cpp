@@ -156,7 +156,8 @@ TEST_CASE("history: every point can be asked for, by LSN and by time") {
 TEST_CASE("history: the future cannot be asked for") {
     HistoryFixture fixture;
     fixture.change(mutation::Increment{"a", 1, some_day, 1}, [](auto&) {});
-    for (const HistoryPoint& point : {HistoryPoint::at_lsn(2), HistoryPoint::at_time(fixture.now_ms() + 1)}) {
+    for (const HistoryPoint& point : {HistoryPoint::at_lsn(2), HistoryPoint::at_lsn(largest),
+                                      HistoryPoint::at_time(fixture.now_ms() + 1)}) {
         const Reply reply = fixture.database().call(query::Sum{"a", 1, {}, point});
         CHECK(std::get<Error>(reply).code == ErrorCode::validation_error);
         CHECK(std::get<Error>(reply).message.find("as_of") != std::string::npos);

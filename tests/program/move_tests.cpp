@@ -8,6 +8,7 @@
 #include <doctest/doctest.h>
 
 #include "tests/program/counter.h"
+#include "tests/program/karma1_directory.h"
 #include "tests/support/daemon.h"
 #include "tests/support/settings.h"
 #include "tests/support/values.h"
@@ -219,40 +220,6 @@ TEST_CASE("moving: snapshot.load survives a crash (defect 3), also of a file tha
     CHECK(sum(last, "moved", 9) == 7);
     CHECK(member(last.call("snapshot.verify"), "status") == json::value("ok"));
 }
-
-namespace {
-
-/// {"branches":[...],"branches_num":9} with one key, 18, of one bucket.
-std::string tree_of_18(char value) {
-    std::string tree =
-        "\x82\xA8"
-        "branches\x99\x81\x12\x82\xA5"
-        "table\x81\xCE\x01\x35\x26\x99";
-    tree += value;
-    tree +=
-        "\xA5"
-        "total";
-    tree += value;
-    for (int branch = 1; branch < 9; ++branch) {
-        tree += '\x80';
-    }
-    return tree +
-           "\xAC"
-           "branches_num\x09";
-}
-
-std::string increment(std::uint64_t lsn, const std::string& series, std::uint64_t value,
-                      const std::string& more = "") {
-    return R"({"v":2,"lsn":)" + std::to_string(lsn) +
-           R"(,"entry":{"v":2,"op":"counter.increment","series":")" + series +
-           R"(","key":18,"bucket":20260505,"value":)" + std::to_string(value) + more + "}}\n";
-}
-
-std::string entry(std::uint64_t lsn, const std::string& fields) {
-    return R"({"v":2,"lsn":)" + std::to_string(lsn) + R"(,"entry":{"v":2,)" + fields + "}}\n";
-}
-
-}  // namespace
 
 TEST_CASE("moving: a Karma 1.0 directory, with all that its log can hold (defects 1, 5, 6 and 7)") {
     const TempDir old;

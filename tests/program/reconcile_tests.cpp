@@ -55,7 +55,6 @@ TEST_CASE("reconcile: says where file and daemon differ, by its status too") {
     CHECK(has(agrees.standard_output, "points checked      3\nmismatches          0\n"));
     CHECK(setup.run("1,20260505,2\n1,20260505,3\n").status.code == 0);  // rows of one bucket add up
     CHECK(setup.run("1,20260507,0\n").status.code == 0);
-    CHECK(setup.run("").status.code == 0);
 
     const std::string other = "1,20260505,6\n1,20260507,2\n2,20260505,0\n3,20260505,4\n1,20260506,7\n";
     const ProgramResult differs = setup.run(other, {"--report", "--limit=2"});
@@ -74,6 +73,25 @@ TEST_CASE("reconcile: says where file and daemon differ, by its status too") {
     CHECK(stats.at("reconciliation_last_checked_points") == 5);
     CHECK(stats.at("reconciliation_last_mismatch_count") == 4);
     CHECK(stats.at("reconciliation_last_absolute_drift") == 18446744073709551615U);
+    // A second report of that size does not begin the sum again.
+    CHECK(setup.run(other, {"--report"}).status.code == 1);
+    const json::value sums = setup.daemon().connect().call("system.stats");
+    CHECK(sums.at("reconciliation_absolute_drift") == 18446744073709551615U);
+    CHECK(sums.at("reconciliation_checked_points") == 13);
+    CHECK(sums.at("reconciliation_mismatch_count") == 8);
+}
+
+TEST_CASE("reconcile: a file without rows agrees with nothing") {
+    Reconciling setup;
+    setup.daemon().connect().call("series.batch_add", batch("[[1,20260505,5]]"));
+    for (const std::string csv : {"", "\n\n", "key,bucket,value\n"}) {
+        const ProgramResult result = setup.run(csv, {"--report"});
+        CAPTURE(csv);
+        CHECK(result.status.code == 4);
+        CHECK(result.standard_output.empty());
+        CHECK(has(result.standard_error, "aggregates.csv: no rows, so nothing was compared"));
+    }
+    CHECK(setup.daemon().connect().call("system.stats").at("reconciliation_run_count") == 0);
 }
 
 TEST_CASE("reconcile: agrees with what was imported, over more replies than one") {

@@ -45,8 +45,11 @@ void wait_until_delivered(int socket) {
 
 }  // namespace
 
-FakeServer::FakeServer(Answer answer, std::size_t hold)
-    : answer_(std::move(answer)), hold_(hold), listener_(needed(listen_on(0), "cannot listen")) {
+FakeServer::FakeServer(Answer answer, std::size_t hold, std::size_t at_once)
+    : answer_(std::move(answer)),
+      hold_(hold),
+      at_once_(at_once),
+      listener_(needed(listen_on(0), "cannot listen")) {
     port_ = port_of(listener_);
     std::array<int, 2> ends{};
     require(::pipe2(ends.data(), O_CLOEXEC) == 0, "pipe");
@@ -95,20 +98,15 @@ void FakeServer::serve(const FileDescriptor& connection) {
     std::string input;
     std::deque<std::pair<std::size_t, std::string>> unanswered;
     std::size_t received = 0;
+    std::size_t answered = 0;
     bool holding = true;
     bool ended = false;
     while (!ended) {
-        // Once enough requests have come, a moment shows whether more do than should.
-        const bool may_release = holding && received >= hold_;
-        constexpr int moment_ms = 50;
-        if (wait_readable(connection, may_release && hold_ > 1 ? moment_ms : -1)) {
-            std::array<char, 65'536> chunk{};
-            const ssize_t count = ::recv(connection.get(), chunk.data(), chunk.size(), 0);
-            ended = count <= 0;
-            if (!ended) input.append(chunk.data(), static_cast<std::size_t>(count));
-        } else if (!may_release) {
-            return;
-        }
+        if (!wait_readable(connection, -1)) return;
+        std::array<char, 65'536> chunk{};
+        const ssize_t count = ::recv(connection.get(), chunk.data(), chunk.size(), 0);
+        ended = count <= 0;
+        if (!ended) input.append(chunk.data(), static_cast<std::size_t>(count));
         for (std::size_t end = input.find('\n'); end != std::string::npos; end = input.find('\n')) {
             const std::lock_guard lock(mutex_);
             unanswered.emplace_back(requests_.size(), input.substr(0, end));
@@ -117,9 +115,11 @@ void FakeServer::serve(const FileDescriptor& connection) {
             ++received;
         }
         most_unanswered_ = std::max(most_unanswered_.load(), unanswered.size());
-        if (holding && received < hold_ && !ended) continue;
-        holding = false;
-        for (; !unanswered.empty(); unanswered.pop_front()) {
+        for (; !unanswered.empty(); unanswered.pop_front(), ++answered) {
+            if (holding && answered >= at_once_) {
+                if (received < at_once_ + hold_ && !ended) break;
+                holding = false;
+            }
             const FakeAnswer answer = answer_(unanswered.front().first, unanswered.front().second);
             if (!send_all(connection, answer.bytes)) return;
             if (answer.close) {
@@ -140,16 +140,34 @@ std::string error_reply(std::string_view code, std::string_view message) {
            ",\"error_code\":\"" + std::string(code) + "\"}\r\n";
 }
 
-FakeAnswer accept_batch(const std::string& line) {
+FakeAnswer accept_import(const std::string& line) {
     const json::value request = parse_json(line);
-    const std::vector<Item> items = items_of(line);
-    if (member(request, "op") == json::value("series.batch_set")) {
-        return {success_reply("{\"applied\":" + std::to_string(items.size()) + "}")};
+    const std::string op(member(request, "op").as_string());
+    const std::string id = json::serialize(member(request, "stream_id"));
+    if (op == "ingest.begin") {
+        return {success_reply("{\"stream_id\":" + id +
+                              ",\"mode\":" + json::serialize(member(request, "mode")) +
+                              R"(,"series":null,"granularity":null,"status":"active","last_chunk_seq":0})")};
     }
+    if (op == "ingest.commit") {
+        return {success_reply("{\"stream_id\":" + id + R"(,"status":"committed","last_chunk_seq":0})")};
+    }
+    if (op != "ingest.chunk") throw std::runtime_error("no request of an import: " + line);
+    const std::vector<Item> items = items_of(line);
     std::uint64_t total = 0;
     for (const Item& item : items) total += item.value;
-    return {success_reply("{\"applied\":" + std::to_string(items.size()) +
+    return {success_reply("{\"stream_id\":" + id +
+                          ",\"chunk_seq\":" + std::to_string(as_number(member(request, "chunk_seq"))) +
+                          ",\"skipped\":false,\"applied\":" + std::to_string(items.size()) +
                           ",\"total\":" + std::to_string(total) + "}")};
+}
+
+std::vector<std::string> chunks_of(const std::vector<std::string>& requests) {
+    std::vector<std::string> chunks;
+    for (const std::string& request : requests) {
+        if (member(parse_json(request), "op") == json::value("ingest.chunk")) chunks.push_back(request);
+    }
+    return chunks;
 }
 
 std::vector<Item> items_of(const std::string& request) {
@@ -165,7 +183,7 @@ std::vector<Item> items_of(const std::string& request) {
 
 std::vector<Item> items_of(const std::vector<std::string>& requests) {
     std::vector<Item> all;
-    for (const std::string& request : requests) {
+    for (const std::string& request : chunks_of(requests)) {
         const std::vector<Item> items = items_of(request);
         all.insert(all.end(), items.begin(), items.end());
     }

@@ -27,8 +27,9 @@ public:
     // Called on the server's thread with the number of the request, from 0, counted over all connections.
     using Answer = std::function<FakeAnswer(std::size_t index, const std::string& line)>;
 
-    // The first answer of each connection waits until `hold` requests have come, or the connection ends.
-    explicit FakeServer(Answer answer, std::size_t hold = 1);
+    // The first `at_once` requests of each connection are answered as they come; the next answer waits until
+    // `hold` more have come, or the connection ends.
+    explicit FakeServer(Answer answer, std::size_t hold = 1, std::size_t at_once = 0);
     ~FakeServer();
     FakeServer(const FakeServer&) = delete;
     FakeServer& operator=(const FakeServer&) = delete;
@@ -53,6 +54,7 @@ private:
 
     Answer answer_;
     std::size_t hold_;
+    std::size_t at_once_;
     FileDescriptor listener_;
     FileDescriptor stop_read_;
     FileDescriptor stop_write_;
@@ -68,9 +70,12 @@ private:
 std::string success_reply(std::string_view response_json);
 std::string error_reply(std::string_view code, std::string_view message);
 
-// What a daemon says to a series.batch_add or series.batch_set request. Throws std::runtime_error when it is
-// none.
-FakeAnswer accept_batch(const std::string& line);
+// What a daemon says to the requests of an import that nobody has begun before: ingest.begin, ingest.chunk,
+// which is applied, and ingest.commit. Throws std::runtime_error for others.
+FakeAnswer accept_import(const std::string& line);
+
+// The ingest.chunk requests among these.
+std::vector<std::string> chunks_of(const std::vector<std::string>& requests);
 
 // A row as a request carries it.
 struct Item {
@@ -81,7 +86,7 @@ struct Item {
     bool operator==(const Item&) const = default;
 };
 
-// The items of one request, and of several one after the other.
+// The items of one request, and of the chunks among several one after the other.
 std::vector<Item> items_of(const std::string& request);
 std::vector<Item> items_of(const std::vector<std::string>& requests);
 
