@@ -18,7 +18,7 @@ namespace {
 /// A text as a file.
 class TextSource final : public reply::ByteSource {
 public:
-    TextSource(std::shared_ptr<const Export> of) : of_(std::move(of)) {}
+    explicit TextSource(std::shared_ptr<const Export> of) : of_(std::move(of)) {}
 
     void read(std::uint64_t offset, std::size_t count, std::string& out) const override {
         out.append(of_->contents, offset, count);
