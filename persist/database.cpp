@@ -6,6 +6,7 @@
 
 #include "engine/querier.h"
 #include "persist/database_tasks.h"
+#include "persist/export_tasks.h"
 #include "persist/hash_seed.h"
 #include "persist/history_task.h"
 #include "persist/log_search.h"
@@ -111,7 +112,9 @@ Database::Database(const DatabaseOptions& options, std::unique_ptr<DataDirectory
       storage_(*storage),
       engine_(ensure_hash_seed(*storage, options_.random), *this, options.idempotency),
       snapshots_(*storage),
-      tree_files_(snapshots_) {
+      tree_files_(snapshots_),
+      records_files_(*storage, directory_for_files(), std::chrono::steady_clock::now),
+      exports_(std::chrono::steady_clock::now) {
     opened_ms_ = now_ms();
     last_snapshot_ms_ = opened_ms_;
     discard_interrupted_state();
@@ -305,6 +308,12 @@ Outcome Database::execute_one(const Request& request, const PreparedMutation* pr
                 return later<FetchTask>(*this, body);
             } else if constexpr (std::is_same_v<Body, query::FetchRecords>) {
                 return later<FetchRecordsTask>(*this, body);
+            } else if constexpr (std::is_same_v<Body, query::BeginExport>) {
+                return later<BeginExportTask>(*this, body);
+            } else if constexpr (std::is_same_v<Body, query::FetchExport>) {
+                return later<FetchExportTask>(*this, body);
+            } else if constexpr (std::is_same_v<Body, query::EndExport>) {
+                return {end_export(body.export_id), 0};
             } else if constexpr (std::is_same_v<Body, control::LoadSnapshot>) {
                 return later<LoadTask>(*this, std::string(body.file));
             } else if constexpr (std::is_same_v<Body, control::ReportReconciliation>) {
@@ -373,6 +382,10 @@ std::filesystem::path Database::file_in_directory(const std::string& file) const
     return std::filesystem::is_regular_file(path, failure) ? path : std::filesystem::path();
 }
 
+std::filesystem::path Database::directory_for_files() const {
+    return directory_ ? directory_->path() : std::filesystem::temp_directory_path();
+}
+
 std::string Database::new_load_id(const std::string& file) {
     return std::string(load_stream_prefix) + file + "#" + std::to_string(opened_ms_) + "." +
            std::to_string(++loads_);
@@ -418,20 +431,6 @@ void Database::abort_loads(const std::vector<std::string>& ids) {
     for (const std::string& id : ids) {
         execute_own(mutation::AbortStream{id});
     }
-}
-
-std::shared_ptr<const RecordsFile> Database::records_file(const reply::IdempotencySnapshot& about,
-                                                          std::uint64_t offset, const Deadline& deadline) {
-    const std::lock_guard lock(records_file_mutex_);
-    // Who is in the middle of a file goes on with it, also after another snapshot.
-    const bool is_usable =
-        records_file_ && (offset != 0 || records_file_->about().last_lsn == about.last_lsn);
-    if (!is_usable) {
-        records_file_ = std::make_shared<const RecordsFile>(
-            storage_, about, directory_ ? directory_->path() : std::filesystem::temp_directory_path(),
-            deadline);
-    }
-    return records_file_;
 }
 
 std::string Database::fenced_text() const {
@@ -494,11 +493,8 @@ reply::SnapshotNames Database::snapshot_names() const {
 reply::SnapshotInfo Database::snapshot_info() const {
     const std::vector<SnapshotStore::ManifestRef> manifests = snapshots_.manifests();
     std::optional<reply::IdempotencySnapshot> records = idempotency_snapshot(manifests);
-    // Its size is known once somebody has fetched it; nobody waits for who is making it.
-    if (const std::unique_lock lock(records_file_mutex_, std::try_to_lock);
-        lock.owns_lock() && records && records_file_ &&
-        records_file_->about().last_lsn == records->last_lsn) {
-        records->bytes = records_file_->size();
+    if (records) {
+        records->bytes = records_files_.size_of(records->last_lsn);  // once somebody has fetched it
     }
     return {snapshot_files(manifests, options_.snapshots_retained).size(),
             latest_snapshots(manifests),

@@ -19,9 +19,10 @@
 #include "engine/replication_control.h"
 #include "engine/storage.h"
 #include "persist/data_directory.h"
+#include "persist/exports.h"
 #include "persist/group_committer.h"
 #include "persist/housekeeper.h"
-#include "persist/records_file.h"
+#include "persist/records_files.h"
 #include "persist/snapshot_files.h"
 #include "persist/snapshot_source.h"
 #include "persist/snapshot_store.h"
@@ -189,6 +190,10 @@ private:
     std::string snapshot_failure() const;
     Lsn first_retained_lsn() const;
     bool is_worth_erasing(Lsn keep_from) const;
+    bool has_verified_base();
+    Reply end_export(std::string_view id);
+    /// Where files without a name are made.
+    std::filesystem::path directory_for_files() const;
     void run_in_background(const char* what, const std::function<void()>& work) const;
     void notify();
     void destroy(std::vector<std::unique_ptr<Series>> series);
@@ -213,9 +218,6 @@ private:
     void wait_acked(Lsn lsn) const;
     std::vector<std::string> open_loads() const;
     void abort_loads(const std::vector<std::string>& ids);
-    /// The file of a snapshot's records: kept while a client fetches it.
-    std::shared_ptr<const RecordsFile> records_file(const reply::IdempotencySnapshot& about,
-                                                    std::uint64_t offset, const Deadline& deadline);
     template <typename Query>
     Outcome ask_past(const Query& query, std::int64_t now_ms);
     reply::Health health() const;
@@ -233,6 +235,8 @@ private:
     friend class LoadTask;
     friend class FetchTask;
     friend class FetchRecordsTask;
+    friend class BeginExportTask;
+    friend class FetchExportTask;
 
     DatabaseOptions options_;
     std::unique_ptr<DataDirectory> directory_;
@@ -242,9 +246,9 @@ private:
     Engine engine_;  // under the mutex
     SnapshotStore snapshots_;
     TreeFiles tree_files_;
-    mutable std::mutex records_file_mutex_;
-    std::shared_ptr<const RecordsFile> records_file_;  // the last one that was asked for
-    std::atomic<std::uint64_t> loads_{0};              // begun since the start
+    RecordsFiles records_files_;
+    Exports exports_;
+    std::atomic<std::uint64_t> loads_{0};  // begun since the start
     std::string restore_summary_;
     std::string discarded_;  // before it, for the summary
     std::vector<std::string> restore_warnings_;

@@ -117,6 +117,8 @@ void Database::keep_house() {
         run_in_background("retention", [this] { apply_retention(); });
     }
     run_in_background("retention", [this] { snapshots_.prune(); });
+    exports_.drop_idle();
+    records_files_.drop_idle();
 }
 
 /// Failures end the work, not the thread: it is tried again the next time.
@@ -269,7 +271,7 @@ void Database::apply_retention() {
         return;
     }
     const Lsn keep_from = std::min({first, *oldest + 1, first_pinned_lsn()});
-    if (keep_from > first_stored_lsn(storage_) && is_worth_erasing(keep_from)) {
+    if (keep_from > first_stored_lsn(storage_) && is_worth_erasing(keep_from) && has_verified_base()) {
         storage_.erase_log_below(keep_from);
     }
 }

@@ -279,7 +279,7 @@ void Database::install_state(Engine& state, std::vector<RecordChange> records, c
 void Database::replace_stored(const StateView& view, std::vector<RecordChange> records,
                               const HistoryMark& mark, std::uint64_t hash_seed) {
     const SnapshotStore::Saving saving = snapshots_.begin_saving();
-    const std::lock_guard file(records_file_mutex_);
+    const RecordsFiles::Excluding no_file = records_files_.exclude();
     const SnapshotStore::Excluding excluding = snapshots_.exclude_readers();
     std::vector<RecordChange> kept = {{Table::meta, installing_key, "1"}, hash_seed_change(hash_seed)};
     for (const char* const key : {own_epoch_key, fenced_by_key}) {
@@ -290,7 +290,8 @@ void Database::replace_stored(const StateView& view, std::vector<RecordChange> r
     storage_.clear(kept);
     snapshots_.forget_all(excluding);
     tree_files_.forget_all();
-    records_file_.reset();
+    records_files_.forget_all(no_file);
+    exports_.forget_all();
     constexpr std::size_t at_once = 64;
     for (std::size_t i = 0; i < records.size(); i += at_once) {
         storage_.write(std::span(records).subspan(i, std::min(at_once, records.size() - i)), false);

@@ -67,6 +67,10 @@ Reply VerifyTask::run(const Deadline& deadline) {
     if (database_.committer_ && !database_.committer_->wait_durable(live.lsn)) {
         return log_failed();
     }
+    if (const std::vector<std::string> damage = database_.snapshots_.check_newest(deadline);
+        !damage.empty()) {
+        return Error{ErrorCode::internal_error, damage.front()};
+    }
     NullSink sink;
     Engine rebuilt(database_.engine_.hash_seed(), sink);
     const Restored restored = restore_state(rebuilt, database_.storage_, database_.snapshots_, deadline,

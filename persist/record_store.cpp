@@ -45,7 +45,11 @@ void read_committed_streams(const Storage& storage, Lsn last_lsn,
 
 void read_idempotency_records(const Storage& storage,
                               const std::function<bool(std::span<const IdempotencyRecord>)>& visit) {
-    const Lsn first_lsn = read_first_record_lsn(storage);
+    read_idempotency_records(storage, read_first_record_lsn(storage), visit);
+}
+
+void read_idempotency_records(const Storage& storage, Lsn first_lsn,
+                              const std::function<bool(std::span<const IdempotencyRecord>)>& visit) {
     std::vector<IdempotencyRecord> records;
     // The key of a row is the last LSN in it: rows before this one hold forgotten records only.
     storage.scan_from(Table::idempotency, big_endian(first_lsn),

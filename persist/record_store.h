@@ -29,6 +29,9 @@ void read_committed_streams(const Storage& storage, Lsn last_lsn,
 /// `visit` returns false. What they borrow lives until it returns. Throws CorruptionError.
 void read_idempotency_records(const Storage& storage,
                               const std::function<bool(std::span<const IdempotencyRecord>)>& visit);
+/// The same of all that is stored from an LSN on, also of what was forgotten since a snapshot.
+void read_idempotency_records(const Storage& storage, Lsn first_lsn,
+                              const std::function<bool(std::span<const IdempotencyRecord>)>& visit);
 
 /// Removes the rows of which all records have an LSN below this one, and gives back their space. Nothing else
 /// removes rows of idempotency records one by one. Costs a rewrite of what lies beside them: to be called

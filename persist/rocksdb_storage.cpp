@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdarg>
 #include <cstring>
 #include <limits>
 #include <utility>
@@ -54,6 +55,13 @@ EventGroup stored_group(const rocksdb::Slice& key, const rocksdb::Slice& value) 
     throw StorageError(what + ": " + status.ToString());
 }
 
+/// Writes nothing: a database that is only read stays as it is.
+class NoInfoLog final : public rocksdb::Logger {
+public:
+    using rocksdb::Logger::Logv;
+    void Logv(const char* /*format*/, va_list /*arguments*/) override {}
+};
+
 rocksdb::Options database_options(const RocksdbStorage::Options& options) {
     rocksdb::Options result;
     result.create_if_missing = true;
@@ -63,6 +71,13 @@ rocksdb::Options database_options(const RocksdbStorage::Options& options) {
     }
     // Only the tail of the log may be torn by a crash; damage anywhere else must be seen, not skipped.
     result.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+    if (options.read_only && options.salvage) {
+        // Events that are lost with a record leave a hole in their LSNs, which whoever reads the log sees.
+        result.wal_recovery_mode = rocksdb::WALRecoveryMode::kSkipAnyCorruptedRecords;
+    }
+    if (options.read_only) {
+        result.info_log = std::make_shared<NoInfoLog>();
+    }
     result.max_total_wal_size = options.log_segment_bytes;
     result.paranoid_checks = true;
     result.max_open_files = 256;
@@ -94,7 +109,12 @@ RocksdbStorage::RocksdbStorage(const Options& options)
       disk_(options.env == nullptr ? rocksdb::FileSystem::Default() : options.env->GetFileSystem()),
       files_(*disk_, path_),
       read_only_(options.read_only) {
-    const std::optional<DurableMark> mark = files_.check();
+    std::optional<DurableMark> mark;
+    if (options.read_only && options.salvage) {
+        damage_ = files_.damage(mark);
+    } else {
+        mark = files_.check();
+    }
     open(options);
     if (!options.read_only) {
         make_name_durable(options.path);
@@ -103,7 +123,14 @@ RocksdbStorage::RocksdbStorage(const Options& options)
     check_format(options.read_only);
     next_lsn_ = find_next_lsn();
     appended_lsn_ = next_lsn_ - 1;
-    check_reaches(mark);
+    try {
+        check_reaches(mark);
+    } catch (const CorruptionError& failure) {
+        if (!options.salvage) {
+            throw;
+        }
+        damage_.emplace_back(failure.what());
+    }
     if (!options.read_only) {
         // What was replayed from the write-ahead log is in tables now.
         synced_lsn_ = appended_lsn_.load();

@@ -28,11 +28,16 @@ public:
         std::uint64_t log_segment_bytes = 67'108'864;
         rocksdb::Env* env = nullptr;  // null: the machine's own
         bool read_only = false;       // changes no file; what writes throws
+        /// With `read_only`: takes what is sound of damaged write-ahead logs, and holes where it is not.
+        bool salvage = false;
     };
 
     /// Opens or creates. Throws StorageError that says what is wrong and what can be done.
     explicit RocksdbStorage(const Options& options);
     ~RocksdbStorage() override;
+
+    /// What `salvage` has got round when the database was opened.
+    const std::vector<std::string>& damage() const noexcept { return damage_; }
 
     void append(const EventGroup& group, std::span<const RecordChange> records, bool sync) override;
     Lsn next_lsn() const override { return next_lsn_.load(std::memory_order_acquire); }
@@ -87,6 +92,7 @@ private:
     std::shared_ptr<rocksdb::FileSystem> disk_;
     DatabaseFiles files_;
     bool read_only_;
+    std::vector<std::string> damage_;
     mutable std::shared_mutex opening_;
     std::unique_ptr<rocksdb::DB> db_;  // null while it cannot be opened again
     rocksdb::ColumnFamilyHandle* events_ = nullptr;

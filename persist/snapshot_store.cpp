@@ -9,41 +9,20 @@
 #include "persist/manifest_codec.h"
 #include "persist/meta_numbers.h"
 #include "persist/record_store.h"
+#include "persist/snapshot_keys.h"
 
 namespace karma {
 namespace {
 
-constexpr const char* manifest_prefix = "m";
 constexpr const char* last_lsn_key = "last_snapshot_lsn";
-
-std::string manifest_key(std::uint64_t id) { return manifest_prefix + big_endian(id); }
 
 /// Of the pages of a snapshot before version 3 of the format.
 std::string own_pages_prefix(std::uint64_t id) { return "p" + big_endian(id); }
 
-std::string describe(const SnapshotManifest& manifest) {
-    return "snapshot " + std::to_string(manifest.id) + " at LSN " + std::to_string(manifest.lsn);
-}
-
-std::string describe(const SnapshotManifest& manifest, const SnapshotSeries& entry) {
-    return describe(manifest) + ", series \"" + entry.name + "\"";
-}
-
-void add_once(std::vector<std::string>& texts, const char* text) {
-    if (std::ranges::find(texts, text) == texts.end()) {
-        texts.emplace_back(text);
-    }
-}
-
-/// Calls `visit` for each series and staged series of a manifest.
-template <typename Visit>
-void for_each_entry(const SnapshotManifest& manifest, Visit&& visit) {
-    for (const SnapshotSeries& entry : manifest.series) {
-        visit(entry);
-    }
-    for (const SnapshotStream& stream : manifest.streams) {
-        if (stream.staged) {
-            visit(*stream.staged);
+void add_once(std::vector<std::string>& texts, const std::vector<std::string>& more) {
+    for (const std::string& text : more) {
+        if (std::ranges::find(texts, text) == texts.end()) {
+            texts.push_back(text);
         }
     }
 }
@@ -58,15 +37,14 @@ SnapshotStore::SnapshotStore(Storage& storage) : storage_(storage), pages_(stora
             manifests_.emplace(id,
                                std::make_shared<const Manifest>(decode_manifest(id, unsealed(value, what))));
         } catch (const CorruptionError& failure) {
-            damaged_.emplace_back(failure.what());
-            damaged_ids_.push_back(id);
+            damaged_.emplace(id, failure.what());
         }
         return true;
     });
 }
 
 void SnapshotStore::erase_leftovers() {
-    if (!damaged_ids_.empty()) {
+    if (!damaged_.empty()) {
         return;  // what belongs to a snapshot is not known
     }
     const std::lock_guard lock(mutex_);
@@ -117,8 +95,8 @@ void SnapshotStore::save(Manifest manifest, const std::vector<SeriesView>& views
             manifest.id = manifests_.begin()->first + 1;
             manifest.file_unix = std::max(manifest.file_unix, manifests_.begin()->second->file_unix + 1);
         }
-        if (!damaged_ids_.empty()) {
-            manifest.id = std::max(manifest.id, damaged_ids_.back() + 1);
+        if (!damaged_.empty()) {
+            manifest.id = std::max(manifest.id, damaged_.rbegin()->first + 1);
         }
     }
     PageWriter writer(pages_, manifest.id);
@@ -153,9 +131,10 @@ void SnapshotStore::save(Manifest manifest, const std::vector<SeriesView>& views
 
 void SnapshotStore::forget_all(const Excluding& /*excluding*/) {
     const std::lock_guard lock(mutex_);
+    verified_.clear();
+    pinned_.clear();
     manifests_.clear();
     damaged_.clear();
-    damaged_ids_.clear();
     hidden_.clear();
     garbage_bytes_ = 0;
     pages_.forget_all();
@@ -224,11 +203,12 @@ std::vector<std::uint64_t> SnapshotStore::droppable() {
     std::vector<std::uint64_t> ids = droppable_snapshots(all, *retention_);
     // A damaged one is of no use once there is a newer one of everything.
     const auto full = std::ranges::find_if(all, [](const ManifestRef& manifest) { return manifest->full; });
-    for (const std::uint64_t id : damaged_ids_) {
+    for (const auto& [id, why] : damaged_) {
         if (full != all.end() && id < (*full)->id) {
             ids.push_back(id);
         }
     }
+    std::erase_if(ids, [this](std::uint64_t id) { return pinned_.contains(id); });
     return ids;
 }
 
@@ -293,8 +273,9 @@ bool SnapshotStore::drop(const std::vector<std::uint64_t>& ids) {
         const std::lock_guard lock(mutex_);
         for (const std::uint64_t id : ids) {
             manifests_.erase(id);
+            verified_.erase(id);
+            damaged_.erase(id);
             hidden_.erase(id);
-            std::erase(damaged_ids_, id);
         }
     }
     constexpr std::uint64_t worth_it = 8U << 20U;
@@ -385,7 +366,7 @@ void SnapshotStore::restore_from(const Manifest* base, const std::vector<Manifes
                 series.push_back(load(*manifest, entry));
                 restored.insert(entry.name);
             } catch (const CorruptionError& failure) {
-                add_once(damaged, failure.what());  // an older one will do, and more of the log
+                add_once(damaged, {failure.what()});  // an older one will do, and more of the log
             }
         }
     }
@@ -417,7 +398,7 @@ void SnapshotStore::restore_from(const Manifest* base, const std::vector<Manifes
 }
 
 SnapshotStore::Base SnapshotStore::restore(Engine& engine, const HistoryPoint& until, Lsn newest) const {
-    Base base{0, damaged_};
+    Base base;
     std::vector<ManifestRef> newer;
     for (const ManifestRef& manifest : manifests()) {
         if (!until.includes(manifest->lsn, manifest->created_ms) || manifest->lsn > newest) {
@@ -430,12 +411,14 @@ SnapshotStore::Base SnapshotStore::restore(Engine& engine, const HistoryPoint& u
         try {
             restore_from(manifest.get(), newer, engine, base.damaged);
             base.lsn = manifest->lsn;
+            add_once(base.damaged, damaged_above(manifest->id));
             return base;
         } catch (const CorruptionError& failure) {
-            add_once(base.damaged, failure.what());
+            add_once(base.damaged, {failure.what()});
         }
     }
     restore_from(nullptr, newer, engine, base.damaged);
+    add_once(base.damaged, damaged_above(0));
     return base;
 }
 
@@ -472,6 +455,15 @@ SnapshotStore::ManifestRef SnapshotStore::find(std::uint64_t id) const {
     const std::lock_guard lock(mutex_);
     const auto found = manifests_.find(id);
     return found == manifests_.end() ? nullptr : found->second;
+}
+
+std::vector<std::string> SnapshotStore::damaged_above(std::uint64_t id) const {
+    const std::lock_guard lock(mutex_);
+    std::vector<std::string> all;
+    for (auto at = damaged_.upper_bound(id); at != damaged_.end(); ++at) {
+        all.push_back(at->second);
+    }
+    return all;
 }
 
 std::vector<SnapshotStore::ManifestRef> SnapshotStore::manifests() const {

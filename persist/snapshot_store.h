@@ -9,6 +9,8 @@
 #include <set>
 #include <shared_mutex>
 #include <string>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "engine/engine.h"
@@ -18,6 +20,28 @@
 #include "persist/snapshot_retention.h"
 
 namespace karma {
+
+class SnapshotStore;
+
+/// Keeps a snapshot: while this lives it is not dropped, but where a master's state takes the place of all
+/// that is stored. The store outlives it.
+class SnapshotPin {
+public:
+    SnapshotPin(SnapshotStore& store, std::shared_ptr<const SnapshotManifest> manifest) noexcept
+        : store_(&store), manifest_(std::move(manifest)) {}
+    SnapshotPin(SnapshotPin&& other) noexcept = default;
+    SnapshotPin(const SnapshotPin&) = delete;
+    SnapshotPin& operator=(const SnapshotPin&) = delete;
+    SnapshotPin& operator=(SnapshotPin&&) = delete;
+    ~SnapshotPin();
+
+    const SnapshotManifest& manifest() const noexcept { return *manifest_; }
+    const std::shared_ptr<const SnapshotManifest>& ref() const noexcept { return manifest_; }
+
+private:
+    SnapshotStore* store_;
+    std::shared_ptr<const SnapshotManifest> manifest_;  // null once it was moved away
+};
 
 /// Snapshots in storage: the pages of series as they were at an LSN, and a manifest that makes them whole.
 /// Pages that did not change since they were stored are shared between snapshots. The format is
@@ -59,6 +83,22 @@ public:
     Excluding exclude_readers() { return Excluding(replacing_); }
     /// Forgets all snapshots: storage was cleared.
     void forget_all(const Excluding& excluding);
+
+    /// The newest snapshot of everything, kept; nothing before the first.
+    std::optional<SnapshotPin> pin_newest_full();
+    /// Whether a snapshot is (still) one of this store's.
+    bool holds(const ManifestRef& manifest) const;
+
+    /// Reads back what a start begins with: manifest, lists and pages of the newest snapshot of everything
+    /// and of later ones. Pages that cannot be read are stored anew by the next snapshot, from memory.
+    /// Returns what is damaged. Throws RequestError when the deadline comes first.
+    std::vector<std::string> check_newest(const Deadline& deadline);
+    /// Whether there were pages that could not be read: a new snapshot may be better than the newest one.
+    bool has_unreadable_pages() const { return !pages_.unreadable().empty(); }
+    /// The newest snapshot of everything; null before the first.
+    ManifestRef newest_full() const;
+    /// Whether `check_newest` has found a snapshot sound, since it was stored and since the start.
+    bool was_verified(const ManifestRef& manifest) const;
 
     /// While it is held no other state is put in place of what is stored. Snapshots may go: for who reads the
     /// log alone.
@@ -105,8 +145,8 @@ public:
 
     /// Newest first.
     std::vector<ManifestRef> manifests() const;
-    /// Manifests that cannot be read, and why.
-    const std::vector<std::string>& damaged_manifests() const noexcept { return damaged_; }
+    /// Why manifests cannot be read that are kept.
+    std::vector<std::string> damaged_manifests() const { return damaged_above(0); }
     /// The LSN of the newest snapshot, 0 without one.
     Lsn last_lsn() const;
     /// The LSN of the newest snapshot of everything, 0 without one.
@@ -118,6 +158,12 @@ public:
     Lsn known_lsn() const;
 
 private:
+    friend class SnapshotPin;
+
+    void unpin(const Manifest& manifest) noexcept;
+    void check_one(const Manifest& manifest, std::unordered_set<std::uint64_t>& seen,
+                   const Deadline& deadline, std::vector<std::string>& damage) const;
+    void note_verified(const ManifestRef& manifest, bool is_sound);
     void save(Manifest manifest, const std::vector<SeriesView>& views, std::vector<RecordChange> changes);
     std::vector<StoredPage> known_pages(const std::string& series) const;
     std::vector<std::uint64_t> droppable();
@@ -132,18 +178,21 @@ private:
                                                     const std::optional<std::string_view>& only,
                                                     const Deadline& deadline) const;
     ManifestRef find(std::uint64_t id) const;
+    /// Of manifests with an id above this one.
+    std::vector<std::string> damaged_above(std::uint64_t id) const;
 
     Storage& storage_;
     PageStore pages_;
-    std::vector<std::string> damaged_;  // as of the opening
-    std::mutex saving_;                 // one snapshot at a time
+    std::mutex saving_;  // one snapshot at a time
     mutable std::shared_mutex replacing_;
     std::uint64_t garbage_bytes_ = 0;  // of dropped pages whose space was not given back; under saving_
     mutable std::mutex mutex_;         // of all that follows
     std::map<std::uint64_t, ManifestRef, std::greater<>> manifests_;  // by id, newest first
-    std::vector<std::uint64_t> damaged_ids_;
+    std::map<std::uint64_t, std::string> damaged_;  // manifests that cannot be read, and why
     std::optional<SnapshotRetention> retention_;
     bool wants_prune_ = false;
+    std::multiset<std::uint64_t> pinned_;  // ids that are not dropped
+    std::set<std::uint64_t> verified_;     // ids of what `check_newest` found sound
     // Who reads is noted with the number of times that something was hidden before; what is hidden goes from
     // storage when all readers of then have ended.
     std::uint64_t hidden_times_ = 0;

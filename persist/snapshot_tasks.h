@@ -10,6 +10,8 @@
 /// Requests about the files of snapshots. Each runs on any thread, without the database's lock.
 namespace karma {
 
+Error past_the_end(std::uint64_t total);
+
 /// Gives a series the contents of a snapshot, or of a `.tree` file in the data directory.
 class LoadTask final : public Task {
 public:
