@@ -29,6 +29,7 @@ inline constexpr bool ends_batch_v =
     std::is_same_v<Body, control::LoadSnapshot> || std::is_same_v<Body, control::Promote> ||
     std::is_same_v<Body, control::Fence> || std::is_same_v<Body, query::VerifySnapshots> ||
     std::is_same_v<Body, query::FetchSnapshot> || std::is_same_v<Body, query::FetchRecords> ||
+    std::is_same_v<Body, query::BeginExport> || std::is_same_v<Body, query::FetchExport> ||
     std::is_same_v<Body, query::CompareDigests> || std::is_same_v<Body, query::HistoryPositionAt>;
 
 namespace detail {

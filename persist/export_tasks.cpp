@@ -80,18 +80,18 @@ std::string random_id(const std::function<std::uint64_t()>& random) {
 
 }  // namespace
 
-Reply BeginExportTask::run(const Deadline& /*deadline*/) {
+Reply BeginExportTask::run(const Deadline& deadline) {
     const std::string id = random_id(database_.options_.random);
     database_.exports_.reserve(id);
     try {
-        return begin(id);
+        return begin(id, deadline);
     } catch (...) {
         database_.exports_.end(id);
         throw;
     }
 }
 
-reply::ExportBegun BeginExportTask::begin(const std::string& id) {
+reply::ExportBegun BeginExportTask::begin(const std::string& id, const Deadline& deadline) {
     SnapshotStore& snapshots = database_.snapshots_;
     if (is_new_) {
         const bool is_saved = database_.save_snapshot_if_changed();
@@ -122,7 +122,7 @@ reply::ExportBegun BeginExportTask::begin(const std::string& id) {
         of_series->restrict(selection);
     }
     made->records = std::make_shared<const RecordsFile>(database_.storage_, selection,
-                                                        database_.directory_for_files(), NoDeadline());
+                                                        database_.directory_for_files(), deadline);
     made->contents = contents_of(*made, of_series ? of_series->left_out() : 0);
     // What was read meanwhile may be of a master's state that took the place of this one.
     if (!snapshots.holds(made->pin.ref())) {

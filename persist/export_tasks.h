@@ -20,12 +20,12 @@ public:
         }
     }
 
+    TaskKind kind() const override { return TaskKind::administration; }
     std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
-    /// Takes as long as it takes: the deadline is one of queries.
     Reply run(const Deadline& deadline) override;
 
 private:
-    reply::ExportBegun begin(const std::string& id);
+    reply::ExportBegun begin(const std::string& id, const Deadline& deadline);
 
     Database& database_;
     std::optional<std::string> series_;
@@ -42,6 +42,7 @@ public:
           offset_(query.offset),
           limit_(query.limit) {}
 
+    TaskKind kind() const override { return TaskKind::administration; }
     std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
     Reply run(const Deadline& deadline) override;
 
