@@ -1,7 +1,10 @@
 #include "cli/daemon_export.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <optional>
+
+#include <boost/json/parse.hpp>
 
 #include "cli/daemon_reply.h"
 #include "cli/text.h"
@@ -16,31 +19,111 @@ namespace json = boost::json;
 
 namespace {
 
-/// What a reply of the default longest size has room for.
-constexpr std::uint64_t chunk_bytes = 524'288;
+/// An export that a running daemon makes: one snapshot, whose files are fetched part by part. Goes on with a
+/// new connection where the daemon has closed one that was silent for a while.
+class DaemonExport {
+public:
+    DaemonExport(const ClientOptions& options, const std::string& series, bool new_snapshot)
+        : options_(options) {
+        json::object fields = {{"snapshot", new_snapshot ? "new" : "latest"}};
+        if (!series.empty()) {
+            fields["series"] = series;
+        }
+        begin(std::move(fields));
+    }
+    DaemonExport(const DaemonExport&) = delete;
+    DaemonExport& operator=(const DaemonExport&) = delete;
 
-/// Fetches a file of the daemon's with `op`.
-std::uint64_t fetch(DaemonClient& daemon, const char* op, json::object fields,
-                    const ExportDirectory& directory, const std::string& name) {
-    return directory.write(name, [&](const ExportDirectory::Sink& sink) {
+    /// Ends it; where that fails the daemon does so by itself after some minutes.
+    ~DaemonExport() {
+        try {
+            ask("export.end", {{"export_id", id_}});
+        } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): see above
+        }
+    }
+
+    /// What the daemon says that the export holds.
+    json::value contents() {
+        std::string text;
+        fetch(contents_file_, [&](std::string_view bytes) { text += bytes; });
+        return json::parse(text);
+    }
+
+    /// Fetches a file.
+    void fetch(const std::string& file, const ExportDirectory::Sink& sink) {
         std::uint64_t offset = 0;
         for (bool done = false; !done;) {
-            fields["offset"] = offset;
-            fields["limit"] = chunk_bytes;
-            const json::value part = daemon.ask(op, fields);
+            const json::value part = fetch_part(file, offset);
             const std::optional<std::string> bytes = net::decode_base64(part.at("data_base64").as_string());
             if (!bytes) {
                 throw net::ConnectionError("the daemon sends data that is no base64");
             }
             done = part.at("done").as_bool();
             if (bytes->empty() && !done) {
-                throw net::ConnectionError(std::string("the daemon sends nothing more of ") + name);
+                throw net::ConnectionError("the daemon sends nothing more of " + file);
             }
             sink(*bytes);
             offset += bytes->size();
         }
-    });
-}
+    }
+
+private:
+    void begin(json::object fields) {
+        daemon_.emplace(options_);
+        try {
+            const json::value begun = daemon_->ask("export.begin", std::move(fields));
+            id_ = text_member(begun.as_object(), "export_id");
+            contents_file_ = text_member(begun.at("contents").as_object(), "file");
+            chunk_bytes_ = std::min(chunk_bytes_, begun.at("chunk_bytes_max").to_number<std::uint64_t>());
+        } catch (const RefusedError& refused) {
+            if (is_of(refused, "unknown_command")) {
+                throw RefusedError(
+                    "the daemon is of an earlier version and does not know export.begin: start it with this "
+                    "version, or stop it and export its directory with --directory");
+            }
+            throw;
+        }
+    }
+
+    json::value fetch_part(const std::string& file, std::uint64_t offset) {
+        constexpr std::uint64_t chunk_bytes_min = 1024;
+        constexpr int timeouts_max = 3;
+        for (int timeouts = 0;;) {
+            try {
+                return ask("export.fetch",
+                           {{"export_id", id_}, {"file", file}, {"offset", offset}, {"limit", chunk_bytes_}});
+            } catch (const RefusedError& refused) {
+                if (is_of(refused, "response_too_large") && chunk_bytes_ > chunk_bytes_min) {
+                    chunk_bytes_ /= 2;
+                } else if (!is_of(refused, "query_timeout") || ++timeouts > timeouts_max) {
+                    throw;  // finding the first part of a large file takes long once
+                }
+            }
+        }
+    }
+
+    json::value ask(const char* op, const json::object& fields) {
+        try {
+            if (daemon_) {
+                return daemon_->ask(op, fields);
+            }
+        } catch (const net::ConnectionError&) {
+            daemon_.reset();  // closed while this side was busy
+        }
+        daemon_.emplace(options_);
+        return daemon_->ask(op, fields);
+    }
+
+    static bool is_of(const RefusedError& refused, const std::string& code) {
+        return std::string_view(refused.what()).find(": " + code + ": ") != std::string_view::npos;
+    }
+
+    ClientOptions options_;
+    std::optional<DaemonClient> daemon_;
+    std::string id_;
+    std::string contents_file_;
+    std::uint64_t chunk_bytes_ = 524'288;
+};
 
 SeriesTotals totals_of(std::string_view tree) {
     SeriesTotals totals;
@@ -54,27 +137,20 @@ SeriesTotals totals_of(std::string_view tree) {
     return totals;
 }
 
-ExportedSeries export_series(DaemonClient& daemon, const json::object& snapshot,
-                             const ExportDirectory& directory, ExportFormat format) {
-    ExportedSeries one;
-    one.name = text_member(snapshot, "tree");
-    one.lsn = snapshot.at("last_lsn").to_number<Lsn>();
-    const auto timestamp = snapshot.at("timestamp").to_number<std::int64_t>();
-    one.file = std::to_string(timestamp) + "_" + file_name_of(one.name) + ".tree";
-    one.bytes =
-        fetch(daemon, "snapshot.fetch_chunk", {{"file", text_member(snapshot, "file")}}, directory, one.file);
+/// Takes what is counted of a file that was fetched, and gives it its format.
+void finish_series(ExportedSeries& one, std::int64_t timestamp, const ExportDirectory& directory,
+                   ExportFormat format) {
     const std::filesystem::path path = directory.path() / one.file;
     const MappedFile tree(path);
     if (format == ExportFormat::tree) {
         one.totals = totals_of(tree.bytes());
         directory.write(one.file + ".meta.json",
                         [&](const auto& sink) { sink(tree_metadata(one, timestamp)); });
-        return one;
+        return;
     }
     one.file = file_name_of(one.name) + ".csv";
     one.bytes = export_csv_of_tree(directory, one.file, tree.bytes(), one.totals);
     std::filesystem::remove(path);
-    return one;
 }
 
 std::vector<reply::Checkpoint> checkpoints_in(const json::value& response) {
@@ -92,32 +168,40 @@ std::vector<reply::Checkpoint> checkpoints_in(const json::value& response) {
 
 }  // namespace
 
-std::vector<ExportedSeries> export_from_daemon(const ClientOptions& options, const ExportDirectory& directory,
-                                               ExportFormat format, const std::string& series,
-                                               bool new_snapshot) {
-    DaemonClient daemon(options);
-    if (new_snapshot) {
-        daemon.ask("snapshot.create_all");
-    }
-    const json::value info = daemon.ask("snapshot.info");
-    std::vector<ExportedSeries> exported;
-    for (const json::value& snapshot : info.at("latest_by_tree").as_array()) {
-        if (series.empty() || text_member(snapshot.as_object(), "tree") == series) {
-            exported.push_back(export_series(daemon, snapshot.as_object(), directory, format));
+Exported export_from_daemon(const ClientOptions& options, const ExportDirectory& directory,
+                            ExportFormat format, const std::string& series, bool new_snapshot) {
+    Exported exported;
+    json::value contents;
+    {
+        DaemonExport from(options, series, new_snapshot);
+        contents = from.contents();
+        for (const json::value& file : contents.at("files").as_array()) {
+            ExportedSeries& one = exported.series.emplace_back();
+            one.name = text_member(file.as_object(), "tree");
+            one.file = text_member(file.as_object(), "file");
+            if (one.file.find('/') != std::string::npos) {
+                throw net::ConnectionError("the daemon names a file " + cli::quoted(one.file));
+            }
+            one.lsn = file.at("last_lsn").to_number<Lsn>();
+            one.bytes = directory.write(one.file, [&](const auto& sink) { from.fetch(one.file, sink); });
+        }
+        if (format == ExportFormat::tree) {
+            const std::string records = text_member(contents.at("records").as_object(), "file");
+            directory.write("karma.idempotency.json", [&](const auto& sink) { from.fetch(records, sink); });
+            exported.records_left_out = contents.at("records").at("left_out").to_number<std::uint64_t>();
         }
     }
-    if (!series.empty() && exported.empty()) {
-        throw RefusedError("there is no snapshot of series " + cli::quoted(series));
+    // Without the daemon, which need not wait for it.
+    const auto timestamp = contents.at("timestamp").to_number<std::int64_t>();
+    for (ExportedSeries& one : exported.series) {
+        finish_series(one, timestamp, directory, format);
     }
     if (format == ExportFormat::csv) {
-        export_series_names(directory, exported);
+        export_series_names(directory, exported.series);
         return exported;
     }
-    if (info.at("idempotency_snapshot").is_object()) {
-        fetch(daemon, "idempotency.snapshot_fetch_chunk", {}, directory, "karma.idempotency.json");
-    }
-    export_checkpoints(directory, checkpoints_in(daemon.ask("recovery.status")));
-    export_lsn(directory, info.at("last_snapshot_lsn").to_number<Lsn>());
+    export_checkpoints(directory, checkpoints_in(contents));
+    export_lsn(directory, contents.at("lsn").to_number<Lsn>());
     return exported;
 }
 

@@ -1,19 +1,17 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "cli/client_options.h"
 #include "persist/export.h"
 
 namespace karma::cli {
 
-/// Writes what a running daemon holds, part by part: memory does not depend on its size. With `new_snapshot`
-/// a snapshot of everything is made first; otherwise the latest ones are taken, each of its own LSN. `series`
-/// is the only one where it is not empty. Throws net::ConnectionError, RefusedError, StorageError and
-/// CorruptionError.
-std::vector<ExportedSeries> export_from_daemon(const ClientOptions& options, const ExportDirectory& directory,
-                                               ExportFormat format, const std::string& series,
-                                               bool new_snapshot);
+/// Writes what a running daemon holds at one LSN, part by part: memory does not depend on its size. With
+/// `new_snapshot` it is the present state; otherwise that of the latest snapshot of everything. `series` is
+/// the only one where it is not empty, with what belongs to it. Throws net::ConnectionError, RefusedError,
+/// StorageError and CorruptionError.
+Exported export_from_daemon(const ClientOptions& options, const ExportDirectory& directory,
+                            ExportFormat format, const std::string& series, bool new_snapshot);
 
 }  // namespace karma::cli

@@ -30,21 +30,22 @@ po::options_description export_options() {
     po::options_description what("What and how");
     what.add_options()  //
         ("format", po::value<std::string>()->default_value("tree")->value_name("tree|csv"),
-         "Karma 1.0's .tree files, or CSV with the rows key,bucket,value")                           //
-        ("series", po::value<std::string>()->value_name("SERIES"), "only this one")                  //
-        ("directory", po::value<std::string>()->value_name("DIR"), "of a daemon that does not run")  //
+         "Karma 1.0's .tree files, or CSV with the rows key,bucket,value")                             //
+        ("series", po::value<std::string>()->value_name("SERIES"), "only this one, with its records")  //
+        ("directory", po::value<std::string>()->value_name("DIR"), "of a daemon that does not run")    //
         ("until", po::value<std::string>()->value_name("LSN|TIME"),
          "with --directory: the state at that point (the latest)")  //
         ("no-snapshot", po::bool_switch(),
-         "from a running daemon: take the latest snapshots instead of a new one");
+         "from a running daemon: take the latest snapshot of everything instead of a new one");
     po::options_description all;
     all.add(what).add(client_options_description());
     return all;
 }
 
-std::vector<ExportedSeries> from_directory(const po::variables_map& values, const ExportDirectory& out,
-                                           const std::string& series) {
+Exported from_directory(const po::variables_map& values, const ExportDirectory& out,
+                        const std::string& series, std::ostream& err) {
     const StoredDatabase stored(values["directory"].as<std::string>());
+    warn_of_damage(stored, "karma export", err);
     NullSink sink;
     Engine engine(stored.hash_seed(), sink);
     rebuild(stored, until_option(values), engine);
@@ -52,7 +53,7 @@ std::vector<ExportedSeries> from_directory(const po::variables_map& values, cons
     return export_state(out, engine.view(), stored.storage(), format_option(values), series, now);
 }
 
-int export_to(const po::variables_map& values, std::ostream& out) {
+int export_to(const po::variables_map& values, std::ostream& out, std::ostream& err) {
     const std::string path = only_argument(values, "OUT");
     const bool is_offline = values.count("directory") != 0;
     if (!is_offline && values.count("until") != 0) throw UsageError("--until needs --directory");
@@ -63,10 +64,11 @@ int export_to(const po::variables_map& values, std::ostream& out) {
     const ExportFormat format = format_option(values);
     const ClientOptions client = read_client_options(values);
     const ExportDirectory directory(path);
-    print_exported(
-        is_offline ? from_directory(values, directory, series)
-                   : export_from_daemon(client, directory, format, series, !values["no-snapshot"].as<bool>()),
-        directory.path(), out);
+    const Exported exported =
+        is_offline ? from_directory(values, directory, series, err)
+                   : export_from_daemon(client, directory, format, series, !values["no-snapshot"].as<bool>());
+    warn_of_left_out(exported, "karma export", err);
+    print_exported(exported, directory.path(), out);
     return exit_success;
 }
 
@@ -75,7 +77,7 @@ int export_to(const po::variables_map& values, std::ostream& out) {
 int run_export(std::span<const std::string> args, std::ostream& out, std::ostream& err) {
     const Subcommand subcommand{"export", export_usage, behind_export_options, export_options(), true};
     return run_subcommand(subcommand, args, out, err,
-                          [&](const po::variables_map& values) { return export_to(values, out); });
+                          [&](const po::variables_map& values) { return export_to(values, out, err); });
 }
 
 int export_main(std::span<const std::string> args) { return run_export(args, std::cout, std::cerr); }

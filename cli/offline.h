@@ -24,11 +24,16 @@ HistoryPoint until_option(const boost::program_options::variables_map& values);
 /// --format. Throws UsageError.
 ExportFormat format_option(const boost::program_options::variables_map& values);
 
-/// Rebuilds the state at a point; what is older than what is kept is refused with what is.
+/// Says which of RocksDB's files are damaged; `name` is that of the program.
+void warn_of_damage(const StoredDatabase& stored, const std::string& name, std::ostream& err);
+
+/// Rebuilds the state at a point; what is older than what is kept is refused with what is. Of a damaged
+/// database only a state before the damage is taken, and only when it is asked for.
 Restored rebuild(const StoredDatabase& stored, const HistoryPoint& until, Engine& engine);
 
-/// Prints what was exported: a table, or a member of `summary`.
-void print_exported(const std::vector<ExportedSeries>& exported, const std::filesystem::path& directory,
-                    std::ostream& out);
+/// Prints what was exported.
+void print_exported(const Exported& exported, const std::filesystem::path& directory, std::ostream& out);
+/// Warns of what an export lacks; `name` is that of the program.
+void warn_of_left_out(const Exported& exported, const std::string& name, std::ostream& err);
 
 }  // namespace karma::cli

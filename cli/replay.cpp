@@ -85,6 +85,7 @@ json::object summary(const State& state, const std::string& series) {
 
 int replay(const po::variables_map& values, std::ostream& out, std::ostream& err) {
     const StoredDatabase stored(only_argument(values, "DIR"));
+    warn_of_damage(stored, "karma replay", err);
     NullSink sink;
     Engine engine(stored.hash_seed(), sink);
     State state;
@@ -103,8 +104,9 @@ int replay(const po::variables_map& values, std::ostream& out, std::ostream& err
     if (values.count("export") != 0) {
         const ExportDirectory directory(values["export"].as<std::string>());
         const auto now = std::chrono::system_clock::now().time_since_epoch() / std::chrono::seconds(1);
-        const std::vector<ExportedSeries> exported =
+        const Exported exported =
             export_state(directory, state.view, stored.storage(), format_option(values), series, now);
+        warn_of_left_out(exported, "karma replay", err);
         if (!values["json"].as<bool>()) {
             print_exported(exported, directory.path(), out);
         }

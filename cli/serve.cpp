@@ -176,6 +176,23 @@ private:
     int stopped_by_ = 0;
 };
 
+/// At the end. Without a log this is all that survives; with one it makes the next start quick. False when
+/// something is lost.
+bool save_last_snapshot(Database& database, bool has_log, net::Log& log) {
+    try {
+        if (database.save_snapshot_if_changed()) {
+            log.info("snapshot_saved", {{"last_lsn", database.last_lsn()}});
+        }
+        return true;
+    } catch (const std::exception& failure) {
+        const char* const lost =
+            has_log ? "nothing: the event log has it" : "everything since the last snapshot that was stored";
+        log.error("snapshot_failed",
+                  {{"message", failure.what()}, {"last_lsn", database.last_lsn()}, {"lost", lost}});
+        return has_log;
+    }
+}
+
 int serve(const ServeOptions& options) {
     net::Log log(options.log);
     warn(options, log);
@@ -216,10 +233,9 @@ int serve(const ServeOptions& options) {
         log.error("stopped", {{"message", "the event log could not be written"}});
         return exit_failure;
     }
-    // Without a log this is all that survives; with one it makes the next start quick.
     const bool wants_snapshot = !options.database.wal || supervisor.stopped_by() == SIGINT;
-    if (wants_snapshot && database->save_snapshot_if_changed()) {
-        log.info("snapshot_saved", {{"last_lsn", database->last_lsn()}});
+    if (wants_snapshot && !save_last_snapshot(*database, options.database.wal, log)) {
+        return exit_failure;
     }
     log.info("stopped", {{"last_lsn", database->last_lsn()}});
     return exit_success;

@@ -45,15 +45,25 @@ Number to_number(const std::string& text, const std::string& source, Number low,
     return number;
 }
 
-std::chrono::milliseconds to_seconds(const std::string& text, const std::string& source) {
-    constexpr double seconds_max = 86'400;
+/// A number of seconds; `also` says what else may be given, if anything: 0.
+std::chrono::milliseconds read_seconds(const std::string& text, const std::string& source, const char* also) {
+    constexpr double seconds_most = 86'400;
     double seconds = 0;
     const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), seconds);
-    if (failure != std::errc{} || end != text.data() + text.size() || !(seconds >= 0.001) ||
-        seconds > seconds_max) {
-        refuse(source, text, "a number of seconds from 0.001 to 86400");
+    const bool is_none = *also != '\0' && seconds == 0;
+    if (failure != std::errc{} || end != text.data() + text.size() ||
+        !(is_none || (seconds >= 0.001 && seconds <= seconds_most))) {
+        refuse(source, text, std::string("a number of seconds from 0.001 to 86400") + also);
     }
     return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
+}
+
+std::chrono::milliseconds to_seconds(const std::string& text, const std::string& source) {
+    return read_seconds(text, source, "");
+}
+
+std::chrono::milliseconds to_seconds_or_none(const std::string& text, const std::string& source) {
+    return read_seconds(text, source, ", or 0 for no limit");
 }
 
 bool to_bool(const std::string& text, const std::string& source) {
@@ -223,13 +233,20 @@ std::vector<Setting> limits_settings() {
              o.server.response_bytes_max = to_number<std::size_t>(text, s, 0, bytes_max);
          }},
         {"read-timeout", 0, "KARMA_READ_TIMEOUT_SECONDS", group, "SECONDS",
-         "a connection that sends nothing for so long is closed (5)",
-         [](Options& o, Text text, Text s) { o.server.read_timeout = to_seconds(text, s); }},
+         "a connection that has sent a part of a request, and not the rest for so long, is closed; 0 for no "
+         "limit (5)",
+         [](Options& o, Text text, Text s) { o.server.read_timeout = to_seconds_or_none(text, s); }},
         {"write-timeout", 0, "KARMA_WRITE_TIMEOUT_SECONDS", group, "SECONDS",
-         "a connection that does not take its reply for so long is closed (5)",
-         [](Options& o, Text text, Text s) { o.server.write_timeout = to_seconds(text, s); }},
+         "a connection that takes nothing of its replies for so long is closed; 0 for no limit (5)",
+         [](Options& o, Text text, Text s) { o.server.write_timeout = to_seconds_or_none(text, s); }},
+        {"idle-timeout", 0, "KARMA_IDLE_TIMEOUT", group, "SECONDS",
+         "a connection that has sent no request for so long, and to which nothing is owed, is closed; 0 for "
+         "never (0)",
+         [](Options& o, Text text, Text s) { o.server.idle_timeout = to_seconds_or_none(text, s); }},
         {"query-timeout-ms", 0, "KARMA_QUERY_TIMEOUT_MS", group, "MS",
-         "longest time for a read of a whole series, 0 for no limit (1000)",
+         "longest time for a read of a whole series or of events, from when the request was received; 0 for "
+         "no "
+         "limit. Administrative ops such as snapshot.verify are not bound by it (1000)",
          [](Options& o, Text text, Text s) {
              o.server.query_timeout =
                  std::chrono::milliseconds(to_number<std::uint32_t>(text, s, 0, u32_max));

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <iomanip>
 #include <iostream>
+#include <optional>
 #include <unistd.h>
 
 #include <boost/json/array.hpp>
@@ -11,6 +12,7 @@
 
 #include "cli/subcommand.h"
 #include "cli/text.h"
+#include "engine/error.h"
 #include "persist/stored_database.h"
 #include "persist/verifier.h"
 
@@ -28,7 +30,8 @@ constexpr const char* verify_usage =
     "that snapshots and log are whole and give one state. (A running daemon: karma call snapshot.verify.)\n";
 
 constexpr const char* behind_verify_options =
-    "\nExit status: 0 sound, 1 damaged (each damage is a line), 2 wrong usage or cannot be opened.\n";
+    "\nExit status: 0 sound, 1 damaged (each damage is a line), 2 wrong usage or no database that can "
+    "be\nopened.\n";
 
 constexpr int exit_unopened = 2;
 
@@ -75,10 +78,27 @@ json::object summary(const Verification& found, double seconds) {
             {"damage", std::move(damage)}};
 }
 
+/// Where nothing can be read at all.
+int print_unreadable(const std::string& damage, bool as_json, std::ostream& out) {
+    if (as_json) {
+        out << json::serialize(json::object{{"sound", false}, {"damage", json::array{json::value(damage)}}})
+            << '\n';
+    } else {
+        out << "damage: " << damage << "\nresult                DAMAGED\n";
+    }
+    return exit_failure;
+}
+
 int verify(const std::string& directory, bool as_json, std::ostream& out, std::ostream& err, bool progress) {
     using Clock = std::chrono::steady_clock;
     const Clock::time_point begin = Clock::now();
-    const StoredDatabase stored(directory);
+    std::optional<StoredDatabase> opened;
+    try {
+        opened.emplace(directory);
+    } catch (const CorruptionError& failure) {
+        return print_unreadable(failure.what(), as_json, out);
+    }
+    const StoredDatabase& stored = *opened;
     int shown = -1;
     Verifier verifier(stored.storage(), stored.snapshots(), stored.hash_seed(), [&](double done) {
         const int percent = static_cast<int>(done * 100);
@@ -87,15 +107,23 @@ int verify(const std::string& directory, bool as_json, std::ostream& out, std::o
             err << "\rverified " << percent << " %" << (percent == 100 ? "\n" : "") << std::flush;
         }
     });
-    const Verification found = verifier.run();
+    Verification found = verifier.run();
+    found.damage.insert(found.damage.begin(), stored.damage().begin(), stored.damage().end());
+    const Lsn sound_until = found.is_sound() ? found.last_lsn : stored.sound_until();
     const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
     if (as_json) {
-        out << json::serialize(summary(found, seconds)) << '\n';
+        json::object all = summary(found, seconds);
+        all["sound_until_lsn"] = sound_until;
+        out << json::serialize(all) << '\n';
     } else {
         for (const std::string& damage : found.damage) {
             out << "damage: " << damage << '\n';
         }
         print(found, seconds, out);
+        if (!found.is_sound() && sound_until != 0) {
+            out << std::left << std::setw(22) << "sound up to"
+                << "LSN " << sound_until << ": karma replay DIR --until LSN takes it\n";
+        }
     }
     return found.is_sound() ? exit_success : exit_failure;
 }

@@ -213,7 +213,7 @@ Reply Engine::record(const Event& event, Prepared prepared) {
     } else if (const auto* const commit = std::get_if<mutation::CommitStream>(&event.body)) {
         records.stream = &streams_.find(commit->stream_id)->info;
     } else if (std::holds_alternative<mutation::PruneRecords>(event.body)) {
-        records.first_record = keys_->first_lsn().value_or(event.lsn);
+        records.first_record_lsn = keys_->first_live_lsn();
     }
     sink_.accept(event, records);
     return reply;
@@ -300,6 +300,7 @@ StateView Engine::view() const {
                    streams_.committed_digest(),
                    streams_.committed_count(),
                    keys_->size(),
+                   keys_->first_live_lsn(),
                    epochs_};
     view.series.reserve(series_.size());
     for (const auto& entry : series_) {

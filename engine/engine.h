@@ -27,7 +27,7 @@ namespace karma {
 struct EventRecords {
     const IdempotencyRecord* idempotency = nullptr;  // the event had a key
     const StreamInfo* stream = nullptr;              // the event committed it
-    std::optional<Lsn> first_record;                 // the event removed the idempotency records below
+    std::optional<Lsn> first_record_lsn;             // the event removed the idempotency records below
 };
 
 /// Takes the events of accepted mutations, in order, and what follows from them. Must not throw.
@@ -56,6 +56,7 @@ struct StateView {
     Digest committed_streams;
     std::uint64_t committed_stream_count = 0;
     std::uint64_t idempotency_record_count = 0;
+    Lsn first_record_lsn = 0;  // idempotency records of lower LSNs are forgotten; 0: none is, or not known
     Epochs epochs;
 
     /// Depends on the state alone: see Digest. Idempotency records are not part of it: how long they live is
@@ -163,6 +164,8 @@ public:
     void restore_checkpoints(std::vector<reply::Checkpoint> checkpoints);
     void restore_epochs(Epochs epochs) { epochs_ = std::move(epochs); }
     void restore_last_lsn(Lsn lsn) noexcept { last_lsn_ = lsn; }
+    /// Says that the idempotency records of lower LSNs are forgotten, whether they are still stored or not.
+    void restore_first_record_lsn(Lsn lsn) noexcept { keys_->restore_first_live_lsn(lsn); }
 
     /// Gives this engine the state of another one, with its hash seed, and the other one this one's. The
     /// sinks stay where they are.

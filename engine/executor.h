@@ -1,11 +1,13 @@
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <limits>
 #include <optional>
 #include <span>
+#include <type_traits>
 
 #include "engine/reply.h"
 #include "engine/request.h"
@@ -20,6 +22,30 @@ inline bool needs_records(const Request& request) noexcept {
     return std::holds_alternative<KeyedMutation>(request);
 }
 
+/// Whether nothing behind a request may be executed before the request is done: its task is not a
+/// `TaskKind::query`.
+template <typename Body>
+inline constexpr bool ends_batch_v =
+    std::is_same_v<Body, control::SaveSnapshot> || std::is_same_v<Body, control::SaveAllSnapshots> ||
+    std::is_same_v<Body, control::LoadSnapshot> || std::is_same_v<Body, control::Promote> ||
+    std::is_same_v<Body, control::Fence> || std::is_same_v<Body, query::VerifySnapshots> ||
+    std::is_same_v<Body, query::FetchSnapshot> || std::is_same_v<Body, query::FetchRecords> ||
+    std::is_same_v<Body, query::BeginExport> || std::is_same_v<Body, query::FetchExport> ||
+    std::is_same_v<Body, query::CompareDigests> || std::is_same_v<Body, query::HistoryPositionAt>;
+
+namespace detail {
+
+template <typename... Bodies>
+constexpr std::array<bool, sizeof...(Bodies)> ends_batch_table(const std::variant<Bodies...>* /*of*/) {
+    return {ends_batch_v<Bodies>...};
+}
+
+}  // namespace detail
+
+inline bool ends_batch(const Request& request) noexcept {
+    constexpr auto table = detail::ends_batch_table(static_cast<const Request*>(nullptr));
+    return table[request.index()];
+}
 /// What the reply to a mutation becomes whose history may not be the one that goes on.
 inline constexpr const char* generation_ended_text =
     "This node's role has changed since: this may or may not be counted. Send it again, with its idempotency "
@@ -39,13 +65,14 @@ public:
     virtual ~Executor() = default;
 
     /// Executes requests in order, each seeing the effect of those before it; outcomes[i] answers
-    /// requests[i]. The spans are equally long. Never waits for storage: `commit` does the rest.
-    /// What the requests borrow is free when this returns.
+    /// requests[i]. The spans are equally long, and a request that `ends_batch` is the last of its span; the
+    /// next span is executed when its task has run. Never waits for storage: `commit` does the rest. What the
+    /// requests borrow is free when this returns.
     virtual void execute(std::span<const Request> requests, std::span<Outcome> outcomes) = 0;
 
-    /// To be called after one or more `execute`, when the caller has nothing more at hand: gets what was
-    /// accepted on its way to the disk. Where that is quicker than waking another thread it commits before it
-    /// returns, and returns true when durable_lsn has risen.
+    /// To be called after one or more `execute`, when the caller has nothing more at hand, if the `wait_lsn`
+    /// of any outcome was not durable: gets what was accepted on its way to the disk. Where that is quicker
+    /// than waking another thread it commits before it returns, and returns true when durable_lsn has risen.
     virtual bool commit() { return false; }
 
     /// False while the records of idempotency keys are still being read after the start. Until then a request

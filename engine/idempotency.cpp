@@ -139,6 +139,10 @@ void IdempotencyIndex::add(Record added) {
 }
 
 void IdempotencyIndex::forget_to(std::uint64_t seq) noexcept {
+    if (seq == live_seq_) {
+        return;
+    }
+    first_live_lsn_ = std::max(first_live_lsn_, records_[seq - 1 - begin_seq_].lsn + 1);
     forgotten_ += seq - live_seq_;
     live_seq_ = seq;
 }
@@ -174,10 +178,6 @@ bool IdempotencyIndex::sweep(std::size_t max) {
         ++begin_seq_;
     }
     return begin_seq_ < live_seq_;
-}
-
-std::optional<Lsn> IdempotencyIndex::first_lsn() const noexcept {
-    return size() == 0 ? std::nullopt : std::optional(records_[live_seq_ - begin_seq_].lsn);
 }
 
 std::size_t IdempotencyIndex::bytes() const noexcept {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -78,8 +79,10 @@ public:
     std::uint64_t size() const noexcept { return end_seq() - live_seq_; }
     /// Forgotten since the start, for whatever reason.
     std::uint64_t forgotten() const noexcept { return forgotten_; }
-    /// The LSN of the oldest record; nothing without any.
-    std::optional<Lsn> first_lsn() const noexcept;
+    /// The records of lower LSNs are forgotten. Never falls; 0 while none was forgotten.
+    Lsn first_live_lsn() const noexcept { return first_live_lsn_; }
+    /// Says that the records of lower LSNs were forgotten before this index was filled.
+    void restore_first_live_lsn(Lsn lsn) noexcept { first_live_lsn_ = std::max(first_live_lsn_, lsn); }
     std::size_t bytes() const noexcept;
 
 private:
@@ -109,6 +112,7 @@ private:
     std::uint64_t begin_seq_ = 0;  // number of the first record of the queue
     std::uint64_t live_seq_ = 0;   // number of the first one that is not forgotten
     std::uint64_t forgotten_ = 0;
+    Lsn first_live_lsn_ = 0;
     std::array<Shard, shard_count> shards_;
 };
 

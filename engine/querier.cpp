@@ -11,6 +11,7 @@ class ScanTask final : public Task {
 public:
     ScanTask(SeriesView view, Scan scan) : view_(std::move(view)), scan_(std::move(scan)) {}
 
+    TaskKind kind() const override { return TaskKind::query; }
     std::size_t cost_bytes() const override { return view_.bytes(); }
     Reply run(const Deadline& deadline) override { return scan_(view_, deadline); }
 

@@ -182,9 +182,24 @@ public:
     virtual void read(std::uint64_t offset, std::size_t count, std::string& out) const = 0;
 };
 
+/// A snapshot that is pinned until the export ends. Its file `contents` lists the others.
+struct ExportBegun {
+    std::string id;
+    Lsn lsn = 0;
+    std::int64_t timestamp = 0;  // Unix seconds
+    std::uint64_t series = 0;
+    std::string contents;
+    std::uint64_t contents_bytes = 0;
+};
+
+/// A file of an export.
+struct ExportFile {
+    std::string name;
+};
+
 /// A part of a file that goes with a snapshot, or all of it; read when the reply is written.
 struct FileBytes {
-    std::variant<SnapshotOf, IdempotencySnapshot> about;
+    std::variant<SnapshotOf, IdempotencySnapshot, ExportFile> about;
     std::shared_ptr<const ByteSource> source;
     std::uint64_t total = 0;   // bytes of the file
     std::uint64_t offset = 0;  // at the end or before it
@@ -328,7 +343,21 @@ using Reply =
                  Boxed<reply::ReplicationStatus>, reply::LogEntries, reply::Events, reply::SnapshotNames,
                  reply::SnapshotInfo, reply::Verified, reply::SnapshotSaved, reply::SeriesLoaded,
                  reply::FileBytes, reply::StatsList, reply::MetricsText, reply::Promoted, reply::FenceAnswer,
-                 reply::HistoryPosition, reply::DigestsCompared>;
+                 reply::HistoryPosition, reply::DigestsCompared, Boxed<reply::ExportBegun>>;
+
+/// What the rest of a request does. It says by which threads it is run, how long it may take, and whether the
+/// requests behind it may be executed before it has run.
+enum class TaskKind : std::uint8_t {
+    /// Reads what was fixed when the request was executed (a view, a last LSN): requests behind it may be
+    /// executed before it has run. Bound by the query timeout.
+    query,
+    /// Takes its view, or does its work, when it runs: the request `ends_batch` (engine/executor.h). May take
+    /// as
+    /// long as it needs, is cancelled when the process stops.
+    administration,
+    /// The same for the role of this node: quick, and never behind the other two.
+    control,
+};
 
 /// The rest of a request that takes long: it runs without any lock, on any thread, once.
 class Task {
@@ -338,7 +367,9 @@ public:
     Task& operator=(const Task&) = delete;
     virtual ~Task() = default;
 
-    /// Bytes to read, about: says whether handing the task to another thread is worth it.
+    virtual TaskKind kind() const = 0;
+
+    /// Bytes to read, about: says whether handing a query to another thread is worth it.
     virtual std::size_t cost_bytes() const = 0;
 
     /// Throws RequestError, and StorageError where it stores something.

@@ -116,10 +116,30 @@ struct FetchSnapshot {
     std::uint64_t limit = 0;  // bytes; 0: the whole file, as snapshot.fetch gives it
 };
 
-/// The same of the file of idempotency records that goes with the latest snapshot of everything.
+/// The same of the file of idempotency records that goes with a snapshot of everything.
 struct FetchRecords {
     std::uint64_t offset = 0;
     std::uint64_t limit = 0;
+    /// The snapshot's LSN. Without it: the latest one, and behind the beginning of the file the one whose
+    /// file is being fetched up to this offset.
+    std::optional<Lsn> last_lsn = {};
+};
+
+/// Pins a snapshot of everything, with what goes with it, to be fetched file by file.
+struct BeginExport {
+    std::optional<std::string_view> series;  // only this one
+    bool is_new = true;                      // a snapshot of the present state; false: the latest one
+};
+
+struct FetchExport {
+    std::string_view export_id;
+    std::string_view file;
+    std::uint64_t offset = 0;
+    std::uint64_t limit = 0;
+};
+
+struct EndExport {
+    std::string_view export_id;
 };
 
 /// Where an event lies in this history, the last one by default.
@@ -212,6 +232,7 @@ using Request =
                  query::Snapshots, query::SnapshotInfo, query::VerifySnapshots, query::FetchSnapshot,
                  query::FetchRecords, control::SaveSnapshot, control::SaveAllSnapshots, control::LoadSnapshot,
                  control::ReportReconciliation, control::Promote, control::Fence, control::Subscribe,
-                 query::HistoryPositionAt, query::CompareDigests>;
+                 query::HistoryPositionAt, query::CompareDigests, query::BeginExport, query::FetchExport,
+                 query::EndExport>;
 
 }  // namespace karma

@@ -57,6 +57,9 @@ Digest digest_of(std::uint64_t a, std::uint64_t b, std::uint64_t c) noexcept {
 
 void Deadline::check() const {
     if (expired()) {
+        if (is_cancelled()) {
+            throw RequestError(ErrorCode::internal_error, "Cancelled: the daemon is stopping");
+        }
         throw RequestError(ErrorCode::query_timeout, "Query took longer than allowed");
     }
 }

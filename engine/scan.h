@@ -10,8 +10,9 @@
 /// Questions about a whole series, answered from a view: no lock, any thread, while writes go on.
 namespace karma {
 
-/// Ends a scan that takes too long. The scan asks at every page; when time is up it throws RequestError
-/// `query_timeout`. What the time is, the owner of the clock says.
+/// Ends a scan that takes too long, or that nobody wants any more. The scan asks at every page; when it has
+/// to end this throws RequestError: `query_timeout` when its time is up, `internal_error` when it was
+/// cancelled. What the time is, the owner of the clock says.
 class Deadline {
 public:
     Deadline() = default;
@@ -22,7 +23,10 @@ public:
     void check() const;
 
 protected:
+    /// The time is up, or `is_cancelled`.
     virtual bool expired() const = 0;
+    /// The process is stopping.
+    virtual bool is_cancelled() const { return false; }
 };
 
 /// A deadline that never comes.

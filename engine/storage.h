@@ -104,9 +104,13 @@ public:
     virtual std::optional<std::string> read(Table table, std::string_view key) const = 0;
 
     /// Calls `visit(key, value)` for each record whose key begins with `prefix`, by key ascending, until it
-    /// returns false.
+    /// returns false. Of what is changed meanwhile some may be seen.
     virtual void scan(Table table, std::string_view prefix,
                       const std::function<bool(std::string_view, std::string_view)>& visit) const = 0;
+
+    /// The same of each record with a key from `begin` on.
+    virtual void scan_from(Table table, std::string_view begin,
+                           const std::function<bool(std::string_view, std::string_view)>& visit) const = 0;
 
     /// Removes the records whose key begins with `prefix`.
     virtual void erase_prefix(Table table, std::string_view prefix) = 0;
@@ -123,6 +127,19 @@ public:
 
     /// Gives back the space of records that were removed; takes as long as rewriting what lies beside them.
     virtual void reclaim(Table table) = 0;
+
+    /// The same of the records with a key from `begin` on and below `end`, which were all removed: nothing
+    /// that is kept for removed records remains in the way of later reads.
+    virtual void reclaim_range(Table table, std::string_view begin, std::string_view end) = 0;
+
+    /// Does what `reclaim` does for tables in which removed ranges have piled up, so that reads and starts
+    /// do not get slower with their number. To be called in the background, some time after the start.
+    virtual void tidy() {}
+
+    /// Makes a storage usable again that has refused to write since a failure: nothing if it is usable.
+    /// Throws StorageError where it still is not, or where `append` is what has failed: what that left
+    /// behind only a restart can tell. Nothing may write beside it.
+    virtual void recover() {}
 };
 
 }  // namespace karma

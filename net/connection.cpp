@@ -1,9 +1,14 @@
 #include "net/connection.h"
 
-#include <cstring>
+#include <algorithm>
+#include <limits>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <string>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <utility>
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
@@ -15,59 +20,32 @@ namespace karma::net {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using State = ConnectionTimeouts::State;
 
-constexpr std::size_t input_bytes_first = 4096;
-constexpr std::size_t input_bytes_large = 64 * 1024;
-constexpr std::size_t batch_lines_max = 256;
-/// Reading stops while more than this waits to be sent.
-constexpr std::size_t output_bytes_max = 1024 * 1024;
-/// ... or while requests of more than this wait to become durable.
-constexpr std::size_t waiting_request_bytes_max = 1024 * 1024;
-constexpr std::size_t output_bytes_kept = 16 * 1024;
-/// A scan of this much is quicker done at once than handed to another thread.
-constexpr std::size_t inline_task_bytes_max = 256 * 1024;
-/// How long the rest of an oversized request is read and forgotten, so that the client can take its reply.
-constexpr auto discard_time_max = std::chrono::seconds(1);
+/// How long what follows the last request is read and forgotten, so that the client can take its replies.
+constexpr auto linger_time_max = std::chrono::seconds(1);
 
-class TimeLimit final : public Deadline {
+/// Of a task: the query timeout from when its request was received, for a query; and an end when the process
+/// stops.
+class TaskDeadline final : public Deadline {
 public:
-    TimeLimit(std::chrono::milliseconds limit, Clock::time_point begin)
-        : limit_(limit), end_(begin + limit) {}
+    TaskDeadline(TaskKind kind, std::chrono::milliseconds query_timeout, Clock::time_point received,
+                 const TaskPools& pools)
+        : kind_(kind),
+          is_limited_(kind == TaskKind::query && query_timeout.count() != 0),
+          end_(received + query_timeout),
+          pools_(pools) {}
 
 protected:
-    bool expired() const override { return limit_.count() != 0 && Clock::now() >= end_; }
+    bool expired() const override { return is_cancelled() || (is_limited_ && Clock::now() >= end_); }
+    bool is_cancelled() const override { return pools_.is_cancelled(kind_); }
 
 private:
-    std::chrono::milliseconds limit_;
+    TaskKind kind_;
+    bool is_limited_;
     Clock::time_point end_;
+    const TaskPools& pools_;
 };
-
-Reply run(Task& task, const Deadline& deadline) {
-    try {
-        return task.run(deadline);
-    } catch (const RequestError& refused) {
-        return Error{refused.code(), refused.what()};
-    } catch (const std::exception& failure) {
-        return Error{ErrorCode::internal_error, failure.what()};
-    }
-}
-
-void count_reply(const std::optional<ErrorCode>& error, Stats& stats) noexcept {
-    if (error) {
-        Stats::add(stats.errors, 1);
-        if (*error == ErrorCode::query_timeout) {
-            Stats::add(stats.query_timeouts, 1);
-        }
-    }
-}
-
-void count_commands(std::uint32_t count, Clock::duration spent, Stats& stats) noexcept {
-    const auto ns =
-        static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count());
-    Stats::add(stats.commands, count);
-    Stats::add(stats.busy_ns, ns);
-    stats.last_command_ns.store(ns / count, std::memory_order_relaxed);
-}
 
 }  // namespace
 
@@ -75,14 +53,17 @@ Connection::Connection(boost::asio::ip::tcp::socket socket, IoThread& thread)
     : socket_(std::move(socket)),
       thread_(thread),
       options_(thread.server().options),
-      last_received_(Clock::now()),
-      write_progress_(last_received_) {}
+      pipeline_(*this, thread.pipelines()),
+      timeouts_(options_, Clock::now()) {}
 
 void Connection::start() {
     boost::system::error_code failure;
     socket_.non_blocking(true, failure);
     if (!failure && options_.nodelay) {
         socket_.set_option(boost::asio::ip::tcp::no_delay(true), failure);
+    }
+    if (!failure) {
+        socket_.set_option(boost::asio::socket_base::keep_alive(true), failure);
     }
     if (failure) {
         close();
@@ -95,40 +76,19 @@ void Connection::start() {
 
 void Connection::read() {
     read_queued_ = false;
-    if (reading_ || closed_ || input_ended_ || finishing_ || !takes_input()) {
+    const bool takes_input =
+        lingering_ || (!finishing_ && !pipeline_.input().has_ended() && pipeline_.takes_input());
+    if (reading_ || closed_ || !takes_input) {
         return;
     }
-    make_room_to_read();
+    if (lingering_) {
+        pipeline_.input().clear();
+    }
+    const std::span<char> room = pipeline_.input().room();
     reading_ = true;
-    socket_.async_read_some(boost::asio::buffer(in_.data() + in_end_, in_.size() - in_end_),
+    socket_.async_read_some(boost::asio::buffer(room.data(), room.size()),
                             [self = shared_from_this()](const boost::system::error_code& failure,
                                                         std::size_t size) { self->on_read(failure, size); });
-}
-
-void Connection::make_room_to_read() {
-    compact_input();
-    // A client whose input filled the room sends much at a time.
-    const bool wants_more = std::exchange(input_filled_, false) && in_.size() < input_bytes_large;
-    if (in_end_ < in_.size() && !wants_more) {
-        return;
-    }
-    // Enough for the longest request with its newline and one byte that shows a longer one.
-    const std::size_t largest = std::max(input_bytes_large, options_.request_bytes_max + 2);
-    in_.resize(in_.empty() ? input_bytes_first : std::min(in_.size() * 2, largest));
-}
-
-void Connection::compact_input() {
-    if (in_begin_ == in_end_) {
-        in_begin_ = in_end_ = 0;
-        if (in_.size() > input_bytes_large) {
-            in_ = std::vector<char>();
-        }
-    } else if (in_begin_ > 0) {
-        std::memmove(in_.data(), in_.data() + in_begin_, in_end_ - in_begin_);
-        in_end_ -= in_begin_;
-        in_begin_ = 0;
-    }
-    scanned_ = in_begin_;
 }
 
 void Connection::on_read(const boost::system::error_code& failure, std::size_t size) {
@@ -136,409 +96,138 @@ void Connection::on_read(const boost::system::error_code& failure, std::size_t s
     if (closed_) {
         return;
     }
-    if (failure && failure != boost::asio::error::eof && failure != boost::asio::error::operation_aborted) {
+    const bool has_ended = failure == boost::asio::error::eof;
+    if ((failure && !has_ended && failure != boost::asio::error::operation_aborted) ||
+        (lingering_ && has_ended)) {
         close();
         return;
     }
-    if (discarding_) {
-        if (failure) {
-            close();
-        } else {
-            read();
-        }
+    if (lingering_) {
+        read();
         return;
     }
-    last_received_ = Clock::now();
-    input_filled_ = in_end_ + size == in_.size();
-    in_end_ += size;
-    input_ended_ = input_ended_ || failure == boost::asio::error::eof;
-    process(last_received_);
+    pipeline_.input().add(size);
+    if (has_ended) {
+        pipeline_.input().end(true);
+    }
+    process(Clock::now());
 }
 
-/// Takes some of what has reached the machine already: the last chance before the end. False when that was
-/// all.
-bool Connection::drain_socket() {
-    if (input_ended_) {
+/// Takes some of what had reached this machine when the connection began to finish. False when that was all.
+bool Connection::read_rest() {
+    LineBuffer& input = pipeline_.input();
+    if (input.has_ended()) {
         return false;
     }
-    make_room_to_read();
     boost::system::error_code failure;
-    const std::size_t size =
-        socket_.read_some(boost::asio::buffer(in_.data() + in_end_, in_.size() - in_end_), failure);
-    in_end_ += size;
-    input_ended_ = static_cast<bool>(failure);
-    return true;
-}
-
-bool Connection::take_line(std::string_view& line) {
-    const char* const begin = in_.data() + in_begin_;
-    const std::size_t from = std::max(scanned_, in_begin_);
-    const auto* const newline =
-        from == in_end_ ? nullptr
-                        : static_cast<const char*>(std::memchr(in_.data() + from, '\n', in_end_ - from));
-    if (newline != nullptr) {
-        line = {begin, static_cast<std::size_t>(newline - begin)};
-        in_begin_ += line.size() + 1;
-        scanned_ = in_begin_;
+    if (left_to_read_ != 0) {
+        const std::span<char> room = input.room();
+        const std::size_t size = socket_.read_some(
+            boost::asio::buffer(room.data(), std::min(room.size(), left_to_read_)), failure);
+        input.add(size);
+        left_to_read_ = failure ? 0 : left_to_read_ - size;
         return true;
     }
-    scanned_ = in_end_;
-    if (in_end_ - in_begin_ <= options_.request_bytes_max && !(input_ended_ && in_begin_ != in_end_)) {
-        return false;
-    }
-    line = {begin, in_end_ - in_begin_};  // too long, or the last one, which its sender did not end
-    in_begin_ = in_end_;
+    // Half a request is none, unless its sender has ended with it.
+    char next = 0;
+    const bool sender_has_ended = socket_.receive(boost::asio::buffer(&next, 1),
+                                                  boost::asio::socket_base::message_peek, failure) == 0 &&
+                                  failure == boost::asio::error::eof;
+    input.end(sender_has_ended);
     return true;
 }
 
-bool Connection::decode_lines() {
-    Batch& batch = thread_.batch();
-    batch.requests.clear();
-    batch.refused.clear();
-    batch_request_bytes_ = 0;
-    const Executor& executor = thread_.server().executor;
-    const bool accepts_writes = executor.accepts_writes();
-    std::string_view line;
-    while (batch.lines() < batch_lines_max && batch_request_bytes_ <= waiting_request_bytes_max &&
-           take_line(line)) {
-        batch_request_bytes_ += line.size();
-        if (line.size() > options_.request_bytes_max) {
-            refuse({ErrorCode::request_too_large,
-                    "Request exceeds " + std::to_string(options_.request_bytes_max) + " bytes"});
-            discard_input();
-            break;
-        }
-        Request& request = batch.requests.emplace_back();
-        if (std::optional<Error> refused = thread_.decoder().decode(line, accepts_writes, request)) {
-            batch.requests.pop_back();
-            refuse(std::move(*refused));
-        } else if (take_subscription(request)) {
-            batch.requests.pop_back();
-            break;
-        } else if (needs_records(request) && !executor.has_records()) {
-            batch.requests.pop_back();
-            await_records(line);
-            break;
-        }
+// ---- requests
+
+void Connection::process(Time now) {
+    bool was_full = false;
+    do {
+        do {
+            if (pipeline_.process(now)) {
+                thread_.note_uncommitted();
+            }
+        } while (finishing_ && !reading_ && pipeline_.takes_input() && read_rest());
+        was_full = !pipeline_.has_room();
+        send();
+    } while (!closed_ && was_full &&
+             pipeline_.has_room());  // all was taken at once: nobody else would wake it
+    go_on(now);
+}
+
+void Connection::await_release(const ReplyQueue::Wait& wait) {
+    if (wait.lsn > thread_.server().executor.durable_lsn()) {
+        thread_.wait_durable(wait, shared_from_this());
     }
-    return batch.lines() != 0;
-}
-
-void Connection::refuse(Error error) {
-    Batch& batch = thread_.batch();
-    batch.refused.push_back({batch.requests.size(), std::move(error)});
-}
-
-/// Whether the connection goes to somebody else with this request.
-bool Connection::take_subscription(const Request& request) {
-    const auto* const asked = std::get_if<control::Subscribe>(&request);
-    if (asked == nullptr || thread_.server().subscriptions == nullptr) {
-        return false;
+    if (wait.ack_lsn != 0) {
+        thread_.wait_acked(wait, shared_from_this());
     }
-    subscription_ = subscription_of(*asked);
-    return true;
 }
 
-/// Once everything before it is answered.
-void Connection::hand_over() {
-    boost::system::error_code failure;
-    const auto peer = socket_.remote_endpoint(failure);
-    const std::string address = failure ? "unknown" : address_text(peer.address().to_string(), peer.port());
-    const int file = socket_.release(failure);
-    if (!failure) {
-        thread_.server().subscriptions->adopt(file, address, std::move(*subscription_));
-    }
-    subscription_.reset();
-    close();
+void Connection::start_task(std::unique_ptr<Task> task, Time received) {
+    const TaskKind kind = task->kind();
+    thread_.server().tasks.post(kind, [self = shared_from_this(), task = std::move(task), kind, received] {
+        const ServerContext& server = self->thread_.server();
+        const TaskDeadline deadline(kind, self->options_.query_timeout, received, server.tasks);
+        std::string line = run_task(*task, deadline, self->thread_.writer(), server.executor.stats());
+        boost::asio::post(self->socket_.get_executor(), [self, line = std::move(line)] {
+            if (!self->closed_) {
+                self->pipeline_.finish_task(line);
+                self->process(Clock::now());
+            }
+        });
+    });
 }
 
-/// Puts a line back, which can be executed only when the idempotency records are known.
-void Connection::await_records(const std::string_view& line) {
-    batch_request_bytes_ -= line.size();
-    in_begin_ = static_cast<std::size_t>(line.data() - in_.data());
-    scanned_ = in_begin_;
-    awaits_records_ = true;
-    thread_.wait_records(shared_from_this());
-}
+void Connection::await_records() { thread_.wait_records(shared_from_this()); }
 
 void Connection::on_records() {
-    awaits_records_ = false;
+    pipeline_.on_records();
     if (!closed_) {
         process(Clock::now());
     }
 }
 
-/// What follows an oversized request is no request.
-void Connection::discard_input() {
-    in_begin_ = in_end_;
-    input_ended_ = true;
-    discarding_ = true;
-}
-
-// ---- requests
-
-bool Connection::has_output_room() const noexcept { return out_.size() - out_begin_ <= output_bytes_max; }
-
-bool Connection::has_room() const noexcept {
-    return has_output_room() && waiting_request_bytes_ <= waiting_request_bytes_max;
-}
-
-bool Connection::takes_input() const noexcept {
-    return !task_running_ && !awaits_records_ && !subscription_ && rest_.empty() && has_room();
-}
-
-void Connection::process(Clock::time_point now) {
-    const auto can_go_on = [this] { return !closed_ && takes_input(); };
-    work_begin_ = now;
-    bool was_full = false;
-    do {
-        answer_rest();
-        do {
-            while (can_go_on() && decode_lines()) {
-                execute();
-                answer_batch();
-            }
-        } while (finishing_ && !reading_ && can_go_on() && drain_socket());
-        was_full = !has_room();
-        send();
-    } while (!closed_ && was_full && has_room());  // all was taken at once: nobody else would wake this
-    go_on();
-}
-
-void Connection::execute() {
-    Batch& batch = thread_.batch();
-    batch.outcomes.resize(batch.requests.size());
-    if (!batch.requests.empty()) {
-        thread_.server().executor.execute(batch.requests, batch.outcomes);
-        thread_.note_executed();
-    }
-    thread_.decoder().release();
-}
-
-void Connection::answer_batch() {
-    Batch& batch = thread_.batch();
-    const TimeLimit deadline(options_.query_timeout, work_begin_);
-    std::size_t next = 0;
-    std::size_t next_refused = 0;
-    const auto answer_next = [&](Outcome& outcome) {
-        if (task_running_ || !rest_.empty() || !has_output_room()) {
-            rest_.push_back(std::move(outcome));
-        } else {
-            answer(outcome, deadline);
-        }
-    };
-    while (next < batch.outcomes.size() || next_refused < batch.refused.size()) {
-        if (next_refused < batch.refused.size() && batch.refused[next_refused].position == next) {
-            Outcome refused{Reply(std::move(batch.refused[next_refused++].error))};
-            answer_next(refused);
-        } else {
-            answer_next(batch.outcomes[next++]);
-        }
-    }
-    batch.outcomes.clear();  // some hold on to pages
-    close_stretch();
-}
-
-void Connection::answer_rest() {
-    const TimeLimit deadline(options_.query_timeout, work_begin_);
-    while (!rest_.empty() && !task_running_ && has_output_room()) {
-        Outcome outcome = std::move(rest_.front());
-        rest_.pop_front();
-        answer(outcome, deadline);
-    }
-    close_stretch();
-}
-
-/// Writes a reply, unless a task of another thread has to make it first.
-void Connection::answer(Outcome& outcome, const Deadline& deadline) {
-    if (auto* const task = std::get_if<std::unique_ptr<Task>>(&outcome.result)) {
-        if ((*task)->cost_bytes() > inline_task_bytes_max) {
-            run_task(std::move(*task), outcome.wait_lsn);
-            return;
-        }
-        outcome.result = run(**task, deadline);
-    }
-    if (outcome.ack_lsn != 0) {
-        close_stretch();  // it may have to be replaced: a stretch of its own
-    }
-    count_reply(thread_.writer().write(std::get<Reply>(outcome.result), outcome.repetition, deadline, out_),
-                thread_.server().executor.stats());
-    stretch_.lsn = std::max(stretch_.lsn, outcome.wait_lsn);
-    ++stretch_.replies;
-    if (outcome.ack_lsn != 0) {
-        stretch_.ack_lsn = outcome.ack_lsn;
-        close_stretch();
+void Connection::on_durable() {
+    if (!closed_) {
+        pipeline_.release();
+        process(Clock::now());
     }
 }
 
-void Connection::close_stretch() {
-    if (stretch_.replies == 0) {
-        return;
+void Connection::on_ack_timeout(Time now) {
+    if (!closed_) {
+        pipeline_.expire_acks(now);
+        process(now);
     }
-    const Clock::time_point now = Clock::now();
-    count_commands(stretch_.replies, now - work_begin_, thread_.server().executor.stats());
-    work_begin_ = now;
-    mark(std::exchange(stretch_, {}));
-}
-
-void Connection::run_task(std::unique_ptr<Task> task, Lsn wait_lsn) {
-    task_running_ = true;
-    boost::asio::post(thread_.server().workers, [self = shared_from_this(), task = std::move(task),
-                                                 wait_lsn] {
-        const Clock::time_point begin = Clock::now();
-        const TimeLimit deadline(self->options_.query_timeout, begin);
-        Stats& stats = self->thread_.server().executor.stats();
-        std::string line;
-        count_reply(self->thread_.writer().write(run(*task, deadline), Repetition::no_key, deadline, line),
-                    stats);
-        count_commands(1, Clock::now() - begin, stats);
-        boost::asio::post(self->socket_.get_executor(),
-                          [self, line = std::move(line), wait_lsn] { self->on_task_done(line, wait_lsn); });
-    });
-}
-
-void Connection::on_task_done(const std::string& line, Lsn wait_lsn) {
-    task_running_ = false;
-    if (closed_) {
-        return;
-    }
-    out_ += line;
-    Mark stretch;
-    stretch.lsn = wait_lsn;
-    stretch.replies = 1;
-    mark(stretch);
-    process(Clock::now());
 }
 
 // ---- output
 
-void Connection::mark(Mark stretch) {
-    const Executor& executor = thread_.server().executor;
-    produced_ = sent_ + (out_.size() - out_begin_);
-    stretch.end = produced_;
-    stretch.request_bytes = std::exchange(batch_request_bytes_, 0);
-    const bool is_acked = stretch.ack_lsn == 0 || stretch.ack_lsn <= executor.acked_lsn();
-    if (marks_.empty() && stretch.lsn <= executor.durable_lsn() && is_acked) {
-        sendable_ = produced_;
-        return;
-    }
-    waiting_request_bytes_ += stretch.request_bytes;
-    if (is_acked) {
-        stretch.ack_lsn = 0;
-    } else {
-        stretch.ack_deadline = Clock::now() + executor.ack_timeout().value_or(std::chrono::milliseconds(0));
-        thread_.wait_acked(stretch.ack_lsn, stretch.ack_deadline, shared_from_this());
-    }
-    thread_.wait_durable(stretch.lsn, shared_from_this());
-    marks_.push(stretch);
-}
-
-void Connection::on_durable() {
-    if (closed_) {
-        return;
-    }
-    if (thread_.server().executor.has_failed()) {
-        fail_waiting();
-    }
-    process(Clock::now());
-}
-
-/// The log cannot be written: what these replies say may be lost. Each becomes an error.
-void Connection::fail_waiting() {
-    const Lsn durable_lsn = thread_.server().executor.durable_lsn();
-    const Error error{ErrorCode::internal_error,
-                      "The event log could not be written: this may or may not be stored"};
-    replace_replies(error, [&](Mark& waiting) {
-        if (waiting.lsn <= durable_lsn) {
-            return false;
-        }
-        waiting.lsn = 0;
-        waiting.ack_lsn = 0;
-        return true;
-    });
-}
-
-void Connection::on_ack_timeout(Clock::time_point now) {
-    if (closed_) {
-        return;
-    }
-    const Lsn acked_lsn = thread_.server().executor.acked_lsn();
-    replace_replies({ErrorCode::replication_error, not_acked_text}, [&](Mark& waiting) {
-        if (waiting.ack_lsn <= acked_lsn || waiting.ack_deadline > now) {
-            return false;
-        }
-        waiting.ack_lsn = 0;  // what it says is durable all the same
-        return true;
-    });
-    process(now);
-}
-
-/// Puts an error in the place of each reply of the stretches that `end_wait` says have waited enough, and
-/// which it lets wait for less.
-template <typename EndWait>
-void Connection::replace_replies(const Error& error, EndWait&& end_wait) {
-    std::uint64_t position = sendable_;
-    std::uint64_t moved = 0;  // wraps when the errors are shorter than what they replace
-    for (Mark& waiting : marks_) {
-        waiting.end += moved;
-        if (end_wait(waiting)) {
-            std::string errors;
-            for (std::uint32_t i = 0; i < waiting.replies; ++i) {
-                ReplyWriter::write_error(error, errors);
-            }
-            const std::uint64_t size = waiting.end - position;
-            out_.replace(out_begin_ + static_cast<std::size_t>(position - sent_),
-                         static_cast<std::size_t>(size), errors);
-            waiting.end += errors.size() - size;
-            moved += errors.size() - size;
-        }
-        position = waiting.end;
-    }
-    produced_ += moved;
-}
-
 void Connection::send() {
-    const Lsn durable_lsn = thread_.server().executor.durable_lsn();
-    const Lsn acked_lsn = thread_.server().executor.acked_lsn();
-    while (!marks_.empty() && marks_.front().lsn <= durable_lsn && marks_.front().ack_lsn <= acked_lsn) {
-        const Mark first = marks_.pop();
-        sendable_ = first.end;
-        waiting_request_bytes_ -= first.request_bytes;
-    }
-    if (marks_.empty()) {
-        sendable_ = produced_;
-    }
-    while (sent_ < sendable_ && !waiting_writable_) {
+    pipeline_.release();
+    ReplyQueue& replies = pipeline_.replies();
+    while (!waiting_writable_ && !replies.sendable().empty()) {
+        const std::string_view bytes = replies.sendable();
         boost::system::error_code failure;
-        const std::size_t size = socket_.write_some(
-            boost::asio::buffer(out_.data() + out_begin_, static_cast<std::size_t>(sendable_ - sent_)),
-            failure);
+        const std::size_t size = socket_.write_some(boost::asio::buffer(bytes.data(), bytes.size()), failure);
         if (failure == boost::asio::error::would_block) {
             wait_writable();
-            break;
+            return;
         }
         if (failure) {
             close();
             return;
         }
-        sent_ += size;
-        out_begin_ += size;
-    }
-    if (sent_ == produced_) {
-        out_begin_ = 0;
-        out_.clear();
-        if (out_.capacity() > output_bytes_kept) {
-            out_ = std::string();
-        }
-    } else if (out_begin_ > output_bytes_max) {
-        out_.erase(0, out_begin_);
-        out_begin_ = 0;
+        replies.note_sent(size);
+        untaken_before_ = std::numeric_limits<std::size_t>::max();
     }
 }
 
 void Connection::wait_writable() {
     waiting_writable_ = true;
-    write_progress_ = Clock::now();
+    untaken_before_ = untaken_bytes();
+    timeouts_.enter(State::sending, Clock::now());
+    timeouts_.restart(Clock::now());
     socket_.async_wait(boost::asio::ip::tcp::socket::wait_write,
                        [self = shared_from_this()](const boost::system::error_code& failure) {
                            self->waiting_writable_ = false;
@@ -553,30 +242,38 @@ void Connection::wait_writable() {
                        });
 }
 
-/// After each step: sends what can be sent and reads on, or ends.
-void Connection::go_on() {
+/// Bytes of replies that the client's machine has not acknowledged.
+std::size_t Connection::untaken_bytes() noexcept {
+    int bytes = 0;
+    return ::ioctl(socket_.native_handle(), SIOCOUTQ, &bytes) == 0 ? static_cast<std::size_t>(bytes) : 0;
+}
+
+/// Whether input has arrived that was not looked at.
+bool Connection::has_unread() noexcept {
+    boost::system::error_code ignored;
+    return socket_.available(ignored) != 0;
+}
+
+// ---- what comes next
+
+/// After each step: reads on, or ends.
+void Connection::go_on(Time now) {
     if (closed_) {
         return;
     }
-    if (subscription_ && owes_nothing()) {
+    if (pipeline_.has_subscription() && pipeline_.owes_nothing()) {
         hand_over();
         return;
     }
-    if (is_idle() && input_ended_) {
-        if (discarding_) {
-            boost::system::error_code ignored;
-            socket_.shutdown(boost::asio::ip::tcp::socket::shutdown_send, ignored);
-            input_ended_ = false;
-            read();
-        } else {
-            close();
-        }
+    if (is_idle() && (pipeline_.input().has_ended() || pipeline_.is_oversized())) {
+        end(now);
         return;
     }
-    if (input_ended_ || reading_ || read_queued_ || !takes_input()) {
+    note_waiting(now);
+    if (finishing_ || pipeline_.input().has_ended() || reading_ || read_queued_ || !pipeline_.takes_input()) {
         return;
     }
-    if (in_begin_ != in_end_) {
+    if (!pipeline_.input().empty()) {
         // A client that sends a request in pieces waits for the acknowledgement of the first one.
         const int one = 1;
         ::setsockopt(socket_.native_handle(), IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
@@ -585,10 +282,41 @@ void Connection::go_on() {
     thread_.read_later(shared_from_this());
 }
 
-bool Connection::is_idle() const noexcept { return owes_nothing() && in_begin_ == in_end_; }
+/// Says for whom the connection waits from here on.
+void Connection::note_waiting(Time now) {
+    if (waiting_writable_) {
+        return;  // wait_writable has said it
+    }
+    if (!pipeline_.owes_nothing() || !pipeline_.takes_input()) {
+        timeouts_.enter(State::working, now);
+        return;
+    }
+    const bool is_receiving = !pipeline_.input().empty();
+    if (!is_receiving && options_.idle_timeout.count() == 0) {
+        timeouts_.enter(State::idle, now);
+        return;
+    }
+    // From when it was ready for more, which may be later than `now`.
+    const Time ready = Clock::now();
+    timeouts_.enter(is_receiving ? State::receiving : State::idle, ready);
+    if (const std::size_t taken = pipeline_.input().taken(); taken != lines_taken_) {
+        lines_taken_ = taken;
+        timeouts_.restart(ready);
+    }
+}
 
-bool Connection::owes_nothing() const noexcept {
-    return !task_running_ && !awaits_records_ && rest_.empty() && marks_.empty() && sent_ == produced_;
+bool Connection::is_idle() const noexcept { return pipeline_.owes_nothing() && pipeline_.input().empty(); }
+
+/// Goes to who serves the subscription, once everything before it is answered.
+void Connection::hand_over() {
+    boost::system::error_code failure;
+    const auto peer = socket_.remote_endpoint(failure);
+    const std::string address = failure ? "unknown" : address_text(peer.address().to_string(), peer.port());
+    const int file = socket_.release(failure);
+    if (!failure) {
+        thread_.server().subscriptions->adopt(file, address, pipeline_.take_subscription());
+    }
+    close();
 }
 
 // ---- ends
@@ -598,19 +326,58 @@ void Connection::finish() {
         return;
     }
     finishing_ = true;
+    if (lingering_) {
+        return;
+    }
+    boost::system::error_code failure;
+    left_to_read_ = socket_.available(failure);
     if (reading_) {
-        boost::system::error_code ignored;
-        socket_.cancel(ignored);  // on_read takes what has arrived
+        socket_.cancel(failure);  // on_read goes on
     } else {
         process(Clock::now());
     }
 }
 
-void Connection::close_if_timed_out(Clock::time_point now) {
-    const bool silent = now - last_received_ > options_.read_timeout;
-    const bool stuck = waiting_writable_ && now - write_progress_ > options_.write_timeout;
-    const bool discarded_enough = discarding_ && is_idle() && now - last_received_ > discard_time_max;
-    if ((silent && owes_nothing()) || stuck || discarded_enough) {
+/// Everything is answered and no more requests are taken: closes, so that the replies arrive.
+void Connection::end(Time now) {
+    if (lingering_) {
+        return;
+    }
+    if (!finishing_ && !pipeline_.is_oversized()) {
+        close();  // the client has ended: nothing unread is left
+        return;
+    }
+    boost::system::error_code ignored;
+    socket_.shutdown(boost::asio::ip::tcp::socket::shutdown_send, ignored);
+    lingering_ = true;
+    linger_end_ = now + linger_time_max;
+    if (finishing_ && !has_unread() && untaken_bytes() == 0) {
+        close();
+    } else {
+        read();
+    }
+}
+
+void Connection::close_if_timed_out(Time now) {
+    if (lingering_) {
+        if (now >= linger_end_ || (finishing_ && !has_unread() && untaken_bytes() == 0)) {
+            close();
+        }
+        return;
+    }
+    const bool is_sending = timeouts_.state() == State::sending;
+    if (!is_sending && !timeouts_.is_over(now)) {
+        return;
+    }
+    // Replies that were handed to the system are on their way as long as the client takes some of them.
+    if (const std::size_t untaken = untaken_bytes(); untaken < untaken_before_) {
+        untaken_before_ = untaken;
+        if (is_sending || untaken != 0) {
+            timeouts_.restart(now);
+        }
+    }
+    // Input that waits unread is there in time: it is this thread that was late.
+    if (timeouts_.is_over(now) && (is_sending || !has_unread())) {
         close();
     }
 }

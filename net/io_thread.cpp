@@ -11,13 +11,35 @@ namespace karma::net {
 
 using Clock = std::chrono::steady_clock;
 
+namespace {
+
+/// How often connections are looked at while they are being closed.
+constexpr auto shutdown_tick = std::chrono::milliseconds(20);
+
+/// How often the time of connections is looked at: in an eighth of the shortest timeout.
+std::chrono::milliseconds tick_period(const ServerOptions& options) {
+    std::chrono::milliseconds period(500);
+    for (const auto timeout : {options.read_timeout, options.write_timeout, options.idle_timeout}) {
+        if (timeout.count() != 0) {
+            period = std::min(period, timeout / 8);
+        }
+    }
+    return std::max(period, std::chrono::milliseconds(10));
+}
+
+}  // namespace
+
 IoThread::IoThread(const ServerContext& server)
     : server_(server),
       work_(boost::asio::make_work_guard(context_)),
       tick_timer_(context_),
       ack_timer_(context_),
       decoder_(server.access),
-      writer_(server.options.response_bytes_max) {}
+      writer_(server.options.response_bytes_max),
+      pipelines_{
+          server.options, server.executor, decoder_, writer_, batch_, server.subscriptions != nullptr, [] {
+              return Clock::now();
+          }} {}
 
 IoThread::~IoThread() = default;
 
@@ -27,15 +49,16 @@ void IoThread::start() {
 }
 
 void IoThread::run() {
-    constexpr unsigned handlers_max = 512;  // of a turn: others may wait for its end
+    constexpr unsigned handlers_max = 512;  // of an iteration: others may wait for its end
     while (context_.run_one() != 0) {
         for (unsigned i = 1; i < handlers_max && context_.poll_one() != 0; ++i) {}
-        end_turn();
+        end_iteration();
         begin_reads();
     }
 }
 
-/// A read that finds nothing costs a system call: at the end of a turn clients have had time to send again.
+/// A read that finds nothing costs a system call: at the end of an iteration clients have had time to send
+/// again.
 void IoThread::begin_reads() {
     reading_now_.swap(readers_);
     for (const std::shared_ptr<Connection>& connection : reading_now_) {
@@ -44,29 +67,31 @@ void IoThread::begin_reads() {
     reading_now_.clear();
 }
 
-void IoThread::end_turn() {
-    if (!executed_) {
-        return;
-    }
-    if (!waiting_.empty()) {
-        gather();
-    }
-    executed_ = false;
-    if (!waiting_.empty() && server_.executor.commit()) {
-        release_durable();
+/// Commits what was executed, also where nobody waits for it yet: its reply may have its turn behind a task
+/// or behind replies that nobody takes, or the connection may be gone. Connections that go on now may execute
+/// more.
+void IoThread::end_iteration() {
+    while (uncommitted_) {
+        if (!waiting_.empty()) {
+            delay_commit();
+        }
+        uncommitted_ = false;
+        if (server_.executor.commit()) {
+            release_durable();
+        }
     }
 }
 
 /// Clients that got their replies together come back one after the other, within microseconds: a commit for
-/// all of them is worth a wait that is short beside a sync. A crowd fills its commits by itself.
-void IoThread::gather() {
-    constexpr auto gather_time_max = std::chrono::microseconds(30);
-    constexpr std::size_t crowd = 16;
-    const Clock::time_point end = Clock::now() + gather_time_max;
-    while (waiting_before_ <= crowd && waiting_.size() < waiting_before_ && Clock::now() < end) {
+/// all of them is worth a delay that is short beside a sync. Many clients fill their commits by themselves.
+void IoThread::delay_commit() {
+    constexpr auto batching_delay_max = std::chrono::microseconds(30);
+    constexpr std::size_t batch_threshold = 16;
+    const Clock::time_point end = Clock::now() + batching_delay_max;
+    while (waiting_before_ <= batch_threshold && waiting_.size() < waiting_before_ && Clock::now() < end) {
         context_.poll_one();
     }
-    // Grows at once with the crowd, and forgets it slowly.
+    // Grows at once with the number of clients, and forgets it slowly.
     waiting_before_ = std::max(waiting_.size(), waiting_before_ - (waiting_before_ + 7) / 8);
 }
 
@@ -96,17 +121,55 @@ void IoThread::wake() {
 void IoThread::on_wake() {
     wake_posted_.store(false, std::memory_order_release);
     release_records();
+    release_ended();
     release_durable();
     release_acked();
 }
 
-void IoThread::wait_acked(Lsn lsn, Clock::time_point deadline, std::shared_ptr<Connection> connection) {
-    awaiting_acks_.push_back({lsn, deadline, std::move(connection)});
+void IoThread::wait_acked(const ReplyQueue::Wait& wait, std::shared_ptr<Connection> connection) {
+    awaiting_acks_.push_back({wait.ack_lsn, wait.generation, wait.ack_deadline, std::move(connection)});
     if (awaiting_acks_.size() == 1) {
         schedule_ack_timeout();
     }
-    if (server_.executor.acked_lsn() >= lsn) {
+    if (server_.executor.acked_lsn() >= wait.ack_lsn) {
         wake();
+    }
+    note_wait(wait.generation);
+}
+
+/// The generation may have ended before somebody began to wait in it.
+void IoThread::note_wait(std::uint64_t generation) {
+    if (generation != server_.executor.generation()) {
+        has_ended_waits_ = true;
+        wake();
+    }
+}
+
+/// A change of the role or the history ends all waits of before: their LSNs mean nothing any more, and those
+/// of the new history may be lower.
+void IoThread::release_ended() {
+    const std::uint64_t generation = server_.executor.generation();
+    if (generation == generation_ && !has_ended_waits_) {
+        return;
+    }
+    generation_ = generation;
+    has_ended_waits_ = false;
+    std::vector<std::shared_ptr<Connection>> ended;
+    const auto take_ended = [&](auto& one) {
+        const bool is_ended = one.generation != generation;
+        if (is_ended) {
+            ended.push_back(std::move(one.connection));
+        }
+        return is_ended;
+    };
+    for (std::size_t left = waiting_.size(); left > 0; --left) {
+        if (Waiting one = waiting_.pop(); !take_ended(one)) {
+            waiting_.push(std::move(one));
+        }
+    }
+    std::erase_if(awaiting_acks_, take_ended);
+    for (const std::shared_ptr<Connection>& connection : ended) {
+        connection->on_durable();
     }
 }
 
@@ -178,12 +241,13 @@ void IoThread::release_durable() {
     }
 }
 
-void IoThread::wait_durable(Lsn lsn, std::shared_ptr<Connection> connection) {
-    waiting_.push({lsn, std::move(connection)});
-    // What was published before this line was not for this one.
-    if (server_.executor.durable_lsn() >= lsn || server_.executor.has_failed()) {
+void IoThread::wait_durable(const ReplyQueue::Wait& wait, std::shared_ptr<Connection> connection) {
+    waiting_.push({wait.lsn, wait.generation, std::move(connection)});
+    // Check again: the LSN may have become durable before this connection was registered.
+    if (server_.executor.durable_lsn() >= wait.lsn || server_.executor.has_failed()) {
         wake();
     }
+    note_wait(wait.generation);
 }
 
 void IoThread::remove(const std::shared_ptr<Connection>& connection) {
@@ -192,10 +256,7 @@ void IoThread::remove(const std::shared_ptr<Connection>& connection) {
 }
 
 void IoThread::schedule_tick() {
-    const ServerOptions& options = server_.options;
-    const auto shortest = std::min(options.read_timeout, options.write_timeout);
-    tick_timer_.expires_after(
-        std::clamp(shortest / 8, std::chrono::milliseconds(10), std::chrono::milliseconds(500)));
+    tick_timer_.expires_after(shutting_down_ ? shutdown_tick : tick_period(server_.options));
     tick_timer_.async_wait([this](const boost::system::error_code& failure) {
         if (!failure) {
             tick();
@@ -205,9 +266,13 @@ void IoThread::schedule_tick() {
 
 void IoThread::tick() {
     const Clock::time_point now = Clock::now();
+    const bool is_over = shutting_down_ && now >= shutdown_deadline_;
+    if (is_over) {
+        server_.tasks.cancel(TaskKind::query);
+    }
     const std::vector<std::shared_ptr<Connection>> all(connections_.begin(), connections_.end());
     for (const std::shared_ptr<Connection>& connection : all) {
-        if (shutting_down_ && now >= shutdown_deadline_) {
+        if (is_over) {
             connection->close();
         } else {
             connection->close_if_timed_out(now);
@@ -232,6 +297,7 @@ void IoThread::shut_down() {
     for (const std::shared_ptr<Connection>& connection : all) {
         connection->finish();
     }
+    schedule_tick();
     end_if_idle();
 }
 

@@ -11,7 +11,6 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/thread_pool.hpp>
 
 #include "engine/executor.h"
 #include "net/access.h"
@@ -19,8 +18,10 @@
 #include "net/queue.h"
 #include "net/reply_writer.h"
 #include "net/request_decoder.h"
+#include "net/request_pipeline.h"
 #include "net/server_options.h"
 #include "net/subscription.h"
+#include "net/task_pools.h"
 
 namespace karma::net {
 
@@ -32,22 +33,8 @@ struct ServerContext {
     Executor& executor;
     const Access& access;
     Log& log;
-    boost::asio::thread_pool& workers;  // runs the tasks that take long
-    SubscriptionHost* subscriptions;    // null: nobody can follow
-};
-
-/// Lines that were read together: scratch of a thread, which keeps its memory.
-struct Batch {
-    struct Refused {
-        std::size_t position = 0;  // how many of the requests came before it
-        Error error;
-    };
-
-    std::vector<Request> requests;
-    std::vector<Outcome> outcomes;  // of the requests
-    std::vector<Refused> refused;   // lines that are no good request
-
-    std::size_t lines() const noexcept { return requests.size() + refused.size(); }
+    TaskPools& tasks;
+    SubscriptionHost* subscriptions;  // null: nobody can follow
 };
 
 /// A thread that serves some of the connections. Everything but `context`, `adopt`, `wake` and
@@ -73,32 +60,34 @@ public:
     // For the connections of this thread.
 
     const ServerContext& server() const noexcept { return server_; }
-    RequestDecoder& decoder() noexcept { return decoder_; }
+    const PipelineContext& pipelines() const noexcept { return pipelines_; }
     const ReplyWriter& writer() const noexcept { return writer_; }
-    Batch& batch() noexcept { return batch_; }
 
     void remove(const std::shared_ptr<Connection>& connection);
-    /// Calls `connection->on_durable` once this LSN is durable or the log has failed.
-    void wait_durable(Lsn lsn, std::shared_ptr<Connection> connection);
-    /// Calls `connection->on_durable` once enough followers have everything up to this LSN, or
-    /// `connection->on_ack_timeout` when they do not by then.
-    void wait_acked(Lsn lsn, std::chrono::steady_clock::time_point deadline,
-                    std::shared_ptr<Connection> connection);
+    /// Calls `connection->on_durable` once the LSN that is waited for is durable, the log has failed or the
+    /// generation of the wait has ended.
+    void wait_durable(const ReplyQueue::Wait& wait, std::shared_ptr<Connection> connection);
+    /// Calls `connection->on_durable` once enough followers have everything up to the LSN that is waited for
+    /// or the generation of the wait has ended, or `connection->on_ack_timeout` when neither is so by the
+    /// deadline.
+    void wait_acked(const ReplyQueue::Wait& wait, std::shared_ptr<Connection> connection);
     /// Calls `connection->on_records` once the executor has the idempotency records.
     void wait_records(std::shared_ptr<Connection> connection);
-    /// Something was executed in this turn.
-    void note_executed() noexcept { executed_ = true; }
-    /// Calls `connection->read` at the end of this turn.
+    /// Something was executed in this event-loop iteration that has to be committed, whoever waits for it.
+    void note_uncommitted() noexcept { uncommitted_ = true; }
+    /// Calls `connection->read` at the end of this event-loop iteration.
     void read_later(std::shared_ptr<Connection> connection) { readers_.push_back(std::move(connection)); }
 
 private:
     struct Waiting {
         Lsn lsn = 0;
+        std::uint64_t generation = 0;
         std::shared_ptr<Connection> connection;
     };
 
     struct AwaitingAck {
         Lsn lsn = 0;
+        std::uint64_t generation = 0;
         std::chrono::steady_clock::time_point deadline;
         std::shared_ptr<Connection> connection;
     };
@@ -110,12 +99,14 @@ private:
     void end_ack_waits();
     void on_wake();
     void release_durable();
+    void release_ended();
+    void note_wait(std::uint64_t generation);
     void release_records();
-    /// One turn after the other: all that is ready, then one commit for all of it.
+    /// One event-loop iteration after the other: all that is ready, then one commit for all of it.
     void run();
-    void end_turn();
+    void end_iteration();
     void begin_reads();
-    void gather();
+    void delay_commit();
     void shut_down();
     void end_if_idle();
 
@@ -127,15 +118,18 @@ private:
     RequestDecoder decoder_;
     ReplyWriter writer_;
     Batch batch_;
+    PipelineContext pipelines_;
     std::vector<std::shared_ptr<Connection>> readers_;
     std::vector<std::shared_ptr<Connection>> reading_now_;  // scratch of begin_reads
     std::unordered_set<std::shared_ptr<Connection>> connections_;
-    Queue<Waiting> waiting_;
+    Queue<Waiting> waiting_;                 // of one generation by LSN
     std::deque<AwaitingAck> awaiting_acks_;  // by deadline
+    std::uint64_t generation_ = 0;           // no other one is waited in, ...
+    bool has_ended_waits_ = false;           // ... but where this says so
     std::vector<std::shared_ptr<Connection>> awaiting_records_;
     std::atomic<bool> wake_posted_{false};
-    bool executed_ = false;
-    std::size_t waiting_before_ = 0;  // clients that waited at the end of the turns before, about
+    bool uncommitted_ = false;
+    std::size_t waiting_before_ = 0;  // clients that waited at the end of the iterations before, about
     bool shutting_down_ = false;
     std::chrono::steady_clock::time_point shutdown_deadline_;
     std::thread thread_;

@@ -235,16 +235,34 @@ Decoded snapshot_verify(F /*f*/) { return query::VerifySnapshots{}; }
 Decoded snapshot_load(F f) { return control::LoadSnapshot{f.snapshot_file()}; }
 
 constexpr std::size_t chunk_default = 262'144;
-constexpr std::size_t chunk_max = 1'048'576;
 
 Decoded snapshot_fetch(F f) { return query::FetchSnapshot{f.snapshot_file()}; }
 Decoded snapshot_chunk(F f) {
     return query::FetchSnapshot{f.snapshot_file(), f.optional_number("offset").value_or(0),
-                                f.limit(chunk_default, chunk_max)};
+                                f.limit(chunk_default, fetched_bytes_max)};
 }
 Decoded idempotency_chunk(F f) {
-    return query::FetchRecords{f.optional_number("offset").value_or(0), f.limit(chunk_default, chunk_max)};
+    return query::FetchRecords{f.optional_number("offset").value_or(0),
+                               f.limit(chunk_default, fetched_bytes_max), f.nullable_number("last_lsn")};
 }
+
+Decoded export_begin(F f) {
+    query::BeginExport begin;
+    if (f.has("series") || f.has("tree")) {
+        begin.series = f.series();
+    }
+    const std::string_view snapshot = f.has("snapshot") ? f.text("snapshot") : "new";
+    if (snapshot != "new" && snapshot != "latest") {
+        refuse("Field snapshot must be new or latest");
+    }
+    begin.is_new = snapshot == "new";
+    return begin;
+}
+Decoded export_fetch(F f) {
+    return query::FetchExport{f.text("export_id"), f.text("file"), f.optional_number("offset").value_or(0),
+                              f.limit(chunk_default, fetched_bytes_max)};
+}
+Decoded export_end(F f) { return query::EndExport{f.text("export_id")}; }
 
 constexpr bool reads = false;
 constexpr bool writes = true;
@@ -325,6 +343,9 @@ constexpr OpName ops[] = {
     op("event.list", reads, false, event_list),
     op("idempotency.prune", writes, false, idempotency_prune),
     op("idempotency.snapshot_fetch_chunk", reads, false, idempotency_chunk),
+    op("export.begin", reads, false, export_begin),
+    op("export.fetch", reads, false, export_fetch),
+    op("export.end", reads, false, export_end),
 };
 
 }  // namespace

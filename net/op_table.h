@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -26,6 +27,9 @@ struct Op {
     /// Steers replication: refused to the read token, executed in every role.
     bool steers = false;
 };
+
+/// The most that one request can fetch of a file.
+inline constexpr std::size_t fetched_bytes_max = 1'048'576;
 
 /// The op of a name or an alias; null where there is none.
 const Op* find_op(std::string_view name) noexcept;

@@ -5,6 +5,7 @@
 
 #include "net/entry_writer.h"
 #include "net/json_appender.h"
+#include "net/op_table.h"
 #include "net/prometheus.h"
 
 namespace karma::net {
@@ -286,6 +287,13 @@ public:
         }
         json_.raw("\"}");
     }
+    void operator()(const Boxed<reply::ExportBegun>& r) {
+        json_.raw("{\"export_id\":").text(r->id).raw(",\"lsn\":").number(r->lsn);
+        json_.raw(",\"timestamp\":").number(r->timestamp).raw(",\"series\":").number(r->series);
+        json_.raw(",\"contents\":{\"file\":").text(r->contents);
+        json_.raw(",\"bytes\":").number(r->contents_bytes);
+        json_.raw("},\"chunk_bytes_max\":").number(chunk_bytes_max()).raw("}");
+    }
     void operator()(const reply::Promoted& r) {
         json_.raw(R"({"role":"master","epoch":)").number(r.epoch.number);
         json_.raw(",\"lsn\":").number(r.epoch.first_lsn).raw("}");
@@ -321,6 +329,16 @@ public:
     void operator()(const reply::SnapshotSaved& r) { json_.text("Tree \"" + r.series + "\" saved"); }
 
 private:
+    /// The largest part of an export's file that a reply has room for.
+    std::uint64_t chunk_bytes_max() const {
+        constexpr std::uint64_t around = 1024;  // what a reply has beside the part, at most
+        if (response_bytes_max_ == 0) {
+            return fetched_bytes_max;
+        }
+        const std::uint64_t room = response_bytes_max_ > around ? response_bytes_max_ - around : 0;
+        return std::clamp<std::uint64_t>(room / 4 * 3, 1, fetched_bytes_max);
+    }
+
     void snapshots(const std::vector<reply::SnapshotOf>& list) {
         json_.raw("[");
         std::string_view separator;
@@ -356,6 +374,8 @@ private:
         json_.raw(",\"record_count\":").number(snapshot.records);
         json_.raw(",\"committed_stream_count\":").number(snapshot.committed_streams).raw("}");
     }
+
+    void object(const reply::ExportFile& file) { json_.raw("{\"file\":").text(file.name).raw("}"); }
 
     void stat(std::nullptr_t) { json_.raw("null"); }
     void stat(bool value) { json_.raw(value ? "true" : "false"); }

@@ -63,6 +63,20 @@ Decoded RequestDecoder::decode_general(std::string_view line, bool accepts_write
 
 namespace {
 
+/// The beginning of a text of UTF-8, cut between two characters.
+std::string shortened(std::string_view text) {
+    constexpr std::size_t shown_max = 100;
+    if (text.size() <= shown_max) {
+        return std::string(text);
+    }
+    std::size_t size = shown_max;
+    const auto continues = [](char byte) { return (static_cast<unsigned char>(byte) & 0xC0U) == 0x80U; };
+    while (size != 0 && continues(text[size])) {
+        --size;
+    }
+    return std::string(text.substr(0, size));
+}
+
 /// What the fields of a mutation make, with the idempotency key that the client gave, if any.
 Decoded with_key(const Fields& fields, Decoded decoded) {
     const std::optional<std::string_view> key = fields.idempotency_key();
@@ -96,9 +110,7 @@ Decoded RequestDecoder::decode_object(const boost::json::object& object, bool ac
     }
     const Op* const op = find_op(name->get_string());
     if (op == nullptr) {
-        constexpr std::size_t shown_max = 100;
-        std::string shown(name->get_string().subview(0, std::min(name->get_string().size(), shown_max)));
-        return Error{ErrorCode::unknown_command, "Unknown op " + shown};
+        return Error{ErrorCode::unknown_command, "Unknown op " + shortened(name->get_string())};
     }
     if ((op->writes || op->steers) && level == Access::Level::read) {
         return Error{ErrorCode::forbidden, "Read-only token cannot execute " + std::string(op->name)};

@@ -14,17 +14,14 @@ using boost::asio::ip::tcp;
 constexpr int listen_backlog = 4096;
 constexpr auto accept_pause = std::chrono::milliseconds(100);
 
-unsigned worker_count() { return std::max(1U, std::thread::hardware_concurrency() / 2); }
-
 }  // namespace
 
 Server::Server(const ServerOptions& options, Executor& executor, Log& log, SubscriptionHost* subscriptions)
     : options_(options),
       executor_(executor),
       log_(log),
-      access_(options.auth_token, options.read_auth_token),
-      workers_(worker_count()) {
-    const ServerContext context{options_, executor_, access_, log_, workers_, subscriptions};
+      access_(options.auth_token, options.read_auth_token) {
+    const ServerContext context{options_, executor_, access_, log_, tasks_, subscriptions};
     for (unsigned i = 0; i < std::max(1U, options_.threads); ++i) {
         threads_.push_back(std::make_unique<IoThread>(context));
     }
@@ -39,7 +36,7 @@ Server::Server(const ServerOptions& options, Executor& executor, Log& log, Subsc
 Server::~Server() {
     stop();
     join();
-    workers_.join();
+    tasks_.join();
     executor_.remove_durable_listener(listener_);
 }
 
@@ -91,7 +88,7 @@ void Server::accept() {
         });
 }
 
-/// Too many open files, mostly: trying again at once would only turn in a circle.
+/// Too many open files, mostly: trying again at once would only fail again.
 void Server::pause_accepting() {
     accept_timer_->expires_after(accept_pause);
     accept_timer_->async_wait([this](const boost::system::error_code& failure) {
@@ -102,6 +99,7 @@ void Server::pause_accepting() {
 }
 
 void Server::stop() {
+    tasks_.cancel(TaskKind::administration);
     boost::asio::post(threads_.front()->context(), [this] {
         boost::system::error_code ignored;
         acceptor_->close(ignored);

@@ -6,13 +6,13 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/thread_pool.hpp>
 
 #include "engine/executor.h"
 #include "net/access.h"
 #include "net/io_thread.h"
 #include "net/log.h"
 #include "net/server_options.h"
+#include "net/task_pools.h"
 
 namespace karma::net {
 
@@ -36,7 +36,8 @@ public:
     /// The port that is listened on.
     std::uint16_t port() const noexcept { return port_; }
 
-    /// Accepts no more, answers what was received within `shutdown_timeout` and closes all connections.
+    /// Accepts and reads no more, cancels administrative tasks, answers what was received completely within
+    /// `shutdown_timeout` and closes all connections.
     void stop();
 
     /// Waits until `stop` is done.
@@ -51,7 +52,7 @@ private:
     Executor& executor_;
     Log& log_;
     Access access_;
-    boost::asio::thread_pool workers_;
+    TaskPools tasks_;
     std::vector<std::unique_ptr<IoThread>> threads_;
     std::unique_ptr<boost::asio::ip::tcp::acceptor> acceptor_;  // on the first thread
     std::unique_ptr<boost::asio::steady_timer> accept_timer_;

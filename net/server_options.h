@@ -13,10 +13,11 @@ struct ServerOptions {
     unsigned threads = 1;             // that serve connections
     bool nodelay = true;
     std::size_t request_bytes_max = 4096;
-    std::size_t response_bytes_max = 1'048'576;  // 0: no limit
-    std::chrono::milliseconds read_timeout{5000};
-    std::chrono::milliseconds write_timeout{5000};
-    std::chrono::milliseconds query_timeout{1000};  // 0: none
+    std::size_t response_bytes_max = 1'048'576;     // 0: no limit
+    std::chrono::milliseconds read_timeout{5000};   // for a request that has begun; 0: none
+    std::chrono::milliseconds write_timeout{5000};  // without progress of who takes replies; 0: none
+    std::chrono::milliseconds idle_timeout{0};      // without a request; 0: none
+    std::chrono::milliseconds query_timeout{1000};  // from when the request was received; 0: none
     std::chrono::milliseconds shutdown_timeout{5000};
     std::string auth_token;       // empty: none
     std::string read_auth_token;  // empty: none

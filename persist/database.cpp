@@ -6,8 +6,10 @@
 
 #include "engine/querier.h"
 #include "persist/database_tasks.h"
+#include "persist/export_tasks.h"
 #include "persist/hash_seed.h"
 #include "persist/history_task.h"
+#include "persist/log_search.h"
 #include "persist/memory_storage.h"
 #include "persist/preparations.h"
 #include "persist/random_number.h"
@@ -119,6 +121,8 @@ Database::Database(const DatabaseOptions& options, std::unique_ptr<DataDirectory
       engine_(ensure_hash_seed(*storage, options_.random), *this, options_.idempotency),
       snapshots_(*storage),
       tree_files_(snapshots_),
+      records_files_(*storage, directory_for_files(), std::chrono::steady_clock::now),
+      exports_(std::chrono::steady_clock::now),
       identity_(*storage, options.place, options_.random) {
     opened_ms_ = now_ms();
     last_snapshot_ms_ = opened_ms_;
@@ -132,7 +136,7 @@ Database::Database(const DatabaseOptions& options, std::unique_ptr<DataDirectory
             // everything.
             snapshots_.save_all(snapshots_.begin_saving(), engine_.view(), now_ms());
         }
-        storage_.skip_to(engine_.last_lsn() + 1);
+        skip_log_to(storage_, engine_.last_lsn() + 1);
         committer_ = std::make_unique<GroupCommitter>(
             storage_, mutex_, stats_,
             GroupCommitter::Options{options_.wal_fsync, options_.wal_batch_size, options_.wal_batch_wait_us,
@@ -140,8 +144,8 @@ Database::Database(const DatabaseOptions& options, std::unique_ptr<DataDirectory
         committer_->add_listener([this] { notify(); });
     }
     begin_identity();
-    if (options_.wal) {
-        abort_loads();
+    if (role() == Role::master) {
+        abort_loads(open_loads());
     }
     if (options_.threads) {
         housekeeper_ = std::make_unique<Housekeeper>([this] { load_records(); }, [this] { keep_house(); });
@@ -158,6 +162,7 @@ Database::~Database() {
 
 void Database::restore() {
     constexpr Lsn any = std::numeric_limits<Lsn>::max();
+    engine_.restore_first_record_lsn(read_first_record_lsn(storage_));
     Restored restored =
         restore_state(engine_, storage_, snapshots_, NoDeadline(), {}, options_.restore_from.value_or(any));
     restore_warnings_ = std::move(restored.damaged);
@@ -172,41 +177,8 @@ void Database::accept(const Event& event, const EventRecords& records) {
     if (committer_) {
         committer_->add(event, records);
     } else {
-        keep_records(event, records);
+        unsaved_.add(event, records, engine_.idempotency().first_live_lsn());
     }
-}
-
-void Database::keep_records(const Event& event, const EventRecords& records) {
-    if (records.idempotency != nullptr) {
-        constexpr std::uint32_t count_max = 1024;
-        if (unsaved_records_.empty() || unsaved_records_.back().count >= count_max) {
-            // What was forgotten meanwhile need not be stored.
-            const Lsn first_lsn = engine_.idempotency().first_lsn().value_or(event.lsn);
-            while (!unsaved_records_.empty() && unsaved_records_.front().last_lsn < first_lsn) {
-                unsaved_records_.pop_front();
-            }
-            unsaved_records_.emplace_back();
-        }
-        UnsavedRecords& last = unsaved_records_.back();
-        append_record(*records.idempotency, last.bytes);
-        last.last_lsn = event.lsn;
-        ++last.count;
-    }
-    if (records.stream != nullptr) {
-        unsaved_.push_back(committed_stream_change(*records.stream));
-    }
-    if (records.first_record) {
-        unsaved_.push_back(first_record_change(*records.first_record));
-    }
-}
-
-std::vector<RecordChange> Database::take_unsaved() {
-    std::vector<RecordChange> changes = std::exchange(unsaved_, {});
-    for (UnsavedRecords& records : unsaved_records_) {
-        changes.push_back(records_change(records.last_lsn, std::move(records.bytes)));
-    }
-    unsaved_records_.clear();
-    return changes;
 }
 
 void Database::execute(std::span<const Request> requests, std::span<Outcome> outcomes) {
@@ -293,8 +265,10 @@ Outcome Database::ask_past(const Query& query, std::int64_t now) {
                 last_lsn};
     }
     const Series* const series = engine_.find_series(query.series);
-    if (series != nullptr && point.time_ms == latest.time_ms && series->last_lsn() <= point.lsn) {
-        return Querier(engine_)(query);  // nothing has touched it since
+    // Nothing has touched it since; what is not there is looked for in the past, but for the present.
+    const bool is_unchanged = series != nullptr ? series->last_lsn() <= point.lsn : point.lsn >= last_lsn;
+    if (point.time_ms == latest.time_ms && is_unchanged) {
+        return Querier(engine_)(query);
     }
     return {std::unique_ptr<Task>(std::make_unique<HistoryTask<Query>>(*this, query, last_lsn)), last_lsn};
 }
@@ -345,6 +319,12 @@ Outcome Database::execute_one(const Request& request, const PreparedMutation* pr
                 return later<FetchTask>(*this, body);
             } else if constexpr (std::is_same_v<Body, query::FetchRecords>) {
                 return later<FetchRecordsTask>(*this, body);
+            } else if constexpr (std::is_same_v<Body, query::BeginExport>) {
+                return later<BeginExportTask>(*this, body);
+            } else if constexpr (std::is_same_v<Body, query::FetchExport>) {
+                return later<FetchExportTask>(*this, body);
+            } else if constexpr (std::is_same_v<Body, query::EndExport>) {
+                return {end_export(body.export_id), 0};
             } else if constexpr (std::is_same_v<Body, control::LoadSnapshot>) {
                 return later<LoadTask>(*this, std::string(body.file));
             } else if constexpr (std::is_same_v<Body, control::ReportReconciliation>) {
@@ -413,6 +393,10 @@ std::filesystem::path Database::file_in_directory(const std::string& file) const
     return std::filesystem::is_regular_file(path, failure) ? path : std::filesystem::path();
 }
 
+std::filesystem::path Database::directory_for_files() const {
+    return directory_ ? directory_->path() : std::filesystem::temp_directory_path();
+}
+
 std::string Database::new_load_id(const std::string& file) {
     return std::string(load_stream_prefix) + file + "#" + std::to_string(opened_ms_) + "." +
            std::to_string(++loads_);
@@ -447,34 +431,22 @@ Lsn Database::execute_own(const Mutation& body) {
     return outcome.wait_lsn;
 }
 
-/// Loads of snapshots that a crash cut short.
-void Database::abort_loads() {
-    if (role() != Role::master) {
-        return;
-    }
+/// Loads of snapshots that are under way, or were cut short by the end of who began them.
+std::vector<std::string> Database::open_loads() const {
     std::vector<std::string> ids;
-    for (const StreamView& stream : view().streams) {
+    const std::lock_guard lock(mutex_);
+    for (const StreamView& stream : engine_.streams().open_streams()) {
         if (stream.info.id.starts_with(load_stream_prefix)) {
             ids.push_back(stream.info.id);
         }
     }
+    return ids;
+}
+
+void Database::abort_loads(const std::vector<std::string>& ids) {
     for (const std::string& id : ids) {
         execute_own(mutation::AbortStream{id});
     }
-}
-
-std::shared_ptr<const RecordsFile> Database::records_file(const reply::IdempotencySnapshot& about,
-                                                          std::uint64_t offset, const Deadline& deadline) {
-    const std::lock_guard lock(records_file_mutex_);
-    // Who is in the middle of a file goes on with it, also after another snapshot.
-    const bool is_usable =
-        records_file_ && (offset != 0 || records_file_->about().last_lsn == about.last_lsn);
-    if (!is_usable) {
-        records_file_ = std::make_shared<const RecordsFile>(
-            storage_, about, directory_ ? directory_->path() : std::filesystem::temp_directory_path(),
-            deadline);
-    }
-    return records_file_;
 }
 
 std::string Database::fenced_text() const {
@@ -484,16 +456,24 @@ std::string Database::fenced_text() const {
 
 reply::Health Database::health() const {
     std::string status = "ok";
+    const std::string why_no_snapshot = snapshot_failure();
     if (is_half_installed_) {
         status = std::string("failed: ") + half_installed_text;
     } else if (has_failed()) {
         status = "failed: " + committer_->failure();
     } else if (has_records() && !records_failure_.empty()) {
         status = "failed: " + records_failure_;
+    } else if (!why_no_snapshot.empty() && !committer_) {
+        status =
+            "failed: the last snapshot could not be stored, and without an event log nothing else is; it "
+            "is tried again: " +
+            why_no_snapshot;
     } else if (role() == Role::fenced) {
         status = "fenced: " + fenced_text();
     } else if (const std::string alarm = replication_alarm(); !alarm.empty()) {
         status = alarm;
+    } else if (!why_no_snapshot.empty()) {
+        status = "degraded: the last snapshot could not be stored: " + why_no_snapshot;
     }
     return {std::move(status), static_cast<double>(now_ms() - opened_ms_) / 1000.0, role_name(role()),
             options_.wal, replication_figures().discarded};
@@ -531,11 +511,8 @@ reply::SnapshotNames Database::snapshot_names() const {
 reply::SnapshotInfo Database::snapshot_info() const {
     const std::vector<SnapshotStore::ManifestRef> manifests = snapshots_.manifests();
     std::optional<reply::IdempotencySnapshot> records = idempotency_snapshot(manifests);
-    // Its size is known once somebody has fetched it; nobody waits for who is making it.
-    if (const std::unique_lock lock(records_file_mutex_, std::try_to_lock);
-        lock.owns_lock() && records && records_file_ &&
-        records_file_->about().last_lsn == records->last_lsn) {
-        records->bytes = records_file_->size();
+    if (records) {
+        records->bytes = records_files_.size_of(records->last_lsn);  // once somebody has fetched it
     }
     return {snapshot_files(manifests, options_.snapshots_retained).size(),
             latest_snapshots(manifests),
@@ -633,8 +610,12 @@ Reply Database::call(const Request& request) {
     const bool writes =
         std::holds_alternative<Mutation>(request) || std::holds_alternative<KeyedMutation>(request);
     const bool is_refused = std::holds_alternative<Error>(std::get<Reply>(outcome.result));
-    if (writes && !is_refused && generation() != executed_in) {
-        return Error{ErrorCode::replication_error, generation_ended_text};
+    try {
+        if (writes && !is_refused) {
+            wait_acked(outcome.ack_lsn, executed_in);
+        }
+    } catch (const RequestError& not_sure) {
+        return Error{not_sure.code(), not_sure.what()};
     }
     return std::move(std::get<Reply>(outcome.result));
 }
@@ -682,6 +663,11 @@ StateView Database::view() const {
 }
 
 Digest Database::digest() const { return view().digest(NoDeadline()); }
+
+std::size_t Database::idempotency_bytes() const {
+    const std::lock_guard lock(mutex_);
+    return engine_.idempotency().bytes();
+}
 
 Lsn Database::last_lsn() const {
     const std::lock_guard lock(mutex_);

@@ -3,7 +3,6 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <deque>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -20,14 +19,16 @@
 #include "engine/replication_control.h"
 #include "engine/storage.h"
 #include "persist/data_directory.h"
+#include "persist/exports.h"
 #include "persist/group_committer.h"
 #include "persist/history_marks.h"
 #include "persist/housekeeper.h"
 #include "persist/identity.h"
-#include "persist/records_file.h"
+#include "persist/records_files.h"
 #include "persist/snapshot_files.h"
 #include "persist/snapshot_source.h"
 #include "persist/snapshot_store.h"
+#include "persist/unsaved_records.h"
 
 namespace karma {
 
@@ -160,6 +161,8 @@ public:
     Lsn last_lsn() const override;
 
     std::uint64_t hash_seed() const noexcept { return engine_.hash_seed(); }
+    /// Bytes of memory that the idempotency index takes, about.
+    std::size_t idempotency_bytes() const;
 
     /// Puts a series into an empty engine as it was at a point of the past, not after `last_lsn`. Without
     /// the lock; throws RequestError where what is kept does not reach back so far.
@@ -179,9 +182,6 @@ private:
              std::unique_ptr<Storage> owned, Storage* storage);
 
     void accept(const Event& event, const EventRecords& records) override;
-    /// Keeps what follows from an event for the next snapshot, where there is no log.
-    void keep_records(const Event& event, const EventRecords& records);
-    std::vector<RecordChange> take_unsaved();
     void restore();
     void begin_role();
     void begin_identity();
@@ -212,9 +212,24 @@ private:
     void load_records();
     void set_has_records(const std::string& failure);
     void forget_records();
+    /// Idempotency records that were forgotten: all below an LSN, and how many since the start.
+    struct Forgotten {
+        Lsn first_record_lsn = 0;
+        std::uint64_t count = 0;
+    };
+    bool is_worth_erasing(const Forgotten& now, std::uint64_t live) const;
     void save_when_due();
+    Reply try_to_store_snapshot(const std::optional<std::string>& series);
+    void save_all_there_is(const SnapshotStore::Saving& saving, StateView view,
+                           UnsavedRecords::Batch unsaved);
+    void set_snapshot_failure(const std::string& failure);
+    std::string snapshot_failure() const;
     Lsn first_retained_lsn() const;
     bool is_worth_erasing(Lsn keep_from) const;
+    bool has_verified_base();
+    Reply end_export(std::string_view id);
+    /// Where files without a name are made.
+    std::filesystem::path directory_for_files() const;
     void run_in_background(const char* what, const std::function<void()>& work) const;
     void notify();
     void destroy(std::vector<std::unique_ptr<Series>> series);
@@ -238,10 +253,8 @@ private:
     /// Throws RequestError when not enough followers have an event in time, or it was executed in another
     /// generation than this one.
     void wait_acked(Lsn lsn, std::uint64_t executed_in) const;
-    void abort_loads();
-    /// The file of a snapshot's records: kept while a client fetches it.
-    std::shared_ptr<const RecordsFile> records_file(const reply::IdempotencySnapshot& about,
-                                                    std::uint64_t offset, const Deadline& deadline);
+    std::vector<std::string> open_loads() const;
+    void abort_loads(const std::vector<std::string>& ids);
     template <typename Query>
     Outcome ask_past(const Query& query, std::int64_t now_ms);
     reply::Health health() const;
@@ -259,6 +272,8 @@ private:
     friend class LoadTask;
     friend class FetchTask;
     friend class FetchRecordsTask;
+    friend class BeginExportTask;
+    friend class FetchExportTask;
 
     DatabaseOptions options_;
     std::unique_ptr<DataDirectory> directory_;
@@ -268,9 +283,9 @@ private:
     Engine engine_;  // under the mutex
     SnapshotStore snapshots_;
     TreeFiles tree_files_;
-    mutable std::mutex records_file_mutex_;
-    std::shared_ptr<const RecordsFile> records_file_;  // the last one that was asked for
-    std::atomic<std::uint64_t> loads_{0};              // begun since the start
+    RecordsFiles records_files_;
+    Exports exports_;
+    std::atomic<std::uint64_t> loads_{0};  // begun since the start
     std::string restore_summary_;
     std::string discarded_;  // before it, for the summary
     std::vector<std::string> restore_warnings_;
@@ -278,14 +293,9 @@ private:
     std::int64_t opened_ms_;
     std::unique_ptr<GroupCommitter> committer_;  // null without a WAL
 
-    // Without a WAL: what the next snapshot has to store; under the mutex.
-    struct UnsavedRecords {
-        Lsn last_lsn = 0;
-        std::uint32_t count = 0;
-        std::string bytes;
-    };
-    std::deque<UnsavedRecords> unsaved_records_;
-    std::vector<RecordChange> unsaved_;
+    UnsavedRecords unsaved_;  // without a WAL; under the mutex
+    mutable std::mutex failure_mutex_;
+    std::string snapshot_failure_;  // why the last snapshot could not be stored; under failure_mutex_
 
     std::atomic<Role> role_{Role::master};
     NodeIdentity identity_;            // changed at the start only
@@ -312,8 +322,8 @@ private:
     int next_listener_ = 0;
     mutable std::mutex retention_mutex_;  // of who drops what is old
     // Under it:
-    Lsn erased_records_below_ = 0;
-    std::optional<std::uint64_t> erased_forgotten_;  // how many were forgotten when some were erased last
+    std::optional<Forgotten> erased_;  // what was forgotten when rows were removed last
+    std::int64_t erased_ms_ = 0;       // and when that was
     // Of the housekeeper's thread:
     std::int64_t last_snapshot_ms_ = 0;
     std::int64_t last_retention_ms_ = 0;

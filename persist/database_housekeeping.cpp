@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstdlib>
 #include <utility>
 
 #include "engine/error.h"
@@ -10,6 +11,20 @@
 
 /// What a database does in the background, on the housekeeper's thread.
 namespace karma {
+
+namespace {
+
+/// As the newest snapshot of everything has it; 0 without one.
+Lsn newest_first_record_lsn(const SnapshotStore& snapshots) {
+    for (const SnapshotStore::ManifestRef& manifest : snapshots.manifests()) {
+        if (manifest->full) {
+            return manifest->first_record_lsn;
+        }
+    }
+    return 0;
+}
+
+}  // namespace
 
 /// The records are read while requests are served that do not need them.
 void Database::load_records() {
@@ -26,6 +41,12 @@ void Database::load_records() {
         failure = caught.what();
     }
     set_has_records(failure);
+    // Of databases that earlier versions have written; nobody waits for it.
+    run_in_background("tidying storage", [this] { storage_.tidy(); });
+    run_in_background("looking for the beginning of the event log", [this] {
+        const auto kept = snapshots_.keep_state();
+        ensure_unbroken_lsn(storage_);
+    });
 }
 
 void Database::set_has_records(const std::string& failure) {
@@ -40,34 +61,51 @@ void Database::set_has_records(const std::string& failure) {
 
 void Database::forget_records() {
     constexpr std::size_t swept_at_once = 256;
-    Lsn first_lsn = 0;
     Lsn last_lsn = 0;
-    std::uint64_t forgotten = 0;
+    std::uint64_t live = 0;
+    Forgotten now;
     // No other state takes the place of this one between what is looked up and what is erased.
     const std::lock_guard retention(retention_mutex_);
     for (bool more = true; more;) {
         const std::lock_guard lock(mutex_);
         more = engine_.sweep_records(swept_at_once, engine_.last_event_ms());
         last_lsn = engine_.last_lsn();
-        first_lsn = engine_.idempotency().first_lsn().value_or(last_lsn + 1);
-        forgotten = engine_.idempotency().forgotten();
+        now = {engine_.idempotency().first_live_lsn(), engine_.idempotency().forgotten()};
+        live = engine_.idempotency().size();
     }
-    // Without a log records are stored with snapshots, and only those say what is gone.
-    const bool is_done = forgotten == erased_forgotten_;
-    if (is_done || first_lsn <= erased_records_below_ || !committer_ || !records_failure_.empty()) {
+    if (!committer_) {
+        // A restart goes back to the newest snapshot, and to what was not forgotten by then.
+        now.first_record_lsn = std::min(now.first_record_lsn, newest_first_record_lsn(snapshots_));
+    }
+    if (!records_failure_.empty() || !is_worth_erasing(now, live)) {
         return;
     }
     // What has made them go must not be taken back by a crash.
-    if (!committer_->wait_durable(last_lsn)) {
+    if (committer_ && !committer_->wait_durable(last_lsn)) {
         return;
     }
-    try {
-        erase_records_below(storage_, first_lsn);
-        erased_records_below_ = first_lsn;
-        erased_forgotten_ = forgotten;
-    } catch (const std::exception&) {
-        // The storage refuses everything from now on, and who writes next is told why.
+    run_in_background("erasing idempotency records", [&] {
+        erase_records_below(storage_, now.first_record_lsn);
+        erased_ = now;
+        erased_ms_ = now_ms();
+    });
+}
+
+/// Each removal rewrites what lies beside it, so it is done seldom and for many: for a part of what is live,
+/// at most once in an hour unless they are as many as that.
+bool Database::is_worth_erasing(const Forgotten& now, std::uint64_t live) const {
+    constexpr std::uint64_t parts = 16;
+    constexpr std::uint64_t many = 1'000'000;
+    constexpr std::int64_t between_ms = 3'600'000;
+    if (erased_ && now.first_record_lsn <= erased_->first_record_lsn) {
+        return false;
     }
+    if (!erased_) {
+        return now.first_record_lsn != 0;  // those that an earlier run has left
+    }
+    const std::uint64_t forgotten = now.count - erased_->count;
+    const bool has_waited = std::abs(now_ms() - erased_ms_) >= between_ms;  // the clock may be put back
+    return (has_waited && forgotten * parts >= live) || forgotten >= std::max(live, many);
 }
 
 void Database::keep_house() {
@@ -80,10 +118,9 @@ void Database::keep_house() {
         run_in_background("mark", [this] { storage_.mark_durable(); });
         run_in_background("retention", [this] { apply_retention(); });
     }
-    run_in_background("retention", [this] {
-        const std::lock_guard lock(retention_mutex_);
-        snapshots_.prune();
-    });
+    run_in_background("retention", [this] { snapshots_.prune(); });
+    exports_.drop_idle();
+    records_files_.drop_idle();
 }
 
 /// Failures end the work, not the thread: it is tried again the next time.
@@ -100,14 +137,38 @@ void Database::run_in_background(const char* what, const std::function<void()>& 
 // ---- snapshots
 
 Reply Database::store_snapshot(const std::optional<std::string>& series) {
+    try {
+        Reply reply = try_to_store_snapshot(series);
+        set_snapshot_failure({});
+        return reply;
+    } catch (const std::exception& failure) {
+        set_snapshot_failure(failure.what());
+        throw;
+    }
+}
+
+void Database::set_snapshot_failure(const std::string& failure) {
+    const std::lock_guard lock(failure_mutex_);
+    snapshot_failure_ = failure;
+}
+
+std::string Database::snapshot_failure() const {
+    const std::lock_guard lock(failure_mutex_);
+    return snapshot_failure_;
+}
+
+Reply Database::try_to_store_snapshot(const std::optional<std::string>& series) {
     const SnapshotStore::Saving saving = snapshots_.begin_saving();
+    if (!committer_) {
+        storage_.recover();  // nothing but snapshots is written: what has failed can be tried again
+    }
     // Without a log only a snapshot of everything is a state to come back to: one of a single series would
     // be ahead of the others, and of the records of its requests.
     const bool is_full = !series || !committer_;
     StateView all;
     SeriesView one;
     Lsn lsn = 0;
-    std::vector<RecordChange> changes;
+    UnsavedRecords::Batch unsaved;
     {
         const std::lock_guard lock(mutex_);
         check_installed();
@@ -118,7 +179,7 @@ Reply Database::store_snapshot(const std::optional<std::string>& series) {
         }
         if (is_full) {
             all = engine_.view();
-            changes = take_unsaved();
+            unsaved = unsaved_.take();
         } else {
             one = found->view();
         }
@@ -126,17 +187,40 @@ Reply Database::store_snapshot(const std::optional<std::string>& series) {
     if (committer_ && !committer_->wait_durable(lsn)) {
         return log_failed();
     }
-    if (is_full) {
-        snapshots_.save_all(saving, all, now_ms(), std::move(changes));
-    } else {
+    if (committer_ && is_full) {
+        snapshots_.save_all(saving, all, now_ms());
+    } else if (committer_) {
         snapshots_.save_series(saving, one, lsn, now_ms());
+    } else {
+        save_all_there_is(saving, std::move(all), std::move(unsaved));
     }
     return series ? Reply(reply::SnapshotSaved{*series}) : Reply(reply::Ok{});
 }
 
+/// Without a log: what a restart goes back to.
+void Database::save_all_there_is(const SnapshotStore::Saving& saving, StateView view,
+                                 UnsavedRecords::Batch unsaved) {
+    // A load that is under way cannot go on after a restart.
+    std::erase_if(view.streams,
+                  [](const StreamView& stream) { return stream.info.id.starts_with(load_stream_prefix); });
+    try {
+        std::vector<RecordChange> changes = unsaved.changes();
+        changes.push_back(first_record_change(view.first_record_lsn));
+        snapshots_.save_all(saving, view, now_ms(), std::move(changes));
+    } catch (...) {
+        const std::lock_guard lock(mutex_);
+        unsaved_.put_back(std::move(unsaved));
+        throw;
+    }
+}
+
 void Database::save_when_due() {
+    constexpr std::int64_t retry_ms = 10'000;
     const std::int64_t interval_ms = std::int64_t{options_.snapshot_interval_s} * 1000;
-    if (interval_ms == 0 || now_ms() - last_snapshot_ms_ < interval_ms) {
+    const std::int64_t since_ms = now_ms() - last_snapshot_ms_;
+    const bool is_due = interval_ms != 0 && since_ms >= interval_ms;
+    const bool is_to_be_retried = !snapshot_failure().empty() && std::abs(since_ms) >= retry_ms;
+    if (!is_due && !is_to_be_retried) {
         return;
     }
     last_snapshot_ms_ = now_ms();
@@ -192,7 +276,7 @@ void Database::apply_retention() {
     if (holds_log()) {
         return;
     }
-    if (keep_from > karma::first_kept_lsn(storage_) && is_worth_erasing(keep_from)) {
+    if (keep_from > first_stored_lsn(storage_) && is_worth_erasing(keep_from) && has_verified_base()) {
         mark_erased(keep_from);
         storage_.erase_log_below(keep_from);
     }

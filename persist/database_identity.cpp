@@ -225,6 +225,8 @@ Epoch Database::promote() {
         storage_.write(changes, true);
         snapshots_.set_database_id(database_id());
     }
+    // Those of earlier masters: from here on others may begin.
+    const std::vector<std::string> loads = open_loads();
     start_epoch(epoch);
     {
         const std::lock_guard lock(mutex_);
@@ -236,7 +238,9 @@ Epoch Database::promote() {
     if (ReplicationControl* const control = control_; control != nullptr && role() == Role::fenced) {
         control->on_fenced();  // a later epoch became known meanwhile
     }
-    abort_loads();
+    if (role() == Role::master) {
+        abort_loads(loads);
+    }
     return epoch;
 }
 

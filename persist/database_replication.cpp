@@ -10,6 +10,7 @@
 #include "persist/hash_seed.h"
 #include "persist/log_search.h"
 #include "persist/meta_numbers.h"
+#include "persist/record_store.h"
 #include "persist/restore.h"
 #include "persist/state_transfer.h"
 
@@ -98,7 +99,7 @@ HistoryMark Database::mark_at(Lsn lsn) const {
         mark.checksum = 0;
         return mark;
     }
-    const auto kept = snapshots_.keep_all();
+    const auto kept = snapshots_.keep_state();
     storage_.read_log(lsn, [&](const EventGroup& group) {
         if (group.first_lsn <= lsn) {
             read_group(group, [&](const Event& event) {
@@ -123,13 +124,13 @@ HistoryMark Database::mark_at(Lsn lsn) const {
 }
 
 Lsn Database::first_kept_lsn() const {
-    const auto kept = snapshots_.keep_all();
+    const auto kept = snapshots_.keep_state();
     const Lsn first = karma::first_kept_lsn(storage_);
     return first == 0 ? storage_.next_lsn() : first;
 }
 
 void Database::read_log(Lsn from, const std::function<bool(const EventGroup&)>& visit) const {
-    const auto kept = snapshots_.keep_all();
+    const auto kept = snapshots_.keep_state();
     const Lsn durable = durable_lsn();
     storage_.read_log(from, [&](const EventGroup& group) {
         return group.first_lsn + group.count - 1 <= durable && visit(group);
@@ -329,10 +330,10 @@ std::filesystem::path Database::install_state(ReceivedState& received, const Rep
         begin_generation();
         committer_->restart_after(view.lsn);
         is_half_installed_ = false;
-        erased_records_below_ = 0;
-        erased_forgotten_.reset();
+        erased_.reset();
     }
     notify();
+    set_snapshot_failure({});
     const std::lock_guard lock(marks_mutex_);
     marks_ = std::move(received.marks);
     return aside;
@@ -341,7 +342,7 @@ std::filesystem::path Database::install_state(ReceivedState& received, const Rep
 /// Puts a state in the place of all that is stored.
 void Database::replace_stored(const SnapshotStore::Saving& saving, const ReceivedState& received,
                               const StateView& view, const Replacement& replacement) {
-    const std::lock_guard file(records_file_mutex_);
+    const RecordsFiles::Excluding no_file = records_files_.exclude();
     const SnapshotStore::Excluding excluding = snapshots_.exclude_readers();
     std::vector<RecordChange> kept = records_of_node(storage_);
     kept.push_back({Table::meta, installing_key, "1"});
@@ -357,13 +358,15 @@ void Database::replace_stored(const SnapshotStore::Saving& saving, const Receive
     storage_.clear(kept);
     snapshots_.forget_all(excluding);
     tree_files_.forget_all();
-    records_file_.reset();
+    records_files_.forget_all(no_file);
+    exports_.forget_all();
     const std::vector<RecordChange>& records = received.records;
     constexpr std::size_t at_once = 64;
     for (std::size_t i = 0; i < records.size(); i += at_once) {
         storage_.write(std::span(records).subspan(i, std::min(at_once, records.size() - i)), false);
     }
     std::vector<RecordChange> changes = {{Table::meta, installing_key, std::nullopt},
+                                         first_record_change(view.first_record_lsn),
                                          marks_change(received.marks),
                                          retention_told_change(received.retention)};
     if (received.database_id.is_known()) {
@@ -373,7 +376,7 @@ void Database::replace_stored(const SnapshotStore::Saving& saving, const Receive
         changes.push_back(meta_numbers_change(base_mark_key, {received.mark.lsn, *received.mark.checksum}));
     }
     snapshots_.set_database_id(received.database_id);
-    storage_.skip_to(view.lsn + 1);
+    skip_log_to(storage_, view.lsn + 1);
     snapshots_.save_all(saving, view, now_ms(), std::move(changes));
 }
 
@@ -404,8 +407,10 @@ ReplicationFigures Database::replication_figures() const {
 class ReplicationTask final : public Task {
 public:
     using Run = std::function<Reply(ReplicationControl& control, const Deadline& deadline)>;
-    ReplicationTask(Database& database, Run run) : database_(database), run_(std::move(run)) {}
+    ReplicationTask(Database& database, TaskKind kind, Run run)
+        : database_(database), kind_(kind), run_(std::move(run)) {}
 
+    TaskKind kind() const override { return kind_; }
     std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
     Reply run(const Deadline& deadline) override {
         ReplicationControl* const control = database_.control_;
@@ -415,6 +420,7 @@ public:
 
 private:
     Database& database_;
+    TaskKind kind_;
     Run run_;
 };
 
@@ -424,6 +430,7 @@ public:
     PositionTask(Database& database, std::optional<Lsn> lsn, Lsn last_lsn)
         : database_(database), lsn_(lsn.value_or(last_lsn)), last_lsn_(last_lsn) {}
 
+    TaskKind kind() const override { return TaskKind::control; }
     std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
     Reply run(const Deadline& /*deadline*/) override {
         const HistoryMark mark = database_.mark_at(lsn_);
@@ -442,6 +449,7 @@ class FenceTask final : public Task {
 public:
     FenceTask(Database& database, const control::Fence& named) : database_(database), named_(named) {}
 
+    TaskKind kind() const override { return TaskKind::control; }
     std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
     Reply run(const Deadline& /*deadline*/) override {
         if (are_strangers(named_.database_id, database_.database_id())) {
@@ -460,13 +468,14 @@ private:
 };
 
 std::unique_ptr<Task> Database::promote_later() {
-    return std::make_unique<ReplicationTask>(*this, [](ReplicationControl& control, const Deadline&) {
-        return Reply(reply::Promoted{control.promote()});
-    });
+    return std::make_unique<ReplicationTask>(*this, TaskKind::control,
+                                             [](ReplicationControl& control, const Deadline&) {
+                                                 return Reply(reply::Promoted{control.promote()});
+                                             });
 }
 
 std::unique_ptr<Task> Database::compare_digests_later() {
-    return std::make_unique<ReplicationTask>(*this,
+    return std::make_unique<ReplicationTask>(*this, TaskKind::administration,
                                              [](ReplicationControl& control, const Deadline& deadline) {
                                                  return Reply(control.compare_digests(deadline));
                                              });

@@ -22,7 +22,7 @@ Reply EntriesTask::run(const Deadline& deadline) {
     if (database_.committer_ && !database_.committer_->wait_durable(source_lsn_)) {
         return log_failed();
     }
-    const auto kept = database_.snapshots_.keep_all();
+    const auto kept = database_.snapshots_.keep_state();
     Lsn expected = query_.after_lsn + 1;
     std::size_t bytes = 0;
     database_.storage_.read_log(expected, [&](const EventGroup& group) {
@@ -57,7 +57,7 @@ Reply EventsTask::run(const Deadline& deadline) {
     if (database_.committer_ && !database_.committer_->wait_durable(last_lsn_)) {
         return log_failed();
     }
-    const auto kept = database_.snapshots_.keep_all();
+    const auto kept = database_.snapshots_.keep_state();
     return search_events(database_.storage_, filter_, after_lsn_, limit_, last_lsn_, deadline);
 }
 
@@ -66,6 +66,10 @@ Reply VerifyTask::run(const Deadline& deadline) {
     const StateView live = database_.view();
     if (database_.committer_ && !database_.committer_->wait_durable(live.lsn)) {
         return log_failed();
+    }
+    if (const std::vector<std::string> damage = database_.snapshots_.check_newest(deadline);
+        !damage.empty()) {
+        return Error{ErrorCode::internal_error, damage.front()};
     }
     NullSink sink;
     Engine rebuilt(database_.engine_.hash_seed(), sink);

@@ -18,6 +18,7 @@ public:
     SnapshotTask(Database& database, std::optional<std::string> series)
         : database_(database), series_(std::move(series)) {}
 
+    TaskKind kind() const override { return TaskKind::administration; }
     std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
     Reply run(const Deadline& deadline) override;
 
@@ -32,6 +33,7 @@ public:
     EntriesTask(Database& database, const query::LogEntries& query, Lsn source_lsn)
         : database_(database), query_(query), source_lsn_(source_lsn) {}
 
+    TaskKind kind() const override { return TaskKind::query; }
     std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
     Reply run(const Deadline& deadline) override;
 
@@ -46,6 +48,7 @@ class EventsTask final : public Task {
 public:
     EventsTask(Database& database, const query::Events& query, Lsn last_lsn);
 
+    TaskKind kind() const override { return TaskKind::query; }
     std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
     Reply run(const Deadline& deadline) override;
 
@@ -62,6 +65,7 @@ class VerifyTask final : public Task {
 public:
     explicit VerifyTask(Database& database) : database_(database) {}
 
+    TaskKind kind() const override { return TaskKind::administration; }
     std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
     Reply run(const Deadline& deadline) override;
 

@@ -131,6 +131,24 @@ std::optional<DurableMark> DatabaseFiles::check() const {
     return mark;
 }
 
+std::vector<std::string> DatabaseFiles::damage(std::optional<DurableMark>& mark) const {
+    std::vector<std::string> found;
+    try {
+        mark = check();
+    } catch (const CorruptionError& failure) {
+        found.emplace_back(failure.what());
+        mark = read_mark();
+    }
+    for (const std::string& name : names()) {
+        if (is_log(name)) {
+            if (const std::string damage = damaged_record(read(name)); !damage.empty()) {
+                found.push_back(path_ + "/" + name + " is " + damage);
+            }
+        }
+    }
+    return found;
+}
+
 /// A start of RocksDB makes a manifest of its own: until then the files that were closed are as they were.
 void DatabaseFiles::check_sizes(const DurableMark& mark) const {
     const auto check = [&](const std::string& name, std::uint64_t bytes) {

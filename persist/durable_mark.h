@@ -35,6 +35,10 @@ public:
     /// there is none, or one that is damaged; then less can be checked, that is all.
     std::optional<DurableMark> check() const;
 
+    /// The same for who wants all damage, also such that RocksDB itself reports: gives what is damaged, and
+    /// the mark, instead of throwing. Throws StorageError where the files cannot be read.
+    std::vector<std::string> damage(std::optional<DurableMark>& mark) const;
+
     /// Puts a mark in place of the one before, durably. Throws StorageError.
     void write_mark(const DurableMark& mark) const;
 

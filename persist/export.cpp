@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
+#include <optional>
 #include <system_error>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 
 #include "persist/errno_text.h"
 #include "persist/records_json.h"
+#include "persist/records_of_series.h"
 #include "persist/tree_format.h"
 #include "persist/tree_reader.h"
 
@@ -175,10 +177,9 @@ void export_series_names(const ExportDirectory& directory, const std::vector<Exp
     directory.write("series.json", [&](const auto& sink) { sink(json::serialize(names) + "\n"); });
 }
 
-std::vector<ExportedSeries> export_state(const ExportDirectory& directory, const StateView& state,
-                                         const Storage& storage, ExportFormat format, std::string_view series,
-                                         std::int64_t unix_time) {
-    std::vector<ExportedSeries> exported;
+Exported export_state(const ExportDirectory& directory, const StateView& state, const Storage& storage,
+                      ExportFormat format, std::string_view series, std::int64_t unix_time) {
+    Exported exported;
     for (const SeriesView& view : state.series) {
         if (!series.empty() && view.name() != series) {
             continue;
@@ -195,19 +196,26 @@ std::vector<ExportedSeries> export_state(const ExportDirectory& directory, const
             directory.write(one.file + ".meta.json",
                             [&](const auto& sink) { sink(tree_metadata(one, unix_time)); });
         }
-        exported.push_back(std::move(one));
+        exported.series.push_back(std::move(one));
     }
-    if (!series.empty() && exported.empty()) {
+    if (!series.empty() && exported.series.empty()) {
         throw StorageError("there is no series \"" + std::string(series) + "\" at LSN " +
                            std::to_string(state.lsn));
     }
     if (format == ExportFormat::csv) {
-        export_series_names(directory, exported);
+        export_series_names(directory, exported.series);
         return exported;
     }
     export_checkpoints(directory, state.checkpoints);
+    RecordsSelection selection{state.first_record_lsn, state.lsn, {}, {}};
+    std::optional<RecordsOfSeries> of_series;
+    if (!series.empty()) {
+        of_series.emplace(storage, std::string(series), selection.first_lsn, selection.last_lsn);
+        of_series->restrict(selection);
+    }
     directory.write("karma.idempotency.json",
-                    [&](const auto& sink) { write_records_json(storage, state.lsn, sink); });
+                    [&](const auto& sink) { write_records_json(storage, selection, sink); });
+    exported.records_left_out = of_series ? of_series->left_out() : 0;
     export_lsn(directory, state.lsn);
     return exported;
 }

@@ -41,6 +41,13 @@ struct ExportedSeries {
     Lsn lsn = 0;
 };
 
+struct Exported {
+    std::vector<ExportedSeries> series;
+    /// Idempotency records that may be of the only series that was asked for: the log does not hold their
+    /// events any more, so that nobody can tell.
+    std::uint64_t records_left_out = 0;
+};
+
 /// What Karma 1.0 puts beside a `.tree` file.
 std::string tree_metadata(const ExportedSeries& series, std::int64_t unix_time);
 
@@ -56,9 +63,9 @@ std::uint64_t export_csv_of_tree(const ExportDirectory& directory, const std::st
 void export_series_names(const ExportDirectory& directory, const std::vector<ExportedSeries>& series);
 
 /// Writes a state: as `.tree` files with all that a Karma 1.0 directory has (open ingest streams have no
-/// place there), or as CSV. `storage` has the records; `series` is the only one where it is not empty.
-std::vector<ExportedSeries> export_state(const ExportDirectory& directory, const StateView& state,
-                                         const Storage& storage, ExportFormat format, std::string_view series,
-                                         std::int64_t unix_time);
+/// place there), or as CSV. `storage` has the records; `series` is the only one where it is not empty, with
+/// the records and streams that are its own.
+Exported export_state(const ExportDirectory& directory, const StateView& state, const Storage& storage,
+                      ExportFormat format, std::string_view series, std::int64_t unix_time);
 
 }  // namespace karma

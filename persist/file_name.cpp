@@ -1,10 +1,18 @@
 #include "persist/file_name.h"
 
+#include <charconv>
 #include <cstdio>
 
 #include "engine/hash.h"
 
 namespace karma {
+
+namespace {
+
+// Names have 255 bytes at most, and something goes before and behind.
+constexpr std::size_t longest = 200;
+
+}  // namespace
 
 std::string file_name_of(std::string_view series) {
     std::string name;
@@ -18,14 +26,30 @@ std::string file_name_of(std::string_view series) {
             name += c;
         }
     }
-    // Names have 255 bytes at most, and something goes before and behind.
-    constexpr std::size_t longest = 200;
     if (name.size() > longest) {
         const std::uint64_t hash = hash_text(series, 0);
         name.resize(longest - 20);
         name += "~" + std::to_string(hash);
     }
     return name;
+}
+
+std::optional<std::string> series_of_file_name(std::string_view name) {
+    std::string series;
+    for (std::size_t at = 0; at < name.size(); ++at) {
+        if (name[at] != '%') {
+            series.push_back(name[at]);
+            continue;
+        }
+        unsigned byte = 0;
+        const char* const digits = name.data() + at + 1;
+        if (name.size() - at < 3 || std::from_chars(digits, digits + 2, byte, 16).ptr != digits + 2) {
+            return std::nullopt;
+        }
+        series.push_back(static_cast<char>(byte));
+        at += 2;
+    }
+    return file_name_of(series) == name ? std::optional(std::move(series)) : std::nullopt;
 }
 
 }  // namespace karma

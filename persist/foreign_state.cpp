@@ -151,9 +151,6 @@ void ForeignState::accept(const Event& /*event*/, const EventRecords& records) {
     if (records.idempotency != nullptr) {
         store_record(*records.idempotency);
     }
-    if (records.first_record) {
-        first_record_ = records.first_record;
-    }
 }
 
 void ForeignState::store_record(const IdempotencyRecord& record) {
@@ -181,9 +178,6 @@ void ForeignState::install() {
     end_row();
     for (const StreamInfo& stream : state_.streams().committed_streams()) {
         rows_.push_back(committed_stream_change(stream));
-    }
-    if (first_record_) {
-        rows_.push_back(first_record_change(*first_record_));
     }
     state_.take_retired();
     // The event before the next one is not in the log, and nobody knows its checksum.

@@ -55,7 +55,6 @@ private:
     std::string row_;  // records that are no row yet
     std::size_t row_records_ = 0;
     Lsn row_lsn_ = 0;  // of the last of them
-    std::optional<Lsn> first_record_;
 };
 
 }  // namespace karma

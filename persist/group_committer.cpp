@@ -34,7 +34,8 @@ GroupCommitter::~GroupCommitter() {
 }
 
 void GroupCommitter::add(const Event& event, const EventRecords& records) {
-    if (open_.events.count() >= options_.group_events_max) {
+    if (open_.events.count() >= options_.group_events_max ||
+        open_.events.bytes() >= options_.group_bytes_max) {
         full_.push_back(std::move(open_));
         open_ = Group();
         if (!spare_.empty()) {
@@ -53,8 +54,8 @@ void GroupCommitter::add(const Event& event, const EventRecords& records) {
     if (records.stream != nullptr) {
         open_.changes.push_back(committed_stream_change(*records.stream));
     }
-    if (records.first_record) {
-        open_.changes.push_back(first_record_change(*records.first_record));
+    if (records.first_record_lsn) {
+        open_.changes.push_back(first_record_change(*records.first_record_lsn));
     }
 }
 

@@ -25,8 +25,9 @@ public:
     struct Options {
         bool sync = true;  // sync each group to disk, or hand it to the operating system only
         std::uint32_t group_events_max = 1024;
-        std::uint32_t group_wait_us = 0;  // how long a group that is not full waits for more
-        bool own_thread = true;           // false: who waits for an event commits it
+        std::uint32_t group_wait_us = 0;           // how long a group that is not full waits for more
+        bool own_thread = true;                    // false: who waits for an event commits it
+        std::size_t group_bytes_max = 16U << 20U;  // a group that has so many takes no further event
     };
 
     /// `mutex` is the one under which events are made; `storage` and `stats` outlive the committer.

@@ -26,6 +26,7 @@ public:
         }
     }
 
+    TaskKind kind() const override { return TaskKind::query; }
     std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
 
     Reply run(const Deadline& deadline) override {

@@ -103,6 +103,37 @@ std::size_t end_of_records(std::string_view file) {
 
 }  // namespace
 
+std::string damaged_record(std::string_view log_file) {
+    std::size_t damaged = log_file.size();
+    for (std::size_t at = 0; at < log_file.size();) {
+        if (block_bytes - at % block_bytes < header_bytes) {
+            at += block_bytes - at % block_bytes;
+            continue;
+        }
+        if (!has_header(log_file, at)) {
+            break;
+        }
+        const Header header(log_file, at);
+        if (header.is_known() && header.is_sound_as(header.type, header.length)) {
+            if (damaged != log_file.size()) {
+                return "damaged at byte " + std::to_string(damaged) + " of " +
+                       std::to_string(log_file.size()) +
+                       ", where a record does not match its checksum, and sound records follow";
+            }
+            at += header_bytes + header.length;
+            continue;
+        }
+        if (header.type == 0 && header.length == 0 && header.checksum == 0) {
+            break;  // a tail of zeros
+        }
+        damaged = std::min(damaged, at);
+        // RocksDB goes on behind the record, or with the next block where that is not possible.
+        at = header.is_known() && header.fits() ? at + header_bytes + header.length
+                                                : at + block_bytes - at % block_bytes;
+    }
+    return {};
+}
+
 std::string hidden_damage(std::string_view log_file) {
     const std::size_t end = end_of_records(log_file);
     const std::string_view rest = log_file.substr(end);

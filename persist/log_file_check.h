@@ -10,4 +10,8 @@ namespace karma {
 /// the file ends as a crash or a clean end leaves it; damage that RocksDB reports is not looked for.
 std::string hidden_damage(std::string_view log_file);
 
+/// Where the first record of such a file is whose checksum does not match, with sound records behind it: what
+/// RocksDB reports without the place. Empty where there is none.
+std::string damaged_record(std::string_view log_file);
+
 }  // namespace karma

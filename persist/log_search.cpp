@@ -7,9 +7,22 @@
 
 #include "engine/error.h"
 #include "engine/event_codec.h"
+#include "persist/meta_numbers.h"
 
 namespace karma {
 namespace {
+
+constexpr const char* unbroken_key = "unbroken_lsn";
+
+/// The first group from an LSN on; that it begins before it is no matter of a hole.
+Lsn first_from(const Storage& storage, Lsn lsn) {
+    Lsn first = 0;
+    storage.read_log(lsn, [&](const EventGroup& group) {
+        first = group.first_lsn;
+        return false;
+    });
+    return first;
+}
 
 struct Start {
     Lsn first_lsn = 0;
@@ -34,17 +47,43 @@ std::optional<Start> group_at(const Storage& storage, Lsn lsn) {
 
 }  // namespace
 
-Lsn first_kept_lsn(const Storage& storage) {
-    Lsn first = 0;
+Lsn read_unbroken_lsn(const Storage& storage) { return read_meta_number(storage, unbroken_key).value_or(0); }
+
+Lsn first_kept_lsn(const Storage& storage) { return first_from(storage, read_unbroken_lsn(storage)); }
+
+Lsn first_stored_lsn(const Storage& storage) { return first_from(storage, 0); }
+
+void skip_log_to(Storage& storage, Lsn lsn) {
+    if (lsn <= storage.next_lsn()) {
+        return;
+    }
+    const RecordChange change = meta_numbers_change(unbroken_key, {lsn});
+    storage.write(std::span(&change, 1), true);
+    storage.skip_to(lsn);
+}
+
+void ensure_unbroken_lsn(Storage& storage) {
+    if (storage.read(Table::meta, unbroken_key)) {
+        return;
+    }
+    Lsn unbroken = 0;
+    Lsn expected = 0;
     storage.read_log(0, [&](const EventGroup& group) {
-        first = group.first_lsn;
-        return false;
+        if (group.first_lsn != expected) {
+            unbroken = group.first_lsn;
+        }
+        expected = group.first_lsn + group.count;
+        return true;
     });
-    return first;
+    // Another state may have taken the place of this one meanwhile, and recorded where its log begins.
+    if (!storage.read(Table::meta, unbroken_key)) {
+        const RecordChange change = meta_numbers_change(unbroken_key, {unbroken});
+        storage.write(std::span(&change, 1), false);
+    }
 }
 
 Lsn first_lsn_from_time(const Storage& storage, std::int64_t time_ms) {
-    Lsn low = first_kept_lsn(storage);
+    Lsn low = first_stored_lsn(storage);
     Lsn high = storage.next_lsn();
     if (low == 0) {
         return high;
@@ -73,13 +112,16 @@ namespace {
 /// Gathers the groups in which something matches.
 class Search {
 public:
-    Search(reply::Events& found, const Deadline& deadline) : found_(found), deadline_(deadline) {}
+    /// From `begin` on.
+    Search(reply::Events& found, Lsn begin, const Deadline& deadline)
+        : found_(found), deadline_(deadline), expected_(begin) {}
 
     /// False when it is over.
     bool look_at(const EventGroup& group) {
-        if (looked_at_ != 0 && has_had_enough()) {
+        if (group.first_lsn > expected_ || (looked_at_ != 0 && has_had_enough())) {
             return false;
         }
+        expected_ = group.first_lsn + group.count;
         bool any = false;
         read_event_group(group.bytes, [&](const Event& event) {
             if (event.lsn <= found_.after_lsn || event.lsn > found_.last_lsn || found_.complete) {
@@ -121,6 +163,7 @@ private:
 
     reply::Events& found_;
     const Deadline& deadline_;
+    Lsn expected_;
     std::uint64_t looked_at_ = 0;
     std::uint64_t matches_ = 0;
     std::size_t bytes_ = 0;
@@ -136,26 +179,32 @@ Reply search_events(const Storage& storage, const EventFilter& filter, std::opti
     found.first_lsn = first_kept_lsn(storage);
     found.last_lsn = last_lsn;
     const Lsn first = found.first_lsn == 0 ? last_lsn + 1 : found.first_lsn;
-    if (after_lsn && *after_lsn < last_lsn && *after_lsn + 1 < first) {
-        return events_gone(*after_lsn);
-    }
     found.after_lsn = after_lsn.value_or(first - 1);
-    found.searched_lsn = found.after_lsn;
     Lsn begin = found.after_lsn + 1;
     if (filter.from_ms > std::numeric_limits<std::int64_t>::min()) {
         begin = std::max(begin, first_lsn_from_time(storage, filter.from_ms));
     }
-    Search search(found, deadline);
-    bool any = false;
-    if (begin <= last_lsn) {
-        storage.read_log(begin, [&](const EventGroup& group) {
-            any = true;
-            return search.look_at(group);
-        });
-    }
-    if (!any) {
+    found.searched_lsn = begin - 1;
+    if (begin > last_lsn) {
         found.searched_lsn = std::max(found.after_lsn, last_lsn);
         found.complete = true;
+        return found;
+    }
+    std::optional<Search> search;
+    storage.read_log(begin, [&](const EventGroup& group) {
+        if (!search) {
+            if (group.first_lsn > begin && after_lsn) {
+                return false;
+            }
+            // Who began with the first that is kept begins with what is the first by now.
+            begin = std::max(begin, group.first_lsn);
+            search.emplace(found, begin, deadline);
+        }
+        return search->look_at(group);
+    });
+    // Not a word of events that are missing: between what was searched and the last one there must be more.
+    if (!search) {
+        return events_gone(begin - 1);
     }
     return found;
 }

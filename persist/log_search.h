@@ -12,8 +12,22 @@
 /// Finding places in a log without reading all of it.
 namespace karma {
 
-/// The first event that is still kept; 0 where there is none.
+/// The first event that is kept and behind which none is missing, up to the last one; 0 where there is none.
 Lsn first_kept_lsn(const Storage& storage);
+
+/// The first event that is stored, also before a hole in the log; 0 where there is none.
+Lsn first_stored_lsn(const Storage& storage);
+
+/// The LSN from which on no event is missing, as far as that was recorded; else 0.
+Lsn read_unbroken_lsn(const Storage& storage);
+
+/// Lets the log go on at `lsn`, and records that events before it are missing, where they are. Nothing may
+/// append or write beside it.
+void skip_log_to(Storage& storage, Lsn lsn);
+
+/// Finds the end of the last hole in a log of which that was not recorded: holes were not, once. Reads the
+/// whole log then, and nothing otherwise.
+void ensure_unbroken_lsn(Storage& storage);
 
 /// The first event of the last group that begins before `time_ms` (Unix milliseconds): what happened from
 /// then on is in it or behind it, as far as the clock never went back. The first kept event where all are
@@ -23,9 +37,10 @@ Lsn first_lsn_from_time(const Storage& storage, std::int64_t time_ms);
 /// The refusal of who asks for events that were dropped.
 Error events_gone(Lsn after_lsn);
 
-/// Searches the log up to `last_lsn` for events that a filter lets through, until `limit` are found; above
-/// `after_lsn`, or from the first that is kept. Looks at a million of them at most, and at less where the
-/// deadline comes before: the reply says how far it came.
+/// Searches the log, in one read of it, up to `last_lsn` for events that a filter lets through, until `limit`
+/// are found; above `after_lsn`, or from the first that is kept. Looks at a million of them at most, and at
+/// less where the deadline comes before: the reply says how far it came. Never passes over events that are
+/// missing: it ends before them, and refuses to begin there.
 Reply search_events(const Storage& storage, const EventFilter& filter, std::optional<Lsn> after_lsn,
                     std::size_t limit, Lsn last_lsn, const Deadline& deadline);
 

@@ -122,7 +122,28 @@ std::vector<StoredPage> PageStore::list(std::uint64_t snapshot_id, std::size_t s
     return pages;
 }
 
+void PageStore::forget_all() {
+    const std::lock_guard lock(mutex_);
+    next_id_ = 1;
+    unreadable_.clear();
+}
+
 PageRef PageStore::read(const StoredPage& page) const {
+    try {
+        return read_stored(page);
+    } catch (const std::exception&) {
+        const std::lock_guard lock(mutex_);
+        unreadable_.insert(page.id);
+        throw;
+    }
+}
+
+std::unordered_set<std::uint64_t> PageStore::unreadable() const {
+    const std::lock_guard lock(mutex_);
+    return unreadable_;
+}
+
+PageRef PageStore::read_stored(const StoredPage& page) const {
     const std::string what = page_name(page.id);
     const std::optional<std::string> value = storage_.read(Table::snapshots, page_key(page.id));
     if (!value) {
@@ -192,7 +213,8 @@ TreeFigures PageWriter::write(const SeriesView& view, const std::vector<StoredPa
     std::vector<StoredPage> pages;
     pages.reserve(view.pages().size());
     for (const PageRef& page : view.pages()) {
-        const std::uint64_t id = page->stored_id();
+        // What cannot be read is not stored, whatever the page in memory says.
+        const std::uint64_t id = unreadable_.contains(page->stored_id()) ? 0 : page->stored_id();
         if (const auto found = by_id.find(id); found != by_id.end()) {
             pages.push_back(*found->second);
         } else {

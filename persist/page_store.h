@@ -1,9 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "engine/scan.h"
@@ -40,12 +43,14 @@ public:
     void erase_from(std::uint64_t page_id, std::uint64_t snapshot_id);
 
     /// Storage was cleared.
-    void forget_all() noexcept { next_id_ = 1; }
+    void forget_all();
 
     /// The pages of a series of a snapshot. Throws CorruptionError.
     std::vector<StoredPage> list(std::uint64_t snapshot_id, std::size_t series) const;
-    /// Throws CorruptionError.
+    /// Throws CorruptionError, or StorageError; the page is stored anew by the next snapshot then.
     PageRef read(const StoredPage& page) const;
+    /// The ids of pages that could not be read: a page in memory may still say that it is stored under one.
+    std::unordered_set<std::uint64_t> unreadable() const;
 
     /// What removes the lists of a snapshot, or a page.
     void add_erased_lists(std::uint64_t snapshot_id, std::vector<RecordChange>& changes) const;
@@ -57,14 +62,20 @@ public:
 private:
     friend class PageWriter;
 
+    PageRef read_stored(const StoredPage& page) const;
+
     Storage& storage_;
     std::uint64_t next_id_ = 1;
+    mutable std::mutex mutex_;
+    mutable std::unordered_set<std::uint64_t> unreadable_;  // under the mutex
 };
 
-/// Writes the pages and lists of one snapshot: pages that are stored already only enter the lists.
+/// Writes the pages and lists of one snapshot: pages that are stored already, and were not found unreadable,
+/// only enter the lists.
 class PageWriter {
 public:
-    PageWriter(PageStore& store, std::uint64_t snapshot_id) : store_(store), snapshot_id_(snapshot_id) {}
+    PageWriter(PageStore& store, std::uint64_t snapshot_id)
+        : store_(store), unreadable_(store.unreadable()), snapshot_id_(snapshot_id) {}
 
     /// Writes a series, in the order of their numbers from 0. `known` describes pages that are stored, as far
     /// as it is at hand. Returns the sum of its pages' figures.
@@ -88,6 +99,7 @@ private:
     void start_bulk();
 
     PageStore& store_;
+    std::unordered_set<std::uint64_t> unreadable_;
     std::uint64_t snapshot_id_;
     std::size_t series_ = 0;
     std::vector<FreshPage> fresh_;

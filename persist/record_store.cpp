@@ -23,6 +23,10 @@ RecordChange committed_stream_change(const StreamInfo& stream) {
 
 RecordChange first_record_change(Lsn lsn) { return meta_numbers_change(first_record_key, {lsn}); }
 
+Lsn read_first_record_lsn(const Storage& storage) {
+    return read_meta_number(storage, first_record_key).value_or(0);
+}
+
 void read_committed_streams(const Storage& storage, Lsn last_lsn,
                             const std::function<void(StreamInfo)>& visit) {
     storage.scan(Table::streams, "", [&](std::string_view key, std::string_view value) {
@@ -41,21 +45,40 @@ void read_committed_streams(const Storage& storage, Lsn last_lsn,
 
 void read_idempotency_records(const Storage& storage,
                               const std::function<bool(std::span<const IdempotencyRecord>)>& visit) {
-    const Lsn first_lsn = read_meta_number(storage, first_record_key).value_or(0);
-    std::vector<IdempotencyRecord> records;
-    storage.scan(Table::idempotency, "", [&](std::string_view, std::string_view value) {
-        records.clear();
-        read_records(value, [&](const IdempotencyRecord& record) {
-            if (record.lsn >= first_lsn) {
-                records.push_back(record);
-            }
-        });
-        return visit(records);
-    });
+    read_idempotency_records(storage, read_first_record_lsn(storage), visit);
 }
 
-void erase_records_below(Storage& storage, Lsn lsn) {
-    storage.erase_range(Table::idempotency, "", big_endian(lsn));
+void read_idempotency_records(const Storage& storage, Lsn first_lsn,
+                              const std::function<bool(std::span<const IdempotencyRecord>)>& visit) {
+    std::vector<IdempotencyRecord> records;
+    // The key of a row is the last LSN in it: rows before this one hold forgotten records only.
+    storage.scan_from(Table::idempotency, big_endian(first_lsn),
+                      [&](std::string_view, std::string_view value) {
+                          records.clear();
+                          read_records(value, [&](const IdempotencyRecord& record) {
+                              if (record.lsn >= first_lsn) {
+                                  records.push_back(record);
+                              }
+                          });
+                          return visit(records);
+                      });
+}
+
+bool erase_records_below(Storage& storage, Lsn lsn) {
+    // Each range begins at the first row that is there, behind the range before it: removed ranges that
+    // overlap would cost later reads the square of their number.
+    const std::string end = big_endian(lsn);
+    std::string begin;
+    storage.scan_from(Table::idempotency, begin, [&](std::string_view key, std::string_view) {
+        begin = key;
+        return false;
+    });
+    if (begin.empty() || begin >= end) {
+        return false;
+    }
+    storage.erase_range(Table::idempotency, begin, end);
+    storage.reclaim_range(Table::idempotency, begin, end);
+    return true;
 }
 
 }  // namespace karma

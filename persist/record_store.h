@@ -16,19 +16,26 @@ namespace karma {
 RecordChange records_change(Lsn last_lsn, std::string bytes);
 /// A committed stream.
 RecordChange committed_stream_change(const StreamInfo& stream);
-/// Says that the idempotency records below an LSN are gone.
+/// Says that the idempotency records below an LSN are forgotten, whether their rows are still there or not.
 RecordChange first_record_change(Lsn lsn);
+/// The LSN of which this was last said; 0 where it never was.
+Lsn read_first_record_lsn(const Storage& storage);
 
 /// Reads the committed streams that were committed at `last_lsn` or before. Throws CorruptionError.
 void read_committed_streams(const Storage& storage, Lsn last_lsn,
                             const std::function<void(StreamInfo)>& visit);
 
-/// Reads the idempotency records in the order of their LSNs, some at a time, until `visit` returns false.
-/// What they borrow lives until it returns. Throws CorruptionError.
+/// Reads the idempotency records that are not forgotten in the order of their LSNs, some at a time, until
+/// `visit` returns false. What they borrow lives until it returns. Throws CorruptionError.
 void read_idempotency_records(const Storage& storage,
                               const std::function<bool(std::span<const IdempotencyRecord>)>& visit);
+/// The same of all that is stored from an LSN on, also of what was forgotten since a snapshot.
+void read_idempotency_records(const Storage& storage, Lsn first_lsn,
+                              const std::function<bool(std::span<const IdempotencyRecord>)>& visit);
 
-/// Gives back the storage of records that have all an LSN below this one.
-void erase_records_below(Storage& storage, Lsn lsn);
+/// Removes the rows of which all records have an LSN below this one, and gives back their space. Nothing else
+/// removes rows of idempotency records one by one. Costs a rewrite of what lies beside them: to be called
+/// seldom, for many. False where there were none.
+bool erase_records_below(Storage& storage, Lsn lsn);
 
 }  // namespace karma

@@ -26,11 +26,11 @@ int create_without_name(const std::filesystem::path& directory) {
 
 }  // namespace
 
-RecordsFile::RecordsFile(const Storage& storage, const reply::IdempotencySnapshot& about,
+RecordsFile::RecordsFile(const Storage& storage, const RecordsSelection& selection,
                          const std::filesystem::path& directory, const Deadline& deadline)
-    : about_(about), file_(create_without_name(directory)) {
+    : file_(create_without_name(directory)) {
     try {
-        write_records_json(storage, about.last_lsn, [&](std::string_view bytes) {
+        written_ = write_records_json(storage, selection, [&](std::string_view bytes) {
             deadline.check();
             write(bytes);
         });

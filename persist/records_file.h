@@ -7,6 +7,7 @@
 #include "engine/reply.h"
 #include "engine/scan.h"
 #include "engine/storage.h"
+#include "persist/records_json.h"
 
 namespace karma {
 
@@ -14,23 +15,23 @@ namespace karma {
 /// meanwhile, so it is written to disk once. The file has no name and is gone with this object. Thread-safe.
 class RecordsFile final : public reply::ByteSource {
 public:
-    /// Throws StorageError, and RequestError when the deadline comes first.
-    RecordsFile(const Storage& storage, const reply::IdempotencySnapshot& about,
+    /// Writes what `selection` lets through of the records of `storage` to a file in `directory`. Throws
+    /// StorageError, and RequestError when the deadline comes first.
+    RecordsFile(const Storage& storage, const RecordsSelection& selection,
                 const std::filesystem::path& directory, const Deadline& deadline);
     ~RecordsFile() override;
 
-    /// What it was made from.
-    const reply::IdempotencySnapshot& about() const noexcept { return about_; }
     std::uint64_t size() const noexcept { return size_; }
+    const WrittenRecords& written() const noexcept { return written_; }
 
     void read(std::uint64_t offset, std::size_t count, std::string& out) const override;
 
 private:
     void write(std::string_view bytes);
 
-    reply::IdempotencySnapshot about_;
     int file_ = -1;
     std::uint64_t size_ = 0;
+    WrittenRecords written_;
 };
 
 }  // namespace karma

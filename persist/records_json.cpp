@@ -82,8 +82,9 @@ std::string stream_text(const StreamInfo& stream, Fingerprinter& fingerprinter) 
 
 }  // namespace
 
-void write_records_json(const Storage& storage, Lsn last_lsn,
-                        const std::function<void(std::string_view)>& sink) {
+WrittenRecords write_records_json(const Storage& storage, const RecordsSelection& selection,
+                                  const std::function<void(std::string_view)>& sink) {
+    WrittenRecords written;
     std::string piece = "{\"records\":[";
     const auto add = [&](const std::string& text, bool& is_first) {
         piece += is_first ? text : "," + text;
@@ -94,10 +95,13 @@ void write_records_json(const Storage& storage, Lsn last_lsn,
         }
     };
     bool is_first = true;
-    read_idempotency_records(storage, [&](std::span<const IdempotencyRecord> records) {
+    const Lsn first_lsn = selection.first_lsn != 0 ? selection.first_lsn : read_first_record_lsn(storage);
+    read_idempotency_records(storage, first_lsn, [&](std::span<const IdempotencyRecord> records) {
         for (const IdempotencyRecord& record : records) {
-            if (record.lsn <= last_lsn) {
+            if (record.lsn <= selection.last_lsn &&
+                (!selection.wants_record || selection.wants_record(record))) {
                 add(record_text(record), is_first);
+                ++written.records;
             }
         }
         return true;
@@ -105,14 +109,79 @@ void write_records_json(const Storage& storage, Lsn last_lsn,
     piece += "],\"committed_streams\":[";
     is_first = true;
     Fingerprinter fingerprinter;
-    read_committed_streams(storage, last_lsn, [&](const StreamInfo& stream) {
-        add(stream_text(stream, fingerprinter), is_first);
+    read_committed_streams(storage, selection.last_lsn, [&](const StreamInfo& stream) {
+        if (!selection.wants_stream || selection.wants_stream(stream)) {
+            add(stream_text(stream, fingerprinter), is_first);
+            ++written.committed_streams;
+        }
     });
     piece += "]}";
     sink(piece);
+    return written;
 }
 
 namespace {
+
+constexpr bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
+
+/// The end of the string that begins at a quotation mark.
+std::size_t end_of_string(std::string_view text, std::size_t at) {
+    for (++at; at < text.size() && text[at] != '"'; ++at) {
+        at += text[at] == '\\' ? 1 : 0;
+    }
+    return std::min(at + 1, text.size());
+}
+
+/// The text with whole numbers of more digits than 64 bits always have room for as strings: as numbers
+/// Boost.JSON would round them. `changed` holds it where there are any.
+std::string_view with_large_numbers_quoted(std::string_view text, std::string& changed) {
+    constexpr std::size_t digits_of_64_bits = 19;
+    std::size_t copied = 0;
+    for (std::size_t at = 0; at < text.size();) {
+        if (text[at] == '"') {
+            at = end_of_string(text, at);
+            continue;
+        }
+        const std::size_t begin = at;
+        while (at < text.size() && is_digit(text[at])) {
+            ++at;
+        }
+        const auto is_part = [&](std::size_t i) {
+            return i < text.size() && std::string_view("+-.eE").find(text[i]) != std::string_view::npos;
+        };
+        const bool is_whole = !is_part(at) && (begin == 0 || !is_part(begin - 1));
+        if (at - begin > digits_of_64_bits && is_whole) {
+            changed.append(text, copied, begin - copied).append("\"");
+            changed.append(text, begin, at - begin).append("\"");
+            copied = at;
+        }
+        at += at == begin ? 1 : 0;
+    }
+    return copied == 0 ? text : std::string_view(changed.append(text, copied));
+}
+
+std::optional<Uint128> uint128_from_decimal(std::string_view text) {
+    constexpr Uint128 max = ~Uint128{0};
+    Uint128 number = 0;
+    for (const char c : text) {
+        const auto digit = static_cast<unsigned>(c - '0');
+        if (!is_digit(c) || number > (max - digit) / 10) {
+            return std::nullopt;
+        }
+        number = number * 10 + digit;
+    }
+    return text.empty() ? std::nullopt : std::optional(number);
+}
+
+/// A number as `with_large_numbers_quoted` leaves it.
+std::optional<Uint128> uint128_of(const json::value& value) {
+    if (value.is_string()) {
+        return uint128_from_decimal(value.get_string());
+    }
+    boost::system::error_code failure;
+    const auto number = value.to_number<std::uint64_t>(failure);
+    return failure ? std::nullopt : std::optional<Uint128>(number);
+}
 
 /// Takes fields of an element of an array; errors name both.
 class Element {
@@ -182,31 +251,37 @@ void read_response(const Element& element, IdempotencyRecord& record) {
     if (response == nullptr) {
         element.fail("response", "is missing");
     }
-    const auto number = [&](const char* name) {
+    const auto wide = [&](const char* name) {
         const json::value* const value =
             response->is_object() ? response->get_object().if_contains(name) : nullptr;
-        boost::system::error_code failure;
-        const auto read = value == nullptr ? 0 : value->to_number<std::uint64_t>(failure);
-        if (value == nullptr || failure) {
+        const std::optional<Uint128> read = value == nullptr ? std::nullopt : uint128_of(*value);
+        if (!read) {
             element.fail(std::string("response.") + name, "is no number");
         }
-        return read;
+        return *read;
+    };
+    const auto narrow = [&](const std::optional<Uint128>& number, const char* field) {
+        if (!number || *number >> 64U != 0) {
+            element.fail(field, "is no number of 64 bits");
+        }
+        return static_cast<std::uint64_t>(*number);
+    };
+    const auto number = [&](const char* name) {
+        return narrow(wide(name), (std::string("response.") + name).c_str());
     };
     switch (record.operation) {
         case Operation::increment:
-        case Operation::decrement: {
-            boost::system::error_code failure;
-            record.response[0] = response->to_number<std::uint64_t>(failure);
+        case Operation::decrement:
+            record.response[0] = narrow(uint128_of(*response), "response");
             record.response_size = 1;
-            if (failure) {
-                element.fail("response", "is no number");
-            }
             break;
-        }
-        case Operation::batch_add:
-            record.response = {number("applied"), 0, number("total")};
+        case Operation::batch_add: {
+            const Uint128 total = wide("total");
+            record.response = {number("applied"), static_cast<std::uint64_t>(total >> 64U),
+                               static_cast<std::uint64_t>(total)};
             record.response_size = 3;
             break;
+        }
         case Operation::batch_set:
             record.response[0] = number("applied");
             record.response_size = 1;
@@ -268,7 +343,8 @@ void read_records_json(std::string_view text, const std::function<void(const Ide
                        const std::function<void(StreamInfo)>& on_stream) {
     json::monotonic_resource arena;
     boost::system::error_code failure;
-    const json::value document = json::parse(text, failure, &arena);
+    std::string changed;
+    const json::value document = json::parse(with_large_numbers_quoted(text, changed), failure, &arena);
     if (failure || !document.is_object()) {
         throw CorruptionError("no JSON object" + (failure ? ": " + failure.message() : std::string()));
     }

@@ -2,18 +2,20 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdarg>
 #include <cstring>
 #include <limits>
+#include <utility>
 
 #include <rocksdb/convenience.h>
 #include <rocksdb/file_system.h>
 #include <rocksdb/options.h>
-#include <rocksdb/sst_file_writer.h>
 #include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/write_batch.h>
 
 #include "engine/error.h"
 #include "persist/keys.h"
+#include "persist/table_file_writer.h"
 
 namespace karma {
 namespace {
@@ -54,6 +56,13 @@ EventGroup stored_group(const rocksdb::Slice& key, const rocksdb::Slice& value) 
     throw StorageError(what + ": " + status.ToString());
 }
 
+/// Writes nothing: a database that is only read stays as it is.
+class NoInfoLog final : public rocksdb::Logger {
+public:
+    using rocksdb::Logger::Logv;
+    void Logv(const char* /*format*/, va_list /*arguments*/) override {}
+};
+
 rocksdb::Options database_options(const RocksdbStorage::Options& options) {
     rocksdb::Options result;
     result.create_if_missing = true;
@@ -63,6 +72,13 @@ rocksdb::Options database_options(const RocksdbStorage::Options& options) {
     }
     // Only the tail of the log may be torn by a crash; damage anywhere else must be seen, not skipped.
     result.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+    if (options.read_only && options.salvage) {
+        // Events that are lost with a record leave a hole in their LSNs, which whoever reads the log sees.
+        result.wal_recovery_mode = rocksdb::WALRecoveryMode::kSkipAnyCorruptedRecords;
+    }
+    if (options.read_only) {
+        result.info_log = std::make_shared<NoInfoLog>();
+    }
     result.max_total_wal_size = options.log_segment_bytes;
     result.paranoid_checks = true;
     result.max_open_files = 256;
@@ -86,70 +102,20 @@ rocksdb::ColumnFamilyOptions log_options(const RocksdbStorage::Options& options)
     return result;
 }
 
-constexpr const char* bulk_prefix = "bulk-";
-
-/// Makes a table file and hands it to the database as a whole: nothing of it goes through the write-ahead
-/// log or the memory tables, whose limits would hold up the log's writes.
-class TableFileWriter final : public BulkWriter {
-public:
-    TableFileWriter(rocksdb::DB& db, rocksdb::ColumnFamilyHandle& family, const std::string& path)
-        : db_(db),
-          family_(family),
-          path_(path + "/" + bulk_prefix + std::to_string(db.GetLatestSequenceNumber()) + ".sst"),
-          file_(rocksdb::EnvOptions(), db.GetOptions(&family)) {
-        check(file_.Open(path_), "create");
-    }
-    TableFileWriter(const TableFileWriter&) = delete;
-    TableFileWriter& operator=(const TableFileWriter&) = delete;
-    ~TableFileWriter() override {
-        if (!committed_) {
-            db_.GetEnv()->DeleteFile(path_).PermitUncheckedError();
-        }
-    }
-
-    void add(std::string_view key, std::string_view value) override {
-        check(file_.Put(slice(key), slice(value)), "write");
-        any_ = true;
-    }
-
-    void commit() override {
-        if (!any_) {
-            return;
-        }
-        check(file_.Finish(), "write");
-        rocksdb::IngestExternalFileOptions options;
-        options.move_files = true;
-        options.failed_move_fall_back_to_copy = true;
-        options.write_global_seqno = false;
-        check(db_.IngestExternalFile(&family_, {path_}, options), "take in");
-        committed_ = true;
-        db_.GetEnv()->DeleteFile(path_).PermitUncheckedError();  // a second name of what is in the database
-    }
-
-private:
-    void check(const rocksdb::Status& status, const char* what) const {
-        if (!status.ok()) {
-            throw StorageError(std::string("cannot ") + what + " table file " + path_ + ": " +
-                               status.ToString());
-        }
-    }
-
-    rocksdb::DB& db_;
-    rocksdb::ColumnFamilyHandle& family_;
-    std::string path_;
-    rocksdb::SstFileWriter file_;
-    bool any_ = false;
-    bool committed_ = false;
-};
-
 }  // namespace
 
 RocksdbStorage::RocksdbStorage(const Options& options)
-    : path_(options.path.string()),
+    : options_(options),
+      path_(options.path.string()),
       disk_(options.env == nullptr ? rocksdb::FileSystem::Default() : options.env->GetFileSystem()),
       files_(*disk_, path_),
       read_only_(options.read_only) {
-    const std::optional<DurableMark> mark = files_.check();
+    std::optional<DurableMark> mark;
+    if (options.read_only && options.salvage) {
+        damage_ = files_.damage(mark);
+    } else {
+        mark = files_.check();
+    }
     open(options);
     if (!options.read_only) {
         make_name_durable(options.path);
@@ -158,12 +124,27 @@ RocksdbStorage::RocksdbStorage(const Options& options)
     check_format(options.read_only);
     next_lsn_ = find_next_lsn();
     appended_lsn_ = next_lsn_ - 1;
-    check_reaches(mark);
+    try {
+        check_reaches(mark);
+    } catch (const CorruptionError& failure) {
+        if (!options.salvage) {
+            throw;
+        }
+        damage_.emplace_back(failure.what());
+    }
     if (!options.read_only) {
         // What was replayed from the write-ahead log is in tables now.
         synced_lsn_ = appended_lsn_.load();
         mark_durable();
     }
+}
+
+RocksdbStorage::Using RocksdbStorage::use() const {
+    Using use(opening_);
+    if (!db_) {
+        throw StorageError("database " + path_ + " could not be opened again after a failure");
+    }
+    return use;
 }
 
 void RocksdbStorage::open(const Options& options) {
@@ -207,6 +188,59 @@ RocksdbStorage::~RocksdbStorage() {
     }
 }
 
+// ---- after a failure
+
+void RocksdbStorage::recover() {
+    if (!failed_ && !ingest_failed_) {
+        return;
+    }
+    if (append_failed_ || read_only_) {
+        throw StorageError("the event log of " + path_ + " could not be written: only a restart can go on");
+    }
+    try_to_write();
+    {
+        const std::unique_lock closing(opening_);
+        open_again();
+    }
+    failed_ = false;
+    ingest_failed_ = false;
+    mark_durable();
+}
+
+/// RocksDB accepts nothing any more after a failed write, and its log may end in a part of it: only opening
+/// the database anew gives a log that can be written.
+void RocksdbStorage::open_again() {
+    handles_.clear();
+    if (db_) {
+        db_->Close().PermitUncheckedError();
+        db_.reset();
+    }
+    open(options_);
+    next_lsn_ = std::max(next_lsn_.load(), find_next_lsn());
+}
+
+/// As long as nothing can be written, the database stays open to be read.
+void RocksdbStorage::try_to_write() const {
+    const std::string path = path_ + "/" + table_file_prefix + "probe";
+    const std::string bytes(64U << 10U, '\0');
+    std::unique_ptr<rocksdb::FSWritableFile> file;
+    rocksdb::IOStatus status = disk_->NewWritableFile(path, rocksdb::FileOptions(), &file, nullptr);
+    if (status.ok()) {
+        status = file->Append(bytes, rocksdb::IOOptions(), nullptr);
+    }
+    if (status.ok()) {
+        status = file->Sync(rocksdb::IOOptions(), nullptr);
+    }
+    if (file) {
+        const rocksdb::IOStatus closed = file->Close(rocksdb::IOOptions(), nullptr);
+        status = status.ok() ? closed : status;
+        disk_->DeleteFile(path, rocksdb::IOOptions(), nullptr).PermitUncheckedError();
+    }
+    if (!status.ok()) {
+        throw StorageError("cannot write to " + path_ + ": " + status.ToString());
+    }
+}
+
 // ---- what is known to be durable
 
 void RocksdbStorage::check_reaches(const std::optional<DurableMark>& mark) const {
@@ -219,6 +253,7 @@ void RocksdbStorage::check_reaches(const std::optional<DurableMark>& mark) const
 }
 
 void RocksdbStorage::mark_durable() {
+    const Using used = use();
     const std::lock_guard lock(mark_mutex_);
     DurableMark mark{synced_lsn_, {}, 0};
     std::vector<std::string> files;
@@ -287,7 +322,7 @@ void RocksdbStorage::remove_bulk_files() const {
         return;
     }
     for (const std::string& name : names) {
-        if (name.starts_with(bulk_prefix)) {
+        if (name.starts_with(table_file_prefix)) {
             db_->GetEnv()->DeleteFile(path_ + "/" + name).PermitUncheckedError();
         }
     }
@@ -350,6 +385,7 @@ void RocksdbStorage::append(const EventGroup& group, std::span<const RecordChang
     key_.clear();
     append_big_endian(key_, group.first_lsn);
     batch_.Clear();
+    const Using used = use();
     const std::array<char, 4> count = encode_count(group.count);
     const std::array<rocksdb::Slice, 1> key_parts = {slice(key_)};
     const std::array<rocksdb::Slice, 2> value_parts = {rocksdb::Slice(count.data(), count.size()),
@@ -362,7 +398,12 @@ void RocksdbStorage::append(const EventGroup& group, std::span<const RecordChang
             batch_.Delete(family(change.table), change.key);
         }
     }
-    commit(batch_, sync, "cannot append to the event log of");
+    try {
+        commit(batch_, sync, "cannot append to the event log of");
+    } catch (const StorageError&) {
+        append_failed_ = true;
+        throw;
+    }
     appended_lsn_ = expected + group.count - 1;
     if (sync) {
         synced_lsn_ = expected + group.count - 1;
@@ -377,6 +418,7 @@ void RocksdbStorage::skip_to(Lsn lsn) {
 }
 
 void RocksdbStorage::read_log(Lsn from, const std::function<bool(const EventGroup&)>& visit) const {
+    const Using used = use();
     rocksdb::ReadOptions options;
     options.readahead_size = 1U << 20U;
     const std::unique_ptr<rocksdb::Iterator> at(db_->NewIterator(options, events_));
@@ -402,14 +444,19 @@ void RocksdbStorage::read_log(Lsn from, const std::function<bool(const EventGrou
 }
 
 std::uint64_t RocksdbStorage::log_bytes() const {
+    const Using used(opening_);
     std::uint64_t files = 0;
     std::uint64_t memory = 0;
+    if (!db_) {
+        return 0;
+    }
     db_->GetIntProperty(events_, rocksdb::DB::Properties::kTotalSstFilesSize, &files);
     db_->GetIntProperty(events_, rocksdb::DB::Properties::kCurSizeAllMemTables, &memory);
     return files + memory;
 }
 
 void RocksdbStorage::write(std::span<const RecordChange> records, bool sync) {
+    const Using used = use();
     rocksdb::WriteBatch batch;
     for (const RecordChange& change : records) {
         if (change.value) {
@@ -422,6 +469,7 @@ void RocksdbStorage::write(std::span<const RecordChange> records, bool sync) {
 }
 
 void RocksdbStorage::clear(std::span<const RecordChange> records) {
+    const Using used = use();
     // No key begins with such a byte: they are texts in UTF-8, and numbers below 2^63.
     const std::string end(8, '\xff');
     const rocksdb::Slice first;
@@ -451,6 +499,7 @@ void RocksdbStorage::clear(std::span<const RecordChange> records) {
 }
 
 std::optional<std::string> RocksdbStorage::read(Table table, std::string_view key) const {
+    const Using used = use();
     std::string value;
     const rocksdb::Status status = db_->Get(rocksdb::ReadOptions(), family(table), slice(key), &value);
     if (status.IsNotFound()) {
@@ -464,8 +513,16 @@ std::optional<std::string> RocksdbStorage::read(Table table, std::string_view ke
 
 void RocksdbStorage::scan(Table table, std::string_view prefix,
                           const std::function<bool(std::string_view, std::string_view)>& visit) const {
+    scan_from(table, prefix, [&](std::string_view key, std::string_view value) {
+        return key.starts_with(prefix) && visit(key, value);
+    });
+}
+
+void RocksdbStorage::scan_from(Table table, std::string_view begin,
+                               const std::function<bool(std::string_view, std::string_view)>& visit) const {
+    const Using used = use();
     const std::unique_ptr<rocksdb::Iterator> at(db_->NewIterator(rocksdb::ReadOptions(), family(table)));
-    for (at->Seek(slice(prefix)); at->Valid() && at->key().starts_with(slice(prefix)); at->Next()) {
+    for (at->Seek(slice(begin)); at->Valid(); at->Next()) {
         if (!visit(at->key().ToStringView(), at->value().ToStringView())) {
             return;
         }
@@ -476,6 +533,7 @@ void RocksdbStorage::scan(Table table, std::string_view prefix,
 }
 
 void RocksdbStorage::erase_prefix(Table table, std::string_view prefix) {
+    const Using used = use();
     rocksdb::WriteBatch batch;
     if (const std::string end = prefix_end(prefix); !end.empty()) {
         batch.DeleteRange(family(table), slice(prefix), end);
@@ -492,12 +550,14 @@ void RocksdbStorage::erase_range(Table table, std::string_view begin, std::strin
     if (begin >= end) {
         return;
     }
+    const Using used = use();
     rocksdb::WriteBatch batch;
     batch.DeleteRange(family(table), slice(begin), slice(end));
     commit(batch, false, "cannot write to");
 }
 
 std::optional<std::string> RocksdbStorage::last_key(Table table, std::string_view prefix) const {
+    const Using used = use();
     const std::unique_ptr<rocksdb::Iterator> at(db_->NewIterator(rocksdb::ReadOptions(), family(table)));
     const std::string end = prefix_end(prefix);
     if (end.empty()) {
@@ -518,7 +578,8 @@ std::optional<std::string> RocksdbStorage::last_key(Table table, std::string_vie
 }
 
 std::unique_ptr<BulkWriter> RocksdbStorage::bulk_writer(Table table) {
-    return std::make_unique<TableFileWriter>(*db_, *family(table), path_);
+    Using used = use();
+    return std::make_unique<TableFileWriter>(std::move(used), *db_, *family(table), path_, ingest_failed_);
 }
 
 void RocksdbStorage::compact(rocksdb::ColumnFamilyHandle* in, const rocksdb::Slice* begin,
@@ -526,15 +587,57 @@ void RocksdbStorage::compact(rocksdb::ColumnFamilyHandle* in, const rocksdb::Sli
     rocksdb::CompactRangeOptions options;
     options.exclusive_manual_compaction = false;  // what goes on by itself goes on
     options.allow_write_stall = false;
+    // A file that is only moved down a level keeps what it says of removed records.
+    options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
     const rocksdb::Status status = db_->CompactRange(options, in, begin, end);
     if (!status.ok() && !status.IsIncomplete()) {
         throw StorageError("cannot compact " + path_ + ": " + status.ToString());
     }
 }
 
-void RocksdbStorage::reclaim(Table table) { compact(family(table), nullptr, nullptr); }
+/// Of a range that was removed: whole files at once, then what is left of it.
+void RocksdbStorage::give_back(rocksdb::ColumnFamilyHandle* in, const rocksdb::Slice& begin,
+                               const rocksdb::Slice& end) {
+    const rocksdb::Status status = rocksdb::DeleteFilesInRange(db_.get(), in, &begin, &end, false);
+    if (!status.ok()) {
+        throw StorageError("cannot delete files of " + path_ + ": " + status.ToString());
+    }
+    compact(in, &begin, &end);
+}
+
+void RocksdbStorage::reclaim(Table table) {
+    const Using used = use();
+    compact(family(table), nullptr, nullptr);
+}
+
+void RocksdbStorage::reclaim_range(Table table, std::string_view begin, std::string_view end) {
+    const Using used = use();
+    give_back(family(table), slice(begin), slice(end));
+}
+
+void RocksdbStorage::tidy() {
+    const Using used = use();
+    // Some are left by a crash between removing and giving back, and each clearing of the database leaves
+    // one.
+    constexpr std::uint64_t removed_ranges_max = 16;
+    for (const std::unique_ptr<rocksdb::ColumnFamilyHandle>& handle : handles_) {
+        rocksdb::TablePropertiesCollection tables;
+        const rocksdb::Status status = db_->GetPropertiesOfAllTables(handle.get(), &tables);
+        if (!status.ok()) {
+            fail("cannot read from " + path_, status);
+        }
+        std::uint64_t removed_ranges = 0;
+        for (const auto& table : tables) {
+            removed_ranges += table.second->num_range_deletions;
+        }
+        if (removed_ranges > removed_ranges_max) {
+            compact(handle.get(), nullptr, nullptr);
+        }
+    }
+}
 
 std::uint64_t RocksdbStorage::log_bytes_from(Lsn from) const {
+    const Using used = use();
     const std::string begin = big_endian(from);
     const std::string end = big_endian(std::numeric_limits<Lsn>::max());
     const rocksdb::Range range(begin, end);
@@ -550,33 +653,29 @@ std::uint64_t RocksdbStorage::log_bytes_from(Lsn from) const {
 }
 
 void RocksdbStorage::erase_log_below(Lsn lsn) {
+    const Using used = use();
     // The group that holds the event, or the last group: what is before it goes.
     Lsn first_kept = 0;
     read_log(std::min(lsn, next_lsn() - 1), [&](const EventGroup& group) {
         first_kept = group.first_lsn;
         return false;
     });
-    const std::string begin = big_endian(0);
-    const std::string end = big_endian(first_kept);
-    bool any = false;
+    Lsn first = first_kept;
     read_log(0, [&](const EventGroup& group) {
-        any = group.first_lsn < first_kept;
+        first = group.first_lsn;
         return false;
     });
-    if (!any) {
+    if (first >= first_kept) {
         return;
     }
-    const rocksdb::Slice first(begin);
-    const rocksdb::Slice last(end);
-    // Whole files at once, then what is left of the range.
-    const rocksdb::Status status = rocksdb::DeleteFilesInRange(db_.get(), events_, &first, &last, false);
-    if (!status.ok()) {
-        throw StorageError("cannot delete old events of " + path_ + ": " + status.ToString());
-    }
+    // The range begins where the one before it ended: ranges that overlap would cost later reads the square
+    // of their number.
+    const std::string begin = big_endian(first);
+    const std::string end = big_endian(first_kept);
     rocksdb::WriteBatch batch;
-    batch.DeleteRange(events_, first, last);
+    batch.DeleteRange(events_, begin, end);
     commit(batch, false, "cannot delete old events of");
-    compact(events_, &first, &last);
+    give_back(events_, begin, end);
 }
 
 }  // namespace karma

@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <memory>
 #include <mutex>
+#include <shared_mutex>
+#include <vector>
 
 #include <rocksdb/db.h>
 
@@ -26,11 +28,16 @@ public:
         std::uint64_t log_segment_bytes = 67'108'864;
         rocksdb::Env* env = nullptr;  // null: the machine's own
         bool read_only = false;       // changes no file; what writes throws
+        /// With `read_only`: takes what is sound of damaged write-ahead logs, and holes where it is not.
+        bool salvage = false;
     };
 
     /// Opens or creates. Throws StorageError that says what is wrong and what can be done.
     explicit RocksdbStorage(const Options& options);
     ~RocksdbStorage() override;
+
+    /// What `salvage` has got round when the database was opened.
+    const std::vector<std::string>& damage() const noexcept { return damage_; }
 
     void append(const EventGroup& group, std::span<const RecordChange> records, bool sync) override;
     Lsn next_lsn() const override { return next_lsn_.load(std::memory_order_acquire); }
@@ -42,11 +49,16 @@ public:
     std::optional<std::string> read(Table table, std::string_view key) const override;
     void scan(Table table, std::string_view prefix,
               const std::function<bool(std::string_view, std::string_view)>& visit) const override;
+    void scan_from(Table table, std::string_view begin,
+                   const std::function<bool(std::string_view, std::string_view)>& visit) const override;
     void erase_prefix(Table table, std::string_view prefix) override;
     void erase_range(Table table, std::string_view begin, std::string_view end) override;
     std::optional<std::string> last_key(Table table, std::string_view prefix) const override;
     std::unique_ptr<BulkWriter> bulk_writer(Table table) override;
     void reclaim(Table table) override;
+    void reclaim_range(Table table, std::string_view begin, std::string_view end) override;
+    void tidy() override;
+    void recover() override;
     std::uint64_t log_bytes_from(Lsn from) const override;
     void erase_log_below(Lsn lsn) override;
     void mark_durable() override;
@@ -58,7 +70,14 @@ public:
 private:
     static constexpr std::size_t table_count = 4;
 
+    /// Held by who uses the database, so that `recover` can close it and open it again. Taken again by who
+    /// has it: readers go before a writer that waits.
+    using Using = std::shared_lock<std::shared_mutex>;
+    Using use() const;
+
     void open(const Options& options);
+    void open_again();
+    void try_to_write() const;
     void make_name_durable(const std::filesystem::path& path) const;
     void check_reaches(const std::optional<DurableMark>& mark) const;
     void mark_closed();
@@ -70,19 +89,25 @@ private:
     }
     void commit(rocksdb::WriteBatch& batch, bool sync, const char* what);
     void compact(rocksdb::ColumnFamilyHandle* in, const rocksdb::Slice* begin, const rocksdb::Slice* end);
+    void give_back(rocksdb::ColumnFamilyHandle* in, const rocksdb::Slice& begin, const rocksdb::Slice& end);
 
+    Options options_;
     std::string path_;
     std::shared_ptr<rocksdb::FileSystem> disk_;
     DatabaseFiles files_;
     bool read_only_;
-    std::unique_ptr<rocksdb::DB> db_;
+    std::vector<std::string> damage_;
+    mutable std::shared_mutex opening_;
+    std::unique_ptr<rocksdb::DB> db_;  // null while it cannot be opened again
     rocksdb::ColumnFamilyHandle* events_ = nullptr;
     std::array<rocksdb::ColumnFamilyHandle*, table_count> tables_{};
     std::vector<std::unique_ptr<rocksdb::ColumnFamilyHandle>> handles_;  // go before the database does
     std::atomic<Lsn> next_lsn_{1};
-    std::atomic<Lsn> appended_lsn_{0};  // the last event of the log
-    std::atomic<Lsn> synced_lsn_{0};    // the last one that is synced
-    std::atomic<bool> failed_{false};
+    std::atomic<Lsn> appended_lsn_{0};        // the last event of the log
+    std::atomic<Lsn> synced_lsn_{0};          // the last one that is synced
+    std::atomic<bool> failed_{false};         // nothing is written any more
+    std::atomic<bool> append_failed_{false};  // nor after `recover`
+    std::atomic<bool> ingest_failed_{false};  // RocksDB itself may refuse to write
     std::mutex mark_mutex_;
     DurableMark mark_;           // as it was written; under mark_mutex_
     rocksdb::WriteBatch batch_;  // of append; kept, as is the next one, so that its memory is

@@ -1,9 +1,9 @@
 #include "persist/snapshot_files.h"
 
 #include <algorithm>
-#include <map>
 
 #include "persist/file_name.h"
+#include "persist/series_lives.h"
 
 namespace karma {
 
@@ -18,17 +18,13 @@ reply::SnapshotOf SnapshotFile::describe() const {
 
 std::vector<SnapshotFile> snapshot_files(Manifests manifests, unsigned per_series) {
     std::vector<SnapshotFile> files;
-    // A series that is neither in the newest snapshot of everything nor in a later one was dropped.
-    std::map<std::string_view, unsigned> seen;
-    bool is_recent = true;
+    SeriesLives lives;
     for (const SnapshotStore::ManifestRef& manifest : manifests) {
-        for (const SnapshotStore::SeriesEntry& entry : manifest->series) {
-            const auto known = is_recent ? seen.try_emplace(entry.name).first : seen.find(entry.name);
-            if (known != seen.end() && ++known->second <= per_series) {
+        lives.show(*manifest, [&](const SnapshotSeries& entry, unsigned number) {
+            if (number <= per_series) {
                 files.push_back({manifest, &entry});
             }
-        }
-        is_recent = is_recent && !manifest->full;
+        });
     }
     return files;
 }
@@ -41,15 +37,14 @@ std::vector<reply::SnapshotOf> latest_snapshots(Manifests manifests) {
     return latest;
 }
 
+reply::IdempotencySnapshot idempotency_snapshot(const SnapshotStore::Manifest& full) {
+    return {full.file_unix, full.lsn, full.idempotency_records, full.committed_streams, std::nullopt};
+}
+
 std::optional<reply::IdempotencySnapshot> idempotency_snapshot(Manifests manifests) {
     const auto full = std::ranges::find_if(
         manifests, [](const SnapshotStore::ManifestRef& manifest) { return manifest->full; });
-    if (full == manifests.end()) {
-        return std::nullopt;
-    }
-    const SnapshotStore::Manifest& manifest = **full;
-    return reply::IdempotencySnapshot{manifest.file_unix, manifest.lsn, manifest.idempotency_records,
-                                      manifest.committed_streams, std::nullopt};
+    return full == manifests.end() ? std::nullopt : std::optional(idempotency_snapshot(**full));
 }
 
 }  // namespace karma

@@ -30,7 +30,9 @@ std::vector<SnapshotFile> snapshot_files(Manifests manifests, unsigned per_serie
 /// The latest file of each series, newest first.
 std::vector<reply::SnapshotOf> latest_snapshots(Manifests manifests);
 
-/// What went with the latest snapshot of everything; nothing before the first.
+/// What went with a snapshot of everything.
+reply::IdempotencySnapshot idempotency_snapshot(const SnapshotStore::Manifest& full);
+/// The same of the latest one; nothing before the first.
 std::optional<reply::IdempotencySnapshot> idempotency_snapshot(Manifests manifests);
 
 }  // namespace karma

@@ -26,6 +26,7 @@ SnapshotManifest manifest_of(const StateView& view, std::int64_t now_ms, std::ve
     manifest.epochs = view.epochs;
     manifest.idempotency_records = view.idempotency_record_count;
     manifest.committed_streams = view.committed_stream_count;
+    manifest.first_record_lsn = view.first_record_lsn;
     views = view.series;
     for (const StreamView& stream : view.streams) {
         manifest.streams.push_back({stream.info, {}});

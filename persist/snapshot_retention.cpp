@@ -1,32 +1,31 @@
 #include "persist/snapshot_retention.h"
 
 #include <algorithm>
-#include <map>
 #include <set>
-#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "persist/series_lives.h"
 
 namespace karma {
 namespace {
 
 using Manifests = std::span<const std::shared_ptr<const SnapshotManifest>>;
 
-/// What a restart begins with, and the latest of each series. A series that is neither in the newest
-/// snapshot of everything nor in a later one has been dropped: nothing of it is kept.
+/// What a restart begins with, and the latest of each series. Nothing is kept of a series that was dropped.
 void keep_recent(Manifests manifests, unsigned per_series, std::set<std::uint64_t>& kept) {
-    std::map<std::string, unsigned, std::less<>> seen;
+    SeriesLives lives;
     bool has_full = false;
     for (const auto& manifest : manifests) {
-        const bool is_recent = !has_full;
-        if (manifest->full && !has_full) {
+        if (manifest->full && !std::exchange(has_full, true)) {
             kept.insert(manifest->id);
-            has_full = true;
         }
-        for (const SnapshotSeries& entry : manifest->series) {
-            const auto known = is_recent ? seen.try_emplace(entry.name).first : seen.find(entry.name);
-            if (known != seen.end() && ++known->second <= std::max(per_series, 1U)) {
+        lives.show(*manifest, [&](const SnapshotSeries& /*entry*/, unsigned number) {
+            if (number <= std::max(per_series, 1U)) {
                 kept.insert(manifest->id);
             }
-        }
+        });
     }
 }
 
@@ -52,12 +51,35 @@ void keep_history(Manifests manifests, const SnapshotRetention& retention, std::
     }
 }
 
+/// A snapshot that ends a dropped series stays as long as one before it that holds the series: without it
+/// that one would be taken for a snapshot of the new series of that name.
+void keep_ends(Manifests manifests, std::set<std::uint64_t>& kept) {
+    SeriesLives lives;
+    std::vector<std::vector<std::string_view>> ended;
+    for (const auto& manifest : manifests) {
+        ended.push_back(lives.show(*manifest, [](const SnapshotSeries&, unsigned) {}));
+    }
+    std::set<std::string_view> held;  // by the snapshots that are kept, the oldest first
+    for (std::size_t at = manifests.size(); at-- > 0;) {
+        const SnapshotManifest& manifest = *manifests[at];
+        if (std::ranges::any_of(ended[at], [&](std::string_view name) { return held.contains(name); })) {
+            kept.insert(manifest.id);
+        }
+        if (kept.contains(manifest.id)) {
+            for (const SnapshotSeries& entry : manifest.series) {
+                held.insert(entry.name);
+            }
+        }
+    }
+}
+
 }  // namespace
 
 std::vector<std::uint64_t> droppable_snapshots(Manifests manifests, const SnapshotRetention& retention) {
     std::set<std::uint64_t> kept;
     keep_recent(manifests, retention.per_series, kept);
     keep_history(manifests, retention, kept);
+    keep_ends(manifests, kept);
     std::vector<std::uint64_t> droppable;
     for (const auto& manifest : manifests) {
         if (!kept.contains(manifest->id)) {

@@ -13,12 +13,15 @@ public:
           layout_(pages_.size(), reader()) {}
 
     bool is_of(const SnapshotFile& file) const noexcept {
-        return file_.manifest->id == file.manifest->id && file_.series->number == file.series->number;
+        return file_.manifest == file.manifest && file_.series->number == file.series->number;
     }
 
     void read(std::uint64_t offset, std::size_t count, std::string& out) const override {
         const auto kept = snapshots_.keep_all();
         try {
+            if (!snapshots_.holds(file_.manifest)) {
+                throw CorruptionError("it is not kept any more");
+            }
             layout_.read(offset, count, reader(), out);
         } catch (const CorruptionError& failure) {
             // Dropped meanwhile, or damaged: it cannot be had.

@@ -9,41 +9,20 @@
 #include "persist/manifest_codec.h"
 #include "persist/meta_numbers.h"
 #include "persist/record_store.h"
+#include "persist/snapshot_keys.h"
 
 namespace karma {
 namespace {
 
-constexpr const char* manifest_prefix = "m";
 constexpr const char* last_lsn_key = "last_snapshot_lsn";
-
-std::string manifest_key(std::uint64_t id) { return manifest_prefix + big_endian(id); }
 
 /// Of the pages of a snapshot before version 3 of the format.
 std::string own_pages_prefix(std::uint64_t id) { return "p" + big_endian(id); }
 
-std::string describe(const SnapshotManifest& manifest) {
-    return "snapshot " + std::to_string(manifest.id) + " at LSN " + std::to_string(manifest.lsn);
-}
-
-std::string describe(const SnapshotManifest& manifest, const SnapshotSeries& entry) {
-    return describe(manifest) + ", series \"" + entry.name + "\"";
-}
-
-void add_once(std::vector<std::string>& texts, const char* text) {
-    if (std::ranges::find(texts, text) == texts.end()) {
-        texts.emplace_back(text);
-    }
-}
-
-/// Calls `visit` for each series and staged series of a manifest.
-template <typename Visit>
-void for_each_entry(const SnapshotManifest& manifest, Visit&& visit) {
-    for (const SnapshotSeries& entry : manifest.series) {
-        visit(entry);
-    }
-    for (const SnapshotStream& stream : manifest.streams) {
-        if (stream.staged) {
-            visit(*stream.staged);
+void add_once(std::vector<std::string>& texts, const std::vector<std::string>& more) {
+    for (const std::string& text : more) {
+        if (std::ranges::find(texts, text) == texts.end()) {
+            texts.push_back(text);
         }
     }
 }
@@ -58,15 +37,14 @@ SnapshotStore::SnapshotStore(Storage& storage) : storage_(storage), pages_(stora
             manifests_.emplace(id,
                                std::make_shared<const Manifest>(decode_manifest(id, unsealed(value, what))));
         } catch (const CorruptionError& failure) {
-            damaged_.emplace_back(failure.what());
-            damaged_ids_.push_back(id);
+            damaged_.emplace(id, failure.what());
         }
         return true;
     });
 }
 
 void SnapshotStore::erase_leftovers() {
-    if (!damaged_ids_.empty()) {
+    if (!damaged_.empty()) {
         return;  // what belongs to a snapshot is not known
     }
     const std::lock_guard lock(mutex_);
@@ -123,8 +101,8 @@ void SnapshotStore::save(Manifest manifest, const std::vector<SeriesView>& views
             manifest.id = manifests_.begin()->first + 1;
             manifest.file_unix = std::max(manifest.file_unix, manifests_.begin()->second->file_unix + 1);
         }
-        if (!damaged_ids_.empty()) {
-            manifest.id = std::max(manifest.id, damaged_ids_.back() + 1);
+        if (!damaged_.empty()) {
+            manifest.id = std::max(manifest.id, damaged_.rbegin()->first + 1);
         }
     }
     PageWriter writer(pages_, manifest.id);
@@ -159,9 +137,11 @@ void SnapshotStore::save(Manifest manifest, const std::vector<SeriesView>& views
 
 void SnapshotStore::forget_all(const Excluding& /*excluding*/) {
     const std::lock_guard lock(mutex_);
+    verified_.clear();
+    pinned_.clear();
     manifests_.clear();
     damaged_.clear();
-    damaged_ids_.clear();
+    hidden_.clear();
     garbage_bytes_ = 0;
     pages_.forget_all();
 }
@@ -174,21 +154,45 @@ void SnapshotStore::set_retention(const SnapshotRetention& retention) {
     retention_ = retention;
 }
 
+SnapshotStore::Keep::Keep(const SnapshotStore& store) : store_(store), state_(store.keep_state()) {
+    const std::lock_guard lock(store_.mutex_);
+    place_ = store_.readers_.insert(store_.hidden_times_);
+}
+
+SnapshotStore::Keep::~Keep() {
+    const std::lock_guard lock(store_.mutex_);
+    store_.readers_.erase(place_);
+}
+
 void SnapshotStore::prune() {
     bool is_worth_it = false;
     {
-        const std::unique_lock saving(saving_, std::try_to_lock);
-        const std::unique_lock pruning(pruning_, std::try_to_lock);
-        if (!saving.owns_lock() || !pruning.owns_lock()) {
-            return;
-        }
-        if (const std::vector<std::uint64_t> ids = droppable(); !ids.empty()) {
+        const std::lock_guard saving(saving_);
+        const auto state = keep_state();
+        if (const std::vector<std::uint64_t> ids = hide_droppable(); !ids.empty()) {
             is_worth_it = drop(ids);
         }
     }
     if (is_worth_it) {
         pages_.reclaim();
     }
+}
+
+/// Hides what need not be kept, and gives what nobody can be reading any more.
+std::vector<std::uint64_t> SnapshotStore::hide_droppable() {
+    const std::vector<std::uint64_t> ids = droppable();
+    const std::lock_guard lock(mutex_);
+    for (const std::uint64_t id : ids) {
+        hidden_.emplace(id, hidden_times_);
+    }
+    hidden_times_ += ids.empty() ? 0 : 1;
+    std::vector<std::uint64_t> free;
+    for (const auto& [id, time] : hidden_) {
+        if (readers_.empty() || *readers_.begin() > time) {
+            free.push_back(id);
+        }
+    }
+    return free;
 }
 
 std::vector<std::uint64_t> SnapshotStore::droppable() {
@@ -198,16 +202,19 @@ std::vector<std::uint64_t> SnapshotStore::droppable() {
     }
     std::vector<ManifestRef> all;
     for (const auto& entry : manifests_) {
-        all.push_back(entry.second);
+        if (!hidden_.contains(entry.first)) {
+            all.push_back(entry.second);
+        }
     }
     std::vector<std::uint64_t> ids = droppable_snapshots(all, *retention_);
     // A damaged one is of no use once there is a newer one of everything.
     const auto full = std::ranges::find_if(all, [](const ManifestRef& manifest) { return manifest->full; });
-    for (const std::uint64_t id : damaged_ids_) {
+    for (const auto& [id, why] : damaged_) {
         if (full != all.end() && id < (*full)->id) {
             ids.push_back(id);
         }
     }
+    std::erase_if(ids, [this](std::uint64_t id) { return pinned_.contains(id); });
     return ids;
 }
 
@@ -251,7 +258,7 @@ bool SnapshotStore::drop(const std::vector<std::uint64_t>& ids) {
     }
     bool may_erase = true;
     std::uint64_t live_bytes = 0;
-    for (const ManifestRef& manifest : manifests()) {
+    for (const ManifestRef& manifest : stored_manifests()) {
         if (std::ranges::find(ids, manifest->id) == ids.end()) {
             may_erase = list_pages(*manifest,
                                    [&](const StoredPage& page) {
@@ -272,7 +279,9 @@ bool SnapshotStore::drop(const std::vector<std::uint64_t>& ids) {
         const std::lock_guard lock(mutex_);
         for (const std::uint64_t id : ids) {
             manifests_.erase(id);
-            std::erase(damaged_ids_, id);
+            verified_.erase(id);
+            damaged_.erase(id);
+            hidden_.erase(id);
         }
     }
     constexpr std::uint64_t worth_it = 8U << 20U;
@@ -363,7 +372,7 @@ void SnapshotStore::restore_from(const Manifest* base, const std::vector<Manifes
                 series.push_back(load(*manifest, entry));
                 restored.insert(entry.name);
             } catch (const CorruptionError& failure) {
-                add_once(damaged, failure.what());  // an older one will do, and more of the log
+                add_once(damaged, {failure.what()});  // an older one will do, and more of the log
             }
         }
     }
@@ -378,6 +387,7 @@ void SnapshotStore::restore_from(const Manifest* base, const std::vector<Manifes
     // Nothing can fail any more.
     if (base != nullptr) {
         engine.restore_checkpoints(base->checkpoints);
+        engine.restore_first_record_lsn(base->first_record_lsn);
         engine.restore_epochs(base->epochs);
     }
     for (IngestStreams::Stream& stream : streams) {
@@ -394,7 +404,7 @@ void SnapshotStore::restore_from(const Manifest* base, const std::vector<Manifes
 }
 
 SnapshotStore::Base SnapshotStore::restore(Engine& engine, const HistoryPoint& until, Lsn newest) const {
-    Base base{0, damaged_};
+    Base base;
     std::vector<ManifestRef> newer;
     for (const ManifestRef& manifest : manifests()) {
         if (!until.includes(manifest->lsn, manifest->created_ms) || manifest->lsn > newest) {
@@ -407,12 +417,14 @@ SnapshotStore::Base SnapshotStore::restore(Engine& engine, const HistoryPoint& u
         try {
             restore_from(manifest.get(), newer, engine, base.damaged);
             base.lsn = manifest->lsn;
+            add_once(base.damaged, damaged_above(manifest->id));
             return base;
         } catch (const CorruptionError& failure) {
-            add_once(base.damaged, failure.what());
+            add_once(base.damaged, {failure.what()});
         }
     }
     restore_from(nullptr, newer, engine, base.damaged);
+    add_once(base.damaged, damaged_above(0));
     return base;
 }
 
@@ -451,7 +463,24 @@ SnapshotStore::ManifestRef SnapshotStore::find(std::uint64_t id) const {
     return found == manifests_.end() ? nullptr : found->second;
 }
 
+std::vector<std::string> SnapshotStore::damaged_above(std::uint64_t id) const {
+    const std::lock_guard lock(mutex_);
+    std::vector<std::string> all;
+    for (auto at = damaged_.upper_bound(id); at != damaged_.end(); ++at) {
+        all.push_back(at->second);
+    }
+    return all;
+}
+
 std::vector<SnapshotStore::ManifestRef> SnapshotStore::manifests() const {
+    std::vector<ManifestRef> all = stored_manifests();
+    const std::lock_guard lock(mutex_);
+    std::erase_if(all, [this](const ManifestRef& manifest) { return hidden_.contains(manifest->id); });
+    return all;
+}
+
+/// Those that are hidden too.
+std::vector<SnapshotStore::ManifestRef> SnapshotStore::stored_manifests() const {
     const std::lock_guard lock(mutex_);
     std::vector<ManifestRef> all;
     all.reserve(manifests_.size());

@@ -6,8 +6,11 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <shared_mutex>
 #include <string>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "engine/engine.h"
@@ -17,6 +20,28 @@
 #include "persist/snapshot_retention.h"
 
 namespace karma {
+
+class SnapshotStore;
+
+/// Keeps a snapshot: while this lives it is not dropped, but where a master's state takes the place of all
+/// that is stored. The store outlives it.
+class SnapshotPin {
+public:
+    SnapshotPin(SnapshotStore& store, std::shared_ptr<const SnapshotManifest> manifest) noexcept
+        : store_(&store), manifest_(std::move(manifest)) {}
+    SnapshotPin(SnapshotPin&& other) noexcept = default;
+    SnapshotPin(const SnapshotPin&) = delete;
+    SnapshotPin& operator=(const SnapshotPin&) = delete;
+    SnapshotPin& operator=(SnapshotPin&&) = delete;
+    ~SnapshotPin();
+
+    const SnapshotManifest& manifest() const noexcept { return *manifest_; }
+    const std::shared_ptr<const SnapshotManifest>& ref() const noexcept { return manifest_; }
+
+private:
+    SnapshotStore* store_;
+    std::shared_ptr<const SnapshotManifest> manifest_;  // null once it was moved away
+};
 
 /// Snapshots in storage: the pages of series as they were at an LSN, and a manifest that makes them whole.
 /// Pages that did not change since they were stored are shared between snapshots. The format is
@@ -48,19 +73,53 @@ public:
     void set_database_id(const DatabaseId& id);
     /// What `save` keeps; until it is called nothing is dropped.
     void set_retention(const SnapshotRetention& retention);
-    /// Drops snapshots that need not be kept. Waits for nobody: what is being read stays for the next time.
+    /// Drops snapshots that need not be kept: nobody finds them any more. Those that may be being read go
+    /// from storage the next time that this is called after the reading has ended; what began later holds up
+    /// nothing. Waits for a snapshot that is being stored.
     void prune();
     /// Removes what a crash has left of a snapshot that it cut short. Before the first save.
     void erase_leftovers();
 
     /// Held by who puts another state in place of all that is stored: nobody reads meanwhile.
     using Excluding = std::unique_lock<std::shared_mutex>;
-    Excluding exclude_readers() { return Excluding(pruning_); }
+    Excluding exclude_readers() { return Excluding(replacing_); }
     /// Forgets all snapshots: storage was cleared.
     void forget_all(const Excluding& excluding);
 
-    /// While it is held nothing is dropped.
-    std::shared_lock<std::shared_mutex> keep_all() const { return std::shared_lock(pruning_); }
+    /// The newest snapshot of everything, kept; nothing before the first.
+    std::optional<SnapshotPin> pin_newest_full();
+    /// Whether a snapshot is (still) one of this store's.
+    bool holds(const ManifestRef& manifest) const;
+
+    /// Reads back what a start begins with: manifest, lists and pages of the newest snapshot of everything
+    /// and of later ones. Pages that cannot be read are stored anew by the next snapshot, from memory.
+    /// Returns what is damaged. Throws RequestError when the deadline comes first.
+    std::vector<std::string> check_newest(const Deadline& deadline);
+    /// Whether there were pages that could not be read: a new snapshot may be better than the newest one.
+    bool has_unreadable_pages() const { return !pages_.unreadable().empty(); }
+    /// The newest snapshot of everything; null before the first.
+    ManifestRef newest_full() const;
+    /// Whether `check_newest` has found a snapshot sound, since it was stored and since the start.
+    bool was_verified(const ManifestRef& manifest) const;
+
+    /// While it is held no other state is put in place of what is stored. Snapshots may go: for who reads the
+    /// log alone.
+    std::shared_lock<std::shared_mutex> keep_state() const { return std::shared_lock(replacing_); }
+
+    /// The same, and no snapshot goes that was there when it was taken.
+    class Keep {
+    public:
+        explicit Keep(const SnapshotStore& store);
+        Keep(const Keep&) = delete;
+        Keep& operator=(const Keep&) = delete;
+        ~Keep();
+
+    private:
+        const SnapshotStore& store_;
+        std::shared_lock<std::shared_mutex> state_;
+        std::multiset<std::uint64_t>::iterator place_;
+    };
+    Keep keep_all() const { return Keep(*this); }
 
     /// What `restore` put back.
     struct Base {
@@ -88,8 +147,8 @@ public:
 
     /// Newest first.
     std::vector<ManifestRef> manifests() const;
-    /// Manifests that cannot be read, and why.
-    const std::vector<std::string>& damaged_manifests() const noexcept { return damaged_; }
+    /// Why manifests cannot be read that are kept.
+    std::vector<std::string> damaged_manifests() const { return damaged_above(0); }
     /// The LSN of the newest snapshot, 0 without one.
     Lsn last_lsn() const;
     /// The LSN of the newest snapshot of everything, 0 without one.
@@ -101,10 +160,18 @@ public:
     Lsn known_lsn() const;
 
 private:
+    friend class SnapshotPin;
+
+    void unpin(const Manifest& manifest) noexcept;
+    void check_one(const Manifest& manifest, std::unordered_set<std::uint64_t>& seen,
+                   const Deadline& deadline, std::vector<std::string>& damage) const;
+    void note_verified(const ManifestRef& manifest, bool is_sound);
     void save(Manifest manifest, const std::vector<SeriesView>& views, std::vector<RecordChange> changes);
     std::vector<StoredPage> known_pages(const std::string& series) const;
     std::vector<std::uint64_t> droppable();
+    std::vector<std::uint64_t> hide_droppable();
     bool drop(const std::vector<std::uint64_t>& ids);
+    std::vector<ManifestRef> stored_manifests() const;
     bool list_pages(const Manifest& manifest, const std::function<void(const StoredPage&)>& visit) const;
     void restore_from(const Manifest* base, const std::vector<ManifestRef>& newer, Engine& engine,
                       std::vector<std::string>& damaged) const;
@@ -113,18 +180,26 @@ private:
                                                     const std::optional<std::string_view>& only,
                                                     const Deadline& deadline) const;
     ManifestRef find(std::uint64_t id) const;
+    /// Of manifests with an id above this one.
+    std::vector<std::string> damaged_above(std::uint64_t id) const;
 
     Storage& storage_;
     PageStore pages_;
-    std::vector<std::string> damaged_;  // as of the opening
-    std::mutex saving_;                 // one snapshot at a time
-    mutable std::shared_mutex pruning_;
-    std::uint64_t garbage_bytes_ = 0;  // of dropped pages whose space was not given back; under pruning_
+    std::mutex saving_;  // one snapshot at a time
+    mutable std::shared_mutex replacing_;
+    std::uint64_t garbage_bytes_ = 0;  // of dropped pages whose space was not given back; under saving_
     mutable std::mutex mutex_;         // of all that follows
     std::map<std::uint64_t, ManifestRef, std::greater<>> manifests_;  // by id, newest first
-    std::vector<std::uint64_t> damaged_ids_;
+    std::map<std::uint64_t, std::string> damaged_;  // manifests that cannot be read, and why
     std::optional<SnapshotRetention> retention_;
     bool wants_prune_ = false;
+    std::multiset<std::uint64_t> pinned_;  // ids that are not dropped
+    std::set<std::uint64_t> verified_;     // ids of what `check_newest` found sound
+    // Who reads is noted with the number of times that something was hidden before; what is hidden goes from
+    // storage when all readers of then have ended.
+    std::uint64_t hidden_times_ = 0;
+    mutable std::multiset<std::uint64_t> readers_;
+    std::map<std::uint64_t, std::uint64_t> hidden_;  // ids, with the number of that time
     DatabaseId database_id_;
 };
 

@@ -1,9 +1,14 @@
 #include "persist/snapshot_tasks.h"
 
+#include <atomic>
 #include <filesystem>
+
+#include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
 
 #include "engine/error.h"
 #include "persist/database_tasks.h"
+#include "persist/file_name.h"
 #include "persist/mapped_file.h"
 #include "persist/snapshot_load.h"
 #include "persist/tree_reader.h"
@@ -11,23 +16,67 @@
 namespace karma {
 namespace {
 
-/// `<unix seconds>_<series>.tree`; empty where the name is not of that form.
-std::string series_of_file(const std::string& name) {
+/// `<unix seconds>_<series>.tree`: the part between; empty where the name is not of that form.
+std::string_view series_part_of(std::string_view name) {
     const std::size_t underscore = name.find_first_not_of("0123456789");
     constexpr std::string_view extension = ".tree";
-    if (underscore == std::string::npos || underscore == 0 || name[underscore] != '_' ||
+    if (underscore == std::string_view::npos || underscore == 0 || name[underscore] != '_' ||
         name.size() <= underscore + 1 + extension.size()) {
         return {};
     }
     return name.substr(underscore + 1, name.size() - underscore - 1 - extension.size());
 }
 
+/// The series that the metadata beside a file names; nothing without metadata. Throws RequestError.
+std::optional<std::string> series_in_metadata(const std::filesystem::path& tree) {
+    const std::filesystem::path path = tree.string() + ".meta.json";
+    if (!std::filesystem::exists(path)) {
+        return std::nullopt;
+    }
+    const MappedFile file(path);
+    boost::system::error_code failure;
+    const boost::json::value metadata = boost::json::parse(file.bytes(), failure);
+    const boost::json::value* const name =
+        !failure && metadata.is_object() ? metadata.get_object().if_contains("tree") : nullptr;
+    if (name == nullptr || !name->is_string() || name->get_string().empty()) {
+        throw RequestError(ErrorCode::validation_error, "File \"" + path.filename().string() +
+                                                            "\" does not name the series in a field tree");
+    }
+    return std::string(name->get_string());
+}
+
+/// The series of a file that somebody has put into the data directory. Throws RequestError.
+std::string series_of_file(const std::filesystem::path& path, std::string_view part) {
+    if (std::optional<std::string> named = series_in_metadata(path)) {
+        return *named;
+    }
+    if (std::optional<std::string> series = series_of_file_name(part)) {
+        return *series;
+    }
+    throw RequestError(ErrorCode::validation_error,
+                       "The name of file \"" + path.filename().string() +
+                           "\" is not one that an export writes, and does not tell the series: put its "
+                           "metadata beside it, or rename it");
+}
+
+/// Ends what runs in the background when the database is closed.
+class UntilStopped final : public Deadline {
+public:
+    explicit UntilStopped(const std::atomic<bool>& stopping) : stopping_(stopping) {}
+
+protected:
+    bool expired() const override { return stopping_.load(std::memory_order_relaxed); }
+
+private:
+    const std::atomic<bool>& stopping_;
+};
+
+}  // namespace
+
 Error past_the_end(std::uint64_t total) {
     return {ErrorCode::validation_error,
             "Field offset must be less than or equal to " + std::to_string(total) + ", the size of the file"};
 }
-
-}  // namespace
 
 Reply LoadTask::run(const Deadline& /*deadline*/) {
     const auto execute = [this](const Mutation& body) { return database_.execute_own(body); };
@@ -64,10 +113,12 @@ Reply LoadTask::run(const Deadline& /*deadline*/) {
             }
         });
     }
-    const std::string series = series_of_file(file_);
-    if (series.empty() || path.empty()) {
-        return Error{ErrorCode::not_found, "Dump \"" + (series.empty() ? file_ : series) + "\" not found"};
+    const std::string_view part = series_part_of(file_);
+    if (part.empty() || path.empty()) {
+        return Error{ErrorCode::not_found,
+                     "Dump \"" + (part.empty() ? file_ : std::string(part)) + "\" not found"};
     }
+    const std::string series = series_of_file(path, part);
     const MappedFile mapped(path);
     const auto nothing = [](std::uint64_t, std::span<const Point>) {};
     try {
@@ -93,19 +144,43 @@ Reply FetchTask::run(const Deadline& /*deadline*/) {
     return reply::FileBytes{file->describe(), source, file->series->tree_bytes, offset_, limit_};
 }
 
-Reply FetchRecordsTask::run(const Deadline& deadline) {
-    const std::optional<reply::IdempotencySnapshot> about =
-        idempotency_snapshot(database_.snapshots_.manifests());
-    if (!about) {
+Reply FetchRecordsTask::run(const Deadline& /*deadline*/) {
+    const SnapshotStore::ManifestRef full = database_.snapshots_.newest_full();
+    if (full == nullptr) {
         return Error{ErrorCode::not_found, "Snapshot \"karma.idempotency.json\" not found"};
     }
-    const std::shared_ptr<const RecordsFile> file = database_.records_file(*about, query_.offset, deadline);
-    if (query_.offset > file->size()) {
-        return past_the_end(file->size());
+    const RecordsFiles::Opened opened = database_.records_files_.open(
+        idempotency_snapshot(*full), full->first_record_lsn, query_.last_lsn, query_.offset, query_.limit);
+    if (query_.offset > opened.file->size()) {
+        return past_the_end(opened.file->size());
     }
-    reply::IdempotencySnapshot described = file->about();
-    described.bytes = file->size();
-    return reply::FileBytes{described, file, file->size(), query_.offset, query_.limit};
+    return reply::FileBytes{opened.about, opened.file, opened.file->size(), query_.offset, query_.limit};
+}
+
+/// Whether a restart can begin with the newest snapshot of everything, so that the log before it is not
+/// needed. Where it cannot, a new one is stored, from what memory holds.
+bool Database::has_verified_base() {
+    const SnapshotStore::ManifestRef base = snapshots_.newest_full();
+    if (base == nullptr || snapshots_.was_verified(base)) {
+        return base != nullptr;
+    }
+    std::vector<std::string> damage;
+    try {
+        const auto kept = snapshots_.keep_all();
+        damage = snapshots_.check_newest(UntilStopped(stopping_));
+    } catch (const RequestError&) {
+        return false;  // the database is being closed
+    }
+    if (damage.empty()) {
+        return true;
+    }
+    if (options_.on_failure) {
+        options_.on_failure("snapshot_check", damage.front() +
+                                                  ": a new snapshot is made from memory, and no events are "
+                                                  "dropped until one is sound");
+    }
+    save_snapshot();
+    return false;
 }
 
 }  // namespace karma

@@ -10,11 +10,14 @@
 /// Requests about the files of snapshots. Each runs on any thread, without the database's lock.
 namespace karma {
 
+Error past_the_end(std::uint64_t total);
+
 /// Gives a series the contents of a snapshot, or of a `.tree` file in the data directory.
 class LoadTask final : public Task {
 public:
     LoadTask(Database& database, std::string file) : database_(database), file_(std::move(file)) {}
 
+    TaskKind kind() const override { return TaskKind::administration; }
     std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
     Reply run(const Deadline& deadline) override;
 
@@ -29,6 +32,7 @@ public:
     FetchTask(Database& database, const query::FetchSnapshot& query)
         : database_(database), file_(query.file), offset_(query.offset), limit_(query.limit) {}
 
+    TaskKind kind() const override { return TaskKind::administration; }
     std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
     Reply run(const Deadline& deadline) override;
 
@@ -45,6 +49,7 @@ public:
     FetchRecordsTask(Database& database, const query::FetchRecords& query)
         : database_(database), query_(query) {}
 
+    TaskKind kind() const override { return TaskKind::administration; }
     std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
     Reply run(const Deadline& deadline) override;
 

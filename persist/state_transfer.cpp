@@ -128,8 +128,10 @@ void StateSender::send_records(const Take& take) const {
             if (record.lsn > view_.lsn) {
                 return false;  // made again from the events that follow
             }
-            append_record(record, piece.bytes());
-            last_lsn = record.lsn;
+            if (record.lsn >= view_.first_record_lsn) {
+                append_record(record, piece.bytes());
+                last_lsn = record.lsn;
+            }
         }
         if (piece.is_full()) {
             send();
@@ -234,6 +236,7 @@ std::filesystem::path StateReceiver::install(const Replacement& replacement) {
     state_->restore_checkpoints(manifest_->checkpoints);
     state_->restore_epochs(manifest_->epochs);
     state_->restore_last_lsn(manifest_->lsn);
+    state_->restore_first_record_lsn(manifest_->first_record_lsn);
     ReceivedState received{*state_, std::move(records_), mark_, database_id_, std::move(marks_), retention_};
     return install_(received, replacement);
 }

@@ -1,6 +1,10 @@
 #include "persist/stored_database.h"
 
+#include <algorithm>
+
+#include "engine/error.h"
 #include "persist/hash_seed.h"
+#include "persist/restore.h"
 #include "persist/rocksdb_storage.h"
 #include "persist/state_transfer.h"
 
@@ -15,7 +19,17 @@ StoredDatabase::StoredDatabase(const std::filesystem::path& directory) {
     RocksdbStorage::Options options;
     options.path = directory_->database();
     options.read_only = true;
-    storage_ = std::make_unique<RocksdbStorage>(options);
+    try {
+        storage_ = std::make_unique<RocksdbStorage>(options);
+    } catch (const CorruptionError& failure) {
+        options.salvage = true;
+        auto salvaged = std::make_unique<RocksdbStorage>(options);
+        damage_ = salvaged->damage();
+        if (damage_.empty()) {
+            damage_.emplace_back(failure.what());
+        }
+        storage_ = std::move(salvaged);
+    }
     if (storage_->read(Table::meta, installing_key)) {
         throw StorageError(directory.string() +
                            " was being filled from a master and is not whole: a slave that is started on it "
@@ -23,6 +37,29 @@ StoredDatabase::StoredDatabase(const std::filesystem::path& directory) {
     }
     snapshots_ = std::make_unique<SnapshotStore>(*storage_);
     hash_seed_ = read_hash_seed(*storage_).value_or(0);
+}
+
+Lsn StoredDatabase::sound_until() const {
+    const std::vector<SnapshotStore::ManifestRef> manifests = snapshots_->manifests();
+    // What begins at an event needs nothing before it, or a snapshot of everything that reaches to it.
+    const auto can_begin_at = [&](Lsn first) {
+        return first == 1 || std::ranges::any_of(manifests, [&](const SnapshotStore::ManifestRef& manifest) {
+                   return manifest->full && manifest->lsn + 1 >= first;
+               });
+    };
+    Lsn expected = 0;
+    try {
+        storage_->read_log(0, [&](const EventGroup& group) {
+            if (group.first_lsn != expected && !can_begin_at(group.first_lsn)) {
+                return false;
+            }
+            read_group(group, [](const Event&) {});
+            expected = group.first_lsn + group.count;
+            return true;
+        });
+    } catch (const CorruptionError&) {  // NOLINT(bugprone-empty-catch): what is before it counts
+    }
+    return expected == 0 ? 0 : expected - 1;
 }
 
 }  // namespace karma

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "engine/storage.h"
 #include "persist/data_directory.h"
@@ -13,8 +15,18 @@ namespace karma {
 /// The data directory of a daemon that does not run, to be read: no file of it is changed but the lock.
 class StoredDatabase {
 public:
-    /// Throws StorageError, or CorruptionError, with a message for the operator.
+    /// Where RocksDB's files are damaged it takes what is sound of them: `damage` says what is not. Throws
+    /// StorageError, or CorruptionError where nothing can be read, with a message for the operator.
     explicit StoredDatabase(const std::filesystem::path& directory);
+
+    /// Damage of RocksDB's files. Where there is any, events may be missing: as holes in the log, or at its
+    /// end, and what is stored beside them may be incomplete from the first hole on.
+    const std::vector<std::string>& damage() const noexcept { return damage_; }
+
+    /// The last event at which the state can be rebuilt, as far as snapshots are sound: where the events end
+    /// that follow each other from the first one, or from a snapshot of everything, on. 0 where there are
+    /// none.
+    Lsn sound_until() const;
 
     const Storage& storage() const noexcept { return *storage_; }
     const SnapshotStore& snapshots() const noexcept { return *snapshots_; }
@@ -22,6 +34,7 @@ public:
 
 private:
     std::unique_ptr<DataDirectory> directory_;
+    std::vector<std::string> damage_;
     std::unique_ptr<Storage> storage_;
     std::unique_ptr<SnapshotStore> snapshots_;
     std::uint64_t hash_seed_ = 0;

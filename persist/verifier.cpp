@@ -5,6 +5,7 @@
 
 #include "engine/error.h"
 #include "engine/event_codec.h"
+#include "persist/log_search.h"
 #include "persist/record_store.h"
 #include "persist/restore.h"
 
@@ -84,8 +85,8 @@ void Verifier::check_log() {
                 found_.first_lsn = group.first_lsn;
                 unbroken_from_ = group.first_lsn;
             } else if (group.first_lsn != expected) {
-                // A time without a log ends with a snapshot of everything.
-                if (snapshots_.last_full_lsn() + 1 < group.first_lsn) {
+                // A time without a log ends with a snapshot of everything, and is recorded.
+                if (std::max(snapshots_.last_full_lsn() + 1, read_unbroken_lsn(storage_)) < group.first_lsn) {
                     found_.damage.push_back("event log: the events from LSN " + std::to_string(expected) +
                                             " to " + std::to_string(group.first_lsn - 1) + " are missing");
                 }
@@ -99,6 +100,7 @@ void Verifier::check_log() {
                 }
             });
             expected = group.first_lsn + group.count;
+            log_end_ = expected - 1;
             ++found_.groups;
             found_.events += group.count;
             found_.log_bytes += group.bytes.size();
@@ -142,8 +144,9 @@ void Verifier::rebuild() {
     }
     bases.erase(std::unique(bases.begin(), bases.end()), bases.end());
     for (const Lsn base : bases) {
-        // From one before a time without a log nothing leads here.
-        if (base != bases.front() && (unbroken_from_ == 0 || base + 1 < unbroken_from_)) {
+        // From one before a time without a log, or in it, nothing leads to the newest.
+        const bool is_led_on = unbroken_from_ != 0 && base + 1 >= unbroken_from_ && log_end_ >= bases.front();
+        if (base != bases.front() && !is_led_on) {
             continue;
         }
         try_to([&] {

@@ -59,6 +59,7 @@ private:
     std::uint64_t bytes_done_ = 0;
     std::uint64_t bytes_in_all_ = 0;
     Lsn unbroken_from_ = 0;  // from here to its end the log has no gap; 0 without events
+    Lsn log_end_ = 0;        // the last event of the log
     Verification found_;
 };
 

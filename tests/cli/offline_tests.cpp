@@ -1,5 +1,6 @@
 // The subcommands that need no daemon: what they print, and how they refuse.
 #include <filesystem>
+#include <map>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "cli/import_directory.h"
 #include "cli/replay.h"
 #include "cli/verify.h"
+#include "engine/error.h"
 #include "persist/database.h"
 #include "persist/file_name.h"
 #include "tests/support/temp_dir.h"
@@ -121,6 +123,111 @@ TEST_CASE("offline: verify and replay a directory") {
     CHECK(run(run_replay, {(directory / "none").string()}).status == 1);
 }
 
+namespace {
+
+std::string largest_log(const std::filesystem::path& directory) {
+    std::filesystem::path largest;
+    for (const auto& file : std::filesystem::directory_iterator(directory / "karma.db")) {
+        if (file.path().extension() == ".log" &&
+            (largest.empty() || file.file_size() > std::filesystem::file_size(largest))) {
+            largest = file.path();
+        }
+    }
+    return largest.string();
+}
+
+std::map<std::string, std::string> files_in(const std::filesystem::path& directory) {
+    std::map<std::string, std::string> files;
+    for (const auto& file : std::filesystem::directory_iterator(directory)) {
+        files.emplace(file.path().filename().string(), test::read_file(file.path()));
+    }
+    return files;
+}
+
+/// A directory whose log has a damaged record in its middle, and the digests of the states before it.
+struct Damaged {
+    explicit Damaged(std::size_t byte_of_header) {
+        DatabaseOptions options;
+        options.directory = directory.path();
+        options.wal_batch_size = 1;
+        {
+            const auto database = Database::open(options);
+            digests.push_back(database->digest().text());
+            for (std::uint64_t lsn = 1; lsn <= 60; ++lsn) {
+                database->increment("a series", lsn, lsn, day);
+                digests.push_back(database->digest().text());
+            }
+        }
+        // The record of LSN 30: its key is the number, big-endian.
+        const std::string path = largest_log(directory.path());
+        std::string bytes = test::read_file(path);
+        const std::size_t key = bytes.find(std::string("\0\0\0\0\0\0\0\x1E", 8));
+        REQUIRE(key != std::string::npos);
+        // Its header is 7 bytes, and before the key there are the batch's header and the key's tag.
+        std::size_t header = key;
+        while (static_cast<unsigned char>(bytes[header + 6]) != 1 || bytes[header + 5] != 0) {
+            --header;
+        }
+        const std::size_t at = byte_of_header < 7 ? header + byte_of_header : key + 20;
+        bytes[at] = static_cast<char>(bytes[at] ^ 0x41);
+        test::write_file(path, bytes);
+    }
+
+    TempDir directory;
+    std::vector<std::string> digests;
+};
+
+}  // namespace
+
+TEST_CASE("offline: what is before the damage of a log can be taken, and nothing is changed") {
+    std::size_t byte = 7;
+    SUBCASE("in what a record holds") {}
+    SUBCASE("in its length") { byte = 4; }
+    SUBCASE("in its type") { byte = 6; }
+    const Damaged damaged(byte);
+    const std::string from = damaged.directory.path().string();
+    const auto before = files_in(damaged.directory.path() / "karma.db");
+    DatabaseOptions options;
+    options.directory = from;
+    CHECK_THROWS_AS(Database::open(options), CorruptionError);  // this is no way to start
+    CHECK(files_in(damaged.directory.path() / "karma.db").contains("CURRENT"));
+
+    const Run verified = run(verify_quietly, {from, "--json"});
+    CAPTURE(verified.out);
+    CAPTURE(verified.err);
+    CHECK(verified.status == 1);
+    const json::value summary = json::parse(verified.out);
+    CHECK(summary.at("sound") == json::value(false));
+    CHECK(contains(verified.out, ".log"));
+    const auto until = summary.at("sound_until_lsn").to_number<std::uint64_t>();
+    CHECK(until > 0);
+    CHECK(until < 30);
+    const Run table = run(verify_quietly, {from});
+    CHECK(table.status == 1);
+    CHECK(contains(table.out, "damage: "));
+    CHECK(contains(table.out, "DAMAGED"));
+
+    const std::string last = std::to_string(until);
+    const Run replayed = run(run_replay, {from, "--until", last, "--json"});
+    CAPTURE(replayed.err);
+    REQUIRE(replayed.status == 0);
+    CHECK(json::parse(replayed.out).at("digest") == json::value(damaged.digests[until]));
+    CHECK(contains(replayed.err, "damaged: "));
+    const TempDir scratch;
+    CHECK(run(run_export, {(scratch / "out").string(), "--directory", from, "--until", last}).status == 0);
+    // Less than what was stored is never taken for all of it.
+    CHECK(run(run_replay, {from}).status == 1);
+    CHECK(run(run_replay, {from, "--until", "2200-01-01T00:00:00Z"}).status == 1);
+    CHECK(run(run_replay, {from, "--until", "30"}).status == 1);
+    CHECK(contains(run(run_replay, {from}).err, "LSN " + last));
+    const auto after = files_in(damaged.directory.path() / "karma.db");
+    for (const auto& [name, bytes] : before) {
+        CAPTURE(name);
+        const bool is_info = name.starts_with("LOG");
+        CHECK((is_info || (after.contains(name) && after.at(name) == bytes)));
+    }
+}
+
 TEST_CASE("offline: export as CSV, of one series and of all") {
     const TempDir directory;
     const TempDir scratch;
@@ -148,6 +255,14 @@ TEST_CASE("offline: names of series in names of files") {
     CHECK(file_name_of("links") == "links");
     CHECK(file_name_of("a/b\\c%d") == "a%2Fb%5Cc%25d");
     CHECK(file_name_of("..") == "%2E.");
+    for (const char* const name : {"links", "a/b\\c%d", "..", "a%2Fb", "\x01\x7F", "\xC3\xA9"}) {
+        CAPTURE(name);
+        CHECK(series_of_file_name(file_name_of(name)) == name);
+    }
+    CHECK_FALSE(series_of_file_name("a%2"));
+    CHECK_FALSE(series_of_file_name("a%zz"));
+    CHECK_FALSE(series_of_file_name("a/b"));
+    CHECK_FALSE(series_of_file_name(file_name_of(std::string(300, 'a'))));
     CHECK(file_name_of(std::string("a\0b\n", 4)) == "a%00b%0A");
     CHECK(file_name_of(std::string(1'000, 'x')).size() < 230);
     CHECK(file_name_of(std::string(1'000, 'x')) != file_name_of(std::string(1'001, 'x')));

@@ -180,12 +180,12 @@ TEST_CASE("keyed: what follows from an event comes with it") {
                 CHECK(records.idempotency->created_at_unix == now_ms / 1000);
                 append_record(*records.idempotency, bytes);
             }
-            if (records.first_record) {
-                first_record = *records.first_record;
+            if (records.first_record_lsn) {
+                first_record_lsn = *records.first_record_lsn;
             }
         }
         std::string bytes;
-        Lsn first_record = 0;
+        Lsn first_record_lsn = 0;
     };
     Listener log;
     Engine engine(5, log);
@@ -193,9 +193,9 @@ TEST_CASE("keyed: what follows from an event comes with it") {
     send(engine, mutation::Increment{"s", 1, some_day, 7}, "a");
     engine.execute(Mutation(mutation::Increment{"s", 1, some_day, 7}), now_ms);
     send(engine, mutation::BatchReset{"s", keys}, "b");
-    CHECK(log.first_record == 0);
+    CHECK(log.first_record_lsn == 0);
     engine.execute(Mutation(mutation::PruneRecords{now_ms / 1000 + 1, 1}), now_ms);
-    CHECK(log.first_record == 3);
+    CHECK(log.first_record_lsn == 2);
 
     // Another engine with another seed, from the records alone.
     Recorder unused;

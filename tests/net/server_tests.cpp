@@ -1,3 +1,5 @@
+#include <fstream>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -118,6 +120,28 @@ TEST_CASE("server: when the log fails, whatever waited becomes an error, one for
     CHECK(response_of(client) == "\"pong\"");
 }
 
+TEST_CASE(
+    "server: what waits when the history changes becomes an error, and what comes then waits for its own") {
+    Running running(patient());
+    running.executor.make_durable(100);
+    running.executor.begin_generation(100);
+    Client waiting = running.connect();
+    waiting.send(lines(increment, 3));
+    REQUIRE(running.executor.wait_for_events(103, test::patience()));
+    running.executor.begin_generation(10);  // lower: 101 to 103 will not come for long
+    for (int i = 0; i < 3; ++i) {
+        CHECK(waiting.receive().as_object()["error_code"].as_string() == "replication_error");
+    }
+    waiting.send(lines(increment, 2));
+    Client other = running.connect();
+    other.send(lines(increment, 1));
+    REQUIRE(running.executor.wait_for_events(13, test::patience()));
+    running.executor.make_durable(13);
+    CHECK(waiting.receive().as_object()["success"].as_bool());
+    CHECK(waiting.receive().as_object()["success"].as_bool());
+    CHECK(other.receive().as_object()["success"].as_bool());
+}
+
 TEST_CASE("server: a slow scan holds up its own connection only, and keeps the order there") {
     Running running(patient());
     running.executor.make_durable(1'000);
@@ -192,13 +216,10 @@ TEST_CASE("server: a last line without newline is a request, when its sender has
     CHECK(client.closed_by_server());
 }
 
-TEST_CASE("server: silent connections are closed, and those that do not take their replies") {
+TEST_CASE("server: a connection is closed that does not take its replies") {
     net::ServerOptions options;
-    options.read_timeout = std::chrono::milliseconds(200);
     options.write_timeout = std::chrono::milliseconds(200);
     Running running(options);
-    Client silent = running.connect();
-    CHECK(silent.closed_by_server());
     running.executor.make_durable(1'000'000'000);
     Client deaf = running.connect();
     try {
@@ -208,6 +229,153 @@ TEST_CASE("server: silent connections are closed, and those that do not take the
     } catch (const test::ConnectionClosed&) {
         CHECK(true);
     }
+}
+
+TEST_CASE("server: what is executed is committed, though nobody waits for it yet") {
+    Running running(patient());
+    Client client = running.connect();
+    client.send(lines(top, 1) + lines(increment, 2));
+    CHECK(running.executor.wait_for_commit(2, test::patience()));
+    running.executor.release_tasks();
+    running.executor.make_durable(2);
+    CHECK(response_of(client).find("slow") != std::string::npos);
+    CHECK(response_of(client) == "1");
+    CHECK(response_of(client) == "2");
+}
+
+TEST_CASE("server: what is executed is committed, though its client has gone") {
+    Running running(patient());
+    {
+        Client client = running.connect();
+        client.send(lines(top, 1) + lines(increment, 1));
+        REQUIRE(running.executor.wait_for_tasks(1, test::patience()));
+    }
+    CHECK(running.executor.wait_for_commit(1, test::patience()));
+    running.executor.release_tasks();
+}
+
+TEST_CASE("server: nothing behind a task that changes the state is executed before it is done") {
+    constexpr const char* load = R"({"v":2,"op":"snapshot.load","file":"1_a.tree"})";
+    Running running(patient());
+    running.executor.make_durable(1'000);
+    Client client = running.connect();
+    client.send(lines(increment, 1) + lines(load, 1) + lines(increment, 1) + lines(sum, 1));
+    CHECK(response_of(client) == "1");
+    REQUIRE(running.executor.wait_for_tasks(1, test::patience()));
+    CHECK(running.executor.events() == 1);
+    running.executor.release_tasks(TaskKind::administration);
+    CHECK(response_of(client).find("slow") != std::string::npos);
+    CHECK(response_of(client) == "3");  // the load was the second
+    CHECK(response_of(client) == "3");
+}
+
+TEST_CASE("server: queries and control do not wait behind administration, nor control behind queries") {
+    constexpr const char* verify = R"({"v":2,"op":"snapshot.verify"})";
+    constexpr const char* promote = R"({"v":2,"op":"replication.promote"})";
+    Running running(patient());
+    std::vector<Client> verifying;
+    for (int i = 0; i < 20; ++i) {
+        verifying.push_back(running.connect());
+        verifying.back().send(lines(verify, 1));
+    }
+    REQUIRE(running.executor.wait_for_tasks(2, test::patience()));
+    running.executor.release_tasks(TaskKind::query);
+    Client client = running.connect();
+    client.send(lines(top, 1));
+    CHECK(response_of(client).find("slow") != std::string::npos);
+    running.executor.release_tasks(TaskKind::control);
+    client.send(lines(promote, 1));
+    CHECK(response_of(client).find("slow") != std::string::npos);
+    running.executor.release_tasks(TaskKind::administration);
+    for (Client& one : verifying) {
+        CHECK(response_of(one).find("slow") != std::string::npos);
+    }
+}
+
+TEST_CASE("server: the time of a query in the queue counts") {
+    net::ServerOptions options = patient();
+    options.query_timeout = std::chrono::milliseconds(200);
+    Running running(options);
+    Client client = running.connect();
+    client.send(lines(top, 3));  // received together, run one after the other
+    for (int i = 0; i < 3; ++i) {
+        CHECK(error_of(client) == "query_timeout");
+    }
+    CHECK(running.executor.tasks() <= 1);
+}
+
+TEST_CASE("server: the time for queries does not bound administration, which a stop cancels") {
+    constexpr const char* verify = R"({"v":2,"op":"snapshot.verify"})";
+    net::ServerOptions options = patient();
+    options.query_timeout = std::chrono::milliseconds(20);
+    options.shutdown_timeout = std::chrono::minutes(5);
+    Running running(options);
+    Client client = running.connect();
+    client.send(lines(verify, 1));
+    REQUIRE(running.executor.wait_for_tasks(1, test::patience()));
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    SUBCASE("released") {
+        running.executor.release_tasks(TaskKind::administration);
+        CHECK(response_of(client).find("slow") != std::string::npos);
+    }
+    SUBCASE("cancelled") {
+        running.server->stop();
+        const test::json::value reply = client.receive();
+        CHECK(test::member(reply, "error_code") == test::json::value("internal_error"));
+        CHECK(test::member(reply, "response").as_string().find("stopping") != std::string::npos);
+        running.server->join();
+    }
+}
+
+TEST_CASE("server: without a limit a query that is under way does not hold up the end") {
+    net::ServerOptions options = patient();
+    options.query_timeout = std::chrono::milliseconds(0);
+    options.shutdown_timeout = std::chrono::milliseconds(50);
+    Running running(options);
+    Client client = running.connect();
+    client.send(lines(top, 1));
+    REQUIRE(running.executor.wait_for_tasks(1, test::patience()));
+    running.server->stop();
+    running.server->join();
+}
+
+namespace {
+
+/// Whether the keep-alive timer runs for a connection that was accepted on this port, as the system shows it.
+bool has_keep_alive_timer(std::uint16_t port) {
+    std::ifstream connections("/proc/net/tcp");
+    std::string line;
+    while (std::getline(connections, line)) {
+        std::istringstream fields(line);
+        std::string number;
+        std::string local;
+        std::string remote;
+        std::string state;
+        std::string queues;
+        std::string timer;
+        fields >> number >> local >> remote >> state >> queues >> timer;
+        const std::size_t colon = local.find(':');
+        constexpr const char* established = "01";
+        if (colon != std::string::npos && state == established &&
+            std::stoul(local.substr(colon + 1), nullptr, 16) == port && timer.starts_with("02:")) {
+            return true;
+        }
+    }
+    return false;
+}
+
+}  // namespace
+
+TEST_CASE("server: TCP looks after clients that have gone without a word") {
+    const Running running(patient());
+    Client client = running.connect();
+    client.send(lines(ping, 1));
+    CHECK(response_of(client) == "\"pong\"");
+    const auto end = std::chrono::steady_clock::now() + test::patience();
+    while (!has_keep_alive_timer(running.server->port()) && std::chrono::steady_clock::now() < end) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    CHECK(has_keep_alive_timer(running.server->port()));
 }
 
 TEST_CASE("server: a connection that waits for the disk is not silent") {

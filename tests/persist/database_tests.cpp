@@ -299,4 +299,42 @@ TEST_CASE("database: a slave refuses what writes") {
     CHECK_FALSE(database->accepts_writes());
 }
 
+TEST_CASE("database: a call waits for followers as a connection does") {
+    MemoryStorage storage;
+    DatabaseOptions options;
+    options.replication_min_acks = 1;
+    options.replication_ack_timeout_ms = 20;
+    const auto database = Database::open(options, storage);
+    const Mutation body = mutation::Increment{"links", 1, some_day, 1};
+    CHECK(code_of(database->call(body)) == ErrorCode::replication_error);
+    CHECK_THROWS_AS(database->increment("links", 1, 1, some_day), RequestError);
+    CHECK(database->sum("links", 1) == 2);  // it is stored nevertheless, and reads do not wait
+    database->set_acked_lsn(1'000, database->generation());
+    CHECK(std::holds_alternative<reply::Number>(database->call(body)));
+}
+
+TEST_CASE("database: a commit group is bounded by bytes too") {
+    MemoryStorage storage;
+    DatabaseOptions options;
+    options.threads = false;
+    const auto database = Database::open(options, storage);
+    std::vector<mutation::Item> items;
+    for (std::uint64_t key = 0; key < 50'000; ++key) {
+        items.push_back({key, some_day, 1});
+    }
+    const std::vector<Request> requests(100, Mutation(mutation::BatchAdd{"links", items}));
+    std::vector<Outcome> outcomes(requests.size());
+    database->execute(requests, outcomes);
+    database->save_snapshot();  // commits them
+    CHECK(storage.log_bytes() > (20U << 20U));
+    Lsn expected = 1;
+    storage.read_log(0, [&](const EventGroup& group) {
+        CHECK(group.first_lsn == expected);
+        CHECK(group.bytes.size() < (17U << 20U));
+        expected = group.first_lsn + group.count;
+        return true;
+    });
+    CHECK(expected == requests.size() + 1);
+}
+
 }  // namespace karma::test

@@ -31,6 +31,10 @@ public:
               const std::function<bool(std::string_view, std::string_view)>& visit) const override {
         under_.scan(table, prefix, visit);
     }
+    void scan_from(Table table, std::string_view begin,
+                   const std::function<bool(std::string_view, std::string_view)>& visit) const override {
+        under_.scan_from(table, begin, visit);
+    }
     void erase_prefix(Table table, std::string_view prefix) override { under_.erase_prefix(table, prefix); }
     void erase_range(Table table, std::string_view begin, std::string_view end) override {
         under_.erase_range(table, begin, end);
@@ -40,6 +44,11 @@ public:
     }
     std::unique_ptr<BulkWriter> bulk_writer(Table table) override { return under_.bulk_writer(table); }
     void reclaim(Table table) override { under_.reclaim(table); }
+    void reclaim_range(Table table, std::string_view begin, std::string_view end) override {
+        under_.reclaim_range(table, begin, end);
+    }
+    void tidy() override { under_.tidy(); }
+    void recover() override { under_.recover(); }
     std::uint64_t log_bytes_from(Lsn from) const override { return under_.log_bytes_from(from); }
     void erase_log_below(Lsn lsn) override { under_.erase_log_below(lsn); }
 
@@ -57,6 +66,9 @@ public:
         appends_left_ = appends;
         writes_left_ = writes;
     }
+
+    /// Nothing fails any more.
+    void heal() { fail_after(always, always); }
 
     void append(const EventGroup& group, std::span<const RecordChange> records, bool sync) override {
         use(appends_left_);

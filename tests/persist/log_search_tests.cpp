@@ -6,6 +6,7 @@
 #include "engine/event_codec.h"
 #include "persist/log_search.h"
 #include "persist/memory_storage.h"
+#include "tests/persist/faulty_storage.h"
 #include "tests/support/settings.h"
 
 namespace karma::test {
@@ -64,6 +65,110 @@ TEST_CASE("log search: the group in which a time begins") {
             CHECK(first_lsn_from_time(storage, time_ms) == expected);
         }
     }
+}
+
+namespace {
+
+/// What search_events finds, or the code of its refusal.
+struct Found {
+    std::vector<Lsn> lsns;
+    bool complete = false;
+    std::optional<ErrorCode> refused;
+};
+
+Found search(const Storage& storage, std::optional<Lsn> after, Lsn last) {
+    const Reply reply = search_events(storage, EventFilter(), after, 1'000, last, NoDeadline());
+    Found found;
+    if (const auto* const error = std::get_if<Error>(&reply)) {
+        found.refused = error->code;
+        return found;
+    }
+    const reply::Events& events = std::get<reply::Events>(reply);
+    for (const std::string& group : events.groups) {
+        read_event_group(group, [&](const Event& event) {
+            if (event.lsn > events.after_lsn && event.lsn <= events.last_lsn) {
+                found.lsns.push_back(event.lsn);
+            }
+        });
+    }
+    found.complete = events.complete;
+    return found;
+}
+
+/// Loses events to retention between two reads of the log.
+class ErasingStorage final : public ForwardingStorage {
+public:
+    ErasingStorage(MemoryStorage& under, Lsn below)
+        : ForwardingStorage(under), erased_(under), below_(below) {}
+
+    void read_log(Lsn from, const std::function<bool(const EventGroup&)>& visit) const override {
+        ForwardingStorage::read_log(from, visit);
+        erased_.erase_log_below(below_);
+    }
+
+private:
+    MemoryStorage& erased_;
+    Lsn below_;
+};
+
+/// Events 1 to 4 in two groups, a hole, and events 8 and 9.
+void fill_with_hole(MemoryStorage& storage) {
+    append(storage, {1'000, 1'001});
+    append(storage, {1'002, 1'003});
+    skip_log_to(storage, 8);
+    append(storage, {1'004, 1'005});
+}
+
+}  // namespace
+
+TEST_CASE("log search: events that are missing are never passed over") {
+    MemoryStorage storage;
+    fill_with_hole(storage);
+    CHECK(first_kept_lsn(storage) == 8);
+    CHECK(first_stored_lsn(storage) == 1);
+    const Found all = search(storage, std::nullopt, 9);
+    CHECK(all.lsns == std::vector<Lsn>{8, 9});
+    CHECK(all.complete);
+    // What lies before the hole can be had, up to it.
+    const Found before = search(storage, 1, 9);
+    CHECK(before.lsns == std::vector<Lsn>{2, 3, 4});
+    CHECK_FALSE(before.complete);
+    CHECK(search(storage, 4, 9).refused == ErrorCode::replication_gap);
+    CHECK(search(storage, 6, 9).refused == ErrorCode::replication_gap);
+    CHECK(search(storage, 7, 9).lsns == std::vector<Lsn>{8, 9});
+    // Behind the end of the log there are events that are in no log.
+    const Found behind = search(storage, 8, 20);
+    CHECK(behind.lsns == std::vector<Lsn>{9});
+    CHECK_FALSE(behind.complete);
+    CHECK(search(storage, 9, 20).refused == ErrorCode::replication_gap);
+}
+
+TEST_CASE("log search: events that are dropped meanwhile are missed loudly") {
+    MemoryStorage memory;
+    for (int i = 0; i < 5; ++i) {
+        append(memory, {1'000, 1'001});
+    }
+    {
+        MemoryStorage copy(memory);
+        const ErasingStorage erasing(copy, 7);
+        CHECK(search(erasing, 2, 10).refused == ErrorCode::replication_gap);
+    }
+    MemoryStorage copy(memory);
+    const ErasingStorage erasing(copy, 7);
+    CHECK(search(erasing, std::nullopt, 10).lsns == std::vector<Lsn>{7, 8, 9, 10});
+}
+
+TEST_CASE("log search: a hole that an earlier version has left is found once") {
+    MemoryStorage storage;
+    append(storage, {1'000, 1'001});
+    storage.skip_to(8);
+    append(storage, {1'004, 1'005});
+    CHECK(first_kept_lsn(storage) == 1);
+    ensure_unbroken_lsn(storage);
+    CHECK(first_kept_lsn(storage) == 8);
+    storage.erase_log_below(8);
+    ensure_unbroken_lsn(storage);
+    CHECK(read_unbroken_lsn(storage) == 8);
 }
 
 }  // namespace karma::test

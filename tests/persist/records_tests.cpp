@@ -74,13 +74,13 @@ public:
         released_ = true;
         changed_.notify_all();
     }
-    void scan(Table table, std::string_view prefix,
-              const std::function<bool(std::string_view, std::string_view)>& visit) const override {
+    void scan_from(Table table, std::string_view begin,
+                   const std::function<bool(std::string_view, std::string_view)>& visit) const override {
         if (table == Table::idempotency) {
             std::unique_lock lock(mutex_);
             changed_.wait(lock, [this] { return released_; });
         }
-        ForwardingStorage::scan(table, prefix, visit);
+        ForwardingStorage::scan_from(table, begin, visit);
     }
 
 private:

@@ -11,6 +11,7 @@
 #include "persist/memory_storage.h"
 #include "persist/rocksdb_storage.h"
 #include "persist/snapshot_retention.h"
+#include "tests/persist/removed_ranges.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/values.h"
 
@@ -149,6 +150,84 @@ TEST_CASE("retention: by bytes, on disk, where the space is given back") {
     fixture.open();
     CHECK(fixture.database().digest() == digest);
     CHECK(fixture.database().last_lsn() == 200);
+}
+
+TEST_CASE("retention: snapshots go whoever reads, once those who could see them have ended") {
+    MemoryStorage storage;
+    SnapshotStore store(storage);
+    NullSink sink;
+    Engine engine(1, sink);
+    const auto save = [&] {
+        engine.execute(Mutation(mutation::Increment{"links", 1, some_day, 1}), 1'000);
+        store.save_all(store.begin_saving(), engine.view(), 1'000);
+    };
+    const auto stored = [&] {
+        std::size_t count = 0;
+        storage.scan(Table::snapshots, "m", [&](std::string_view, std::string_view) {
+            ++count;
+            return true;
+        });
+        return count;
+    };
+    store.set_retention({1, 0, 0});
+    save();
+    std::vector<std::unique_ptr<SnapshotStore::Keep>> readers;
+    for (int i = 0; i < 20; ++i) {
+        // There is always somebody who reads: each begins before the one before it ends.
+        const SnapshotStore::ManifestRef oldest = store.manifests().back();
+        readers.push_back(std::make_unique<SnapshotStore::Keep>(store));
+        save();
+        store.prune();
+        CHECK(store.manifests().size() == 1);
+        CHECK(store.load(*oldest, oldest->series.front()).total(1) >= 1);  // who has begun can read on
+        if (readers.size() == 3) {
+            readers.erase(readers.begin());
+        }
+        CHECK(stored() <= 4);
+    }
+    readers.clear();
+    store.prune();
+    CHECK(stored() == 1);
+}
+
+TEST_CASE("retention: removed ranges that an earlier version has left go after the start") {
+    const test::TempDir directory;
+    {
+        RocksdbStorage storage({directory / "db", 1 << 20, nullptr});
+        RetentionFixture fixture(storage);
+        fixture.options().threads = false;
+        fixture.open();
+        for (std::uint64_t end = 1; end <= 300; ++end) {
+            storage.erase_range(Table::idempotency, "", "a" + std::to_string(1'000 + end));
+        }
+    }
+    CHECK(removed_ranges(directory / "db") > 100);
+    {
+        RocksdbStorage storage({directory / "db", 1 << 20, nullptr});
+        RetentionFixture fixture(storage);
+        fixture.options().threads = false;
+        fixture.open();
+    }
+    CHECK(removed_ranges(directory / "db") == 0);
+}
+
+TEST_CASE("retention: old events go without leaving removed ranges behind") {
+    const test::TempDir directory;
+    {
+        RocksdbStorage storage({directory / "db", 1 << 20, nullptr});
+        RetentionFixture fixture(storage);
+        fixture.options().threads = false;
+        fixture.options().event_retention_s = 3600;
+        fixture.open();
+        for (int hour = 0; hour < 60; ++hour) {
+            fixture.advance(hour_ms);
+            fixture.database().increment("links", 1, 1, some_day);
+            fixture.database().save_snapshot();
+            fixture.database().apply_retention();
+        }
+        CHECK(first_kept_lsn(storage) > 50);
+    }
+    CHECK(removed_ranges(directory / "db") <= 2);
 }
 
 TEST_CASE("retention: the last event stays, so that its number is not given again") {

@@ -1,5 +1,6 @@
 #include <atomic>
 #include <filesystem>
+#include <functional>
 #include <set>
 #include <string>
 #include <vector>
@@ -238,6 +239,113 @@ TEST_CASE("snapshots: a damaged page is got round with an older snapshot and mor
     }
     const auto database = Database::open(options_with(clock), disk);
     CHECK(database->digest() == digest);
+}
+
+namespace {
+
+/// Damages these records of the newest snapshot while the database is open, and looks whether that is healed
+/// from memory: whether somebody has noticed it or not.
+void heal(const std::function<std::vector<std::string>(const Storage&)>& damaged, bool is_known) {
+    MemoryStorage disk;
+    Clock clock;
+    DatabaseOptions options = options_with(clock);
+    options.event_retention_s = 60;
+    options.wal_batch_size = 1;
+    options.threads = false;
+    std::vector<std::string> failures;
+    options.on_failure = [&](const std::string& what, const std::string& why) {
+        failures.push_back(what + ": " + why);
+    };
+    Digest digest;
+    {
+        const auto database = Database::open(options, disk);
+        // All three snapshots share the page of the series that stands still.
+        database->increment("still", 1, 5, some_day);
+        for (int i = 0; i < 3; ++i) {
+            database->increment("links", 1, 5, some_day);
+            database->save_snapshot();
+        }
+        for (const std::string& key : damaged(disk)) {
+            flip_a_bit(disk, key);
+        }
+        clock.now_ms += 7'200'000;
+        if (is_known) {
+            CHECK(std::holds_alternative<Error>(database->call(query::VerifySnapshots{})));
+            database->save_snapshot();
+        } else {
+            database->apply_retention();
+            REQUIRE_FALSE(failures.empty());
+            CHECK(failures.front().find("snapshot_check: ") == 0);
+        }
+        // Nothing was dropped of the log that would be needed without the new snapshot ...
+        CHECK(database->first_kept_lsn() == 1);
+        CHECK(std::holds_alternative<reply::Verified>(database->call(query::VerifySnapshots{})));
+        // ... and with it nothing of it is needed.
+        database->increment("links", 1, 5, some_day);
+        database->save_snapshot();
+        digest = database->digest();
+        database->apply_retention();
+        CHECK(database->first_kept_lsn() > 1);
+    }
+    const auto database = Database::open(options, disk);
+    CHECK(database->digest() == digest);
+    CHECK(database->restore_warnings().empty());
+    CHECK(std::holds_alternative<reply::Verified>(database->call(query::VerifySnapshots{})));
+}
+
+}  // namespace
+
+TEST_CASE("snapshots: what is damaged while the database is open is stored anew from memory") {
+    std::function<std::vector<std::string>(const Storage&)> damaged;
+    SUBCASE("a page of all snapshots") {
+        damaged = [](const Storage& disk) { return std::vector{keys_of(disk, "g").at(1)}; };
+    }
+    SUBCASE("all pages") {
+        damaged = [](const Storage& disk) { return keys_of(disk, "g"); };
+    }
+    SUBCASE("a page list") {
+        damaged = [](const Storage& disk) { return std::vector{keys_of(disk, "l").back()}; };
+    }
+    SUBCASE("a manifest") {
+        damaged = [](const Storage& disk) { return std::vector{keys_of(disk, "m").back()}; };
+    }
+    heal(damaged, true);
+    heal(damaged, false);
+}
+
+TEST_CASE("snapshots: those of a dropped series do not come back with a new one of its name") {
+    MemoryStorage disk;
+    Clock clock;
+    DatabaseOptions options = options_with(clock);
+    options.snapshots_retained = 3;
+    options.event_retention_s = 3600;
+    options.threads = false;
+    const auto database = Database::open(options, disk);
+    const auto files_of_links = [&] {
+        return std::ranges::count_if(names_of(*database),
+                                     [](const std::string& file) { return file.ends_with("_links.tree"); });
+    };
+    database->increment("links", 1, 1, some_day);
+    database->increment("keeps", 1, 1, some_day);
+    database->save_snapshot();
+    CHECK(files_of_links() == 1);
+    clock.now_ms += 1'000;
+    database->call(Mutation(mutation::DropSeries{"links"}));
+    CHECK(files_of_links() == 1);  // it can still be brought back
+    database->save_snapshot();
+    CHECK(files_of_links() == 0);
+    database->increment("links", 1, 1, some_day);
+    CHECK(files_of_links() == 0);
+    SUBCASE("by a snapshot of it alone") { database->call(control::SaveSnapshot{"links"}); }
+    SUBCASE("by a snapshot of everything") { database->save_snapshot(); }
+    SUBCASE("when the snapshot that did not hold it is no longer needed otherwise") {
+        database->save_snapshot();
+        for (int i = 0; i < 4; ++i) {
+            database->call(control::SaveSnapshot{"keeps"});
+        }
+        database->apply_retention();
+    }
+    CHECK(files_of_links() == 1);
 }
 
 TEST_CASE("snapshots: damage that the log does not make up for is named, and nothing starts") {

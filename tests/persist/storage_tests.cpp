@@ -10,6 +10,7 @@
 #include "persist/data_directory.h"
 #include "persist/memory_storage.h"
 #include "persist/rocksdb_storage.h"
+#include "tests/support/settings.h"
 #include "tests/support/temp_dir.h"
 
 namespace karma::test {
@@ -195,6 +196,81 @@ TEST_CASE("data directory: one daemon at a time, and never on files of Karma 1.0
         CHECK(test::read_file(old / name) == "x");
         std::filesystem::create_directory(old / "karma.db");
         CHECK_NOTHROW(DataDirectory{old.path()});  // a database of this version beside them is what counts
+    }
+}
+
+TEST_CASE("memory storage: reading copies nothing of the log, and appending goes on meanwhile") {
+    MemoryStorage storage;
+    constexpr Lsn groups = 2'000;
+    for (Lsn lsn = 1; lsn <= groups; ++lsn) {
+        append(storage, lsn, 1, "group " + std::to_string(lsn));
+    }
+    std::vector<const char*> places;
+    storage.read_log(1, [&](const EventGroup& group) {
+        places.push_back(group.bytes.data());
+        return true;
+    });
+    REQUIRE(places.size() == groups);
+    // What is read is what is stored, also while events are appended and dropped: a consistent state.
+    Lsn expected = 1;
+    storage.read_log(1, [&](const EventGroup& group) {
+        CHECK(group.first_lsn == expected);
+        CHECK(group.bytes.data() == places[expected - 1]);
+        CHECK(group.bytes == "group " + std::to_string(expected));
+        append(storage, groups + expected, 1, "later");
+        storage.erase_log_below(expected + 500);
+        ++expected;
+        return true;
+    });
+    CHECK(expected == groups + 1);
+    storage.read_log(0, [&](const EventGroup& group) {
+        CHECK(group.first_lsn == groups + 500);
+        return false;
+    });
+}
+
+TEST_CASE("memory storage: the log agrees with a plain one under random use") {
+    std::mt19937_64 random = random_engine("memory storage log");
+    MemoryStorage storage;
+    struct Plain {
+        Lsn first_lsn;
+        std::uint32_t count;
+        std::string bytes;
+    };
+    std::vector<Plain> plain;
+    const auto check_from = [&](Lsn from) {
+        std::string expected;
+        std::uint64_t bytes = 0;
+        for (const Plain& group : plain) {
+            if (group.first_lsn + group.count > from) {
+                expected += std::to_string(group.first_lsn) + "+" + std::to_string(group.count) + ":" +
+                            group.bytes + " ";
+                bytes += group.bytes.size();
+            }
+        }
+        CHECK(log_from(storage, from) == expected);
+        CHECK(storage.log_bytes_from(from) == bytes);
+    };
+    for (std::size_t i = 0; i < scaled(3'000); ++i) {
+        if (random_between(random, 0, 20) == 0) {
+            storage.skip_to(storage.next_lsn() + random_between(random, 0, 5));
+        }
+        const Lsn first = storage.next_lsn();
+        const auto count = static_cast<std::uint32_t>(random_between(random, 1, 4));
+        const std::string bytes(random_between(random, 0, 300) == 0 ? 1'200'000 : 3, 'x');
+        append(storage, first, count, bytes);
+        plain.push_back({first, count, bytes});
+        if (random_between(random, 0, 100) == 0) {
+            const Lsn below = random_between(random, 0, first + 2);
+            storage.erase_log_below(below);
+            while (plain.size() > 1 && plain.front().first_lsn + plain.front().count <= below) {
+                plain.erase(plain.begin());
+            }
+            check_from(0);
+            check_from(random_between(random, 0, first + 5));
+            const MemoryStorage copy(storage);
+            CHECK(log_from(copy, 0) == log_from(storage, 0));
+        }
     }
 }
 

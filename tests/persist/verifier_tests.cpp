@@ -192,6 +192,26 @@ TEST_CASE("verify: a time without a log is no damage") {
     CHECK(found.last_lsn == 3);
 }
 
+TEST_CASE("verify: from an older snapshot of a time without a log nothing has to lead to the newest") {
+    MemoryStorage storage;
+    Database::open({}, storage)->increment("links", 1, 1, some_day);
+    {
+        DatabaseOptions options;
+        options.wal = false;
+        const auto database = Database::open(options, storage);
+        for (int i = 0; i < 2; ++i) {
+            database->increment("links", 1, 1, some_day);
+            database->save_snapshot();
+        }
+    }
+    SUBCASE("the log ends before it") {}
+    SUBCASE("the log goes on after it") { Database::open({}, storage)->increment("links", 1, 1, some_day); }
+    const Verification found = verify(storage);
+    CHECK(found.damage == std::vector<std::string>());
+    CHECK(found.rebuilt == 1);
+    CHECK(found.last_lsn >= 3);
+}
+
 TEST_CASE("stored database: reading changes no file") {
     const test::TempDir directory;
     DatabaseOptions options;

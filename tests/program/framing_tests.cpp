@@ -166,6 +166,37 @@ TEST_CASE(
     CHECK(daemon.connect().call("tree.list") == json::value(json::array{}));
 }
 
+TEST_CASE("framing: the end of a line does not count as a part of the request") {
+    constexpr std::size_t limit = 1000;
+    const Daemon daemon(std::vector<std::string>{"--max-request-bytes=1000"});
+    Client client = daemon.connect();
+    CHECK(client.ask_line(ping_of_size(limit)) == pong);
+    CHECK(client.ask_line(ping_of_size(limit) + "\r") == pong);
+    client.send(ping_of_size(limit) + "\r");
+    client.send("\n");
+    CHECK(client.receive() == pong);
+    CHECK(code_of(client.ask_line(ping_of_size(limit + 1) + "\r")) == "request_too_large");
+    CHECK(client.closed_by_server());
+}
+
+TEST_CASE("framing: the name of an unknown op is shown in whole characters") {
+    const Daemon daemon;
+    Client client = daemon.connect();
+    for (const std::string character : {"\u00e9", "\u20ac", "\U0001f600"}) {
+        for (std::size_t before = 96; before <= 100; ++before) {
+            CAPTURE(before);
+            std::string op(before, 'x');
+            for (int i = 0; i < 5; ++i) op += character;
+            const std::string reply =
+                client.ask_line(request(op)).as_object().at("response").as_string().c_str();
+            CHECK(reply.starts_with("Unknown op " + std::string(before, 'x')));
+            const std::size_t shown = reply.size() - std::string("Unknown op ").size();
+            CHECK(shown <= 100);
+            CHECK((shown - before) % character.size() == 0);
+        }
+    }
+}
+
 TEST_CASE("framing: the default limit of a request is 4096 bytes") {
     const Daemon daemon;
     Client client = daemon.connect();

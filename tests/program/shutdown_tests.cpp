@@ -1,4 +1,5 @@
 // How the daemon ends: SIGINT and SIGTERM finish what was received, a second signal does not wait.
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstddef>
@@ -153,6 +154,66 @@ TEST_CASE("shutdown: a client that takes nothing holds it up for --shutdown-time
     Daemon daemon(patient_arguments("1"));
     const Client deaf = deaf_client(daemon);
     CHECK(daemon.stop(SIGTERM).code == 0);
+}
+
+TEST_CASE(
+    "shutdown: a client that keeps sending does not hold it up, and gets a reply to each request taken") {
+    Daemon daemon(patient_arguments("600"));
+    Client client = daemon.connect();
+    const std::string line =
+        request("counter.increment", {{"series", "a"}, {"key", 1}, {"bucket", 20260505}}) + "\n";
+    std::string lines;
+    for (int i = 0; i < 100; ++i) lines += line;
+    std::atomic<bool> is_over = false;
+    const std::jthread sender([&] {
+        try {
+            while (!is_over) client.send(lines);
+        } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): the daemon has closed
+        }
+    });
+    std::uint64_t replies = 0;
+    std::atomic<bool> has_begun = false;
+    std::jthread receiver([&] {
+        try {
+            for (;;) {
+                client.receive();
+                ++replies;
+                has_begun = true;
+            }
+        } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): the same
+        }
+    });
+    while (!has_begun) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    CHECK(daemon.stop(SIGTERM) == ExitStatus{.code = 0, .signal = 0});
+    is_over = true;
+    receiver.join();
+    daemon.start();
+    // What was executed was answered.
+    CHECK(as_number(daemon.connect().call("counter.sum", {{"series", "a"}, {"key", 1}})) == replies);
+}
+
+TEST_CASE("shutdown: half a request is no request") {
+    Daemon daemon;
+    Client client = daemon.connect();
+    client.send(increments(1) + R"({"v":2,"op":"counter.increm)");
+    CHECK(as_number(member(client.receive(), "response")) == 1);
+    daemon.send_signal(SIGTERM);
+    CHECK(client.closed_by_server());
+    CHECK(daemon.wait() == ExitStatus{.code = 0, .signal = 0});
+}
+
+TEST_CASE("shutdown: a last request without its newline is one when its sender has ended") {
+    Daemon daemon;
+    Client client = daemon.connect();
+    client.call("system.ping");
+    daemon.send_signal(SIGSTOP);
+    client.send(request("system.ping"));
+    client.finish_sending();
+    daemon.send_signal(SIGTERM);
+    daemon.send_signal(SIGCONT);
+    CHECK(member(client.receive(), "response") == json::value("pong"));
+    CHECK(client.closed_by_server());
+    CHECK(daemon.wait().code == 0);
 }
 
 TEST_CASE("shutdown: a second signal ends it at once") {

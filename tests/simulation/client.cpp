@@ -1,5 +1,8 @@
 #include "tests/simulation/client.h"
 
+#include <algorithm>
+#include <array>
+
 #include "net/client_connection.h"
 #include "net/client_request.h"
 #include "tests/simulation/noise.h"
@@ -11,6 +14,7 @@ namespace {
 constexpr std::uint64_t keys = 6;
 constexpr const char* series_name = "clicks";
 constexpr int bucket = 20260601;
+constexpr auto patience = std::chrono::milliseconds(600);
 
 json::object counter(std::uint64_t key) { return {{"series", series_name}, {"key", key}}; }
 
@@ -23,24 +27,35 @@ json::object amount(std::uint64_t key, std::uint64_t value) {
 
 bool succeeded(const json::object& reply) { return reply.at("success").as_bool(); }
 
+bool all_succeeded(const std::vector<std::optional<json::object>>& replies) {
+    return std::ranges::all_of(replies, [](const auto& reply) { return reply && succeeded(*reply); });
+}
+
+// A read that a task answers.
+std::string events_line() { return net::request_line("event.list", "", {{"limit", 3}}); }
+
 }  // namespace
 
 void SimulatedClient::run(std::size_t requests) {
     while (done_ < requests && !view_.is_over()) {
-        const std::uint64_t choice = network_.scheduler().between(0, 12);
+        const std::uint64_t choice = network_.scheduler().between(0, 16);
         if (choice < 6) {
             increment_with_key();
         } else if (choice < 8) {
             increment_once();
         } else if (choice < 10) {
             read_sum();
+        } else if (choice < 13) {
+            pipeline_counts();
+        } else if (choice < 14 && view_.loads_snapshots) {
+            pipeline_loads();
         } else {
             change_something_else();
         }
         ++done_;
         network_.scheduler().sleep(std::chrono::microseconds(network_.scheduler().between(0, 30'000)));
     }
-    line_.reset();
+    wire_.reset();
 }
 
 void SimulatedClient::watch(const std::function<bool()>& is_over) {
@@ -48,24 +63,65 @@ void SimulatedClient::watch(const std::function<bool()>& is_over) {
         read_sum();
         network_.scheduler().sleep(std::chrono::microseconds(network_.scheduler().between(0, 5'000)));
     }
-    line_.reset();
+    wire_.reset();
 }
 
 std::uint64_t SimulatedClient::any_key() { return network_.scheduler().between(1, keys); }
 std::uint64_t SimulatedClient::any_value() { return network_.scheduler().between(1, 1'000); }
 
-std::optional<json::object> SimulatedClient::ask(const std::string& node, std::string_view op,
-                                                 json::object fields) {
+SimulatedClient::Reply SimulatedClient::ask(const std::string& node, std::string_view op,
+                                            json::object fields) {
+    return ask_all(node, {net::request_line(op, "", std::move(fields))}).front();
+}
+
+std::vector<SimulatedClient::Reply> SimulatedClient::ask_all(const std::string& node,
+                                                             const std::vector<std::string>& lines) {
+    std::vector<Reply> replies;
+    std::string bytes;
+    for (const std::string& line : lines) {
+        bytes += line + "\n";
+    }
+    replies.reserve(lines.size());
     try {
-        if (!line_ || line_->has_failed() || connected_to_ != node) {
-            line_.reset();
-            line_ = network_.of(name_).connect({node, 0, std::chrono::milliseconds(600)});
-            connected_to_ = node;
-        }
-        return net::parse_reply(line_->ask(net::request_line(op, "", std::move(fields))));
+        connect_to(node);
+        exchange(std::move(bytes), replies);
     } catch (const net::ConnectionError&) {
-        line_.reset();
-        return std::nullopt;
+        wire_.reset();
+    } catch (const replica::ChannelError&) {
+        wire_.reset();
+    }
+    replies.resize(lines.size());
+    return replies;
+}
+
+void SimulatedClient::connect_to(const std::string& node) {
+    if (!wire_ || connected_to_ != node) {
+        wire_.reset();
+        wire_ = network_.connect(name_, {node, 0, patience});
+        connected_to_ = node;
+    }
+}
+
+// Until there are as many replies as lines. Throws ChannelError when none comes for too long.
+void SimulatedClient::exchange(std::string bytes, std::vector<Reply>& replies) {
+    const Scheduler& scheduler = network_.scheduler();
+    auto left = static_cast<std::size_t>(std::ranges::count(bytes, '\n'));
+    auto end = scheduler.now() + patience;
+    std::string received;
+    while (left > 0) {
+        bytes.erase(0, bytes.empty() ? 0 : wire_->send(bytes));
+        if (scheduler.now() >= end) {
+            throw replica::ChannelError("no reply in time");
+        }
+        if (wire_->wait(true, !bytes.empty(), std::chrono::milliseconds(20)).to_receive) {
+            std::array<char, 4096> block{};
+            received.append(block.data(), wire_->receive(block.data(), block.size()));
+        }
+        for (std::size_t at = 0; (at = received.find('\n')) != std::string::npos; --left) {
+            replies.emplace_back(net::parse_reply(received.substr(0, at)));
+            received.erase(0, at + 1);
+            end = scheduler.now() + patience;
+        }
     }
 }
 
@@ -106,6 +162,99 @@ void SimulatedClient::increment_once() {
     ledger_.send(key, value);
     const auto reply = ask(view_.master(), "counter.increment", amount(key, value));
     if (reply && succeeded(*reply)) {
+        ledger_.acknowledge(key, value);
+    }
+}
+
+// Each read sees the writes before it, also those that are behind a read that takes long.
+void SimulatedClient::pipeline_counts() {
+    Scheduler& scheduler = network_.scheduler();
+    struct Step {
+        enum class Kind : std::uint8_t { increment, sum, events } kind;
+        std::uint64_t value;
+    };
+    const std::uint64_t key = any_key();
+    std::vector<Step> steps;
+    std::vector<std::string> lines;
+    for (std::uint64_t left = scheduler.between(2, 8); left > 0; --left) {
+        const auto kind = static_cast<Step::Kind>(scheduler.between(0, 2));
+        steps.push_back({kind, any_value()});
+        if (kind == Step::Kind::increment) {
+            ledger_.send(key, steps.back().value);
+            lines.push_back(net::request_line("counter.increment", "", amount(key, steps.back().value)));
+        } else {
+            lines.push_back(kind == Step::Kind::sum ? net::request_line("counter.sum", "", counter(key))
+                                                    : events_line());
+        }
+    }
+    const std::string master = view_.master();
+    const CounterLedger::Counter before = ledger_.of(key);
+    const std::vector<Reply> replies = ask_all(master, lines);
+    std::uint64_t least = view_.masters_stay ? std::max(before.acknowledged, before.read) : 0;
+    for (std::size_t i = 0; i < steps.size() && replies[i]; ++i) {
+        if (!succeeded(*replies[i])) {
+            continue;
+        }
+        if (steps[i].kind == Step::Kind::increment) {
+            ledger_.acknowledge(key, steps[i].value);
+            least += steps[i].value;
+        } else if (steps[i].kind == Step::Kind::sum) {
+            const std::uint64_t value = as_number(replies[i]->at("response"));
+            if (value < least) {
+                return view_.fail("key " + std::to_string(key) + ": a read behind writes on one connection " +
+                                  "shows " + std::to_string(value) + ", not " + std::to_string(least));
+            }
+            least = value;
+        }
+    }
+}
+
+// What a snapshot is loaded over is gone for whatever comes behind, and for nothing before.
+void SimulatedClient::pipeline_loads() {
+    const std::string series = name_ + "-own-" + std::to_string(++count_);
+    const auto add = [&](std::uint64_t value) {
+        return net::request_line("counter.increment", "",
+                                 {{"series", series}, {"key", 1}, {"bucket", bucket}, {"value", value}});
+    };
+    const std::string sum = net::request_line("counter.sum", "", {{"series", series}, {"key", 1}});
+    const std::string master = view_.master();
+    const std::vector<Reply> made =
+        ask_all(master, {add(5), net::request_line("snapshot.create", "", {{"series", series}}), add(7), sum,
+                         net::request_line("snapshot.list", "", {})});
+    if (!all_succeeded(made)) {
+        return;
+    }
+    std::string file;
+    for (const json::value& name : made.back()->at("response").as_array()) {
+        if (file.empty() && name.as_string().find("_" + series + ".tree") != json::string::npos) {
+            file = name.as_string();
+        }
+    }
+    const std::string load = net::request_line("snapshot.load", "", {{"file", file}});
+    const std::vector<Reply> loaded = ask_all(master, {add(1'000), load, sum, add(100), sum, load, sum});
+    if (!all_succeeded(loaded)) {
+        return;
+    }
+    const auto sum_at = [&](std::size_t i) { return as_number(loaded[i]->at("response")); };
+    if (sum_at(4) != sum_at(2) + 100 || sum_at(6) != sum_at(2)) {
+        return view_.fail(
+            "requests behind snapshot.load were executed before it: " + std::to_string(sum_at(2)) + ", " +
+            std::to_string(sum_at(4)) + ", " + std::to_string(sum_at(6)));
+    }
+    ask(master, "tree.drop", {{"series", series}});
+}
+
+void SimulatedClient::ask_on_a_quiet_server() {
+    const std::uint64_t key = any_key();
+    const std::uint64_t value = any_value();
+    ledger_.send(key, value);
+    const std::vector<Reply> replies = ask_all(
+        view_.master(), {events_line(), net::request_line("counter.increment", "", amount(key, value))});
+    wire_.reset();
+    if (!replies.back()) {
+        return view_.fail("a write behind a read is not answered while nobody asks for anything else");
+    }
+    if (succeeded(*replies.back())) {
         ledger_.acknowledge(key, value);
     }
 }

@@ -2,7 +2,9 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include <boost/json/object.hpp>
 
@@ -17,12 +19,13 @@ struct ClientView {
     std::function<std::string()> any_node;
     std::function<bool()> is_over;  // the simulation has failed: no use going on
     std::function<void(const std::string&)> fail;
-    bool masters_stay = true;  // what was read from a master stays read
+    bool masters_stay = true;      // what was read from a master stays read
+    bool loads_snapshots = false;  // no reply to that has to wait for other nodes
     bool retries_anew = false;
 };
 
-// Sends requests one after the other, over one connection at a time, and those with an idempotency key again
-// and again until they are acknowledged.
+// Sends requests over one connection at a time, alone or several before it reads the first reply, and those
+// with an idempotency key again and again until they are acknowledged.
 class SimulatedClient {
 public:
     SimulatedClient(std::string name, SimulatedNetwork& network, CounterLedger& ledger, ClientView view)
@@ -32,12 +35,20 @@ public:
     void run(std::size_t requests);
     // Does nothing but read, as often as it can, until that is so.
     void watch(const std::function<bool()>& is_over);
+    // A write behind a read that is answered by a task, when nobody else asks for anything.
+    void ask_on_a_quiet_server();
     std::size_t done() const noexcept { return done_; }
 
 private:
     // What came of a request: nothing where that is not known.
-    std::optional<boost::json::object> ask(const std::string& node, std::string_view op,
-                                           boost::json::object fields);
+    using Reply = std::optional<boost::json::object>;
+    Reply ask(const std::string& node, std::string_view op, boost::json::object fields);
+    // The same of several, which are sent before the first reply is read.
+    std::vector<Reply> ask_all(const std::string& node, const std::vector<std::string>& lines);
+    void exchange(std::string bytes, std::vector<Reply>& replies);
+    void connect_to(const std::string& node);
+    void pipeline_counts();
+    void pipeline_loads();
     void increment_with_key();
     void increment_once();
     void read_sum();
@@ -50,7 +61,7 @@ private:
     CounterLedger& ledger_;
     ClientView view_;
     std::string connected_to_;
-    std::unique_ptr<replica::Line> line_;
+    std::unique_ptr<replica::Wire> wire_;
     std::uint64_t count_ = 0;
     std::size_t done_ = 0;
 };

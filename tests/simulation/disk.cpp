@@ -44,6 +44,10 @@ public:
               const std::function<bool(std::string_view, std::string_view)>& visit) const override {
         read_live().scan(table, prefix, visit);
     }
+    void scan_from(Table table, std::string_view begin,
+                   const std::function<bool(std::string_view, std::string_view)>& visit) const override {
+        read_live().scan_from(table, begin, visit);
+    }
     void erase_prefix(Table table, std::string_view prefix) override {
         change(false,
                [table, copied = std::string(prefix)](MemoryStorage& to) { to.erase_prefix(table, copied); });
@@ -60,6 +64,9 @@ public:
         return std::make_unique<Bulk>(*this, table);
     }
     void reclaim(Table /*table*/) override { check(); }
+    void reclaim_range(Table /*table*/, std::string_view /*begin*/, std::string_view /*end*/) override {
+        check();
+    }
 
 private:
     // Goes past the log: on disk whether what was written before is or not.

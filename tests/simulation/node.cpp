@@ -1,12 +1,10 @@
 #include "tests/simulation/node.h"
 
-#include <array>
 #include <filesystem>
 #include <utility>
 
 #include "engine/error.h"
-#include "net/reply_writer.h"
-#include "net/request_decoder.h"
+#include "tests/simulation/served_connection.h"
 
 namespace karma::test {
 namespace {
@@ -54,6 +52,7 @@ struct SimulatedNode::Daemon {
     Daemon(SimulatedNode& node_of_this, const NodeRole& role)
         : owner(node_of_this),
           scheduler(owner.scheduler_),
+          commits_only_awaited(role.commits_only_awaited),
           storage(owner.disk_.open()),
           database(Database::open(database_options(scheduler, role), *storage)),
           node(*database, log, node_options(role, owner.directory_, ++owner.starts_),
@@ -96,95 +95,18 @@ struct SimulatedNode::Daemon {
         }
     }
 
-    // As a connection of the daemon does.
     void serve(std::unique_ptr<replica::Wire> wire, const std::string& from) {
         try {
-            net::RequestDecoder decoder(access);
-            std::string received;
-            while (const std::optional<std::string> line = read_line(*wire, received)) {
-                std::string answer;
-                Request request;
-                const std::optional<Error> refused =
-                    decoder.decode(*line, database->accepts_writes(), request);
-                if (refused) {
-                    net::ReplyWriter::write_error(*refused, answer);
-                } else if (const auto* const asked = std::get_if<control::Subscribe>(&request)) {
-                    node.subscriptions().adopt(std::move(wire), from, net::subscription_of(*asked));
-                    return;
-                } else {
-                    Repetition repetition = Repetition::no_key;
-                    const Reply reply = answer_to(request, repetition);
-                    net::ReplyWriter(0).write(reply, repetition, NoDeadline(), answer);
-                }
-                decoder.release();
-                write(*wire, answer);
-            }
+            ServedConnection({scheduler, *database, node, access, is_ending, commits_only_awaited},
+                             std::move(wire), from)
+                .run();
         } catch (const replica::ChannelError&) {  // NOLINT(bugprone-empty-catch): the client has gone
         }
     }
 
-    std::optional<std::string> read_line(replica::Wire& wire, std::string& received) {
-        std::size_t at = std::string::npos;
-        while ((at = received.find('\n')) == std::string::npos) {
-            if (is_ending) {
-                return std::nullopt;
-            }
-            if (wire.wait(true, false, std::chrono::milliseconds(50)).to_receive) {
-                std::array<char, 1024> bytes{};
-                received.append(bytes.data(), wire.receive(bytes.data(), bytes.size()));
-            }
-        }
-        std::string line = received.substr(0, at);
-        received.erase(0, at + 1);
-        return line;
-    }
-
-    void write(replica::Wire& wire, std::string_view rest) {
-        while (!rest.empty() && !is_ending) {
-            rest.remove_prefix(wire.send(rest));
-            wire.wait(false, !rest.empty(), std::chrono::milliseconds(rest.empty() ? 0 : 50));
-        }
-    }
-
-    Reply answer_to(const Request& request, Repetition& repetition) {
-        Outcome outcome;
-        database->execute(std::span(&request, 1), std::span(&outcome, 1));
-        repetition = outcome.repetition;
-        // Others may execute theirs before this is committed.
-        if (scheduler.one_in(2)) {
-            scheduler.sleep(std::chrono::microseconds(scheduler.between(0, 500)));
-        }
-        // Who only asks waits for those who write.
-        if (std::holds_alternative<Mutation>(request) || std::holds_alternative<KeyedMutation>(request)) {
-            database->commit();
-        }
-        while (database->durable_lsn() < outcome.wait_lsn && !database->has_failed() && !is_ending) {
-            scheduler.sleep(std::chrono::microseconds(100));
-        }
-        if (database->durable_lsn() < outcome.wait_lsn) {
-            return Error{ErrorCode::internal_error, "not durable"};
-        }
-        const auto end = scheduler.now() + database->ack_timeout().value_or(std::chrono::milliseconds(0));
-        while (outcome.ack_lsn != 0 && database->acked_lsn() < outcome.ack_lsn) {
-            if (scheduler.now() >= end || is_ending) {
-                return Error{ErrorCode::replication_error, not_acked_text};
-            }
-            scheduler.sleep(std::chrono::microseconds(500));
-        }
-        if (auto* const task = std::get_if<std::unique_ptr<Task>>(&outcome.result)) {
-            try {
-                return (*task)->run(NoDeadline());
-            } catch (const RequestError& refused) {
-                return Error{refused.code(), refused.what()};
-            } catch (const std::exception& failure) {
-                return Error{ErrorCode::internal_error, failure.what()};
-            }
-        }
-        return std::move(std::get<Reply>(outcome.result));
-    }
-
     SimulatedNode& owner;
     Scheduler& scheduler;
+    bool commits_only_awaited;
     net::Log log{[this](const std::string& line) { owner.on_log(owner.name_, line); }};
     net::Access access{"", ""};
     std::unique_ptr<Storage> storage;

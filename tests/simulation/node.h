@@ -19,6 +19,7 @@ namespace karma::test {
 struct NodeRole {
     std::optional<std::string> source;  // the node that it follows
     std::uint32_t min_acks = 0;
+    bool commits_only_awaited = false;  // a flaw: see ServedConnection
 };
 
 // A machine with a disk, on which a daemon runs now and then: a database without threads of its own, what

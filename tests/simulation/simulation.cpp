@@ -37,6 +37,7 @@ Simulation::Simulation(std::uint64_t seed, const SimulationFlaws& flaws)
     view.is_over = [this] { return is_over_; };
     view.fail = [this](const std::string& what) { note_failure(what); };
     view.masters_stay = !plan_.promotes;
+    view.loads_snapshots = plan_.min_acks == 0;
     view.retries_anew = flaws_.retries_anew;
     for (std::size_t i = 0; i < plan_.clients; ++i) {
         clients_.push_back(
@@ -133,6 +134,7 @@ std::string Simulation::summary() const {
 
 NodeRole Simulation::role_of(std::size_t node) const {
     NodeRole role;
+    role.commits_only_awaited = flaws_.commits_only_awaited;
     if (sources_[node]) {
         role.source = name_of(*sources_[node]);
     }
@@ -446,6 +448,10 @@ void Simulation::check_counters(Database& database, const std::string& where) {
 
 void Simulation::check_end() {
     mend_until([this] { return all_have_everything(); }, "the nodes do not become equal");
+    for (int i = 0; i < 5 && !is_over_; ++i) {
+        reader_->ask_on_a_quiet_server();
+    }
+    mend_until([this] { return all_have_everything(); }, "the nodes do not become equal again");
     for (std::size_t i = 0; i < nodes_.size() && !is_over_; ++i) {
         SimulatedNode& node = *nodes_[i];
         const Digest digest = node.database()->digest();

@@ -27,9 +27,10 @@ struct SimulationPlan {
 
 // Protections that can be taken away, to see the simulation fail without them.
 struct SimulationFlaws {
-    bool ignores_sync = false;   // what was synced may be lost
-    bool retries_anew = false;   // clients send again under another idempotency key
-    bool needs_no_acks = false;  // promotions although no follower has to have what is acknowledged
+    bool ignores_sync = false;          // what was synced may be lost
+    bool retries_anew = false;          // clients send again under another idempotency key
+    bool needs_no_acks = false;         // promotions although no follower has to have what is acknowledged
+    bool commits_only_awaited = false;  // what was executed is committed only where somebody waits for it yet
 };
 
 // Nodes, clients, and an operator who breaks and mends things, in simulated time: docs/reliability.md.

@@ -60,7 +60,10 @@ TEST_CASE("simulation: whatever breaks, what was acknowledged counts once, and a
 std::string first_failure(const SimulationFlaws& flaws) {
     for (std::uint64_t seed = 1; seed <= 200; ++seed) {
         const Run run = simulate(seed, flaws);
-        if (!run.failure.empty()) return run.failure;
+        if (!run.failure.empty()) {
+            MESSAGE("noticed with seed ", seed, ": ", run.failure);
+            return run.failure;
+        }
     }
     return {};
 }
@@ -75,6 +78,9 @@ TEST_CASE("simulation: what would be lost is noticed") {
     SimulationFlaws no_acks;
     no_acks.needs_no_acks = true;
     CHECK(first_failure(no_acks) != "");
+    SimulationFlaws late_commits;
+    late_commits.commits_only_awaited = true;
+    CHECK(first_failure(late_commits) != "");
 }
 
 TEST_CASE("simulation: a seed repeats its run") {

@@ -172,7 +172,7 @@ void add_records(Seeds& seeds, const MemoryStorage& storage, Database& database)
     seeds.add("records", "m" + encode_manifest(manifest_of(view, 1, views)));
     seeds.add("records", "d" + replica::write_digests(replica::digests_of(view)));
     std::string records;
-    write_records_json(storage, view.lsn, [&](std::string_view piece) { records += piece; });
+    write_records_json(storage, {0, view.lsn, {}, {}}, [&](std::string_view piece) { records += piece; });
     seeds.add("records", "j" + records);
 }
 

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <chrono>
+
+#include "net/server_options.h"
+
+namespace karma::net {
+
+/// Says when a connection has waited for its client for too long. Knows no clock: it is told the time, which
+/// is the monotonic one.
+class ConnectionTimeouts {
+public:
+    using Time = std::chrono::steady_clock::time_point;
+
+    /// What the connection waits for.
+    enum class State {
+        working,    // for itself: the disk, followers, a task. No time is too long
+        idle,       // for a request: nothing of one has come, and nothing is owed
+        receiving,  // for the rest of a request that has begun
+        sending,    // for the client to take bytes
+    };
+
+    ConnectionTimeouts(const ServerOptions& options, Time now) : options_(options), since_(now) {}
+
+    /// It waits for this from now on. For a state that it is in already the time runs on.
+    void enter(State state, Time now) noexcept {
+        if (state != state_) {
+            state_ = state;
+            since_ = now;
+        }
+    }
+    /// The client did its part: a request or bytes were taken. The time begins again.
+    void restart(Time now) noexcept { since_ = now; }
+
+    State state() const noexcept { return state_; }
+    bool is_over(Time now) const noexcept {
+        const std::chrono::milliseconds limit = limit_now();
+        return limit.count() != 0 && now - since_ > limit;
+    }
+
+private:
+    std::chrono::milliseconds limit_now() const noexcept {
+        switch (state_) {
+            case State::working: break;
+            case State::idle: return options_.idle_timeout;
+            case State::receiving: return options_.read_timeout;
+            case State::sending: return options_.write_timeout;
+        }
+        return std::chrono::milliseconds(0);
+    }
+
+    const ServerOptions& options_;
+    State state_ = State::idle;
+    Time since_;
+};
+
+}  // namespace karma::net

@@ -1,0 +1,272 @@
+#include "net/request_pipeline.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "net/time_limit.h"
+
+namespace karma::net {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::size_t batch_lines_max = 256;
+/// A scan of this much is quicker done at once than handed to another thread.
+constexpr std::size_t inline_task_bytes_max = 256 * 1024;
+
+constexpr const char* log_failed_text = "The event log could not be written: this may or may not be stored";
+
+Reply run(Task& task, const Deadline& deadline) {
+    try {
+        deadline.check();  // it may have waited long
+        return task.run(deadline);
+    } catch (const RequestError& refused) {
+        return Error{refused.code(), refused.what()};
+    } catch (const std::exception& failure) {
+        return Error{ErrorCode::internal_error, failure.what()};
+    }
+}
+
+void count_reply(const std::optional<ErrorCode>& error, Stats& stats) noexcept {
+    if (error) {
+        Stats::add(stats.errors, 1);
+        if (*error == ErrorCode::query_timeout) {
+            Stats::add(stats.query_timeouts, 1);
+        }
+    }
+}
+
+void count_commands(std::uint32_t count, Clock::duration spent, Stats& stats) noexcept {
+    const auto ns =
+        static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count());
+    Stats::add(stats.commands, count);
+    Stats::add(stats.busy_ns, ns);
+    stats.last_command_ns.store(ns / count, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+std::string run_task(Task& task, const Deadline& deadline, const ReplyWriter& writer, Stats& stats) {
+    const Clock::time_point begin = Clock::now();
+    std::string line;
+    count_reply(writer.write(run(task, deadline), Repetition::no_key, deadline, line), stats);
+    count_commands(1, Clock::now() - begin, stats);
+    return line;
+}
+
+RequestPipeline::RequestPipeline(PipelineHost& host, const PipelineContext& context)
+    : host_(host), context_(context), input_(context.options.request_bytes_max) {}
+
+ReplyQueue::Progress RequestPipeline::progress() const noexcept {
+    // The generation last: where it is still the same, the LSNs are of it.
+    const Lsn durable_lsn = context_.executor.durable_lsn();
+    const Lsn acked_lsn = context_.executor.acked_lsn();
+    return {durable_lsn, acked_lsn, context_.executor.generation()};
+}
+
+// ---- requests
+
+bool RequestPipeline::process(Time now) {
+    work_begin_ = now;
+    bool is_uncommitted = false;
+    answer_rest(now);
+    while (takes_input() && decode_lines()) {
+        received_ = now;
+        is_uncommitted = execute() || is_uncommitted;
+        answer_batch();
+    }
+    return is_uncommitted;
+}
+
+bool RequestPipeline::decode_lines() {
+    Batch& batch = context_.batch;
+    batch.requests.clear();
+    batch.refused.clear();
+    batch_request_bytes_ = 0;
+    batch_ended_ = false;
+    const bool accepts_writes = context_.executor.accepts_writes();
+    std::string_view line;
+    while (!batch_ended_ && batch.lines() < batch_lines_max &&
+           batch_request_bytes_ <= waiting_request_bytes_max && input_.take(line)) {
+        decode_line(line, accepts_writes);
+    }
+    return batch.lines() != 0;
+}
+
+void RequestPipeline::decode_line(std::string_view line, bool accepts_writes) {
+    if (line.size() > context_.options.request_bytes_max) {
+        refuse({ErrorCode::request_too_large,
+                "Request exceeds " + std::to_string(context_.options.request_bytes_max) + " bytes"});
+        is_oversized_ = true;
+        batch_ended_ = true;
+        input_.clear();
+        return;
+    }
+    Batch& batch = context_.batch;
+    Request& request = batch.requests.emplace_back();
+    if (std::optional<Error> refused = context_.decoder.decode(line, accepts_writes, request)) {
+        batch.requests.pop_back();
+        refuse(std::move(*refused));
+    } else if (keep_subscription(request)) {
+        batch.requests.pop_back();
+        batch_ended_ = true;
+    } else if (needs_records(request) && !context_.executor.has_records()) {
+        batch.requests.pop_back();
+        input_.put_back(line);
+        batch_ended_ = true;
+        awaits_records_ = true;
+        host_.await_records();
+        return;
+    } else {
+        batch_ended_ = ends_batch(request);
+    }
+    batch_request_bytes_ += line.size();
+}
+
+void RequestPipeline::refuse(Error error) {
+    Batch& batch = context_.batch;
+    batch.refused.push_back({batch.requests.size(), std::move(error)});
+}
+
+bool RequestPipeline::keep_subscription(const Request& request) {
+    const auto* const asked = std::get_if<control::Subscribe>(&request);
+    if (asked == nullptr || !context_.takes_subscriptions) {
+        return false;
+    }
+    subscription_ = subscription_of(*asked);
+    return true;
+}
+
+Subscription RequestPipeline::take_subscription() {
+    Subscription taken = std::move(*subscription_);
+    subscription_.reset();
+    return taken;
+}
+
+/// True when the outcomes show something that is not durable yet.
+bool RequestPipeline::execute() {
+    Batch& batch = context_.batch;
+    batch.outcomes.resize(batch.requests.size());
+    bool is_uncommitted = false;
+    if (!batch.requests.empty()) {
+        generation_ = context_.executor.generation();
+        context_.executor.execute(batch.requests, batch.outcomes);
+        const Lsn durable_lsn = context_.executor.durable_lsn();
+        is_uncommitted = std::ranges::any_of(
+            batch.outcomes, [&](const Outcome& outcome) { return outcome.wait_lsn > durable_lsn; });
+    }
+    context_.decoder.release();
+    return is_uncommitted;
+}
+
+// ---- replies
+
+void RequestPipeline::answer_batch() {
+    Batch& batch = context_.batch;
+    const TimeLimit deadline(context_.options.query_timeout, received_);
+    std::size_t next = 0;
+    std::size_t next_refused = 0;
+    const auto answer_next = [&](Outcome& outcome) {
+        if (replies_.is_place_held() || !rest_.empty()) {
+            rest_.push_back(std::move(outcome));
+        } else if (!has_reply_room()) {
+            rest_awaits_room_ = true;
+            rest_.push_back(std::move(outcome));
+        } else {
+            answer(outcome, deadline);
+        }
+    };
+    while (next < batch.outcomes.size() || next_refused < batch.refused.size()) {
+        if (next_refused < batch.refused.size() && batch.refused[next_refused].position == next) {
+            Outcome refused{Reply(std::move(batch.refused[next_refused++].error))};
+            answer_next(refused);
+        } else {
+            answer_next(batch.outcomes[next++]);
+        }
+    }
+    batch.outcomes.clear();  // some hold on to pages
+    close_range();
+}
+
+/// Writes the replies of `rest_` until it is empty, a task has to be waited for or there is no room.
+void RequestPipeline::answer_rest(Time now) {
+    if (rest_awaits_room_ && has_reply_room()) {
+        rest_awaits_room_ = false;
+        received_ = now;  // the client did not take its replies: that is none of the request's time
+    }
+    const TimeLimit deadline(context_.options.query_timeout, received_);
+    while (!rest_.empty() && !replies_.is_place_held() && has_reply_room()) {
+        Outcome outcome = std::move(rest_.front());
+        rest_.pop_front();
+        answer(outcome, deadline);
+    }
+    rest_awaits_room_ = !rest_.empty() && !replies_.is_place_held();
+    close_range();
+}
+
+/// Writes a reply, unless a task of another thread has to make it first.
+void RequestPipeline::answer(Outcome& outcome, const Deadline& deadline) {
+    if (auto* const task = std::get_if<std::unique_ptr<Task>>(&outcome.result)) {
+        if ((*task)->kind() != TaskKind::query || (*task)->cost_bytes() > inline_task_bytes_max) {
+            close_range();
+            replies_.hold_place();
+            task_wait_ = {outcome.wait_lsn, 0, {}, generation_};
+            host_.start_task(std::move(*task), received_);
+            return;
+        }
+        outcome.result = run(**task, deadline);
+    }
+    if (outcome.ack_lsn != 0) {
+        close_range();  // it may have to be replaced: a range of its own
+    }
+    count_reply(
+        context_.writer.write(std::get<Reply>(outcome.result), outcome.repetition, deadline, replies_.text()),
+        context_.executor.stats());
+    open_lsn_ = std::max(open_lsn_, outcome.wait_lsn);
+    ++open_replies_;
+    if (outcome.ack_lsn != 0) {
+        const auto timeout = context_.executor.ack_timeout().value_or(std::chrono::milliseconds(0));
+        close_range({open_lsn_, outcome.ack_lsn, context_.now() + timeout, generation_}, open_replies_);
+    }
+}
+
+void RequestPipeline::close_range() {
+    if (open_replies_ != 0) {
+        close_range({open_lsn_, 0, {}, generation_}, open_replies_);
+    }
+}
+
+void RequestPipeline::close_range(const ReplyQueue::Wait& wait, std::uint32_t replies) {
+    const Time now = context_.now();
+    count_commands(replies, now - work_begin_, context_.executor.stats());
+    work_begin_ = now;
+    open_replies_ = 0;
+    open_lsn_ = 0;
+    if (replies_.close_range(replies, std::exchange(batch_request_bytes_, 0), wait, progress())) {
+        host_.await_release(wait);
+    }
+}
+
+void RequestPipeline::finish_task(std::string_view reply) {
+    if (replies_.fill_place(reply, task_wait_, progress())) {
+        host_.await_release(task_wait_);
+    }
+}
+
+void RequestPipeline::release() {
+    if (!replies_.has_waiting()) {
+        return;
+    }
+    const ReplyQueue::Progress now = progress();
+    replies_.end_generations(now, {ErrorCode::replication_error, generation_ended_text});
+    if (context_.executor.has_failed()) {
+        replies_.fail_above(context_.executor.durable_lsn(), {ErrorCode::internal_error, log_failed_text});
+    }
+    replies_.release(now);
+}
+
+void RequestPipeline::expire_acks(Time now) {
+    replies_.expire_acks(context_.executor.acked_lsn(), now, {ErrorCode::replication_error, not_acked_text});
+}
+
+}  // namespace karma::net

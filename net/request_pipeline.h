@@ -1,0 +1,155 @@
+#pragma once
+
+#include <chrono>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/executor.h"
+#include "net/line_buffer.h"
+#include "net/reply_queue.h"
+#include "net/reply_writer.h"
+#include "net/request_decoder.h"
+#include "net/server_options.h"
+#include "net/subscription.h"
+
+namespace karma::net {
+
+/// Requests that were read together: scratch of a thread, which keeps its memory.
+struct Batch {
+    struct Refused {
+        std::size_t position = 0;  // how many of the requests came before it
+        Error error;
+    };
+
+    std::vector<Request> requests;
+    std::vector<Outcome> outcomes;  // of the requests
+    std::vector<Refused> refused;   // lines that are no good request
+
+    std::size_t lines() const noexcept { return requests.size() + refused.size(); }
+};
+
+/// What the pipelines of a thread share. All of it outlives them.
+struct PipelineContext {
+    const ServerOptions& options;
+    Executor& executor;
+    RequestDecoder& decoder;
+    const ReplyWriter& writer;
+    Batch& batch;
+    bool takes_subscriptions = false;  // somebody deals with replication.subscribe
+    std::function<ReplyQueue::Time()> now;
+};
+
+/// What a pipeline asks of the connection that it belongs to. Each is called from within the pipeline, which
+/// is not to be called back before that returns.
+class PipelineHost {
+public:
+    PipelineHost() = default;
+    PipelineHost(const PipelineHost&) = delete;
+    PipelineHost& operator=(const PipelineHost&) = delete;
+    virtual ~PipelineHost() = default;
+
+    /// Replies wait for this: to release them when it has happened, or has become impossible.
+    virtual void await_release(const ReplyQueue::Wait& wait) = 0;
+    /// To run the task of a request that was received then, and hand its reply to `finish_task`.
+    virtual void start_task(std::unique_ptr<Task> task, ReplyQueue::Time received) = 0;
+    /// To call `on_records` once the executor has the idempotency records.
+    virtual void await_records() = 0;
+};
+
+/// From the input of one client to its replies: cuts, decodes and executes what has arrived together, runs
+/// the tasks one after the other, and puts all replies in order into a queue. Knows no socket and no thread;
+/// a connection and a simulated one use it alike.
+///
+/// Its memory is bounded: it takes no further requests while replies wait to be taken or to become durable.
+class RequestPipeline {
+public:
+    using Time = ReplyQueue::Time;
+
+    RequestPipeline(PipelineHost& host, const PipelineContext& context);
+
+    LineBuffer& input() noexcept { return input_; }
+    const LineBuffer& input() const noexcept { return input_; }
+    ReplyQueue& replies() noexcept { return replies_; }
+    const ReplyQueue& replies() const noexcept { return replies_; }
+
+    /// Executes the complete lines of the input, received by `now`, as far as there is room for their
+    /// replies. True when something was executed that is not durable yet: the executor's `commit` is to be
+    /// called.
+    bool process(Time now);
+    /// The reply of the task that was started last, to be followed by `process`.
+    void finish_task(std::string_view reply);
+    /// The idempotency records are known; the same.
+    void on_records() noexcept { awaits_records_ = false; }
+    /// Lets go what has become durable and acknowledged, or failed.
+    void release();
+    /// Followers that were waited for have not answered in time.
+    void expire_acks(Time now);
+
+    /// There is room for replies, and for requests whose replies wait.
+    bool has_room() const noexcept {
+        return has_reply_room() && replies_.waiting_request_bytes() <= waiting_request_bytes_max;
+    }
+    /// Whether the next request can be executed as soon as it is there.
+    bool takes_input() const noexcept {
+        return !replies_.is_place_held() && !awaits_records_ && !subscription_ && !is_oversized_ &&
+               rest_.empty() && has_room();
+    }
+    /// Every request that was taken was answered, and every answer sent.
+    bool owes_nothing() const noexcept { return replies_.empty() && !awaits_records_ && rest_.empty(); }
+    /// A line was longer than allowed: what follows is no request.
+    bool is_oversized() const noexcept { return is_oversized_; }
+
+    /// What was asked last: the connection goes to who serves it, once nothing is owed.
+    bool has_subscription() const noexcept { return subscription_.has_value(); }
+    Subscription take_subscription();
+
+private:
+    /// No further request is taken while replies of more than this wait to be sent.
+    static constexpr std::size_t reply_bytes_max = 1024 * 1024;
+    /// ... or while requests of more than this wait to become durable.
+    static constexpr std::size_t waiting_request_bytes_max = 1024 * 1024;
+
+    ReplyQueue::Progress progress() const noexcept;
+    bool has_reply_room() const noexcept { return replies_.bytes() <= reply_bytes_max; }
+    bool decode_lines();
+    void decode_line(std::string_view line, bool accepts_writes);
+    void refuse(Error error);
+    bool keep_subscription(const Request& request);
+    bool execute();
+    void answer_batch();
+    void answer_rest(Time now);
+    void answer(Outcome& outcome, const Deadline& deadline);
+    void close_range();
+    void close_range(const ReplyQueue::Wait& wait, std::uint32_t replies);
+
+    PipelineHost& host_;
+    const PipelineContext& context_;
+    LineBuffer input_;
+    ReplyQueue replies_;
+    std::size_t batch_request_bytes_ = 0;  // of requests whose replies are in no range yet
+    bool batch_ended_ = false;             // nothing more is decoded into this batch
+    Time received_{};                      // the requests of the batch
+    std::uint64_t generation_ = 0;         // the same, or an earlier one
+    Time work_begin_{};                    // on the replies of the next range
+
+    // Of the replies written since the last range was closed.
+    std::uint32_t open_replies_ = 0;
+    Lsn open_lsn_ = 0;
+
+    std::deque<Outcome> rest_;       // not answered yet: a task runs, or there is no room
+    bool rest_awaits_room_ = false;  // and that is the client's doing
+    ReplyQueue::Wait task_wait_{};   // of the reply that a task makes
+    bool awaits_records_ = false;    // the next request needs them
+    bool is_oversized_ = false;
+    std::optional<Subscription> subscription_;
+};
+
+/// Runs a task and gives its reply as a line. From any thread.
+std::string run_task(Task& task, const Deadline& deadline, const ReplyWriter& writer, Stats& stats);
+
+}  // namespace karma::net

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <utility>
+
+#include <boost/asio/post.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+#include "engine/reply.h"
+
+namespace karma::net {
+
+/// The threads that run the tasks of requests: some for each kind, so that none waits behind one of another
+/// kind. Thread-safe.
+class TaskPools {
+public:
+    TaskPools();
+
+    /// Calls `work` on a thread for tasks of this kind, as soon as one is free.
+    template <typename Work>
+    void post(TaskKind kind, Work&& work) {
+        boost::asio::post(pool(kind), std::forward<Work>(work));
+    }
+
+    /// Ends the tasks of this kind, those that wait and those to come included, as far as they ask their
+    /// deadline.
+    void cancel(TaskKind kind) noexcept { cancelled_[index_of(kind)].store(true, std::memory_order_relaxed); }
+    bool is_cancelled(TaskKind kind) const noexcept {
+        return cancelled_[index_of(kind)].load(std::memory_order_relaxed);
+    }
+
+    /// Waits until all tasks have ended.
+    void join();
+
+private:
+    static constexpr std::size_t kinds = 3;
+    static std::size_t index_of(TaskKind kind) noexcept { return static_cast<std::size_t>(kind); }
+    boost::asio::thread_pool& pool(TaskKind kind) noexcept;
+
+    boost::asio::thread_pool queries_;
+    boost::asio::thread_pool administration_;
+    boost::asio::thread_pool control_;
+    std::array<std::atomic<bool>, kinds> cancelled_{};
+};
+
+}  // namespace karma::net

@@ -1,0 +1,170 @@
+#include "persist/export_tasks.h"
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+
+#include "engine/error.h"
+#include "engine/querier.h"
+#include "persist/records_of_series.h"
+#include "persist/snapshot_tasks.h"
+
+namespace karma {
+
+namespace json = boost::json;
+
+namespace {
+
+/// A text as a file.
+class TextSource final : public reply::ByteSource {
+public:
+    explicit TextSource(std::shared_ptr<const Export> of) : of_(std::move(of)) {}
+
+    void read(std::uint64_t offset, std::size_t count, std::string& out) const override {
+        out.append(of_->contents, offset, count);
+    }
+
+private:
+    std::shared_ptr<const Export> of_;
+};
+
+json::value text_or_null(const std::optional<std::string>& text) {
+    return text ? json::value(*text) : json::value(nullptr);
+}
+
+json::array files_of(const Export& of) {
+    json::array files;
+    for (const auto& [name, entry] : of.trees) {
+        files.push_back(json::object{{"tree", entry->name},
+                                     {"file", name},
+                                     {"timestamp", of.pin.manifest().file_unix},
+                                     {"last_lsn", entry->lsn},
+                                     {"bytes", entry->tree_bytes}});
+    }
+    return files;
+}
+
+json::array checkpoints_of(const SnapshotManifest& manifest) {
+    json::array checkpoints;
+    for (const reply::Checkpoint& checkpoint : manifest.checkpoints) {
+        checkpoints.push_back(json::object{{"source", checkpoint.source},
+                                           {"offset", text_or_null(checkpoint.offset)},
+                                           {"event_id", text_or_null(checkpoint.event_id)},
+                                           {"updated_at_unix", checkpoint.updated_at_unix}});
+    }
+    return checkpoints;
+}
+
+std::string contents_of(const Export& of, std::uint64_t records_left_out) {
+    const WrittenRecords& written = of.records->written();
+    return json::serialize(json::object{{"lsn", of.pin.manifest().lsn},
+                                        {"timestamp", of.pin.manifest().file_unix},
+                                        {"files", files_of(of)},
+                                        {"records",
+                                         {{"file", Exports::records_file},
+                                          {"bytes", of.records->size()},
+                                          {"record_count", written.records},
+                                          {"committed_stream_count", written.committed_streams},
+                                          {"left_out", records_left_out}}},
+                                        {"checkpoints", checkpoints_of(of.pin.manifest())}});
+}
+
+std::string random_id(const std::function<std::uint64_t()>& random) {
+    constexpr const char* digits = "0123456789abcdef";
+    std::string id;
+    for (std::uint64_t number = random(); id.size() < 16; number >>= 4U) {
+        id.push_back(digits[number & 0xFU]);
+    }
+    return id;
+}
+
+}  // namespace
+
+Reply BeginExportTask::run(const Deadline& deadline) {
+    const std::string id = random_id(database_.options_.random);
+    database_.exports_.reserve(id);
+    try {
+        return begin(id, deadline);
+    } catch (...) {
+        database_.exports_.end(id);
+        throw;
+    }
+}
+
+reply::ExportBegun BeginExportTask::begin(const std::string& id, const Deadline& deadline) {
+    SnapshotStore& snapshots = database_.snapshots_;
+    if (is_new_) {
+        const bool is_saved = database_.save_snapshot_if_changed();
+        if (!is_saved && (snapshots.newest_full() == nullptr || snapshots.has_unreadable_pages())) {
+            database_.save_snapshot();
+        }
+    }
+    std::optional<SnapshotPin> pin = snapshots.pin_newest_full();
+    if (!pin) {
+        throw RequestError(ErrorCode::not_found,
+                           "There is no snapshot of everything yet: make one with snapshot.create_all");
+    }
+    const auto made = std::make_shared<Export>(std::move(*pin));
+    const SnapshotManifest& manifest = made->pin.manifest();
+    for (const SnapshotSeries& entry : manifest.series) {
+        if (!series_ || entry.name == *series_) {
+            made->trees.emplace(SnapshotFile{made->pin.ref(), &entry}.name(), &entry);
+        }
+    }
+    if (series_ && made->trees.empty()) {
+        throw RequestError(ErrorCode::not_found, "The snapshot at LSN " + std::to_string(manifest.lsn) +
+                                                     " does not hold the series \"" + *series_ + "\"");
+    }
+    RecordsSelection selection{manifest.first_record_lsn, manifest.lsn, {}, {}};
+    std::optional<RecordsOfSeries> of_series;
+    if (series_) {
+        of_series.emplace(database_.storage_, *series_, selection.first_lsn, selection.last_lsn);
+        of_series->restrict(selection);
+    }
+    made->records = std::make_shared<const RecordsFile>(database_.storage_, selection,
+                                                        database_.directory_for_files(), deadline);
+    made->contents = contents_of(*made, of_series ? of_series->left_out() : 0);
+    // What was read meanwhile may be of a master's state that took the place of this one.
+    if (!snapshots.holds(made->pin.ref())) {
+        throw RequestError(ErrorCode::not_found,
+                           "The state was replaced while it was to be exported: begin a new export");
+    }
+    database_.exports_.fill(id, made);
+    return {id,
+            manifest.lsn,
+            manifest.file_unix,
+            made->trees.size(),
+            Exports::contents_file,
+            made->contents.size()};
+}
+
+Reply FetchExportTask::run(const Deadline& /*deadline*/) {
+    const std::shared_ptr<const Export> from = database_.exports_.find(export_id_);
+    reply::FileBytes part{reply::ExportFile{file_}, nullptr, 0, offset_, limit_};
+    if (file_ == Exports::contents_file) {
+        part.source = std::make_shared<const TextSource>(from);
+        part.total = from->contents.size();
+    } else if (file_ == Exports::records_file) {
+        part.source = from->records;
+        part.total = from->records->size();
+    } else if (const auto tree = from->trees.find(file_); tree != from->trees.end()) {
+        part.source = database_.tree_files_.open({from->pin.ref(), tree->second});
+        part.total = tree->second->tree_bytes;
+    } else {
+        return Error{ErrorCode::not_found, "Export \"" + export_id_ + "\" has no file \"" + file_ +
+                                               "\": " + Exports::contents_file + " lists them"};
+    }
+    if (offset_ > part.total) {
+        return past_the_end(part.total);
+    }
+    return part;
+}
+
+Reply Database::end_export(std::string_view id) {
+    if (!exports_.end(id)) {
+        return Error{ErrorCode::not_found, "Export \"" + std::string(id) + "\" is not there (any more)"};
+    }
+    return reply::Ok{};
+}
+
+}  // namespace karma

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <limits>
+#include <optional>
+#include <string>
+
+#include "engine/reply.h"
+#include "persist/database.h"
+
+/// Requests of exports. Each runs on any thread, without the database's lock.
+namespace karma {
+
+/// Pins a snapshot and writes the file of its idempotency records.
+class BeginExportTask final : public Task {
+public:
+    BeginExportTask(Database& database, const query::BeginExport& query)
+        : database_(database), is_new_(query.is_new) {
+        if (query.series) {
+            series_ = *query.series;
+        }
+    }
+
+    TaskKind kind() const override { return TaskKind::administration; }
+    std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
+    Reply run(const Deadline& deadline) override;
+
+private:
+    reply::ExportBegun begin(const std::string& id, const Deadline& deadline);
+
+    Database& database_;
+    std::optional<std::string> series_;
+    bool is_new_;
+};
+
+/// Finds the file that a part is asked for of.
+class FetchExportTask final : public Task {
+public:
+    FetchExportTask(Database& database, const query::FetchExport& query)
+        : database_(database),
+          export_id_(query.export_id),
+          file_(query.file),
+          offset_(query.offset),
+          limit_(query.limit) {}
+
+    TaskKind kind() const override { return TaskKind::administration; }
+    std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
+    Reply run(const Deadline& deadline) override;
+
+private:
+    Database& database_;
+    std::string export_id_;
+    std::string file_;
+    std::uint64_t offset_;
+    std::uint64_t limit_;
+};
+
+}  // namespace karma

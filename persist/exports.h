@@ -1,0 +1,64 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "engine/reply.h"
+#include "persist/records_files.h"
+#include "persist/snapshot_store.h"
+
+namespace karma {
+
+/// What an export holds: all of it is of one snapshot, which is kept as long as this is.
+struct Export {
+    explicit Export(SnapshotPin snapshot) : pin(std::move(snapshot)) {}
+
+    SnapshotPin pin;
+    std::shared_ptr<const RecordsFile> records;
+    std::map<std::string, const SnapshotSeries*, std::less<>> trees;  // by the names of their files
+    std::string contents;                                             // JSON: the other files, checkpoints
+};
+
+/// The exports that clients have begun and not ended. A few at once, as each takes disk space; one that
+/// nobody asks for anything for a while is dropped. Thread-safe.
+class Exports {
+public:
+    static constexpr std::size_t open_max = 8;
+    static constexpr std::chrono::minutes idle_max{10};
+    static constexpr const char* contents_file = "contents.json";
+    static constexpr const char* records_file = "karma.idempotency.json";
+
+    explicit Exports(MonotonicClock clock) : clock_(std::move(clock)) {}
+
+    /// Takes one of the places, under an id that nobody else has. Throws RequestError when all are taken.
+    void reserve(const std::string& id);
+    /// Makes the export of a place that can be found.
+    void fill(const std::string& id, std::shared_ptr<const Export> with);
+    /// Throws RequestError `not_found` when there is none of this id (any more).
+    std::shared_ptr<const Export> find(std::string_view id);
+    /// False when there is none.
+    bool end(std::string_view id);
+
+    void drop_idle();
+    /// Storage was cleared.
+    void forget_all();
+
+private:
+    struct Place {
+        std::shared_ptr<const Export> filled;  // null while it is being made
+        std::chrono::steady_clock::time_point used;
+    };
+
+    void drop_idle_locked();
+
+    MonotonicClock clock_;
+    std::mutex mutex_;
+    std::map<std::string, Place, std::less<>> places_;
+};
+
+}  // namespace karma

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "engine/reply.h"
+#include "engine/scan.h"
+#include "engine/storage.h"
+#include "persist/records_file.h"
+
+namespace karma {
+
+/// Monotonic time, for what is dropped when nobody has asked for it for a while.
+using MonotonicClock = std::function<std::chrono::steady_clock::time_point()>;
+
+/// The `karma.idempotency.json` files that clients are fetching, which need not say of which snapshot. Those
+/// of several snapshots are kept while they are fetched, and no client gets parts of two. Thread-safe.
+class RecordsFiles {
+public:
+    static constexpr std::size_t kept_max = 4;
+    static constexpr std::chrono::minutes idle_max{10};
+
+    /// `storage` outlives this; `directory` is where the files lie.
+    RecordsFiles(const Storage& storage, std::filesystem::path directory, MonotonicClock clock);
+
+    struct Opened {
+        reply::IdempotencySnapshot about;  // with its bytes
+        std::shared_ptr<const RecordsFile> file;
+    };
+
+    /// The file that a client goes on with at an offset to read `limit` bytes: that of the snapshot at
+    /// `last_lsn`; without it the one of `latest` at its beginning, and otherwise the only one that is being
+    /// fetched up to there. Makes that of `latest` where it is missing; others wait meanwhile. Throws
+    /// RequestError where the file is gone or which one is meant is not certain, StorageError where it cannot
+    /// be written.
+    Opened open(const reply::IdempotencySnapshot& latest, Lsn first_record_lsn, std::optional<Lsn> last_lsn,
+                std::uint64_t offset, std::uint64_t limit);
+
+    /// The size of the file of the snapshot at an LSN, where it has been made; does not wait for who is
+    /// making one.
+    std::optional<std::uint64_t> size_of(Lsn last_lsn) const;
+
+    /// Gives back the disk space of files that nobody fetches any more.
+    void drop_idle();
+
+    /// Held by who replaces all that is stored: no file is made meanwhile.
+    using Excluding = std::unique_lock<std::mutex>;
+    Excluding exclude() { return Excluding(mutex_); }
+    void forget_all(const Excluding& /*excluding*/) { files_.clear(); }
+
+private:
+    struct Fetched {
+        reply::IdempotencySnapshot about;
+        std::shared_ptr<const RecordsFile> file;
+        std::map<std::uint64_t, std::uint64_t> expected;  // offsets that clients will ask for; how many
+        std::uint64_t served_to = 0;                      // the furthest end of a part
+        std::chrono::steady_clock::time_point used;
+    };
+    using Files = std::list<Fetched>;  // the last one that was used first
+
+    Files::iterator find(Lsn last_lsn);
+    Files::iterator find_by_offset(std::uint64_t offset);
+    Files::iterator make(const reply::IdempotencySnapshot& about, Lsn first_record_lsn);
+    void drop_idle_locked();
+
+    const Storage& storage_;
+    std::filesystem::path directory_;
+    MonotonicClock clock_;
+    mutable std::mutex mutex_;
+    Files files_;
+};
+
+}  // namespace karma

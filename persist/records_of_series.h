@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/storage.h"
+#include "persist/records_json.h"
+
+namespace karma {
+
+/// Which idempotency records are those of one series: a record does not say it, but its event does, as long
+/// as the log holds it.
+class RecordsOfSeries {
+public:
+    /// Reads the events of the log between two LSNs, both included. Throws StorageError and CorruptionError.
+    RecordsOfSeries(const Storage& storage, std::string series, Lsn first_lsn, Lsn last_lsn);
+
+    /// Lets only records and streams of the series through. This outlives the selection.
+    void restrict(RecordsSelection& selection);
+
+    /// The records that were left out because their events are no longer kept, after they were written.
+    std::uint64_t left_out() const noexcept { return left_out_; }
+
+private:
+    bool wants(const IdempotencyRecord& record);
+    bool is_known(Lsn lsn) const;
+
+    std::string series_;
+    std::vector<Lsn> lsns_;                   // of events of the series that have a key; ascending
+    std::vector<std::pair<Lsn, Lsn>> known_;  // the first and the last event of unbroken parts of the log
+    std::uint64_t left_out_ = 0;
+};
+
+}  // namespace karma
