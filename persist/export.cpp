@@ -11,6 +11,7 @@
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "persist/checkpoints_json.h"
 #include "persist/errno_text.h"
 #include "persist/records_json.h"
 #include "persist/records_of_series.h"
@@ -102,10 +103,6 @@ void write_csv(const SeriesView& view, const ExportDirectory::Sink& sink) {
     rows.finish();
 }
 
-json::value text_or_null(const std::optional<std::string>& text) {
-    return text ? json::value(*text) : json::value(nullptr);
-}
-
 }  // namespace
 
 ExportDirectory::ExportDirectory(std::filesystem::path path) : path_(std::move(path)) {
@@ -141,15 +138,8 @@ void export_lsn(const ExportDirectory& directory, Lsn lsn) {
 }
 
 void export_checkpoints(const ExportDirectory& directory, const std::vector<reply::Checkpoint>& checkpoints) {
-    json::array all;
-    for (const reply::Checkpoint& checkpoint : checkpoints) {
-        all.push_back(json::object{{"source", checkpoint.source},
-                                   {"offset", text_or_null(checkpoint.offset)},
-                                   {"event_id", text_or_null(checkpoint.event_id)},
-                                   {"updated_at_unix", checkpoint.updated_at_unix}});
-    }
     directory.write("recovery.json", [&](const auto& sink) {
-        sink(json::serialize(json::object{{"checkpoints", std::move(all)}}) + "\n");
+        sink(json::serialize(json::object{{"checkpoints", checkpoints_json(checkpoints)}}) + "\n");
     });
 }
 

@@ -6,6 +6,7 @@
 
 #include "engine/error.h"
 #include "engine/querier.h"
+#include "persist/checkpoints_json.h"
 #include "persist/records_of_series.h"
 #include "persist/snapshot_tasks.h"
 
@@ -28,10 +29,6 @@ private:
     std::shared_ptr<const Export> of_;
 };
 
-json::value text_or_null(const std::optional<std::string>& text) {
-    return text ? json::value(*text) : json::value(nullptr);
-}
-
 json::array files_of(const Export& of) {
     json::array files;
     for (const auto& [name, entry] : of.trees) {
@@ -42,17 +39,6 @@ json::array files_of(const Export& of) {
                                      {"bytes", entry->tree_bytes}});
     }
     return files;
-}
-
-json::array checkpoints_of(const SnapshotManifest& manifest) {
-    json::array checkpoints;
-    for (const reply::Checkpoint& checkpoint : manifest.checkpoints) {
-        checkpoints.push_back(json::object{{"source", checkpoint.source},
-                                           {"offset", text_or_null(checkpoint.offset)},
-                                           {"event_id", text_or_null(checkpoint.event_id)},
-                                           {"updated_at_unix", checkpoint.updated_at_unix}});
-    }
-    return checkpoints;
 }
 
 std::string contents_of(const Export& of, std::uint64_t records_left_out) {
@@ -66,7 +52,7 @@ std::string contents_of(const Export& of, std::uint64_t records_left_out) {
                                           {"record_count", written.records},
                                           {"committed_stream_count", written.committed_streams},
                                           {"left_out", records_left_out}}},
-                                        {"checkpoints", checkpoints_of(of.pin.manifest())}});
+                                        {"checkpoints", checkpoints_json(of.pin.manifest().checkpoints)}});
 }
 
 std::string random_id(const std::function<std::uint64_t()>& random) {

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <span>
+
+#include <boost/json/array.hpp>
+
+#include "engine/reply.h"
+
+namespace karma {
+
+/// Recovery checkpoints as they stand in `recovery.json` and in the list of an export's contents:
+/// `[{"source","offset","event_id","updated_at_unix"}]`, offset and event_id null where there is none.
+boost::json::array checkpoints_json(std::span<const reply::Checkpoint> checkpoints);
+
+}  // namespace karma
