@@ -589,7 +589,7 @@ Reply Database::call(const Request& request) {
         return log_failed();
     }
     try {
-        wait_acked(outcome.ack_lsn);
+        wait_acked(outcome.ack_lsn, NoDeadline());
     } catch (const RequestError& too_late) {
         return Error{too_late.code(), too_late.what()};
     }

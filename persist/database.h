@@ -214,8 +214,8 @@ private:
     /// Executes a mutation of the database's own. Throws RequestError.
     Lsn execute_own(const Mutation& body);
     bool wait_durable(Lsn lsn) { return !committer_ || committer_->wait_durable(lsn); }
-    /// Throws RequestError when not enough followers have an event in time.
-    void wait_acked(Lsn lsn) const;
+    /// Throws RequestError when not enough followers have an event in time, or until the deadline.
+    void wait_acked(Lsn lsn, const Deadline& deadline) const;
     std::vector<std::string> open_loads() const;
     void abort_loads(const std::vector<std::string>& ids);
     template <typename Query>

@@ -165,14 +165,22 @@ std::optional<std::chrono::milliseconds> Database::ack_timeout() const noexcept 
     return std::chrono::milliseconds(options_.replication_ack_timeout_ms);
 }
 
-void Database::wait_acked(Lsn lsn) const {
+void Database::wait_acked(Lsn lsn, const Deadline& deadline) const {
     const std::optional<std::chrono::milliseconds> timeout = ack_timeout();
     if (!timeout) {
         return;
     }
     const auto end = std::chrono::steady_clock::now() + *timeout;
+    const auto is_over = [&] {
+        try {
+            deadline.check();
+        } catch (const RequestError&) {
+            return true;
+        }
+        return std::chrono::steady_clock::now() >= end;
+    };
     while (acked_lsn() < lsn) {
-        if (std::chrono::steady_clock::now() >= end) {
+        if (is_over()) {
             throw RequestError(ErrorCode::replication_error, not_acked_text);
         }
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
