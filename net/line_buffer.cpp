@@ -24,18 +24,19 @@ std::span<char> LineBuffer::room() {
     return {bytes_.data() + end_, bytes_.size() - end_};
 }
 
+/// Keeps in mind what was searched: a long line that comes in many pieces is searched once.
 void LineBuffer::compact() {
     if (begin_ == end_) {
-        begin_ = end_ = 0;
+        begin_ = end_ = scanned_ = 0;
         if (bytes_.size() > bytes_large) {
             bytes_ = std::vector<char>();
         }
     } else if (begin_ > 0) {
         std::memmove(bytes_.data(), bytes_.data() + begin_, end_ - begin_);
         end_ -= begin_;
+        scanned_ = std::max(scanned_, begin_) - begin_;
         begin_ = 0;
     }
-    scanned_ = begin_;
 }
 
 void LineBuffer::add(std::size_t size) noexcept {

@@ -612,7 +612,7 @@ Reply Database::call(const Request& request) {
     const bool is_refused = std::holds_alternative<Error>(std::get<Reply>(outcome.result));
     try {
         if (writes && !is_refused) {
-            wait_acked(outcome.ack_lsn, executed_in);
+            wait_acked(outcome.ack_lsn, executed_in, NoDeadline());
         }
     } catch (const RequestError& not_sure) {
         return Error{not_sure.code(), not_sure.what()};

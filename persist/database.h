@@ -250,9 +250,9 @@ private:
     /// Executes a mutation of the database's own. Throws RequestError.
     Lsn execute_own(const Mutation& body);
     bool wait_durable(Lsn lsn) { return !committer_ || committer_->wait_durable(lsn); }
-    /// Throws RequestError when not enough followers have an event in time, or it was executed in another
-    /// generation than this one.
-    void wait_acked(Lsn lsn, std::uint64_t executed_in) const;
+    /// Throws RequestError when not enough followers have an event in time, or until the deadline, or it was
+    /// executed in another generation than this one.
+    void wait_acked(Lsn lsn, std::uint64_t executed_in, const Deadline& deadline) const;
     std::vector<std::string> open_loads() const;
     void abort_loads(const std::vector<std::string>& ids);
     template <typename Query>

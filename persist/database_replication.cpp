@@ -198,7 +198,7 @@ std::optional<std::chrono::milliseconds> Database::ack_timeout() const noexcept 
     return std::chrono::milliseconds(options_.replication_ack_timeout_ms);
 }
 
-void Database::wait_acked(Lsn lsn, std::uint64_t executed_in) const {
+void Database::wait_acked(Lsn lsn, std::uint64_t executed_in, const Deadline& deadline) const {
     const auto check = [&] {
         if (generation() != executed_in) {
             throw RequestError(ErrorCode::replication_error, generation_ended_text);
@@ -210,8 +210,16 @@ void Database::wait_acked(Lsn lsn, std::uint64_t executed_in) const {
         return;
     }
     const auto end = std::chrono::steady_clock::now() + *timeout;
+    const auto is_over = [&] {
+        try {
+            deadline.check();
+        } catch (const RequestError&) {
+            return true;
+        }
+        return std::chrono::steady_clock::now() >= end;
+    };
     while (acked_lsn() < lsn) {
-        if (std::chrono::steady_clock::now() >= end) {
+        if (is_over()) {
             throw RequestError(ErrorCode::replication_error, not_acked_text);
         }
         check();

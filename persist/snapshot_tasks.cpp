@@ -78,7 +78,8 @@ Error past_the_end(std::uint64_t total) {
             "Field offset must be less than or equal to " + std::to_string(total) + ", the size of the file"};
 }
 
-Reply LoadTask::run(const Deadline& /*deadline*/) {
+/// A load that the deadline cuts short leaves the series as it was.
+Reply LoadTask::run(const Deadline& deadline) {
     const auto execute = [this](const Mutation& body) { return database_.execute_own(body); };
     const std::uint64_t generation = database_.generation();
     const auto load = [&](const std::string& series, const auto& add_to) -> Reply {
@@ -89,7 +90,7 @@ Reply LoadTask::run(const Deadline& /*deadline*/) {
         if (!database_.wait_durable(lsn)) {
             return log_failed();
         }
-        database_.wait_acked(lsn, generation);
+        database_.wait_acked(lsn, generation, deadline);
         return reply::SeriesLoaded{series};
     };
     const std::filesystem::path path = database_.file_in_directory(file_);
@@ -105,6 +106,7 @@ Reply LoadTask::run(const Deadline& /*deadline*/) {
             std::vector<Point> points;
             const SeriesView view = stored.view();
             for (const PageRef& page : view.pages()) {
+                deadline.check();
                 page->for_each([&](Counter counter) {
                     points.clear();
                     counter.for_each(DayRange{}, [&](Point point) { points.push_back(point); });
@@ -120,15 +122,17 @@ Reply LoadTask::run(const Deadline& /*deadline*/) {
     }
     const std::string series = series_of_file(path, part);
     const MappedFile mapped(path);
-    const auto nothing = [](std::uint64_t, std::span<const Point>) {};
+    const auto check_only = [&](std::uint64_t, std::span<const Point>) { deadline.check(); };
     try {
-        read_tree(mapped.bytes(), nothing);  // all of it is sound before any of it is an event
+        read_tree(mapped.bytes(), check_only);  // all of it is sound before any of it is an event
     } catch (const CorruptionError& failure) {
         return Error{ErrorCode::validation_error, "File \"" + file_ + "\": " + failure.what()};
     }
     return load(series, [&](SeriesLoader& loader) {
-        read_tree(mapped.bytes(),
-                  [&](std::uint64_t key, std::span<const Point> points) { loader.add(key, points); });
+        read_tree(mapped.bytes(), [&](std::uint64_t key, std::span<const Point> points) {
+            deadline.check();
+            loader.add(key, points);
+        });
     });
 }
 

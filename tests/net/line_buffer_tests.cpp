@@ -84,6 +84,24 @@ TEST_CASE("line buffer: at the end the rest is a line, or nothing") {
     CHECK(taken.empty());
 }
 
+TEST_CASE("line buffer: what was searched for the end of a line is not searched again") {
+    net::LineBuffer buffer(1000);
+    std::size_t lines_before = 0;
+    SUBCASE("of the first line") {}
+    SUBCASE("of a line behind others") {
+        put(buffer, "one\ntwo\n");
+        lines_before = 2;
+    }
+    put(buffer, "abc");
+    CHECK(lines_of(buffer).size() == lines_before);
+    // Nobody puts a newline there but this test, which so sees whether anybody looks.
+    *(buffer.room().data() - 1) = '\n';
+    put(buffer, "def");
+    CHECK(lines_of(buffer).empty());
+    put(buffer, "\n");
+    CHECK(lines_of(buffer) == Lines{"ab\ndef"});
+}
+
 TEST_CASE("line buffer: lines of all lengths in pieces of all sizes") {
     std::mt19937_64 random = random_engine("line buffer");
     for (std::size_t run = 0; run < scaled(50); ++run) {

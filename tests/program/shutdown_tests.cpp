@@ -192,6 +192,23 @@ TEST_CASE(
     CHECK(as_number(daemon.connect().call("counter.sum", {{"series", "a"}, {"key", 1}})) == replies);
 }
 
+TEST_CASE("shutdown: a load that waits for followers does not hold it up") {
+    std::vector<std::string> arguments = patient_arguments("1");
+    arguments.insert(arguments.end(), {"--replication-min-acks=1", "--replication-ack-timeout-ms=86400000"});
+    Daemon daemon(arguments);
+    Client loading = daemon.connect();
+    loading.send(request("counter.increment", {{"series", "a"}, {"key", 1}}) + "\n");
+    Client client = daemon.connect();
+    while (client.call("tree.list").as_array().empty()) {}
+    client.call("snapshot.create", {{"series", "a"}});
+    const std::string file(client.call("snapshot.list").as_array().front().as_string());
+    Client another = daemon.connect();
+    another.send(request("snapshot.load", {{"file", file}}) + "\n");
+    // It waits once its events are stored.
+    while (as_number(client.call("snapshot.info").at("wal_current_lsn")) < 4) {}
+    CHECK(daemon.stop(SIGTERM) == ExitStatus{.code = 0, .signal = 0});
+}
+
 TEST_CASE("shutdown: half a request is no request") {
     Daemon daemon;
     Client client = daemon.connect();
