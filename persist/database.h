@@ -163,8 +163,14 @@ private:
     void begin_role();
     void discard_interrupted_state();
     void install_state(Engine& state, std::vector<RecordChange> records, const HistoryMark& mark);
-    void replace_stored(const StateView& view, std::vector<RecordChange> records, const HistoryMark& mark,
-                        std::uint64_t hash_seed);
+    /// What is held while a state takes the place of another one, in storage and in memory.
+    struct Replacing {
+        const SnapshotStore::Saving& saving;
+        const RecordsFiles::Excluding& no_file;
+        const SnapshotStore::Excluding& excluding;
+    };
+    void replace_stored(const Replacing& held, const StateView& view, std::vector<RecordChange> records,
+                        const HistoryMark& mark, std::uint64_t hash_seed);
     void check_installed() const;
     Lsn first_pinned_lsn() const;
     std::unique_ptr<Task> promote_later();

@@ -258,8 +258,12 @@ void Database::install_state(Engine& state, std::vector<RecordChange> records, c
     }
     const StateView view = state.view();
     const std::lock_guard retention(retention_mutex_);
+    // Until memory has the state too: a snapshot of the old one would name pages of the new one as its own.
+    const SnapshotStore::Saving saving = snapshots_.begin_saving();
+    const RecordsFiles::Excluding no_file = records_files_.exclude();
+    const SnapshotStore::Excluding excluding = snapshots_.exclude_readers();
     try {
-        replace_stored(view, std::move(records), mark, state.hash_seed());
+        replace_stored({saving, no_file, excluding}, view, std::move(records), mark, state.hash_seed());
     } catch (...) {
         is_half_installed_ = true;
         notify();
@@ -276,11 +280,8 @@ void Database::install_state(Engine& state, std::vector<RecordChange> records, c
 }
 
 /// Puts a state in the place of all that is stored.
-void Database::replace_stored(const StateView& view, std::vector<RecordChange> records,
+void Database::replace_stored(const Replacing& held, const StateView& view, std::vector<RecordChange> records,
                               const HistoryMark& mark, std::uint64_t hash_seed) {
-    const SnapshotStore::Saving saving = snapshots_.begin_saving();
-    const RecordsFiles::Excluding no_file = records_files_.exclude();
-    const SnapshotStore::Excluding excluding = snapshots_.exclude_readers();
     std::vector<RecordChange> kept = {{Table::meta, installing_key, "1"}, hash_seed_change(hash_seed)};
     for (const char* const key : {own_epoch_key, fenced_by_key}) {
         if (std::optional<std::string> value = storage_.read(Table::meta, key)) {
@@ -288,9 +289,9 @@ void Database::replace_stored(const StateView& view, std::vector<RecordChange> r
         }
     }
     storage_.clear(kept);
-    snapshots_.forget_all(excluding);
+    snapshots_.forget_all(held.excluding);
     tree_files_.forget_all();
-    records_files_.forget_all(no_file);
+    records_files_.forget_all(held.no_file);
     exports_.forget_all();
     constexpr std::size_t at_once = 64;
     for (std::size_t i = 0; i < records.size(); i += at_once) {
@@ -302,7 +303,7 @@ void Database::replace_stored(const StateView& view, std::vector<RecordChange> r
         changes.push_back(meta_numbers_change(base_mark_key, {mark.lsn, *mark.checksum}));
     }
     skip_log_to(storage_, view.lsn + 1);
-    snapshots_.save_all(saving, view, now_ms(), std::move(changes));
+    snapshots_.save_all(held.saving, view, now_ms(), std::move(changes));
 }
 
 // ---- roles
