@@ -146,7 +146,7 @@ std::map<std::string, std::string> files_in(const std::filesystem::path& directo
 
 /// A directory whose log has a damaged record in its middle, and the digests of the states before it.
 struct Damaged {
-    explicit Damaged(std::size_t byte_of_header) {
+    explicit Damaged(std::size_t byte_of_header, unsigned bits) {
         DatabaseOptions options;
         options.directory = directory.path();
         options.wal_batch_size = 1;
@@ -169,7 +169,7 @@ struct Damaged {
             --header;
         }
         const std::size_t at = byte_of_header < 7 ? header + byte_of_header : key + 20;
-        bytes[at] = static_cast<char>(bytes[at] ^ 0x41);
+        bytes[at] = static_cast<char>(static_cast<unsigned char>(bytes[at]) ^ bits);
         test::write_file(path, bytes);
     }
 
@@ -181,10 +181,15 @@ struct Damaged {
 
 TEST_CASE("offline: what is before the damage of a log can be taken, and nothing is changed") {
     std::size_t byte = 7;
+    unsigned bits = 0x41;
     SUBCASE("in what a record holds") {}
     SUBCASE("in its length") { byte = 4; }
     SUBCASE("in its type") { byte = 6; }
-    const Damaged damaged(byte);
+    SUBCASE("in its type, which is one of a log file that is used again") {
+        byte = 6;
+        bits = 4;
+    }
+    const Damaged damaged(byte, bits);
     const std::string from = damaged.directory.path().string();
     const auto before = files_in(damaged.directory.path() / "karma.db");
     DatabaseOptions options;
