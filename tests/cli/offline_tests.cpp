@@ -16,6 +16,7 @@
 #include "cli/verify.h"
 #include "engine/error.h"
 #include "persist/database.h"
+#include "persist/export.h"
 #include "persist/file_name.h"
 #include "tests/support/temp_dir.h"
 
@@ -254,6 +255,33 @@ TEST_CASE("offline: export as CSV, of one series and of all") {
     const Run missing = run(run_export, {(scratch / "two").string(), "--directory", from, "--series=none"});
     CHECK(missing.status == 1);
     CHECK(contains(missing.err, "there is no series \"none\""));
+    CHECK(run(run_export, {(scratch / "two").string(), "--directory", from}).status == 0);
+}
+
+TEST_CASE("offline: an export that was cut short is not taken for all that there was") {
+    const TempDir directory;
+    const TempDir scratch;
+    fill(directory.path());
+    const std::string from = directory.path().string();
+    const std::filesystem::path whole = scratch / "whole";
+    REQUIRE(run(run_export, {whole.string(), "--directory", from}).status == 0);
+    const std::filesystem::path cut = scratch / "cut";
+    {
+        const ExportDirectory begun(cut);
+        for (const auto& file : std::filesystem::directory_iterator(whole)) {
+            if (contains(file.path().filename().string(), "links")) {
+                std::filesystem::copy_file(file.path(), cut / file.path().filename());
+            }
+        }
+    }
+    const auto import = [&](const std::filesystem::path& of, const char* into) {
+        return run(run_import_directory, {of.string(), "--directory", (scratch / into).string()});
+    };
+    CHECK(import(whole, "good").status == 0);
+    const Run refused = import(cut, "bad");
+    CHECK(refused.status == 1);
+    CHECK(contains(refused.err, "was cut short"));
+    CHECK_FALSE(std::filesystem::exists(scratch / "bad" / "karma.db"));
 }
 
 TEST_CASE("offline: names of series in names of files") {
