@@ -11,6 +11,7 @@
 #include "cli/input_file.h"
 #include "cli/text.h"
 #include "engine/error.h"
+#include "persist/export.h"
 #include "persist/hash_seed.h"
 #include "persist/mapped_file.h"
 #include "persist/random_number.h"
@@ -58,6 +59,10 @@ void DirectoryImporter::read() {
     if (!has_karma1_files(directory_)) {
         throw InputError(directory_.string() +
                          " has no files of Karma 1.0, and none that karma export writes");
+    }
+    if (std::filesystem::exists(directory_ / unfinished_export_name)) {
+        throw InputError(directory_.string() + " is of an export that was cut short, as its file " +
+                         unfinished_export_name + " says: not all is in it. Remove it and export again");
     }
     read_trees();
     read_records();

@@ -67,6 +67,7 @@ int export_to(const po::variables_map& values, std::ostream& out, std::ostream& 
     const Exported exported =
         is_offline ? from_directory(values, directory, series, err)
                    : export_from_daemon(client, directory, format, series, !values["no-snapshot"].as<bool>());
+    directory.finish();
     warn_of_left_out(exported, "karma export", err);
     print_exported(exported, directory.path(), out);
     return exit_success;

@@ -106,6 +106,7 @@ int replay(const po::variables_map& values, std::ostream& out, std::ostream& err
         const auto now = std::chrono::system_clock::now().time_since_epoch() / std::chrono::seconds(1);
         const Exported exported =
             export_state(directory, state.view, stored.storage(), format_option(values), series, now);
+        directory.finish();
         warn_of_left_out(exported, "karma replay", err);
         if (!values["json"].as<bool>()) {
             print_exported(exported, directory.path(), out);

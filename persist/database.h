@@ -192,8 +192,14 @@ private:
     Epoch known_epoch_locked() const;
     void discard_interrupted_state();
     std::filesystem::path install_state(ReceivedState& received, const Replacement& replacement);
-    void replace_stored(const SnapshotStore::Saving& saving, const ReceivedState& received,
-                        const StateView& view, const Replacement& replacement);
+    /// What is held while a state takes the place of another one, in storage and in memory.
+    struct Replacing {
+        const SnapshotStore::Saving& saving;
+        const RecordsFiles::Excluding& no_file;
+        const SnapshotStore::Excluding& excluding;
+    };
+    void replace_stored(const Replacing& held, const ReceivedState& received, const StateView& view,
+                        const Replacement& replacement);
     std::filesystem::path move_aside(const Replacement& replacement) const;
     /// Keeps the marks of events that are about to be removed: those below `end`.
     void mark_erased(Lsn end);

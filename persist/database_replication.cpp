@@ -314,8 +314,7 @@ std::filesystem::path Database::install_state(ReceivedState& received, const Rep
     }
     const std::filesystem::path aside = move_aside(replacement);
     const std::lock_guard retention(retention_mutex_);
-    // Until the state is in place as well: a snapshot would be one of this state among what is stored of
-    // that.
+    // Until memory has the state too: a snapshot of the old one would name pages of the new one as its own.
     const SnapshotStore::Saving saving = snapshots_.begin_saving();
     {
         // Who reads for a follower ends, before what is read is gone.
@@ -323,8 +322,10 @@ std::filesystem::path Database::install_state(ReceivedState& received, const Rep
         begin_generation();
     }
     notify();
+    const RecordsFiles::Excluding no_file = records_files_.exclude();
+    const SnapshotStore::Excluding excluding = snapshots_.exclude_readers();
     try {
-        replace_stored(saving, received, view, replacement);
+        replace_stored({saving, no_file, excluding}, received, view, replacement);
     } catch (...) {
         is_half_installed_ = true;
         notify();
@@ -348,10 +349,8 @@ std::filesystem::path Database::install_state(ReceivedState& received, const Rep
 }
 
 /// Puts a state in the place of all that is stored.
-void Database::replace_stored(const SnapshotStore::Saving& saving, const ReceivedState& received,
-                              const StateView& view, const Replacement& replacement) {
-    const RecordsFiles::Excluding no_file = records_files_.exclude();
-    const SnapshotStore::Excluding excluding = snapshots_.exclude_readers();
+void Database::replace_stored(const Replacing& held, const ReceivedState& received, const StateView& view,
+                              const Replacement& replacement) {
     std::vector<RecordChange> kept = records_of_node(storage_);
     kept.push_back({Table::meta, installing_key, "1"});
     kept.push_back(hash_seed_change(received.engine.hash_seed()));
@@ -364,9 +363,9 @@ void Database::replace_stored(const SnapshotStore::Saving& saving, const Receive
         kept.push_back({Table::meta, note_key(peers_note), std::move(peers)});
     }
     storage_.clear(kept);
-    snapshots_.forget_all(excluding);
+    snapshots_.forget_all(held.excluding);
     tree_files_.forget_all();
-    records_files_.forget_all(no_file);
+    records_files_.forget_all(held.no_file);
     exports_.forget_all();
     const std::vector<RecordChange>& records = received.records;
     constexpr std::size_t at_once = 64;
@@ -385,7 +384,7 @@ void Database::replace_stored(const SnapshotStore::Saving& saving, const Receive
     }
     snapshots_.set_database_id(received.database_id);
     skip_log_to(storage_, view.lsn + 1);
-    snapshots_.save_all(saving, view, now_ms(), std::move(changes));
+    snapshots_.save_all(held.saving, view, now_ms(), std::move(changes));
 }
 
 // ---- roles

@@ -115,6 +115,26 @@ ExportDirectory::ExportDirectory(std::filesystem::path path) : path_(std::move(p
     if (!std::filesystem::is_empty(path_)) {
         throw StorageError("directory " + path_.string() + " is not empty");
     }
+    PartFile(path_ / (std::string(unfinished_export_name) + ".part")).finish(path_ / unfinished_export_name);
+}
+
+ExportDirectory::~ExportDirectory() {
+    std::error_code failure;
+    const std::filesystem::path mark = path_ / unfinished_export_name;
+    for (auto file = std::filesystem::directory_iterator(path_, failure);
+         !failure && file != std::filesystem::directory_iterator(); file.increment(failure)) {
+        if (file->path() != mark) {
+            return;
+        }
+    }
+    std::filesystem::remove(mark, failure);  // the directory may be used by the next export
+}
+
+void ExportDirectory::finish() const {
+    const std::filesystem::path mark = path_ / unfinished_export_name;
+    if (::unlink(mark.c_str()) != 0) {
+        fail("remove", mark);
+    }
 }
 
 std::uint64_t ExportDirectory::write(const std::string& name,

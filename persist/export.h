@@ -14,11 +14,21 @@
 /// Data as files, to be moved elsewhere: see docs/karma-1-formats.md.
 namespace karma {
 
+/// In a directory that an export has begun to fill and not finished: there may be less in it than there was.
+constexpr const char* unfinished_export_name = "karma.export.part";
+
 /// A directory that is filled with files; each gets its name only when it is whole and on disk.
 class ExportDirectory {
 public:
-    /// Creates it. Throws StorageError when there is something in it.
+    /// Creates it, and marks it as not finished. Throws StorageError when there is something in it.
     explicit ExportDirectory(std::filesystem::path path);
+    ExportDirectory(const ExportDirectory&) = delete;
+    ExportDirectory& operator=(const ExportDirectory&) = delete;
+    /// Leaves the mark beside files of an export that was not finished, and nothing where there are none.
+    ~ExportDirectory();
+
+    /// All files are there: takes the mark away. Throws StorageError.
+    void finish() const;
 
     const std::filesystem::path& path() const noexcept { return path_; }
 

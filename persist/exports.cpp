@@ -7,11 +7,12 @@ namespace karma {
 void Exports::reserve(const std::string& id) {
     const std::lock_guard lock(mutex_);
     drop_idle_locked();
+    make_room_locked();
     if (places_.size() >= open_max) {
         throw RequestError(ErrorCode::validation_error,
                            std::to_string(open_max) +
                                " exports are under way, and there are no more at once: end one with "
-                               "export.end, or wait until one ends");
+                               "export.end, or wait until one ends or nothing was asked of it for a minute");
     }
     places_.emplace(id, Place{nullptr, clock_()});
 }
@@ -35,7 +36,8 @@ std::shared_ptr<const Export> Exports::find(std::string_view id) {
                            "Export \"" + std::string(id) +
                                "\" is not there: it was ended, nothing was asked of it for " +
                                std::to_string(idle_max.count()) +
-                               " minutes, or the daemon was started since: begin a new one");
+                               " minutes, another one needed its place, or the daemon was started since: "
+                               "begin a new one");
     }
     place->second.used = clock_();
     return place->second.filled;
@@ -64,6 +66,24 @@ void Exports::drop_idle_locked() {
     std::erase_if(places_, [&](const auto& entry) {
         return entry.second.filled && now - entry.second.used > idle_max;
     });
+}
+
+/// Of clients that were killed: others need not wait for as long as one may pause.
+void Exports::make_room_locked() {
+    if (places_.size() < open_max) {
+        return;
+    }
+    const auto now = clock_();
+    auto idlest = places_.end();
+    for (auto place = places_.begin(); place != places_.end(); ++place) {
+        if (place->second.filled && now - place->second.used > idle_while_full_max &&
+            (idlest == places_.end() || place->second.used < idlest->second.used)) {
+            idlest = place;
+        }
+    }
+    if (idlest != places_.end()) {
+        places_.erase(idlest);
+    }
 }
 
 void Exports::forget_all() {

@@ -30,6 +30,8 @@ class Exports {
 public:
     static constexpr std::size_t open_max = 8;
     static constexpr std::chrono::minutes idle_max{10};
+    /// After so long the one that was idle longest ends where another one needs its place.
+    static constexpr std::chrono::minutes idle_while_full_max{1};
     static constexpr const char* contents_file = "contents.json";
     static constexpr const char* records_file = "karma.idempotency.json";
 
@@ -55,6 +57,7 @@ private:
     };
 
     void drop_idle_locked();
+    void make_room_locked();
 
     MonotonicClock clock_;
     std::mutex mutex_;

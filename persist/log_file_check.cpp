@@ -134,6 +134,30 @@ std::string damaged_record(std::string_view log_file) {
     return {};
 }
 
+std::string readable_past_damage(std::string log_file) {
+    // Of log files that are used again, with the number of the log in a longer header; RocksDB takes any
+    // other number for a record of an earlier use.
+    constexpr std::uint8_t first_reused_type = 5;
+    constexpr std::uint8_t last_reused_type = 8;
+    constexpr char no_type = '\x7F';
+    for (std::size_t at = 0; at < log_file.size();) {
+        const std::size_t left = block_bytes - at % block_bytes;
+        if (left < header_bytes) {
+            at += left;
+            continue;
+        }
+        if (!has_header(log_file, at)) {
+            break;
+        }
+        const Header header(log_file, at);
+        if (header.type >= first_reused_type && header.type <= last_reused_type) {
+            log_file[at + header_bytes - 1] = no_type;
+        }
+        at += header.fits() ? header_bytes + header.length : left;
+    }
+    return log_file;
+}
+
 std::string hidden_damage(std::string_view log_file) {
     const std::size_t end = end_of_records(log_file);
     const std::string_view rest = log_file.substr(end);

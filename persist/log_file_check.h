@@ -14,4 +14,8 @@ std::string hidden_damage(std::string_view log_file);
 /// RocksDB reports without the place. Empty where there is none.
 std::string damaged_record(std::string_view log_file);
 
+/// The same file for RocksDB to read past its damage: of a type of records that this database never writes,
+/// and that RocksDB's reader would look at again and again where damage brings it about, none is left.
+std::string readable_past_damage(std::string log_file);
+
 }  // namespace karma

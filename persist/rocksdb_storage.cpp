@@ -15,6 +15,7 @@
 
 #include "engine/error.h"
 #include "persist/keys.h"
+#include "persist/salvage_files.h"
 #include "persist/table_file_writer.h"
 
 namespace karma {
@@ -113,6 +114,7 @@ RocksdbStorage::RocksdbStorage(const Options& options)
     std::optional<DurableMark> mark;
     if (options.read_only && options.salvage) {
         damage_ = files_.damage(mark);
+        salvage_env_ = make_salvage_env(disk_);
     } else {
         mark = files_.check();
     }
@@ -161,7 +163,10 @@ void RocksdbStorage::open(const Options& options) {
     };
     rocksdb::DB* db = nullptr;
     std::vector<rocksdb::ColumnFamilyHandle*> handles;
-    const rocksdb::Options with = database_options(options);
+    rocksdb::Options with = database_options(options);
+    if (salvage_env_) {
+        with.env = salvage_env_.get();
+    }
     const rocksdb::Status status = options.read_only
                                        ? rocksdb::DB::OpenForReadOnly(with, path_, families, &handles, &db)
                                        : rocksdb::DB::Open(with, path_, families, &handles, &db);

@@ -16,6 +16,7 @@
 #include "cli/verify.h"
 #include "engine/error.h"
 #include "persist/database.h"
+#include "persist/export.h"
 #include "persist/file_name.h"
 #include "tests/support/temp_dir.h"
 
@@ -146,7 +147,7 @@ std::map<std::string, std::string> files_in(const std::filesystem::path& directo
 
 /// A directory whose log has a damaged record in its middle, and the digests of the states before it.
 struct Damaged {
-    explicit Damaged(std::size_t byte_of_header) {
+    explicit Damaged(std::size_t byte_of_header, unsigned bits) {
         DatabaseOptions options;
         options.directory = directory.path();
         options.wal_batch_size = 1;
@@ -169,7 +170,7 @@ struct Damaged {
             --header;
         }
         const std::size_t at = byte_of_header < 7 ? header + byte_of_header : key + 20;
-        bytes[at] = static_cast<char>(bytes[at] ^ 0x41);
+        bytes[at] = static_cast<char>(static_cast<unsigned char>(bytes[at]) ^ bits);
         test::write_file(path, bytes);
     }
 
@@ -181,10 +182,15 @@ struct Damaged {
 
 TEST_CASE("offline: what is before the damage of a log can be taken, and nothing is changed") {
     std::size_t byte = 7;
+    unsigned bits = 0x41;
     SUBCASE("in what a record holds") {}
     SUBCASE("in its length") { byte = 4; }
     SUBCASE("in its type") { byte = 6; }
-    const Damaged damaged(byte);
+    SUBCASE("in its type, which is one of a log file that is used again") {
+        byte = 6;
+        bits = 4;
+    }
+    const Damaged damaged(byte, bits);
     const std::string from = damaged.directory.path().string();
     const auto before = files_in(damaged.directory.path() / "karma.db");
     DatabaseOptions options;
@@ -249,6 +255,33 @@ TEST_CASE("offline: export as CSV, of one series and of all") {
     const Run missing = run(run_export, {(scratch / "two").string(), "--directory", from, "--series=none"});
     CHECK(missing.status == 1);
     CHECK(contains(missing.err, "there is no series \"none\""));
+    CHECK(run(run_export, {(scratch / "two").string(), "--directory", from}).status == 0);
+}
+
+TEST_CASE("offline: an export that was cut short is not taken for all that there was") {
+    const TempDir directory;
+    const TempDir scratch;
+    fill(directory.path());
+    const std::string from = directory.path().string();
+    const std::filesystem::path whole = scratch / "whole";
+    REQUIRE(run(run_export, {whole.string(), "--directory", from}).status == 0);
+    const std::filesystem::path cut = scratch / "cut";
+    {
+        const ExportDirectory begun(cut);
+        for (const auto& file : std::filesystem::directory_iterator(whole)) {
+            if (contains(file.path().filename().string(), "links")) {
+                std::filesystem::copy_file(file.path(), cut / file.path().filename());
+            }
+        }
+    }
+    const auto import = [&](const std::filesystem::path& of, const char* into) {
+        return run(run_import_directory, {of.string(), "--directory", (scratch / into).string()});
+    };
+    CHECK(import(whole, "good").status == 0);
+    const Run refused = import(cut, "bad");
+    CHECK(refused.status == 1);
+    CHECK(contains(refused.err, "was cut short"));
+    CHECK_FALSE(std::filesystem::exists(scratch / "bad" / "karma.db"));
 }
 
 TEST_CASE("offline: names of series in names of files") {

@@ -209,6 +209,31 @@ TEST_CASE("export: a few at once, and one that nobody asks anything of ends") {
     CHECK(exports.end("being made"));
 }
 
+TEST_CASE("export: where all places are taken the one that was idle longest gives up its own") {
+    MemoryStorage disk;
+    const auto database = Database::open(without_threads(), disk);
+    database->save_snapshot();
+    SnapshotStore snapshots(disk);
+    ExportClock clock;
+    Exports exports(clock.reader());
+    const auto open = [&](const std::string& id) {
+        exports.reserve(id);
+        exports.fill(id, std::make_shared<Export>(snapshots.pin_newest_full().value()));
+    };
+    for (std::size_t i = 1; i <= Exports::open_max; ++i) {
+        open(std::to_string(i));
+        clock.now += std::chrono::seconds(1);
+    }
+    static_cast<void>(exports.find("1"));
+    CHECK(refusal([&] { open("at once"); }) == ErrorCode::validation_error);
+    clock.now += Exports::idle_while_full_max;
+    open("later");
+    CHECK(refusal([&] { exports.find("2"); }) == ErrorCode::not_found);
+    CHECK(exports.find("1") != nullptr);
+    CHECK(exports.find("3") != nullptr);
+    CHECK(exports.find("later") != nullptr);
+}
+
 TEST_CASE("export: clients that fetch the records of different snapshots do not get parts of each other's") {
     MemoryStorage disk;
     const auto database = Database::open(without_threads(), disk);

@@ -1,6 +1,12 @@
 // A database as a node: its state on the way to another one, events taken over, roles.
 #include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <future>
+#include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -106,6 +112,24 @@ struct FilledMaster {
     MemoryStorage storage;
     std::unique_ptr<Database> database;
     std::vector<std::string> pieces;
+};
+
+/// Calls something before it is cleared, and something when its size is asked for.
+class WatchedStorage final : public ForwardingStorage {
+public:
+    using ForwardingStorage::ForwardingStorage;
+
+    void clear(std::span<const RecordChange> records) override {
+        if (on_clear) on_clear();
+        ForwardingStorage::clear(records);
+    }
+    std::uint64_t log_bytes() const override {
+        if (on_log_bytes) on_log_bytes();
+        return ForwardingStorage::log_bytes();
+    }
+
+    std::function<void()> on_clear;
+    std::function<void()> on_log_bytes;
 };
 
 /// Of a database whose storage holds a part of a state.
@@ -234,6 +258,44 @@ TEST_CASE("replication: a state that cannot be put in place is no state to go on
         const Mutation later = mutation::Increment{"later", 1, some_day, 1};
         CHECK(std::holds_alternative<reply::Number>(slave->call(later)));
     }
+}
+
+TEST_CASE("replication: nobody sees a state in storage while memory has the one before") {
+    const FilledMaster master("at once", 300);
+    MemoryStorage storage;
+    WatchedStorage watched(storage);
+    const auto slave = open_slave(watched);
+    slave->replicate(Event{1, 5, mutation::Increment{"before", 1, some_day, 10}, {}});
+    slave->commit_replicated();
+    const std::uint64_t before = slave->generation();
+    std::promise<void> holds_memory;
+    std::promise<void> end;
+    std::promise<std::uint64_t> seen;
+    std::vector<std::jthread> threads;
+    watched.on_clear = [&] {
+        // A request holds up the exchange of the state in memory, but not the one in storage.
+        watched.on_log_bytes = [&, is_first = std::make_shared<std::atomic<bool>>(true)] {
+            if (is_first->exchange(false)) {
+                holds_memory.set_value();
+                end.get_future().wait();
+            }
+        };
+        threads.emplace_back([&] { static_cast<void>(slave->call(query::Stats{})); });
+        holds_memory.get_future().wait();
+        threads.emplace_back([&] {
+            static_cast<void>(slave->first_kept_lsn());  // once the storage may be read
+            seen.set_value(slave->generation());
+        });
+        threads.emplace_back([&] {
+            // Who does not wait for memory has seen it by then.
+            std::this_thread::sleep_for(std::chrono::milliseconds(200));
+            end.set_value();
+        });
+    };
+    install(*slave, master.pieces);
+    CHECK(seen.get_future().get() == before + 1);
+    threads.clear();
+    CHECK(slave->digest() == master.database->digest());
 }
 
 TEST_CASE("replication: a state that is cut short by a crash leaves nothing, and a master says so") {
