@@ -147,7 +147,7 @@ void Runner::play(const std::vector<Step>& steps) {
             }
         if (!lines.empty()) send(lines);
         if (step.kind == Step::Kind::restart) restart(step.signal);
-        if (step.kind == Step::Kind::move && model_.state().lsn > 0) move();
+        if (step.kind == Step::Kind::move) move();
         if (step.kind != Step::Kind::kill) continue;
         daemon_->kill_hard();
         start(model_.config());
@@ -418,7 +418,7 @@ void Runner::event() {
         case 1: restart(SIGTERM); break;
         case 2: restart(SIGINT); break;
         case 3:
-            if (profile_.moves && model_.state().lsn > 0) {
+            if (profile_.moves) {
                 compare_all();
                 move();
                 break;
