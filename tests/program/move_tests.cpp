@@ -433,6 +433,10 @@ TEST_CASE("moving: karma history shows what happened") {
     const ProgramResult some = karma_ok({"history", "--port", port, "--limit", "1"});
     CHECK(contains(some.standard_error, "--after-lsn 1"));
     CHECK(karma({"history", "--key", "7"}).status.code == 2);
+    const ProgramResult no_time = karma({"history", "--from", "2026-13-01"});
+    CHECK(no_time.status.code == 2);
+    CHECK(
+        contains(no_time.standard_error, "is neither Unix seconds nor a time such as 2026-05-05T00:00:00Z"));
     CHECK(karma({"history", "--port", port, "--after-lsn", "x"}).status.code == 2);
 }
 
