@@ -444,7 +444,7 @@ void Runner::run(std::size_t requests) {
     while (sent_ < end) {
         const std::size_t size = one_in(random_, 2) ? 1 : random_between(random_, 1, profile_.packet);
         exchange(make_packet(size, false));
-        if (profile_.has_bursts && one_in(random_, 100)) burst();
+        if (profile_.has_bursts && model_.config().has_log && one_in(random_, 100)) burst();
         if (sent_ < next_event) continue;
         event();
         next_event = sent_ + random_between(random_, 1, 2 * profile_.between_events);
