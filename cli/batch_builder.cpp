@@ -42,6 +42,11 @@ BatchBuilder::BatchBuilder(const ImportStream& stream, std::string_view token, c
     text_bytes_max_ = limits_.request_bytes - beside_items;
 }
 
+std::string BatchBuilder::cutting(std::uint64_t first_line) const {
+    return "from_line=" + std::to_string(first_line) + " batch_items=" + std::to_string(limits_.items) +
+           " bytes_of_items=" + std::to_string(text_bytes_max_ - head_bytes_);
+}
+
 bool BatchBuilder::add(const CsvRow& row) {
     if (batch_.rows == limits_.items) return false;
     constexpr std::size_t most_bytes = 3 * most_digits + 5;

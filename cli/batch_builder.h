@@ -36,6 +36,10 @@ public:
     /// Throws UsageError when not even one row is sure to fit into a request; limits.items is at least 1.
     BatchBuilder(const ImportStream& stream, std::string_view token, const BatchLimits& limits);
 
+    /// What decides where the input is cut into batches: two runs of an import whose texts are equal make the
+    /// same batches of the same rows. At most 100 bytes of ASCII.
+    std::string cutting(std::uint64_t first_line) const;
+
     /// Appends a row; false, and nothing changes, when it has to go into the next batch.
     bool add(const CsvRow& row);
 

@@ -44,10 +44,11 @@ std::uint64_t number_member(const json::object& object, std::string_view name, s
 
 }  // namespace
 
-BatchPipeline::BatchPipeline(const ClientOptions& options, ImportStream stream, std::size_t in_flight_limit,
-                             Callbacks callbacks)
+BatchPipeline::BatchPipeline(const ClientOptions& options, ImportStream stream, std::string cutting,
+                             std::size_t in_flight_limit, Callbacks callbacks)
     : options_(options),
       stream_(std::move(stream)),
+      cutting_(std::move(cutting)),
       in_flight_limit_(in_flight_limit),
       callbacks_(std::move(callbacks)) {
     connect();
@@ -147,8 +148,9 @@ json::object BatchPipeline::ask(std::string_view op, json::object fields, std::s
 
 void BatchPipeline::begin() {
     begin_sent_ = true;
-    const json::object stream = ask("ingest.begin", {{"mode", stream_.mode_name()}},
-                                    "the daemon refused to begin import " + stream_.import_id);
+    const json::object stream =
+        ask("ingest.begin", {{"mode", stream_.mode_name()}, {"granularity", "day;" + cutting_}},
+            "the daemon refused to begin import " + stream_.import_id);
     const std::uint64_t chunks =
         number_member(stream, "last_chunk_seq", "ingest.begin without last_chunk_seq");
     if (begun_) return;

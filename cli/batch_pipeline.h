@@ -63,9 +63,11 @@ public:
         std::function<void(const std::string&)> notify;  // a line for the user
     };
 
-    /// Connects. `in_flight_limit` is at least 1. Throws net::ConnectionError.
-    BatchPipeline(const ClientOptions& options, ImportStream stream, std::size_t in_flight_limit,
-                  Callbacks callbacks);
+    /// Connects. `cutting` (see BatchBuilder::cutting) goes into the stream: runs that cut the input in
+    /// another way are refused before they send a batch. `in_flight_limit` is at least 1. Throws
+    /// net::ConnectionError.
+    BatchPipeline(const ClientOptions& options, ImportStream stream, std::string cutting,
+                  std::size_t in_flight_limit, Callbacks callbacks);
 
     /// The number of the batch that is sent next, from 1.
     std::uint64_t next_chunk() const { return last_sent_chunk_ + 1; }
@@ -135,6 +137,7 @@ private:
 
     ClientOptions options_;
     ImportStream stream_;
+    std::string cutting_;
     std::size_t in_flight_limit_;
     Callbacks callbacks_;
     std::optional<net::ClientConnection> connection_;

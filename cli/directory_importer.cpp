@@ -305,8 +305,12 @@ std::vector<RecordChange> DirectoryImporter::record_changes(Lsn last_lsn) {
 }
 
 DirectoryImport DirectoryImporter::store(const std::filesystem::path& path, std::int64_t now_ms) {
-    // Each record needs an LSN of its own.
-    last_lsn_ = std::max<Lsn>({last_lsn_, records_.size(), 1});
+    // Each record needs an LSN of its own, and what there is came from some event: only a directory in which
+    // there is nothing stays at LSN 0.
+    streams_ = engine_.streams().committed_streams();
+    const StateView found = engine_.view();
+    const bool is_empty = found.series.empty() && found.checkpoints.empty() && streams_.empty();
+    last_lsn_ = std::max<Lsn>({last_lsn_, records_.size(), is_empty ? 0U : 1U});
     engine_.restore_last_lsn(last_lsn_);
     const std::filesystem::path unfinished = path.string() + ".import";
     std::filesystem::remove_all(unfinished);
@@ -315,8 +319,6 @@ DirectoryImport DirectoryImporter::store(const std::filesystem::path& path, std:
         options.path = unfinished;
         RocksdbStorage storage(options);
         write_hash_seed(storage, hash_seed_);
-        // Streams that were committed in the log are stored with the others.
-        streams_ = engine_.streams().committed_streams();
         SnapshotStore snapshots(storage);
         result_.state = engine_.view();
         snapshots.save_all(snapshots.begin_saving(), result_.state, now_ms, record_changes(last_lsn_));

@@ -8,9 +8,11 @@
 #include <boost/program_options/value_semantic.hpp>
 
 #include "cli/client_options.h"
+#include "cli/command_line.h"
 #include "cli/daemon_reply.h"
 #include "cli/event_text.h"
 #include "cli/subcommand.h"
+#include "cli/text.h"
 #include "engine/timestamp.h"
 
 namespace karma::cli {
@@ -61,8 +63,13 @@ json::value time_field(const po::variables_map& values, const char* name) {
     if (unix_ms_from_rfc3339(text)) {
         return json::value(text);
     }
-    return json::value(
-        parse_number(std::string("--") + name, text, 0, std::numeric_limits<std::int64_t>::max()));
+    try {
+        return json::value(
+            parse_number(std::string("--") + name, text, 0, std::numeric_limits<std::int64_t>::max()));
+    } catch (const UsageError&) {
+        throw UsageError(std::string("--") + name + ": " + cli::quoted(text) +
+                         " is neither Unix seconds nor a time such as 2026-05-05T00:00:00Z");
+    }
 }
 
 HistoryOptions read_options(const po::variables_map& values) {

@@ -168,7 +168,7 @@ private:
     bool transfer(InputFile& input) {
         builder_.emplace(stream_, options_.client.token, options_.limits);
         pipeline_.emplace(
-            options_.client, stream_, options_.in_flight,
+            options_.client, stream_, builder_->cutting(options_.first_line), options_.in_flight,
             BatchPipeline::Callbacks{interrupted_, [this](const auto& text) { complain(text); }});
         CsvReader reader(input, csv_options());
         try {

@@ -210,6 +210,17 @@ std::optional<std::string_view> Fields::granularity() const {
     return granularity;
 }
 
+std::optional<std::string_view> Fields::stream_granularity() const {
+    constexpr std::string_view prefix = "day;";
+    constexpr std::size_t bytes_max = 128;
+    const boost::json::value* const value = object_.if_contains("granularity");
+    if (value != nullptr && value->is_string()) {
+        const std::string_view granularity = value->get_string();
+        if (granularity.starts_with(prefix) && granularity.size() <= bytes_max) return granularity;
+    }
+    return granularity();
+}
+
 std::int64_t Fields::instant(std::string_view name) const {
     const boost::json::value& value = required(name);
     if (!value.is_string()) {

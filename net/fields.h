@@ -46,6 +46,9 @@ public:
 
     /// The field `granularity`; nothing where it is missing or null.
     std::optional<std::string_view> granularity() const;
+    /// The field `granularity` of an ingest stream. Behind "day;" a client may say how it cuts its input into
+    /// chunks, in 128 bytes altogether: what begins the stream again and says otherwise is another stream.
+    std::optional<std::string_view> stream_granularity() const;
 
     /// Unix seconds, 0 or later: a number, or an RFC 3339 text, of which times before 1970 are read as 0.
     std::int64_t instant(std::string_view name) const;

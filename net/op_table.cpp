@@ -94,7 +94,7 @@ Decoded ingest_begin(F f) {
     if (stream_id.starts_with(load_stream_prefix)) {
         refuse("Field stream_id must not begin with " + std::string(load_stream_prefix));
     }
-    return Mutation(mutation::BeginStream{stream_id, *known, f.granularity()});
+    return Mutation(mutation::BeginStream{stream_id, *known, f.stream_granularity()});
 }
 
 Decoded ingest_chunk(F f) {

@@ -109,6 +109,13 @@ Error events_gone(Lsn after_lsn) {
 
 namespace {
 
+/// Whether there is an event from before a time. If not, events that are not kept any more may be from after
+/// it, and who asks for what follows one of them is not to be led past the others.
+bool begins_before(const Storage& storage, std::int64_t time_ms) {
+    const std::optional<Start> oldest = group_at(storage, 0);
+    return oldest && oldest->time_ms < time_ms;
+}
+
 /// Gathers the groups in which something matches.
 class Search {
 public:
@@ -181,7 +188,8 @@ Reply search_events(const Storage& storage, const EventFilter& filter, std::opti
     const Lsn first = found.first_lsn == 0 ? last_lsn + 1 : found.first_lsn;
     found.after_lsn = after_lsn.value_or(first - 1);
     Lsn begin = found.after_lsn + 1;
-    if (filter.from_ms > std::numeric_limits<std::int64_t>::min()) {
+    if (filter.from_ms > std::numeric_limits<std::int64_t>::min() &&
+        (!after_lsn || begins_before(storage, filter.from_ms))) {
         begin = std::max(begin, first_lsn_from_time(storage, filter.from_ms));
     }
     found.searched_lsn = begin - 1;

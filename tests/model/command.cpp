@@ -163,8 +163,9 @@ public:
         if (to_.stream_id.starts_with("snapshot.load/")) refuse();
         if (const json::value* const given = object_.if_contains("granularity");
             given != nullptr && !given->is_null()) {
-            if (filled_text(given) != "day") refuse();
-            to_.granularity = "day";
+            const std::string text = filled_text(given);
+            if (text != "day" && (!text.starts_with("day;") || text.size() > 128)) refuse();
+            to_.granularity = text;
         }
     }
     void chunk() {

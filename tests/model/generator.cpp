@@ -235,7 +235,7 @@ json::object Generator::ingest(const Model& model) {
         static const std::vector<std::string> modes{"add", "set", "replace_series"};
         r["op"] = "ingest.begin";
         r["mode"] = known != streams.end() && !once_in(3) ? known->second.mode : one_of(modes);
-        if (once_in(3)) r["granularity"] = "day";
+        if (once_in(3)) r["granularity"] = once_in(2) ? "day" : once_in(2) ? "day;a" : "day;b";
         if (known != streams.end() && once_in(2)) r = known->second.begin;
         return r;
     }

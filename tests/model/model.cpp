@@ -310,6 +310,7 @@ void Model::imported() {
     changes_.clear();
     points_.clear();
     snapshots_.clear();
+    gone_.clear();  // the new directory may give a name of the old one again
     first_lsn_ = state_.lsn + 1;
 }
 

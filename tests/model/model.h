@@ -112,7 +112,7 @@ private:
     Expected snapshot_list();
     Expected log_entries(const Command& command);
     Expected event_list(const Command& command);
-    Expected before_hole(std::uint64_t after, const EventPage& page, const char* name) const;
+    Expected before_hole(std::uint64_t after, const EventPage& page, const char* name, bool by_time) const;
     Expected system(const Command& command);
     json::value checkpoints(const std::optional<std::string>& source) const;
     void record(const Command& command, std::vector<json::object> entries);

@@ -8,7 +8,8 @@ namespace karma::test::model {
 
 namespace {
 
-// The check makes the same requests each time; `tests/model-test` makes others.
+// The check begins with the same requests each time, until a kill cuts some short: what has happened then,
+// and so what is asked later, is as the machine was. `tests/model-test` makes others.
 std::mt19937_64 engine_of(const std::string& profile) {
     const std::uint64_t seed = number_from_environment("KARMA_MODEL_SEED", 1);
     std::mt19937_64 random(seed);

@@ -8,10 +8,10 @@ std::vector<Profile> make_profiles() {
     std::vector<Profile> profiles(8);
     profiles[0].name = "default";
     profiles[0].arguments = {"--wal-fsync=false"};
-    profiles[0].requests = 8000;
+    profiles[0].requests = 40'000;
 
     profiles[1].name = "fsync";
-    profiles[1].requests = 2000;
+    profiles[1].requests = 12'000;
 
     profiles[2].name = "no-log";
     profiles[2].config.has_log = false;
@@ -35,19 +35,18 @@ std::vector<Profile> make_profiles() {
     profiles[5].arguments = {"--wal-fsync=false", "--threads=2"};
     profiles[5].taste.has_large_series = true;
     profiles[5].config.max_response_bytes = 16'777'216;
-    profiles[5].requests = 1500;
+    profiles[5].requests = 12'000;
     profiles[5].packet = 6;
 
     profiles[6].name = "restarts";
     profiles[6].arguments = {"--wal-fsync=false"};
     profiles[6].between_events = 40;
-    profiles[6].requests = 3000;
+    profiles[6].requests = 20'000;
 
     profiles[7].name = "options";
     profiles[7].arguments = {"--wal-fsync=false"};
     profiles[7].between_events = 100;
     profiles[7].changes_options = true;
-    profiles[7].has_bursts = false;
     return profiles;
 }
 

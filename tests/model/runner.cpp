@@ -147,7 +147,7 @@ void Runner::play(const std::vector<Step>& steps) {
             }
         if (!lines.empty()) send(lines);
         if (step.kind == Step::Kind::restart) restart(step.signal);
-        if (step.kind == Step::Kind::move && model_.state().lsn > 0) move();
+        if (step.kind == Step::Kind::move) move();
         if (step.kind != Step::Kind::kill) continue;
         daemon_->kill_hard();
         start(model_.config());
@@ -418,7 +418,7 @@ void Runner::event() {
         case 1: restart(SIGTERM); break;
         case 2: restart(SIGINT); break;
         case 3:
-            if (profile_.moves && model_.state().lsn > 0) {
+            if (profile_.moves) {
                 compare_all();
                 move();
                 break;
@@ -444,7 +444,7 @@ void Runner::run(std::size_t requests) {
     while (sent_ < end) {
         const std::size_t size = one_in(random_, 2) ? 1 : random_between(random_, 1, profile_.packet);
         exchange(make_packet(size, false));
-        if (profile_.has_bursts && one_in(random_, 100)) burst();
+        if (profile_.has_bursts && model_.config().has_log && one_in(random_, 100)) burst();
         if (sent_ < next_event) continue;
         event();
         next_event = sent_ + random_between(random_, 1, 2 * profile_.between_events);

@@ -76,8 +76,8 @@ struct Found {
     std::optional<ErrorCode> refused;
 };
 
-Found search(const Storage& storage, std::optional<Lsn> after, Lsn last) {
-    const Reply reply = search_events(storage, EventFilter(), after, 1'000, last, NoDeadline());
+Found search(const Storage& storage, std::optional<Lsn> after, Lsn last, const EventFilter& filter = {}) {
+    const Reply reply = search_events(storage, filter, after, 1'000, last, NoDeadline());
     Found found;
     if (const auto* const error = std::get_if<Error>(&reply)) {
         found.refused = error->code;
@@ -141,6 +141,27 @@ TEST_CASE("log search: events that are missing are never passed over") {
     CHECK(behind.lsns == std::vector<Lsn>{9});
     CHECK_FALSE(behind.complete);
     CHECK(search(storage, 9, 20).refused == ErrorCode::replication_gap);
+}
+
+TEST_CASE("log search: a time does not lead past events that are not kept any more") {
+    MemoryStorage storage;
+    EventFilter filter;
+    filter.from_ms = 900;
+    storage.skip_to(8);
+    CHECK(search(storage, 3, 7, filter).refused == ErrorCode::replication_gap);  // no events at all
+    CHECK(search(storage, 7, 7, filter).complete);
+    append(storage, {1'000, 1'001});
+    for (const std::int64_t from_ms : {900, 1'000}) {
+        filter.from_ms = from_ms;
+        CHECK(search(storage, 3, 9, filter).refused == ErrorCode::replication_gap);
+        CHECK(search(storage, 7, 9, filter).lsns == std::vector<Lsn>{8, 9});
+        CHECK(search(storage, std::nullopt, 9, filter).lsns == std::vector<Lsn>{8, 9});
+    }
+    // What is gone was before: nothing is missing.
+    filter.from_ms = 1'001;
+    CHECK(search(storage, 3, 9, filter).lsns == std::vector<Lsn>{8, 9});
+    filter.from_ms = 2'000;
+    CHECK(search(storage, 3, 9, filter).complete);
 }
 
 TEST_CASE("log search: events that are dropped meanwhile are missed loudly") {

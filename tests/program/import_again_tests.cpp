@@ -312,6 +312,63 @@ TEST_CASE("import: with other options than it was begun with it is refused, and 
     }
 }
 
+TEST_CASE("import: with other options that cut the same first batches it is refused before the first") {
+    // Short rows, of which both options put as many into a batch, and long ones behind them.
+    std::vector<Touch> rows;
+    for (std::uint64_t row = 0; row < 20'000; ++row)
+        rows.push_back({row < 500 ? 1'000 + row : 100'000'000'000'000'000 + row, 20260501, 1});
+    const RowFile file(rows);
+    Daemon daemon;
+    {
+        RunningImport running(daemon, file.path(), {"--batch-items=50", "--in-flight=1"});
+        running.wait_for_total(daemon, 1'000);
+        running.process().kill_hard();
+    }
+    const std::uint64_t before = total_of(daemon, "rows");
+    const ProgramResult refused = import(daemon, file.path(), {"--batch-items=50", "--request-bytes=1700"});
+    INFO(refused.standard_output << refused.standard_error);
+    CHECK(refused.status.code == 1);
+    CHECK(contains(refused.standard_error, "(ingest.begin): idempotency_conflict"));
+    CHECK(contains(refused.standard_error, "--request-bytes"));
+    CHECK(numbers_of(refused.standard_output).at("rows") == 0);
+    CHECK(total_of(daemon, "rows") == before);
+
+    // Both at once: the first to begin adds all of it, the other nothing.
+    Daemon other;
+    std::vector<std::string> options{"--batch-items=50"};
+    RunningImport one(other, file.path(), options);
+    options.emplace_back("--request-bytes=1700");
+    RunningImport two(other, file.path(), options);
+    const int codes = one.process().wait(patience(std::chrono::seconds(120))).code +
+                      two.process().wait(patience(std::chrono::seconds(120))).code;
+    INFO(one.error() << two.error());
+    CHECK(codes == 1);
+    CHECK(total_of(other, "rows") == 20'000);
+}
+
+TEST_CASE("ingest: a stream that says how it is cut is begun again with the same words only") {
+    Daemon daemon;
+    Client client = daemon.connect();
+    const auto begin = [&](const std::string& granularity) {
+        return client.ask("ingest.begin",
+                          {{"stream_id", "s"}, {"mode", "add"}, {"granularity", granularity}});
+    };
+    const auto code = [](const json::value& reply) { return member(reply, "error_code"); };
+    const std::string longest = "day;" + std::string(124, 'x');
+    CHECK(code(begin(longest + "x")) == "validation_error");
+    CHECK(code(begin("days")) == "validation_error");
+    for (int again = 0; again < 2; ++again)
+        CHECK(member(member(begin(longest), "response"), "granularity") == json::value(longest));
+    CHECK(code(begin("day;")) == "idempotency_conflict");
+    CHECK(code(begin("day")) == "idempotency_conflict");
+    daemon.kill_hard();
+    daemon.start();
+    client = daemon.connect();
+    CHECK(code(begin("day;")) == "idempotency_conflict");
+    client.call("ingest.commit", {{"stream_id", "s"}});
+    CHECK(member(member(begin(longest), "response"), "status") == "already_committed");
+}
+
 TEST_CASE("import: one that is complete is known by its content, however the file comes") {
     const RowFile file = some_rows(3'000, "rows known by content");
     Daemon daemon;

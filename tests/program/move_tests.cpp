@@ -121,6 +121,31 @@ TEST_CASE("moving: what a running daemon exports is what another one imports") {
     CHECK(contains(again.standard_error, "there is a database with data already"));
 }
 
+TEST_CASE("moving: a daemon in which nothing ever was is at LSN 0 where it is imported") {
+    Daemon daemon;
+    const TempDir scratch;
+    const std::string out = (scratch / "out").string();
+    const std::string data = (scratch / "data").string();
+    karma_ok({"export", out, "--port=" + std::to_string(daemon.port())});
+    const ProgramResult imported = karma_ok({"import", out, "--directory=" + data});
+    CHECK(contains(imported.standard_output, "last LSN             0\n"));
+    karma_ok({"verify", data});
+    DaemonOptions options;
+    options.directory = data;
+    Daemon copy(options);
+    for (const std::uint64_t lsn : {0U, 1U}) {
+        Client client = copy.connect();
+        CHECK(as_number(member(client.call("snapshot.info"), "wal_current_lsn")) == lsn);
+        const json::value events = client.call("event.list", {{"after_lsn", 0}});
+        CHECK(member(events, "events").as_array().size() == lsn);
+        if (lsn == 0) client.call("counter.increment", counter("links", 1, 5));
+        copy.kill_hard();
+        copy.start();
+    }
+    Client client = copy.connect();
+    CHECK(sum(client, "links", 1) == 5);
+}
+
 TEST_CASE("moving: a stopped daemon's directory gives the same files, and earlier states") {
     Daemon daemon(large_requests);
     Client client = daemon.connect();
@@ -408,6 +433,10 @@ TEST_CASE("moving: karma history shows what happened") {
     const ProgramResult some = karma_ok({"history", "--port", port, "--limit", "1"});
     CHECK(contains(some.standard_error, "--after-lsn 1"));
     CHECK(karma({"history", "--key", "7"}).status.code == 2);
+    const ProgramResult no_time = karma({"history", "--from", "2026-13-01"});
+    CHECK(no_time.status.code == 2);
+    CHECK(
+        contains(no_time.standard_error, "is neither Unix seconds nor a time such as 2026-05-05T00:00:00Z"));
     CHECK(karma({"history", "--port", port, "--after-lsn", "x"}).status.code == 2);
 }
 
