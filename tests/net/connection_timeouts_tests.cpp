@@ -11,7 +11,7 @@ namespace {
 using net::ConnectionTimeouts;
 using State = ConnectionTimeouts::State;
 
-ConnectionTimeouts::Time at(int ms) { return ConnectionTimeouts::Time(std::chrono::milliseconds(ms)); }
+ConnectionTimeouts::Time moment(int ms) { return ConnectionTimeouts::Time(std::chrono::milliseconds(ms)); }
 
 net::ServerOptions options_of(int read, int write, int idle) {
     net::ServerOptions options;
@@ -25,30 +25,30 @@ net::ServerOptions options_of(int read, int write, int idle) {
 
 TEST_CASE("timeouts: each state has its own, and a time that runs on while the state stays") {
     const net::ServerOptions options = options_of(100, 200, 300);
-    ConnectionTimeouts timeouts(options, at(0));
-    CHECK_FALSE(timeouts.is_over(at(300)));
-    CHECK(timeouts.is_over(at(301)));
-    timeouts.enter(State::receiving, at(1'000));
-    timeouts.enter(State::receiving, at(1'090));
-    CHECK_FALSE(timeouts.is_over(at(1'100)));
-    CHECK(timeouts.is_over(at(1'101)));
-    timeouts.restart(at(1'101));
-    CHECK_FALSE(timeouts.is_over(at(1'200)));
-    timeouts.enter(State::sending, at(2'000));
-    CHECK_FALSE(timeouts.is_over(at(2'200)));
-    CHECK(timeouts.is_over(at(2'201)));
-    timeouts.enter(State::working, at(3'000));
-    CHECK_FALSE(timeouts.is_over(at(1'000'000)));
-    timeouts.enter(State::receiving, at(1'000'000));
-    CHECK_FALSE(timeouts.is_over(at(1'000'100)));
+    ConnectionTimeouts timeouts(options, moment(0));
+    CHECK_FALSE(timeouts.is_over(moment(300)));
+    CHECK(timeouts.is_over(moment(301)));
+    timeouts.enter(State::receiving, moment(1'000));
+    timeouts.enter(State::receiving, moment(1'090));
+    CHECK_FALSE(timeouts.is_over(moment(1'100)));
+    CHECK(timeouts.is_over(moment(1'101)));
+    timeouts.restart(moment(1'101));
+    CHECK_FALSE(timeouts.is_over(moment(1'200)));
+    timeouts.enter(State::sending, moment(2'000));
+    CHECK_FALSE(timeouts.is_over(moment(2'200)));
+    CHECK(timeouts.is_over(moment(2'201)));
+    timeouts.enter(State::working, moment(3'000));
+    CHECK_FALSE(timeouts.is_over(moment(1'000'000)));
+    timeouts.enter(State::receiving, moment(1'000'000));
+    CHECK_FALSE(timeouts.is_over(moment(1'000'100)));
 }
 
 TEST_CASE("timeouts: 0 is none") {
     const net::ServerOptions options = options_of(0, 0, 0);
-    ConnectionTimeouts timeouts(options, at(0));
+    ConnectionTimeouts timeouts(options, moment(0));
     for (const State state : {State::idle, State::receiving, State::sending, State::working}) {
-        timeouts.enter(state, at(0));
-        CHECK_FALSE(timeouts.is_over(at(1'000'000'000)));
+        timeouts.enter(state, moment(0));
+        CHECK_FALSE(timeouts.is_over(moment(1'000'000'000)));
     }
 }
 

@@ -34,7 +34,7 @@ void fill_large_series(Client& client) {
     }
 }
 
-std::uint64_t number_of(const json::value& reply) { return as_number(member(reply, "response")); }
+std::uint64_t response_number(const json::value& reply) { return as_number(member(reply, "response")); }
 
 }  // namespace
 
@@ -51,9 +51,9 @@ TEST_CASE("pipelining: a write behind a read of a whole series is committed and 
         lines += sum("a");
         client.send(lines);
         CHECK(member(client.receive(), "success") == json::value(true));
-        CHECK(number_of(client.receive()) == 1);
+        CHECK(response_number(client.receive()) == 1);
         CHECK(member(client.receive(), "success") == json::value(true));
-        CHECK(number_of(client.receive()) == i);
+        CHECK(response_number(client.receive()) == i);
     }
 }
 
@@ -61,7 +61,7 @@ TEST_CASE("pipelining: what changes the state is done before anything behind it 
     const Daemon daemon;
     Client client = daemon.connect();
     client.send(increment("a", 5));
-    CHECK(number_of(client.receive()) == 5);
+    CHECK(response_number(client.receive()) == 5);
     client.call("snapshot.create", {{"series", "a"}});
     const json::value files = client.call("snapshot.list");
     const std::string file(files.as_array().at(0).as_string());
@@ -74,12 +74,12 @@ TEST_CASE("pipelining: what changes the state is done before anything behind it 
             lines += line;
         }
         client.send(lines);
-        CHECK(number_of(client.receive()) == 1'000);
+        CHECK(response_number(client.receive()) == 1'000);
         CHECK(member(client.receive(), "success") == json::value(true));
-        CHECK(number_of(client.receive()) == 100);
-        CHECK(number_of(client.receive()) == 105);
+        CHECK(response_number(client.receive()) == 100);
+        CHECK(response_number(client.receive()) == 105);
         CHECK(member(client.receive(), "success") == json::value(true));
-        CHECK(number_of(client.receive()) == 5);
+        CHECK(response_number(client.receive()) == 5);
     }
 }
 
@@ -87,7 +87,7 @@ TEST_CASE("pipelining: a snapshot holds what was asked for before it, and nothin
     const Daemon daemon;
     Client client = daemon.connect();
     client.send(increment("a", 1));
-    CHECK(number_of(client.receive()) == 1);
+    CHECK(response_number(client.receive()) == 1);
     constexpr int rounds = 20;
     std::vector<std::uint64_t> expected;
     std::uint64_t total = 1;
@@ -97,9 +97,9 @@ TEST_CASE("pipelining: a snapshot holds what was asked for before it, and nothin
                     increment("a", 100) + request("snapshot.info") + "\n");
         const std::uint64_t before = total + 1;
         total += 101;
-        CHECK(number_of(client.receive()) == 1);
+        CHECK(response_number(client.receive()) == 1);
         CHECK(member(client.receive(), "success") == json::value(true));
-        CHECK(number_of(client.receive()) == 100);
+        CHECK(response_number(client.receive()) == 100);
         const json::value info = client.receive();
         CHECK(as_number(member(member(info, "response"), "last_snapshot_lsn")) + 1 ==
               as_number(member(member(info, "response"), "wal_current_lsn")));
@@ -107,7 +107,7 @@ TEST_CASE("pipelining: a snapshot holds what was asked for before it, and nothin
         const json::value files = client.call("snapshot.list");
         client.call("snapshot.load", {{"file", files.as_array().at(0)}});
         client.send(sum("a"));
-        CHECK(number_of(client.receive()) == before);
+        CHECK(response_number(client.receive()) == before);
         total = before;
     }
 }

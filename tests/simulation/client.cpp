@@ -14,7 +14,7 @@ namespace {
 constexpr std::uint64_t keys = 6;
 constexpr const char* series_name = "clicks";
 constexpr int bucket = 20260601;
-constexpr auto patience = std::chrono::milliseconds(600);
+constexpr auto reply_patience = std::chrono::milliseconds(600);
 
 json::object counter(std::uint64_t key) { return {{"series", series_name}, {"key", key}}; }
 
@@ -97,7 +97,7 @@ std::vector<SimulatedClient::Reply> SimulatedClient::ask_all(const std::string& 
 void SimulatedClient::connect_to(const std::string& node) {
     if (!wire_ || connected_to_ != node) {
         wire_.reset();
-        wire_ = network_.connect(name_, {node, 0, patience});
+        wire_ = network_.connect(name_, {node, 0, reply_patience});
         connected_to_ = node;
     }
 }
@@ -106,7 +106,7 @@ void SimulatedClient::connect_to(const std::string& node) {
 void SimulatedClient::exchange(std::string bytes, std::vector<Reply>& replies) {
     const Scheduler& scheduler = network_.scheduler();
     auto left = static_cast<std::size_t>(std::ranges::count(bytes, '\n'));
-    auto end = scheduler.now() + patience;
+    auto end = scheduler.now() + reply_patience;
     std::string received;
     while (left > 0) {
         bytes.erase(0, bytes.empty() ? 0 : wire_->send(bytes));
@@ -120,7 +120,7 @@ void SimulatedClient::exchange(std::string bytes, std::vector<Reply>& replies) {
         for (std::size_t at = 0; (at = received.find('\n')) != std::string::npos; --left) {
             replies.emplace_back(net::parse_reply(received.substr(0, at)));
             received.erase(0, at + 1);
-            end = scheduler.now() + patience;
+            end = scheduler.now() + reply_patience;
         }
     }
 }
