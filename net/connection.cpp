@@ -169,7 +169,7 @@ void Connection::start_task(std::unique_ptr<Task> task, Time received) {
         const ServerContext& server = self->thread_.server();
         const TaskDeadline deadline(kind, self->options_.query_timeout, received, server.tasks);
         std::string line = run_task(*task, deadline, self->thread_.writer(), server.executor.stats());
-        boost::asio::post(self->socket_.get_executor(), [self, line = std::move(line)] {
+        boost::asio::post(self->thread_.context(), [self, line = std::move(line)] {
             if (!self->closed_) {
                 self->pipeline_.finish_task(line);
                 self->process(Clock::now());

@@ -118,7 +118,7 @@ std::filesystem::path DataDirectory::set_aside(const std::string& suffix) {
     if (!std::filesystem::exists(database())) {
         return {};
     }
-    const std::filesystem::path aside = free_name(suffix);
+    std::filesystem::path aside = free_name(suffix);
     std::error_code failure;
     std::filesystem::rename(database(), aside, failure);
     if (failure) {

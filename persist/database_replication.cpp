@@ -312,7 +312,7 @@ std::filesystem::path Database::install_state(ReceivedState& received, const Rep
     if (replacement.before) {
         replacement.before();
     }
-    const std::filesystem::path aside = move_aside(replacement);
+    std::filesystem::path aside = move_aside(replacement);
     const std::lock_guard retention(retention_mutex_);
     // Until memory has the state too: a snapshot of the old one would name pages of the new one as its own.
     const SnapshotStore::Saving saving = snapshots_.begin_saving();

@@ -142,7 +142,8 @@ std::vector<std::string> DatabaseFiles::damage(std::optional<DurableMark>& mark)
     for (const std::string& name : names()) {
         if (is_log(name)) {
             if (const std::string damage = damaged_record(read(name)); !damage.empty()) {
-                found.push_back(path_ + "/" + name + " is " + damage);
+                std::string& what = found.emplace_back(path_);
+                what.append("/").append(name).append(" is ").append(damage);
             }
         }
     }

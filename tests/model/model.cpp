@@ -94,9 +94,9 @@ State Model::state_at(std::uint64_t lsn) const {
     if (lsn == state_.lsn) return state_;
     State past = base_;
     std::size_t next = 0;
-    for (const auto& point : std::views::reverse(points_)) {
-        if (point.second.lsn > lsn) continue;
-        std::tie(next, past) = point;
+    for (auto point = points_.rbegin(); point != points_.rend(); ++point) {
+        if (point->second.lsn > lsn) continue;
+        std::tie(next, past) = *point;
         break;
     }
     for (; next < changes_.size() && changes_[next].last_lsn <= lsn; ++next) {
@@ -125,10 +125,12 @@ void Model::forget_series(const std::string& name) {
 std::vector<std::shared_ptr<Snapshot>> Model::loadable() const {
     std::vector<std::shared_ptr<Snapshot>> found;
     std::map<std::string, std::size_t> seen;
-    for (const std::shared_ptr<Snapshot>& snapshot : std::views::reverse(snapshots_))
-        if (snapshot->is_sure && ++seen[snapshot->series] <= config_.snapshots_per_series &&
-            !snapshot->file.empty())
-            found.push_back(snapshot);
+    for (auto at = snapshots_.rbegin(); at != snapshots_.rend(); ++at) {
+        const Snapshot& snapshot = **at;
+        if (snapshot.is_sure && ++seen[snapshot.series] <= config_.snapshots_per_series &&
+            !snapshot.file.empty())
+            found.push_back(*at);
+    }
     return found;
 }
 

@@ -199,9 +199,11 @@ void Runner::compare_all() {
     }
     std::vector<std::string> repeats;
     for (const auto& [id, stream] : *model_.state().streams) repeats.push_back(json::serialize(stream.begin));
-    std::size_t records = 0;
-    for (const Record& record : std::views::reverse(*model_.state().records))
-        if (++records <= 30) repeats.push_back(json::serialize(record.request));
+    constexpr std::ptrdiff_t records_repeated = 30;
+    const auto& records = *model_.state().records;
+    for (auto record = records.rbegin();
+         record != records.rend() && record - records.rbegin() < records_repeated; ++record)
+        repeats.push_back(json::serialize(record->request));
     for (const std::string& line : repeats) send({line});
     const std::uint64_t lsn = model_.state().lsn;
     for (std::uint64_t after = lsn > 500 ? lsn - 500 : 0; after < lsn; after += 100)
