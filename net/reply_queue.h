@@ -58,6 +58,11 @@ public:
 
     /// Lets go what waits for no more than this, up to the first reply that does.
     void release(const Progress& progress);
+    /// Whether the first reply that waits does so in another generation than this one; if none does, none
+    /// behind it does either.
+    bool has_ended(const Progress& progress) noexcept {
+        return !ranges_.empty() && progress.ended(ranges_.front().wait);
+    }
     /// Each reply that waits in another generation than this one becomes this error, and waits for nothing.
     void end_generations(const Progress& progress, const Error& error);
     /// Nothing above this will become durable: each reply that waits for it becomes this error, and waits for

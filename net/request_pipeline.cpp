@@ -258,11 +258,14 @@ void RequestPipeline::release() {
         return;
     }
     const ReplyQueue::Progress now = progress();
-    replies_.end_generations(now, {ErrorCode::replication_error, generation_ended_text});
     if (context_.executor.has_failed()) {
         replies_.fail_above(context_.executor.durable_lsn(), {ErrorCode::internal_error, log_failed_text});
     }
     replies_.release(now);
+    if (replies_.has_ended(now)) {
+        replies_.end_generations(now, {ErrorCode::replication_error, generation_ended_text});
+        replies_.release(now);
+    }
 }
 
 void RequestPipeline::expire_acks(Time now) {

@@ -102,7 +102,7 @@ std::vector<std::string> resolve(const std::string& host, std::chrono::milliseco
     if (!question->is_answered) {
         throw net::ConnectionError("cannot look up " + host + ": the resolver has not answered");
     }
-    const std::vector<std::string> addresses = question->addresses;
+    std::vector<std::string> addresses = question->addresses;
     const std::string why = question->failure;
     lock.unlock();
     forget(host, question);

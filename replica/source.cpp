@@ -100,7 +100,7 @@ void Source::adopt(std::unique_ptr<Wire> wire, const std::string& address, net::
         const std::lock_guard lock(mutex_);
         refused = refusal_of(subscription, self);
         if (refused.empty()) {
-            refused = begin_session(std::move(wire), address, std::move(subscription), failed);
+            refused = begin_session(wire, address, std::move(subscription), failed);
         }
     }
     if (refused.empty()) {
@@ -110,6 +110,9 @@ void Source::adopt(std::unique_ptr<Wire> wire, const std::string& address, net::
     if (failed) {
         failed->say(refusal_line(refused));
         return;
+    }
+    if (!wire) {
+        return;  // lost with what was to serve it: there is no memory or file left to say more
     }
     try {
         // Nothing was sent on this connection that is not taken yet: there is room for a line.
@@ -162,7 +165,7 @@ std::string Source::refusal_of(const net::Subscription& subscription, const Self
 
 /// Gives what is in the way: no thread is left, which is no reason to end the caller's. `failed` has the
 /// connection then.
-std::string Source::begin_session(std::unique_ptr<Wire> wire, const std::string& address,
+std::string Source::begin_session(std::unique_ptr<Wire>& wire, const std::string& address,
                                   net::Subscription subscription, std::unique_ptr<Session>& failed) {
     const std::size_t before = sessions_.size();
     try {

@@ -104,8 +104,9 @@ private:
     std::string refusal_line(const std::string& why) const;
     void log_refusal(const std::string& name, const std::string& address, const std::string& why);
     SelfDescription describe() const;
-    /// With the mutex held.
-    std::string begin_session(std::unique_ptr<Wire> wire, const std::string& address,
+    /// With the mutex held. Gives why there is no session, empty when there is one; `failed` is one that
+    /// could not start and has the wire, which is null where it was lost.
+    std::string begin_session(std::unique_ptr<Wire>& wire, const std::string& address,
                               net::Subscription subscription, std::unique_ptr<Session>& failed);
     /// With the mutex held: it has the state, in this generation, and what it acknowledges is on its disk.
     bool counts(const Session& session, std::uint64_t generation) const;

@@ -280,7 +280,7 @@ Outcome State::chunk(Stream& stream, const Command& c) {
     } else {
         Command direct = c;
         direct.op = stream.mode == "add" ? "series.batch_add" : "series.batch_set";
-        const Outcome outcome = batch(direct);
+        Outcome outcome = batch(direct);
         if (!outcome.refused.empty()) return outcome;
     }
     stream.series = c.series;

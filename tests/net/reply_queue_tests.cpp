@@ -83,6 +83,8 @@ TEST_CASE(
     const ReplyQueue::Progress after{9, 9, 8};
     queue.release(after);
     CHECK(take(queue) == "");
+    CHECK(queue.has_ended(after));
+    CHECK_FALSE(queue.has_ended(before));
     queue.end_generations(after, {ErrorCode::replication_error, "ended"});
     CHECK(add(queue, "d", {9, 9, at(10), 8}, after) == false);
     queue.release(after);
