@@ -59,11 +59,11 @@ TEST_CASE("simulation: months of maintenance leave files, memory, tombstones and
         {"rows read by a start", &Footprint::rows_read, 100},
         {"groups read by a start", &Footprint::groups_read, 100},
     };
-    for (const auto& [name, figure, slack] : figures) {
-        const std::uint64_t before = greatest(weeks, figure, steady_week, half);
-        const std::uint64_t after = greatest(weeks, figure, half, weeks.size());
-        INFO(name, " in the earlier weeks ", before, ", in the later weeks ", after);
-        CHECK(after <= before + before / 4 + slack);
+    for (const auto& one : figures) {
+        const std::uint64_t before = greatest(weeks, one.figure, steady_week, half);
+        const std::uint64_t after = greatest(weeks, one.figure, half, weeks.size());
+        INFO(one.name, " in the earlier weeks ", before, ", in the later weeks ", after);
+        CHECK(after <= before + before / 4 + one.slack);
     }
     for (std::size_t week = 0; week < weeks.size(); ++week) {
         INFO("week ", week + 1, ": ", weeks[week].text());
