@@ -53,8 +53,9 @@ void ReplyQueue::end_generations(const Progress& progress, const Error& error) {
         if (!progress.ended(wait)) {
             return false;
         }
+        const bool is_error = wait.has_writes || wait.lsn > progress.durable_lsn;
         wait = {};
-        return true;
+        return is_error;
     });
 }
 

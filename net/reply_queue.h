@@ -25,6 +25,7 @@ public:
         Lsn ack_lsn = 0;               // and on enough followers up to this one; 0 waits for none
         Time ack_deadline{};           // after which they become errors
         std::uint64_t generation = 0;  // in which both LSNs mean what is meant here
+        bool has_writes = false;       // else all of the replies only show something
     };
 
     /// How far both have come.
@@ -63,7 +64,8 @@ public:
     bool has_ended(const Progress& progress) noexcept {
         return !ranges_.empty() && progress.ended(ranges_.front().wait);
     }
-    /// Each reply that waits in another generation than this one becomes this error, and waits for nothing.
+    /// Each reply that waits in another generation than this one waits for nothing any more, and becomes this
+    /// error, unless it only shows what is durable.
     void end_generations(const Progress& progress, const Error& error);
     /// Nothing above this will become durable: each reply that waits for it becomes this error, and waits for
     /// nothing.

@@ -148,6 +148,9 @@ bool RequestPipeline::execute() {
     Batch& batch = context_.batch;
     batch.outcomes.resize(batch.requests.size());
     bool is_uncommitted = false;
+    has_writes_ = std::ranges::any_of(batch.requests, [](const Request& request) {
+        return std::holds_alternative<Mutation>(request) || std::holds_alternative<KeyedMutation>(request);
+    });
     if (!batch.requests.empty()) {
         generation_ = context_.executor.generation();
         context_.executor.execute(batch.requests, batch.outcomes);
@@ -210,7 +213,7 @@ void RequestPipeline::answer(Outcome& outcome, const Deadline& deadline) {
         if ((*task)->kind() != TaskKind::query || (*task)->cost_bytes() > inline_task_bytes_max) {
             close_range();
             replies_.hold_place();
-            task_wait_ = {outcome.wait_lsn, 0, {}, generation_};
+            task_wait_ = {outcome.wait_lsn, 0, {}, generation_, has_writes_};
             host_.start_task(std::move(*task), received_);
             return;
         }
@@ -226,13 +229,14 @@ void RequestPipeline::answer(Outcome& outcome, const Deadline& deadline) {
     ++open_replies_;
     if (outcome.ack_lsn != 0) {
         const auto timeout = context_.executor.ack_timeout().value_or(std::chrono::milliseconds(0));
-        close_range({open_lsn_, outcome.ack_lsn, context_.now() + timeout, generation_}, open_replies_);
+        close_range({open_lsn_, outcome.ack_lsn, context_.now() + timeout, generation_, has_writes_},
+                    open_replies_);
     }
 }
 
 void RequestPipeline::close_range() {
     if (open_replies_ != 0) {
-        close_range({open_lsn_, 0, {}, generation_}, open_replies_);
+        close_range({open_lsn_, 0, {}, generation_, has_writes_}, open_replies_);
     }
 }
 

@@ -134,7 +134,8 @@ private:
     std::size_t batch_request_bytes_ = 0;  // of requests whose replies are in no range yet
     bool batch_ended_ = false;             // nothing more is decoded into this batch
     Time received_{};                      // the requests of the batch
-    std::uint64_t generation_ = 0;         // the same, or an earlier one
+    std::uint64_t generation_ = 0;         // when they were executed, or an earlier one
+    bool has_writes_ = false;              // among them
     Time work_begin_{};                    // on the replies of the next range
 
     // Of the replies written since the last range was closed.

@@ -76,9 +76,11 @@ TEST_CASE(
     "one") {
     ReplyQueue queue;
     const ReplyQueue::Progress before{1, 1, 7};
-    CHECK(add(queue, "a", {5, 5, at(10), 7}, before));
-    CHECK(add(queue, "b", {5, 0, {}, 7}, before));
-    CHECK_FALSE(add(queue, "c", {}, before));  // shows nothing that could be lost
+    CHECK(add(queue, "a", {5, 5, at(10), 7, true}, before));
+    CHECK(add(queue, "b", {5, 0, {}, 7, true}, before));
+    CHECK_FALSE(add(queue, "c", {}, before));        // shows nothing that could be lost
+    CHECK(add(queue, "e", {5, 0, {}, 7}, before));   // shows what is durable by then
+    CHECK(add(queue, "f", {10, 0, {}, 7}, before));  // and what may be lost
     // Acknowledged and durable up to there, but in another history.
     const ReplyQueue::Progress after{9, 9, 8};
     queue.release(after);
@@ -86,11 +88,11 @@ TEST_CASE(
     CHECK(queue.has_ended(after));
     CHECK_FALSE(queue.has_ended(before));
     queue.end_generations(after, {ErrorCode::replication_error, "ended"});
-    CHECK(add(queue, "d", {9, 9, at(10), 8}, after) == false);
+    CHECK(add(queue, "d", {9, 9, at(10), 8, true}, after) == false);
     queue.release(after);
     const std::string sent = take(queue);
-    CHECK(sent.find("replication_error") != sent.rfind("replication_error"));  // both
-    CHECK(sent.ends_with("cd"));
+    const std::string error = line_of({ErrorCode::replication_error, "ended"});
+    CHECK(sent == error + error + "ce" + error + "d");
     CHECK(queue.empty());
 }
 

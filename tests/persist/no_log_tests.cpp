@@ -178,6 +178,11 @@ TEST_CASE("no log: large snapshots survive a disk that fails at any byte") {
         FaultPlan plan{faults[round % 4], 0, forever, ""};
         plan.after = random_between(random, 0, std::uint64_t{1} << random_between(random, 0, 8));
         plan.after *= plan.fault == Fault::no_space ? 10'000 : 1;
+        if (plan.fault == Fault::sync_error) {
+            // Not of a MANIFEST: RocksDB 7.8 removes a table file that it has named there when it does not
+            // know whether that was written (docs/reliability.md).
+            plan.only = one_in(random, 2) ? ".sst" : ".log";
+        }
         auto disk = std::make_shared<FaultyFileSystem>();
         const auto env = env_on(disk);
         std::uint64_t keys = 0;

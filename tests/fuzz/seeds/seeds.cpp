@@ -254,7 +254,7 @@ void add_replies(Seeds& seeds) {
     replica::SubscribeReply reply;
     reply.accepted = true;
     reply.lsn = 17;
-    reply.epoch = 3;
+    reply.known_epoch = {3, 4, 0, 5};
     seeds.add("replies", "r" + replica::reply_line(reply));
     reply.accepted = false;
     reply.error_code = "replication_gap";
