@@ -141,6 +141,8 @@ RocksdbStorage::RocksdbStorage(const Options& options)
     }
 }
 
+/// Taken in any order beside other locks, and again by a thread that has it: readers of glibc's rwlock never
+/// wait for a writer that waits itself, and `recover`, the only writer, takes no other lock while it has it.
 RocksdbStorage::Using RocksdbStorage::use() const {
     Using use(opening_);
     if (!db_) {
