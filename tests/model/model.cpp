@@ -1,7 +1,6 @@
 #include "tests/model/model.h"
 
 #include <algorithm>
-#include <ranges>
 #include <utility>
 
 #include <boost/json/serialize.hpp>
@@ -94,9 +93,9 @@ State Model::state_at(std::uint64_t lsn) const {
     if (lsn == state_.lsn) return state_;
     State past = base_;
     std::size_t next = 0;
-    for (auto point = points_.rbegin(); point != points_.rend(); ++point) {
-        if (point->second.lsn > lsn) continue;
-        std::tie(next, past) = *point;
+    for (std::size_t left = points_.size(); left > 0; --left) {
+        if (points_[left - 1].second.lsn > lsn) continue;
+        std::tie(next, past) = points_[left - 1];
         break;
     }
     for (; next < changes_.size() && changes_[next].last_lsn <= lsn; ++next) {
@@ -125,11 +124,11 @@ void Model::forget_series(const std::string& name) {
 std::vector<std::shared_ptr<Snapshot>> Model::loadable() const {
     std::vector<std::shared_ptr<Snapshot>> found;
     std::map<std::string, std::size_t> seen;
-    for (auto at = snapshots_.rbegin(); at != snapshots_.rend(); ++at) {
-        const Snapshot& snapshot = **at;
+    for (std::size_t left = snapshots_.size(); left > 0; --left) {
+        const Snapshot& snapshot = *snapshots_[left - 1];
         if (snapshot.is_sure && ++seen[snapshot.series] <= config_.snapshots_per_series &&
             !snapshot.file.empty())
-            found.push_back(*at);
+            found.push_back(snapshots_[left - 1]);
     }
     return found;
 }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <csignal>
-#include <ranges>
 
 #include <boost/json/serialize.hpp>
 
