@@ -487,7 +487,10 @@ TEST_CASE("replication: a node that hears of a later epoch while it is promoted 
     };
     MemoryStorage under;
     Meddling storage(under);
-    const auto node = open_slave(storage);
+    DatabaseOptions options;
+    options.read_only = true;
+    options.threads = false;  // nobody else writes
+    const auto node = Database::open(options, storage);
     storage.meanwhile = [&] { node->fence({99, 1, 0}); };
     CHECK(node->promote().number == 1);
     CHECK(node->role() == Role::fenced);
