@@ -47,6 +47,8 @@ std::vector<Profile> make_profiles() {
     profiles[7].arguments = {"--wal-fsync=false"};
     profiles[7].between_events = 100;
     profiles[7].changes_options = true;
+    profiles[7].has_bursts = false;
+    profiles[7].requests = 8000;
     return profiles;
 }
 
