@@ -12,6 +12,7 @@
 #include "engine/error.h"
 #include "engine/identity.h"
 #include "net/client_connection.h"
+#include "net/resolver.h"
 #include "replica/channel.h"
 #include "replica/handshake.h"
 #include "replica/life.h"
@@ -639,9 +640,9 @@ TEST_CASE(
 
 TEST_CASE("roles: a name that the resolver does not answer for holds up nobody who is told to end") {
     std::atomic<bool> stop{true};
-    CHECK(replica::resolve("127.0.0.1", Milliseconds(1), &stop) == std::vector<std::string>{"127.0.0.1"});
+    CHECK(net::resolve("127.0.0.1", Milliseconds(1), &stop) == std::vector<std::string>{"127.0.0.1"});
     // Whatever the resolver says, and whenever.
-    CHECK_THROWS_AS(replica::resolve("nobody.invalid", std::chrono::hours(1), &stop), net::ConnectionError);
+    CHECK_THROWS_AS(net::resolve("nobody.invalid", std::chrono::hours(1), &stop), net::ConnectionError);
 }
 
 }  // namespace karma::test
