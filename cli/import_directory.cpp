@@ -1,5 +1,6 @@
 #include "cli/import_directory.h"
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <iomanip>
@@ -109,6 +110,13 @@ json::object summary(const DirectoryImport& done) {
             {"warnings", std::move(warnings)}};
 }
 
+void check_is_directory(const std::string& source) {
+    std::error_code failure;
+    if (std::filesystem::is_directory(source, failure)) return;
+    const bool is_there = std::filesystem::exists(source, failure);
+    throw UsageError(cli::quoted(source) + (is_there ? " is no directory" : " does not exist"));
+}
+
 int import(const std::filesystem::path& source, const std::filesystem::path& target, bool as_json,
            std::ostream& out, std::ostream& err) {
     const DataDirectory directory(target, DataDirectory::Use::import);
@@ -154,19 +162,35 @@ bool takes_value(const std::string& option) {
 
 }  // namespace
 
-bool names_directory(std::span<const std::string> args) {
+namespace {
+
+/// The first argument of `karma import` that is no option and no option's value; empty where there is none.
+std::string source_argument(std::span<const std::string> args) {
     bool is_value = false;
     bool options_end = false;
     for (const std::string& argument : args) {
-        const bool is_option = !options_end && !is_value && argument.starts_with('-');
-        std::error_code failure;
-        if (!is_option && !is_value && std::filesystem::is_directory(argument, failure)) {
-            return true;
-        }
+        const bool is_option = !options_end && !is_value && argument.size() > 1 && argument.starts_with('-');
+        if (!is_option && !is_value) return argument;
         options_end = options_end || (is_option && argument == "--");
         is_value = is_option && !options_end && takes_value(argument);
     }
-    return false;
+    return {};
+}
+
+}  // namespace
+
+bool names_directory(std::span<const std::string> args) {
+    const std::string source = source_argument(args);
+    std::error_code failure;
+    if (std::filesystem::is_directory(source, failure)) return true;
+    if (source.empty() || source == "-" || std::filesystem::exists(source, failure)) return false;
+    // Where nothing is, what else is said decides.
+    const auto is_given = [args](const std::string& option) {
+        return std::ranges::any_of(args, [&](const std::string& argument) {
+            return argument == option || argument.starts_with(option + "=");
+        });
+    };
+    return source.ends_with('/') || is_given("--directory") || !(is_given("--series") || is_given("--help"));
 }
 
 int run_import_directory(std::span<const std::string> args, std::ostream& out, std::ostream& err) {
@@ -174,6 +198,7 @@ int run_import_directory(std::span<const std::string> args, std::ostream& out, s
                                 import_directory_options(), true};
     return run_subcommand(subcommand, args, out, err, [&](const po::variables_map& values) {
         const std::string source = only_argument(values, "DIR");
+        check_is_directory(source);
         const std::string target = text_option(values, "directory");
         return import(source, target.empty() ? source : target, values["json"].as<bool>(), out, err);
     });

@@ -237,6 +237,15 @@ std::vector<Setting> limits_settings() {
          [](Options& o, Text text, Text s) {
              o.server.request_bytes_max = to_number<std::size_t>(text, s, 1, 1ULL << 30U);
          }},
+        {"unknown-fields", 0, "KARMA_UNKNOWN_FIELDS", group, "WHAT",
+         "what is done about fields of a request that its op does not take: ignore, or refuse the request "
+         "(ignore)",
+         [](Options& o, Text text, Text s) {
+             if (text != "ignore" && text != "refuse") {
+                 refuse(s, text, "ignore or refuse");
+             }
+             o.server.refuse_unknown_fields = text == "refuse";
+         }},
         {"max-response-bytes", 0, "KARMA_MAX_RESPONSE_BYTES", group, "BYTES",
          "longest reply line, 0 for no limit (1048576)",
          [](Options& o, Text text, Text s) {
@@ -468,6 +477,8 @@ void print_serve_help(std::ostream& out) {
            "       karma verify DIR                 checks a stopped daemon's data; karma verify --help\n"
            "       karma replay DIR                 rebuilds an earlier state of it; karma replay --help\n"
            "       karma promote                    makes a running slave the master; karma promote --help\n"
+           "       karma ping, karma health         does it answer, is all well; --wait waits until so\n"
+           "       karma help SUBCOMMAND            the options of one of these\n"
            "       karma --version | --help\n"
            "\n"
            "An option that is not given is taken from its environment variable. Defaults are in "

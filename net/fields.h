@@ -2,7 +2,9 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include <boost/json/memory_resource.hpp>
@@ -21,7 +23,11 @@ public:
     Fields(const boost::json::object& object, boost::json::memory_resource& arena)
         : object_(object), arena_(arena) {}
 
-    bool has(std::string_view name) const noexcept { return object_.contains(name); }
+    bool has(std::string_view name) const { return find(name) != nullptr; }
+
+    /// From now on the name of every field that is asked for is noted in `names`, which outlives this: for
+    /// the test of what each op takes.
+    void note_names(std::set<std::string>& names) noexcept { names_ = &names; }
 
     /// The field `series`, or `tree`: a string that is not empty.
     std::string_view series() const;
@@ -90,6 +96,11 @@ public:
     boost::json::memory_resource& arena() const noexcept { return arena_; }
 
 private:
+    /// Null where the request has no such field.
+    const boost::json::value* find(std::string_view name) const {
+        if (names_ != nullptr) names_->emplace(name);
+        return object_.if_contains(name);
+    }
     const boost::json::value& required(std::string_view name) const;
     const boost::json::array& array(std::string_view name) const;
 
@@ -100,6 +111,7 @@ private:
 
     const boost::json::object& object_;
     boost::json::memory_resource& arena_;
+    std::set<std::string>* names_ = nullptr;
 };
 
 }  // namespace karma::net

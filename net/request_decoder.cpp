@@ -8,11 +8,15 @@
 #include <boost/system/error_code.hpp>
 
 #include "net/fast_decoder.h"
+#include "net/op_fields.h"
 
 namespace karma::net {
 
-RequestDecoder::RequestDecoder(const Access& access)
-    : access_(access), fast_(access), first_block_(std::make_unique<unsigned char[]>(first_block_bytes)) {
+RequestDecoder::RequestDecoder(const Access& access, bool refuses_unknown_fields)
+    : access_(access),
+      refuses_unknown_fields_(refuses_unknown_fields),
+      fast_(access),
+      first_block_(std::make_unique<unsigned char[]>(first_block_bytes)) {
     release();
 }
 
@@ -114,6 +118,11 @@ Decoded RequestDecoder::decode_object(const boost::json::object& object, bool ac
     }
     if ((op->writes || op->steers) && level == Access::Level::read) {
         return Error{ErrorCode::forbidden, "Read-only token cannot execute " + std::string(op->name)};
+    }
+    if (refuses_unknown_fields_) {
+        if (std::optional<std::string> unknown = unknown_field(*op, object)) {
+            return Error{ErrorCode::validation_error, std::move(*unknown)};
+        }
     }
     const Fields fields(object, *arena_);
     Decoded decoded = op->decode(fields);

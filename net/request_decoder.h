@@ -17,8 +17,9 @@ namespace karma::net {
 /// Turns request lines into requests. One per thread. What the requests borrow lives until `release`.
 class RequestDecoder {
 public:
-    /// `access` outlives the decoder.
-    explicit RequestDecoder(const Access& access);
+    /// `access` outlives the decoder. With `refuses_unknown_fields` a request with a field that its op does
+    /// not take is refused; otherwise such fields are passed over.
+    explicit RequestDecoder(const Access& access, bool refuses_unknown_fields = false);
 
     /// A request line without its newline, which the request may borrow from. `accepts_writes` is false on a
     /// slave. Never throws for bad input: the refusal is in what it returns.
@@ -39,6 +40,7 @@ private:
     static constexpr std::size_t first_block_bytes = 256 * 1024;
 
     const Access& access_;
+    bool refuses_unknown_fields_;
     FastDecoder fast_;
     std::unique_ptr<unsigned char[]> first_block_;
     std::optional<boost::json::monotonic_resource> arena_;
