@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/backup.h"
 #include "cli/call.h"
 #include "cli/command_line.h"
 #include "cli/export.h"
@@ -27,6 +28,7 @@ constexpr Entry entries[] = {
     {"serve", serve_main},   {"call", call_main},           {"import", import_main},
     {"export", export_main}, {"reconcile", reconcile_main}, {"history", history_main},
     {"verify", verify_main}, {"replay", replay_main},       {"promote", promote_main},
+    {"backup", backup_main},
 };
 
 }  // namespace
