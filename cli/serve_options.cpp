@@ -474,6 +474,7 @@ void print_serve_help(std::ostream& out) {
            "       karma reconcile FILE --series S  compares a CSV file with it; karma reconcile --help\n"
            "       karma history                    what happened: its events; karma history --help\n"
            "       karma export OUT                 its data as files; karma export --help\n"
+           "       karma backup DIR                 a whole, verified copy of it; karma backup --help\n"
            "       karma verify DIR                 checks a stopped daemon's data; karma verify --help\n"
            "       karma replay DIR                 rebuilds an earlier state of it; karma replay --help\n"
            "       karma promote                    makes a running slave the master; karma promote --help\n"
