@@ -34,7 +34,7 @@ IoThread::IoThread(const ServerContext& server)
       work_(boost::asio::make_work_guard(context_)),
       tick_timer_(context_),
       ack_timer_(context_),
-      decoder_(server.access),
+      decoder_(server.access, server.options.response_bytes_max),
       writer_(server.options.response_bytes_max),
       pipelines_{
           server.options, server.executor, decoder_, writer_, batch_, server.subscriptions != nullptr, [] {

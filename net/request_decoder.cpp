@@ -11,8 +11,11 @@
 
 namespace karma::net {
 
-RequestDecoder::RequestDecoder(const Access& access)
-    : access_(access), fast_(access), first_block_(std::make_unique<unsigned char[]>(first_block_bytes)) {
+RequestDecoder::RequestDecoder(const Access& access, std::size_t response_bytes_max)
+    : access_(access),
+      response_bytes_max_(response_bytes_max),
+      fast_(access),
+      first_block_(std::make_unique<unsigned char[]>(first_block_bytes)) {
     release();
 }
 
@@ -115,7 +118,7 @@ Decoded RequestDecoder::decode_object(const boost::json::object& object, bool ac
     if ((op->writes || op->steers) && level == Access::Level::read) {
         return Error{ErrorCode::forbidden, "Read-only token cannot execute " + std::string(op->name)};
     }
-    const Fields fields(object, *arena_);
+    const Fields fields(object, *arena_, response_bytes_max_);
     Decoded decoded = op->decode(fields);
     if (op->idempotent) {
         decoded = with_key(fields, std::move(decoded));

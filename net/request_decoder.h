@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -17,8 +18,8 @@ namespace karma::net {
 /// Turns request lines into requests. One per thread. What the requests borrow lives until `release`.
 class RequestDecoder {
 public:
-    /// `access` outlives the decoder.
-    explicit RequestDecoder(const Access& access);
+    /// `access` outlives the decoder. `response_bytes_max`: what a reply may have, 0 for no limit.
+    explicit RequestDecoder(const Access& access, std::size_t response_bytes_max = 0);
 
     /// A request line without its newline, which the request may borrow from. `accepts_writes` is false on a
     /// slave. Never throws for bad input: the refusal is in what it returns.
@@ -39,6 +40,7 @@ private:
     static constexpr std::size_t first_block_bytes = 256 * 1024;
 
     const Access& access_;
+    std::size_t response_bytes_max_;
     FastDecoder fast_;
     std::unique_ptr<unsigned char[]> first_block_;
     std::optional<boost::json::monotonic_resource> arena_;
