@@ -31,8 +31,7 @@ constexpr Entry entries[] = {
     {"serve", serve_main},   {"call", call_main},           {"import", import_main},
     {"export", export_main}, {"reconcile", reconcile_main}, {"history", history_main},
     {"verify", verify_main}, {"replay", replay_main},       {"promote", promote_main},
-    {"ping", ping_main},     {"health", health_main},
-    {"backup", backup_main},
+    {"ping", ping_main},     {"health", health_main},       {"backup", backup_main},
 };
 
 int run(std::string_view name, std::span<const std::string> arguments) {

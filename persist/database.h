@@ -264,10 +264,12 @@ private:
     template <typename Query>
     Outcome ask_past(const Query& query, std::int64_t now_ms);
     reply::Health health() const;
-    reply::ReplicationStatus replication_status() const;
-    reply::SnapshotNames snapshot_names() const;
-    reply::SnapshotInfo snapshot_info() const;
-    std::vector<Metric> metrics() const;
+    // With the lock: what is known at once. The task that follows takes the rest from the snapshots.
+    Outcome replication_status_later(const query::Page& page) const;
+    Outcome snapshot_names_later(const query::Page& page) const;
+    Outcome snapshot_info_later(const query::Page& page) const;
+    template <typename ReplyOfMetrics>
+    Outcome metrics_later();
 
     friend class PinOfLog;
     friend class ReplicationTask;
@@ -288,6 +290,7 @@ private:
     mutable std::mutex mutex_;
     Engine engine_;  // under the mutex
     SnapshotStore snapshots_;
+    mutable CurrentCatalog catalog_;  // of the snapshots
     TreeFiles tree_files_;
     RecordsFiles records_files_;
     Exports exports_;

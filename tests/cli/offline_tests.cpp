@@ -373,6 +373,15 @@ TEST_CASE("offline: names of series in names of files") {
     CHECK_FALSE(series_of_file_name(file_name_of(std::string(300, 'a'))));
     CHECK(file_name_of(std::string("a\0b\n", 4)) == "a%00b%0A");
     CHECK(file_name_of(std::string(1'000, 'x')).size() < 230);
+    for (std::size_t before = 0; before < 4; ++before) {
+        std::string name(before, 'a');
+        for (int i = 0; i < 150; ++i) {
+            name += "\u20ac";  // three bytes
+        }
+        const std::string file = file_name_of(name);
+        const std::size_t characters = (file.find('~') - before) / 3;
+        CHECK(file.substr(0, file.find('~')) == name.substr(0, before + characters * 3));
+    }
     CHECK(file_name_of(std::string(1'000, 'x')) != file_name_of(std::string(1'001, 'x')));
 }
 
