@@ -12,6 +12,7 @@
 #include <boost/program_options/value_semantic.hpp>
 
 #include "cli/directory_importer.h"
+#include "cli/export_check.h"
 #include "cli/import_options.h"
 #include "cli/subcommand.h"
 #include "cli/text.h"
@@ -117,13 +118,25 @@ void check_is_directory(const std::string& source) {
     throw UsageError(cli::quoted(source) + (is_there ? " is no directory" : " does not exist"));
 }
 
-int import(const std::filesystem::path& source, const std::filesystem::path& target, bool as_json,
-           std::ostream& out, std::ostream& err) {
+struct Source {
+    std::filesystem::path directory;
+    bool without_manifest = false;
+};
+
+int import(const Source& source, const std::filesystem::path& target, bool as_json, std::ostream& out,
+           std::ostream& err) {
+    // Before anything is made.
+    const Importable importable(source.directory);
+    DirectoryImporter importer(source.directory);
+    importer.read();
+    if (importable.manifest) {
+        check_against(*importable.manifest, importer.read_back());
+    } else if (!source.without_manifest) {
+        importable.require_whole();
+    }
     const DataDirectory directory(target, DataDirectory::Use::import);
     // A running Karma 1.0 holds no lock; one of this version does.
     make_room(directory.database());
-    DirectoryImporter importer(source);
-    importer.read();
     const auto now = std::chrono::system_clock::now().time_since_epoch() / std::chrono::milliseconds(1);
     const DirectoryImport done = importer.store(directory.database(), now);
     for (const std::string& warning : done.warnings) {
@@ -142,6 +155,8 @@ po::options_description import_directory_options() {
     visible.add_options()  //
         ("directory", po::value<std::string>()->value_name("TARGET"),
          "where the new database goes: what the daemon will get as --directory (DIR itself)")  //
+        ("without-manifest", po::bool_switch(),
+         "take files that have neither karma.manifest nor a log of Karma 1.0 for all that there was")  //
         ("json", po::bool_switch(), "print one JSON object");
     return visible;
 }
@@ -200,7 +215,8 @@ int run_import_directory(std::span<const std::string> args, std::ostream& out, s
         const std::string source = only_argument(values, "DIR");
         check_is_directory(source);
         const std::string target = text_option(values, "directory");
-        return import(source, target.empty() ? source : target, values["json"].as<bool>(), out, err);
+        return import({source, values["without-manifest"].as<bool>()}, target.empty() ? source : target,
+                      values["json"].as<bool>(), out, err);
     });
 }
 

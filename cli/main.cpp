@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cli/backup.h"
 #include "cli/call.h"
 #include "cli/command_line.h"
 #include "cli/export.h"
@@ -30,7 +31,7 @@ constexpr Entry entries[] = {
     {"serve", serve_main},   {"call", call_main},           {"import", import_main},
     {"export", export_main}, {"reconcile", reconcile_main}, {"history", history_main},
     {"verify", verify_main}, {"replay", replay_main},       {"promote", promote_main},
-    {"ping", ping_main},     {"health", health_main},
+    {"ping", ping_main},     {"health", health_main},       {"backup", backup_main},
 };
 
 int run(std::string_view name, std::span<const std::string> arguments) {

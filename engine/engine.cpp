@@ -250,6 +250,8 @@ void Engine::exchange_state(Engine& other) noexcept {
     hash_seed_ = other.hash_seed();
     other.hash_seed_ = seed;
     std::swap(series_, other.series_);
+    std::swap(keys_of_series_, other.keys_of_series_);
+    std::swap(last_checkpoint_unix_, other.last_checkpoint_unix_);
     std::swap(checkpoints_, other.checkpoints_);
     std::swap(streams_, other.streams_);
     std::swap(keys_, other.keys_);
@@ -284,14 +286,6 @@ void Engine::apply(const Event& event) {
     last_lsn_ = event.lsn;
 }
 
-std::uint64_t Engine::key_count() const noexcept {
-    std::uint64_t keys = 0;
-    for (const auto& entry : series_) {
-        keys += entry.second->totals().keys;
-    }
-    return keys;
-}
-
 StateView Engine::view() const {
     StateView view{last_lsn_,
                    {},
@@ -303,10 +297,7 @@ StateView Engine::view() const {
                    keys_->first_live_lsn(),
                    epochs_};
     view.series.reserve(series_.size());
-    for (const auto& entry : series_) {
-        view.series.push_back(entry.second->view());
-    }
-    std::ranges::sort(view.series, {}, &SeriesView::name);
+    series_.for_each_by_name([&](const Series& series) { view.series.push_back(series.view()); });
     return view;
 }
 
@@ -319,11 +310,16 @@ std::vector<reply::Checkpoint> Engine::checkpoints() const {
     return all;
 }
 
-void Engine::restore_series(Series series) { series_.exchange(std::make_unique<Series>(std::move(series))); }
+void Engine::restore_series(Series series) {
+    keys_of_series_ += series.totals().keys;
+    const std::unique_ptr<Series> before = series_.exchange(std::make_unique<Series>(std::move(series)));
+    keys_of_series_ -= before == nullptr ? 0 : before->totals().keys;
+}
 
 void Engine::restore_checkpoints(std::vector<reply::Checkpoint> checkpoints) {
     for (reply::Checkpoint& checkpoint : checkpoints) {
         std::string source = checkpoint.source;
+        last_checkpoint_unix_ = std::max(last_checkpoint_unix_, checkpoint.updated_at_unix);
         checkpoints_.insert_or_assign(std::move(source), std::move(checkpoint));
     }
 }

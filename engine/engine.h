@@ -128,12 +128,15 @@ public:
     std::size_t series_count() const noexcept { return series_.size(); }
 
     /// Keys of all series.
-    std::uint64_t key_count() const noexcept;
+    std::uint64_t key_count() const noexcept { return keys_of_series_; }
 
     StateView view() const;
     /// Null where there is no such series.
     const Series* find_series(std::string_view name) const noexcept { return series_.find(name); }
     std::vector<reply::Checkpoint> checkpoints() const;
+    std::size_t checkpoint_count() const noexcept { return checkpoints_.size(); }
+    /// When a checkpoint was last saved, in Unix seconds; 0 before the first.
+    std::int64_t last_checkpoint_unix() const noexcept { return last_checkpoint_unix_; }
     bool has_room_for_checkpoint(std::string_view source) const noexcept {
         return checkpoints_.size() < checkpoints_max || checkpoints_.contains(source);
     }
@@ -192,7 +195,9 @@ private:
     std::atomic<std::uint64_t> hash_seed_;
     EventSink& sink_;
     SeriesTable series_;
+    std::uint64_t keys_of_series_ = 0;  // in all of them
     std::map<std::string, reply::Checkpoint, std::less<>> checkpoints_;
+    std::int64_t last_checkpoint_unix_ = 0;
     IngestStreams streams_;
     std::unique_ptr<IdempotencyIndex> keys_;
     Epochs epochs_;

@@ -80,8 +80,17 @@ struct BatchDeleted {
     std::uint64_t missing = 0;
 };
 
+/// What part of a list a reply holds.
+struct PageOf {
+    std::optional<std::size_t> limit;  // nothing: all of it was asked for
+    std::string cursor;                // as it was asked for
+    bool has_more = false;             // behind the items that are there
+};
+
 struct SeriesNames {
     std::vector<std::string> names;
+    PageOf page = {};
+    bool is_cut_short = false;  // at the bytes that a reply may have
 };
 
 struct Info {
@@ -224,6 +233,7 @@ struct ReplicationStatus {
     DatabaseId database_id;  // may be not known
     NodeId node_id = 0;
     std::string discarded;  // by the operator's order since the start, and where it lies; empty: nothing
+    PageOf page = {};       // of the latest snapshots
 };
 
 /// Events of the log, as the groups that hold them.
@@ -249,6 +259,7 @@ struct Events {
 
 struct SnapshotNames {
     std::vector<std::string> files;  // newest first
+    PageOf page = {};
 };
 
 struct SnapshotInfo {
@@ -260,6 +271,7 @@ struct SnapshotInfo {
     std::uint64_t wal_bytes = 0;
     Lsn wal_current_lsn = 0;
     unsigned retained = 0;
+    PageOf page = {};  // of `latest`
 };
 
 /// The state was rebuilt from storage and is the live one.
@@ -341,7 +353,7 @@ using Reply =
                  reply::NamedSums, reply::StreamBegun, reply::ChunkApplied, reply::ChunkSkipped,
                  reply::StreamEnded, reply::Pruned, reply::Checkpoint, reply::Checkpoints, reply::Health,
                  Boxed<reply::ReplicationStatus>, reply::LogEntries, reply::Events, reply::SnapshotNames,
-                 reply::SnapshotInfo, reply::Verified, reply::SnapshotSaved, reply::SeriesLoaded,
+                 Boxed<reply::SnapshotInfo>, reply::Verified, reply::SnapshotSaved, reply::SeriesLoaded,
                  reply::FileBytes, reply::StatsList, reply::MetricsText, reply::Promoted, reply::FenceAnswer,
                  reply::HistoryPosition, reply::DigestsCompared, Boxed<reply::ExportBegun>>;
 

@@ -18,9 +18,21 @@
 /// them from what is stored.
 namespace karma::query {
 
+/// What part of a list is asked for: so many items behind the one that the cursor names.
+struct Page {
+    std::optional<std::size_t> limit;  // nothing: all of the list, as far as a reply holds it
+    std::string_view cursor;           // the last item of the page before; empty: from the beginning
+
+    bool is_asked() const noexcept { return limit.has_value(); }
+};
+
 struct Ping {};
 struct Health {};
-struct ListSeries {};
+
+struct ListSeries {
+    Page page;
+    std::size_t bytes_max = 0;  // names of more than this need not be given: no reply holds them; 0: all
+};
 
 struct SeriesInfo {
     std::string_view series;
@@ -87,7 +99,10 @@ struct Checkpoints {
     std::optional<std::string_view> source;
 };
 
-struct ReplicationStatus {};
+/// `page` is that of the latest snapshots.
+struct ReplicationStatus {
+    Page page;
+};
 
 /// Events of the log above an LSN.
 struct LogEntries {
@@ -106,8 +121,14 @@ struct Events {
 };
 
 /// The names of the snapshots that are kept.
-struct Snapshots {};
-struct SnapshotInfo {};
+struct Snapshots {
+    Page page;
+};
+
+/// `page` is that of the latest snapshots.
+struct SnapshotInfo {
+    Page page;
+};
 
 /// A part of the file of a snapshot.
 struct FetchSnapshot {

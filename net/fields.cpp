@@ -276,6 +276,27 @@ std::size_t Fields::limit(std::size_t otherwise, std::size_t max) const {
     return static_cast<std::size_t>(limit);
 }
 
+query::Page Fields::page(std::uint64_t limit_min) const {
+    constexpr std::size_t limit_default = 1'000;
+    constexpr std::size_t limit_max = 10'000;
+    query::Page page;
+    const boost::json::value* const cursor = find("cursor");
+    if (cursor != nullptr && !cursor->is_null()) {
+        if (!cursor->is_string()) {
+            refuse("cursor", "must be a string or null");
+        }
+        page.cursor = cursor->get_string();
+        page.limit = limit_default;
+    }
+    if (const std::optional<std::uint64_t> limit = optional_number("limit")) {
+        if (*limit < limit_min || *limit > limit_max) {
+            refuse("limit", "must be from " + std::to_string(limit_min) + " to " + std::to_string(limit_max));
+        }
+        page.limit = static_cast<std::size_t>(*limit);
+    }
+    return page;
+}
+
 std::uint64_t Fields::value() const {
     const std::uint64_t value = optional_number("value").value_or(1);
     if (value == 0) {

@@ -20,8 +20,10 @@ namespace karma::net {
 /// the arena.
 class Fields {
 public:
-    Fields(const boost::json::object& object, boost::json::memory_resource& arena)
-        : object_(object), arena_(arena) {}
+    /// `response_bytes_max`: what a reply may have, 0 for no limit.
+    Fields(const boost::json::object& object, boost::json::memory_resource& arena,
+           std::size_t response_bytes_max = 0)
+        : object_(object), arena_(arena), response_bytes_max_(response_bytes_max) {}
 
     bool has(std::string_view name) const { return find(name) != nullptr; }
 
@@ -70,6 +72,10 @@ public:
     /// 1 to `max`, or `otherwise` where the field is missing.
     std::size_t limit(std::size_t otherwise, std::size_t max) const;
 
+    /// The fields `limit`, from `limit_min` to 10,000, and `cursor`, a string or null. A cursor alone has a
+    /// limit of 1,000.
+    query::Page page(std::uint64_t limit_min = 1) const;
+
     /// At least 1; 1 where the field is missing.
     std::uint64_t value() const;
 
@@ -92,6 +98,8 @@ public:
     /// Base name of a `.tree` file.
     std::string_view snapshot_file() const;
 
+    std::size_t response_bytes_max() const noexcept { return response_bytes_max_; }
+
     /// Memory that lives as long as what is returned.
     boost::json::memory_resource& arena() const noexcept { return arena_; }
 
@@ -111,6 +119,7 @@ private:
 
     const boost::json::object& object_;
     boost::json::memory_resource& arena_;
+    std::size_t response_bytes_max_;
     std::set<std::string>* names_ = nullptr;
 };
 

@@ -34,7 +34,8 @@ IoThread::IoThread(const ServerContext& server)
       work_(boost::asio::make_work_guard(context_)),
       tick_timer_(context_),
       ack_timer_(context_),
-      decoder_(server.access, server.options.refuse_unknown_fields),
+      decoder_(server.access, {.response_bytes_max = server.options.response_bytes_max,
+                               .refuses_unknown_fields = server.options.refuse_unknown_fields}),
       writer_(server.options.response_bytes_max),
       pipelines_{
           server.options, server.executor, decoder_, writer_, batch_, server.subscriptions != nullptr, [] {

@@ -51,7 +51,7 @@ Decoded recovery_checkpoint(F f) {
 
 Decoded ping(F /*f*/) { return query::Ping{}; }
 Decoded health(F /*f*/) { return query::Health{}; }
-Decoded tree_list(F /*f*/) { return query::ListSeries{}; }
+Decoded tree_list(F f) { return query::ListSeries{f.page(), f.response_bytes_max()}; }
 Decoded tree_info(F f) { return query::SeriesInfo{f.series()}; }
 Decoded tree_keys(F f) {
     return query::SeriesKeys{f.series(), f.limit(100, 10'000), f.nullable_number("cursor")};
@@ -70,7 +70,7 @@ Decoded recovery_status(F f) {
 }
 Decoded system_stats(F /*f*/) { return query::Stats{}; }
 Decoded system_metrics(F /*f*/) { return query::Metrics{}; }
-Decoded replication_status(F /*f*/) { return query::ReplicationStatus{}; }
+Decoded replication_status(F f) { return query::ReplicationStatus{f.page(0)}; }
 Decoded snapshot_create(F f) { return control::SaveSnapshot{f.series()}; }
 Decoded snapshot_create_all(F /*f*/) { return control::SaveAllSnapshots{}; }
 
@@ -228,8 +228,8 @@ Decoded event_list(F f) {
     return events;
 }
 
-Decoded snapshot_list(F /*f*/) { return query::Snapshots{}; }
-Decoded snapshot_info(F /*f*/) { return query::SnapshotInfo{}; }
+Decoded snapshot_list(F f) { return query::Snapshots{f.page()}; }
+Decoded snapshot_info(F f) { return query::SnapshotInfo{f.page(0)}; }
 Decoded snapshot_verify(F /*f*/) { return query::VerifySnapshots{}; }
 
 Decoded snapshot_load(F f) { return control::LoadSnapshot{f.snapshot_file()}; }

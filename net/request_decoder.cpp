@@ -12,9 +12,9 @@
 
 namespace karma::net {
 
-RequestDecoder::RequestDecoder(const Access& access, bool refuses_unknown_fields)
+RequestDecoder::RequestDecoder(const Access& access, const DecoderOptions& options)
     : access_(access),
-      refuses_unknown_fields_(refuses_unknown_fields),
+      options_(options),
       fast_(access),
       first_block_(std::make_unique<unsigned char[]>(first_block_bytes)) {
     release();
@@ -119,12 +119,12 @@ Decoded RequestDecoder::decode_object(const boost::json::object& object, bool ac
     if ((op->writes || op->steers) && level == Access::Level::read) {
         return Error{ErrorCode::forbidden, "Read-only token cannot execute " + std::string(op->name)};
     }
-    if (refuses_unknown_fields_) {
+    if (options_.refuses_unknown_fields) {
         if (std::optional<std::string> unknown = unknown_field(*op, object)) {
             return Error{ErrorCode::validation_error, std::move(*unknown)};
         }
     }
-    const Fields fields(object, *arena_);
+    const Fields fields(object, *arena_, options_.response_bytes_max);
     Decoded decoded = op->decode(fields);
     if (op->idempotent) {
         decoded = with_key(fields, std::move(decoded));

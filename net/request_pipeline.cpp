@@ -118,7 +118,7 @@ void RequestPipeline::decode_line(std::string_view line, bool accepts_writes) {
         host_.await_records();
         return;
     } else {
-        batch_ended_ = ends_batch(request);
+        batch_ended_ = ends_batch(request) || makes_large_reply(request);
     }
     batch_request_bytes_ += line.size();
 }

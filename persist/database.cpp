@@ -120,6 +120,7 @@ Database::Database(const DatabaseOptions& options, std::unique_ptr<DataDirectory
       storage_(*storage),
       engine_(ensure_hash_seed(*storage, options_.random), *this, options_.idempotency),
       snapshots_(*storage),
+      catalog_(snapshots_, options_.snapshots_retained),
       tree_files_(snapshots_),
       records_files_(*storage, directory_for_files(), std::chrono::steady_clock::now),
       exports_(std::chrono::steady_clock::now),
@@ -273,6 +274,155 @@ Outcome Database::ask_past(const Query& query, std::int64_t now) {
     return {std::unique_ptr<Task>(std::make_unique<HistoryTask<Query>>(*this, query, last_lsn)), last_lsn};
 }
 
+namespace {
+
+/// A page that outlives its request.
+class OwnPage {
+public:
+    explicit OwnPage(const query::Page& page) : limit_(page.limit), cursor_(page.cursor) {}
+
+    query::Page get() const noexcept { return {limit_, cursor_}; }
+    reply::PageOf of(bool has_more) const { return {limit_, cursor_, has_more}; }
+
+private:
+    std::optional<std::size_t> limit_;
+    std::string cursor_;
+};
+
+/// What is left of a request whose state was copied with the lock: formats it, and lists snapshots.
+template <typename Make>
+class FormatTask final : public Task {
+public:
+    FormatTask(std::size_t cost_bytes, Make make) : cost_bytes_(cost_bytes), make_(std::move(make)) {}
+
+    TaskKind kind() const override { return TaskKind::query; }
+    std::size_t cost_bytes() const override { return cost_bytes_; }
+    Reply run(const Deadline& /*deadline*/) override { return make_(); }
+
+private:
+    std::size_t cost_bytes_;
+    Make make_;
+};
+
+template <typename Make>
+Outcome format_later(std::size_t cost_bytes, Lsn wait_lsn, Make make) {
+    return {std::unique_ptr<Task>(std::make_unique<FormatTask<Make>>(cost_bytes, std::move(make))), wait_lsn};
+}
+
+std::vector<reply::SnapshotOf> describe(const std::vector<SnapshotFile>& files) {
+    std::vector<reply::SnapshotOf> all;
+    all.reserve(files.size());
+    for (const SnapshotFile& file : files) {
+        all.push_back(file.describe());
+    }
+    return all;
+}
+
+}  // namespace
+
+Outcome Database::replication_status_later(const query::Page& page) const {
+    ReplicationFigures figures = replication_figures();
+    reply::ReplicationStatus status{role_name(role()),
+                                    options_.wal,
+                                    engine_.last_lsn(),
+                                    options_.wal ? storage_.log_bytes() : 0,
+                                    replication_metrics(figures, engine_.epochs()),
+                                    snapshots_.last_lsn(),
+                                    {},
+                                    {engine_.checkpoints()},
+                                    last_epoch(engine_.epochs()).number,
+                                    role() == Role::fenced,
+                                    replication_alarm(),
+                                    std::move(figures.source),
+                                    std::move(figures.state),
+                                    std::move(figures.followers),
+                                    database_id_,
+                                    identity_.node_id(),
+                                    std::move(figures.discarded),
+                                    {}};
+    auto catalog = catalog_.get();
+    const std::size_t cost = catalog->cost_bytes();
+    return format_later(
+        cost, engine_.last_lsn(),
+        [status = std::move(status), catalog = std::move(catalog), page = OwnPage(page)]() mutable -> Reply {
+            bool has_more = false;
+            status.latest_snapshots = describe(catalog->latest(page.get(), has_more));
+            status.page = page.of(has_more);
+            return std::move(status);
+        });
+}
+
+Outcome Database::snapshot_names_later(const query::Page& page) const {
+    auto catalog = catalog_.get();
+    const std::size_t cost = catalog->cost_bytes();
+    return format_later(cost, 0, [catalog = std::move(catalog), page = OwnPage(page)]() -> Reply {
+        bool has_more = false;
+        reply::SnapshotNames names;
+        for (const SnapshotFile& file : catalog->files(page.get(), has_more)) {
+            names.files.push_back(file.name());
+        }
+        names.page = page.of(has_more);
+        return names;
+    });
+}
+
+Outcome Database::snapshot_info_later(const query::Page& page) const {
+    auto catalog = catalog_.get();
+    std::optional<reply::IdempotencySnapshot> records = idempotency_snapshot(catalog->manifests());
+    if (records) {
+        records->bytes = records_files_.size_of(records->last_lsn);  // once somebody has fetched it
+    }
+    reply::SnapshotInfo info{0,
+                             {},
+                             records,
+                             snapshots_.last_lsn(),
+                             options_.wal,
+                             options_.wal ? storage_.log_bytes() : 0,
+                             engine_.last_lsn(),
+                             options_.snapshots_retained,
+                             {}};
+    const std::size_t cost = catalog->cost_bytes();
+    return format_later(
+        cost, engine_.last_lsn(),
+        [info = std::move(info), catalog = std::move(catalog), page = OwnPage(page)]() mutable -> Reply {
+            bool has_more = false;
+            info.count = catalog->count();
+            info.latest = describe(catalog->latest(page.get(), has_more));
+            info.page = page.of(has_more);
+            return std::move(info);
+        });
+}
+
+/// system.stats and system.metrics.
+template <typename ReplyOfMetrics>
+Outcome Database::metrics_later() {
+    DatabaseFigures figures;
+    figures.uptime_seconds = static_cast<double>(now_ms() - opened_ms_) / 1000.0;
+    figures.role = role_name(role());
+    figures.replication = replication_figures();
+    figures.epochs = engine_.epochs();
+    figures.has_alarm = role() == Role::fenced || !replication_alarm().empty();
+    figures.wal_enabled = options_.wal;
+    figures.series = engine_.series_count();
+    figures.keys = engine_.key_count();
+    figures.wal_bytes = options_.wal ? storage_.log_bytes() : 0;
+    figures.wal_current_lsn = engine_.last_lsn();
+    figures.checkpoints = engine_.checkpoint_count();
+    figures.last_checkpoint_unix = static_cast<std::uint64_t>(engine_.last_checkpoint_unix());
+    figures.open_streams = engine_.streams().open_count();
+    figures.committed_streams = engine_.streams().committed_count();
+    figures.idempotency_records = engine_.idempotency().size();
+    figures.idempotency_forgotten = engine_.idempotency().forgotten();
+    auto catalog = catalog_.get();
+    const std::size_t cost = catalog->is_gathered() ? 0 : catalog->cost_bytes();
+    return format_later(
+        cost, engine_.last_lsn(),
+        [this, figures = std::move(figures), catalog = std::move(catalog)]() mutable -> Reply {
+            figures.snapshots = catalog->count();
+            return ReplyOfMetrics{collect_metrics(figures, stats_)};
+        });
+}
+
 Outcome Database::execute_one(const Request& request, const PreparedMutation* prepared, std::int64_t now) {
     return std::visit(
         [&](const auto& body) -> Outcome {
@@ -289,20 +439,20 @@ Outcome Database::execute_one(const Request& request, const PreparedMutation* pr
             } else if constexpr (std::is_same_v<Body, query::Health>) {
                 return {Reply(health()), 0};
             } else if constexpr (std::is_same_v<Body, query::ReplicationStatus>) {
-                return {Reply(replication_status()), engine_.last_lsn()};
+                return replication_status_later(body.page);
             } else if constexpr (std::is_same_v<Body, query::LogEntries>) {
                 return read_entries_later(body);
             } else if constexpr (std::is_same_v<Body, query::Events>) {
                 return {std::unique_ptr<Task>(std::make_unique<EventsTask>(*this, body, engine_.last_lsn())),
                         engine_.last_lsn()};
             } else if constexpr (std::is_same_v<Body, query::Stats>) {
-                return {Reply(reply::StatsList{metrics()}), engine_.last_lsn()};
+                return metrics_later<reply::StatsList>();
             } else if constexpr (std::is_same_v<Body, query::Metrics>) {
-                return {Reply(reply::MetricsText{metrics()}), engine_.last_lsn()};
+                return metrics_later<reply::MetricsText>();
             } else if constexpr (std::is_same_v<Body, query::Snapshots>) {
-                return {Reply(snapshot_names()), 0};
+                return snapshot_names_later(body.page);
             } else if constexpr (std::is_same_v<Body, query::SnapshotInfo>) {
-                return {Reply(snapshot_info()), engine_.last_lsn()};
+                return snapshot_info_later(body.page);
             } else if constexpr (std::is_same_v<Body, query::VerifySnapshots>) {
                 return later<VerifyTask>(*this);
             } else if constexpr (std::is_same_v<Body, control::Promote>) {
@@ -376,12 +526,7 @@ Outcome Database::read_entries_later(const query::LogEntries& query) {
 // ---- for tasks
 
 std::optional<SnapshotFile> Database::find_snapshot(const std::string& file) const {
-    for (SnapshotFile& found : snapshot_files(snapshots_.manifests(), options_.snapshots_retained)) {
-        if (found.name() == file) {
-            return std::move(found);
-        }
-    }
-    return std::nullopt;
+    return catalog_.get()->find(file);
 }
 
 std::filesystem::path Database::file_in_directory(const std::string& file) const {
@@ -477,76 +622,6 @@ reply::Health Database::health() const {
     }
     return {std::move(status), static_cast<double>(now_ms() - opened_ms_) / 1000.0, role_name(role()),
             options_.wal, replication_figures().discarded};
-}
-
-reply::ReplicationStatus Database::replication_status() const {
-    ReplicationFigures figures = replication_figures();
-    return {role_name(role()),
-            options_.wal,
-            engine_.last_lsn(),
-            options_.wal ? storage_.log_bytes() : 0,
-            replication_metrics(figures, engine_.epochs()),
-            snapshots_.last_lsn(),
-            latest_snapshots(snapshots_.manifests()),
-            {engine_.checkpoints()},
-            last_epoch(engine_.epochs()).number,
-            role() == Role::fenced,
-            replication_alarm(),
-            std::move(figures.source),
-            std::move(figures.state),
-            std::move(figures.followers),
-            database_id_,
-            identity_.node_id(),
-            std::move(figures.discarded)};
-}
-
-reply::SnapshotNames Database::snapshot_names() const {
-    reply::SnapshotNames names;
-    for (const SnapshotFile& file : snapshot_files(snapshots_.manifests(), options_.snapshots_retained)) {
-        names.files.push_back(file.name());
-    }
-    return names;
-}
-
-reply::SnapshotInfo Database::snapshot_info() const {
-    const std::vector<SnapshotStore::ManifestRef> manifests = snapshots_.manifests();
-    std::optional<reply::IdempotencySnapshot> records = idempotency_snapshot(manifests);
-    if (records) {
-        records->bytes = records_files_.size_of(records->last_lsn);  // once somebody has fetched it
-    }
-    return {snapshot_files(manifests, options_.snapshots_retained).size(),
-            latest_snapshots(manifests),
-            records,
-            snapshots_.last_lsn(),
-            options_.wal,
-            options_.wal ? storage_.log_bytes() : 0,
-            engine_.last_lsn(),
-            options_.snapshots_retained};
-}
-
-std::vector<Metric> Database::metrics() const {
-    DatabaseFigures figures;
-    figures.uptime_seconds = static_cast<double>(now_ms() - opened_ms_) / 1000.0;
-    figures.role = role_name(role());
-    figures.replication = replication_figures();
-    figures.epochs = engine_.epochs();
-    figures.has_alarm = role() == Role::fenced || !replication_alarm().empty();
-    figures.wal_enabled = options_.wal;
-    figures.series = engine_.series_count();
-    figures.keys = engine_.key_count();
-    figures.snapshots = snapshot_files(snapshots_.manifests(), options_.snapshots_retained).size();
-    figures.wal_bytes = options_.wal ? storage_.log_bytes() : 0;
-    figures.wal_current_lsn = engine_.last_lsn();
-    for (const reply::Checkpoint& checkpoint : engine_.checkpoints()) {
-        ++figures.checkpoints;
-        figures.last_checkpoint_unix =
-            std::max(figures.last_checkpoint_unix, static_cast<std::uint64_t>(checkpoint.updated_at_unix));
-    }
-    figures.open_streams = engine_.streams().open_count();
-    figures.committed_streams = engine_.streams().committed_count();
-    figures.idempotency_records = engine_.idempotency().size();
-    figures.idempotency_forgotten = engine_.idempotency().forgotten();
-    return collect_metrics(figures, stats_);
 }
 
 Lsn Database::durable_lsn() const noexcept {

@@ -119,6 +119,8 @@ void Database::keep_house() {
         run_in_background("retention", [this] { apply_retention(); });
     }
     run_in_background("retention", [this] { snapshots_.prune(); });
+    // Before somebody waits for it.
+    run_in_background("listing snapshots", [this] { catalog_.get()->count(); });
     exports_.drop_idle();
     records_files_.drop_idle();
 }

@@ -77,7 +77,7 @@ EventGroupInfo read_group(const EventGroup& group, const std::function<void(cons
 Restored restore_state(Engine& engine, const Storage& storage, const SnapshotStore& snapshots,
                        const Deadline& deadline, const HistoryPoint& until, Lsn newest) {
     Restored restored;
-    SnapshotStore::Base base = snapshots.restore(engine, until, newest);
+    SnapshotStore::Base base = snapshots.restore(engine, until, newest, deadline);
     restored.snapshot_lsn = base.lsn;
     restored.damaged = std::move(base.damaged);
     try {

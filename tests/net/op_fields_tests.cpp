@@ -53,7 +53,7 @@ void note_asked(const net::Op& op, const boost::json::object& fields, std::set<s
 
 std::string refusal(const std::string& line, bool refuses = true) {
     const net::Access open("", "");
-    net::RequestDecoder decoder(open, refuses);
+    net::RequestDecoder decoder(open, {.response_bytes_max = 0, .refuses_unknown_fields = refuses});
     const net::Decoded decoded = decoder.decode(line, true);
     const auto* const error = std::get_if<Error>(&decoded);
     return error == nullptr ? "" : std::string(error_code_name(error->code)) + ": " + error->message;

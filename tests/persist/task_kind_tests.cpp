@@ -50,7 +50,12 @@ std::vector<Case> cases() {
         {query::HistoryPositionAt{}, true, TaskKind::control},
         {query::Sum{"s", 1, std::nullopt, std::nullopt}, false},
         {query::SeriesInfo{"s"}, false},
-        {query::Snapshots{}, false},
+        {query::Snapshots{}},
+        {query::SnapshotInfo{}},
+        {query::ReplicationStatus{}},
+        {query::Stats{}},
+        {query::Metrics{}},
+        {query::ListSeries{}, false},
         {control::ReportReconciliation{}, false},
     };
 }
