@@ -36,10 +36,15 @@ IoThread::IoThread(const ServerContext& server)
       ack_timer_(context_),
       decoder_(server.access, server.options.response_bytes_max),
       writer_(server.options.response_bytes_max),
-      pipelines_{
-          server.options, server.executor, decoder_, writer_, batch_, server.subscriptions != nullptr, [] {
-              return Clock::now();
-          }} {}
+      pipelines_{server.options,
+                 server.executor,
+                 decoder_,
+                 writer_,
+                 batch_,
+                 server.subscriptions != nullptr,
+                 [] { return Clock::now(); },
+                 &server.request_memory,
+                 &server.reply_memory} {}
 
 IoThread::~IoThread() = default;
 
@@ -101,15 +106,17 @@ void IoThread::join() {
     }
 }
 
-void IoThread::adopt(boost::asio::ip::tcp::socket socket) {
-    boost::asio::post(context_, [this, socket = std::move(socket)]() mutable {
-        if (shutting_down_) {
-            return;
-        }
-        const auto connection = std::make_shared<Connection>(std::move(socket), *this);
-        connections_.insert(connection);
-        connection->start();
-    });
+void IoThread::adopt(boost::asio::ip::tcp::socket socket, Share place, bool is_brief) {
+    boost::asio::post(
+        context_, [this, socket = std::move(socket), place = std::move(place), is_brief]() mutable {
+            if (shutting_down_) {
+                return;
+            }
+            const auto connection =
+                std::make_shared<Connection>(std::move(socket), *this, std::move(place), is_brief);
+            connections_.insert(connection);
+            connection->start();
+        });
 }
 
 void IoThread::wake() {
