@@ -55,6 +55,9 @@ void warn(const ServeOptions& options, net::Log& log) {
                       "everyone who reaches this address may read and write: set --auth-token, or --bind "
                       "a loopback address"}});
     }
+    for (const std::string& message : options.warnings) {
+        log.warning("option_passed_over", {{"message", message}});
+    }
     if (!options.replication.source_host.empty() && !options.database.read_only) {
         log.warning("follows_nobody",
                     {{"message", "--replication-source-host has no effect without --role=slave"}});

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <limits>
 #include <ostream>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -36,14 +37,23 @@ struct Setting {
     throw UsageError(source + " must be " + expected + ", not \"" + text + "\"");
 }
 
+/// `also` says what else may be given, if anything.
 template <typename Number>
-Number to_number(const std::string& text, const std::string& source, Number low, Number high) {
+Number to_number(const std::string& text, const std::string& source, Number low, Number high,
+                 const char* also = "") {
     Number number{};
     const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
     if (failure != std::errc{} || end != text.data() + text.size() || number < low || number > high) {
-        refuse(source, text, "a whole number from " + std::to_string(low) + " to " + std::to_string(high));
+        refuse(source, text,
+               "a whole number from " + std::to_string(low) + " to " + std::to_string(high) + also);
     }
     return number;
+}
+
+/// A number in that range, or 0.
+template <typename Number>
+Number to_number_or_none(const std::string& text, const std::string& source, Number low, Number high) {
+    return text == "0" ? 0 : to_number<Number>(text, source, low, high, ", or 0 for no limit");
 }
 
 /// A number of seconds; `also` says what else may be given, if anything: 0.
@@ -90,10 +100,11 @@ std::string to_order(const std::string& text, const std::string& source) {
 }
 
 bool is_slave(const std::string& text, const std::string& source) {
-    if (text != "master" && text != "slave") {
-        refuse(source, text, "master or slave");
+    const bool follows = text == "slave" || text == "follower";
+    if (text != "master" && !follows) {
+        refuse(source, text, "master, or slave (follower is another word for it)");
     }
-    return text == "slave";
+    return follows;
 }
 
 StorageKind to_storage(const std::string& text, const std::string& source) {
@@ -166,10 +177,9 @@ std::vector<Setting> durability_settings() {
          [](Options& o, Text text, Text s) { o.database.wal_fsync = to_bool(text, s); }},
         {"wal-segment-bytes", 0, "KARMA_WAL_SEGMENT_BYTES", group, "BYTES",
          "with RocksDB: when its write-ahead files pass this size, what they hold is written to table files "
-         "and new "
-         "ones are begun (67108864)",
+         "and new ones are begun; 0 for no limit (67108864)",
          [](Options& o, Text text, Text s) {
-             o.database.wal_segment_bytes = to_number<std::uint64_t>(text, s, 65'536, bytes_max);
+             o.database.wal_segment_bytes = to_number_or_none<std::uint64_t>(text, s, 65'536, bytes_max);
          }},
         {"wal-batch-size", 0, "KARMA_WAL_BATCH_SIZE", group, "N",
          "events that are committed together at most (1024)",
@@ -227,6 +237,15 @@ std::vector<Setting> limits_settings() {
          "longest request line, without its newline (1048576)",
          [](Options& o, Text text, Text s) {
              o.server.request_bytes_max = to_number<std::size_t>(text, s, 1, 1ULL << 30U);
+         }},
+        {"unknown-fields", 0, "KARMA_UNKNOWN_FIELDS", group, "WHAT",
+         "what is done about fields of a request that its op does not take: ignore, or refuse the request "
+         "(ignore)",
+         [](Options& o, Text text, Text s) {
+             if (text != "ignore" && text != "refuse") {
+                 refuse(s, text, "ignore or refuse");
+             }
+             o.server.refuse_unknown_fields = text == "refuse";
          }},
         {"max-response-bytes", 0, "KARMA_MAX_RESPONSE_BYTES", group, "BYTES",
          "longest reply line, 0 for no limit (1048576)",
@@ -405,6 +424,21 @@ std::string option_names(const Setting& setting) {
 
 namespace {
 
+/// Kubernetes sets KARMA_PORT=tcp://ADDRESS:PORT in every container beside a Service that is called karma.
+bool is_of_kubernetes(const Setting& setting, const std::string& text) {
+    return setting.variable == std::string_view("KARMA_PORT") && text.starts_with("tcp://");
+}
+
+void read_variable(const Setting& setting, const std::string& text, ServeOptions& options) {
+    if (is_of_kubernetes(setting, text)) {
+        options.warnings.push_back(std::string(setting.variable) + "=" + text +
+                                   " is passed over: Kubernetes sets it for a Service of that name. --port "
+                                   "says the port");
+        return;
+    }
+    setting.set(options, text, setting.variable);
+}
+
 /// What cannot be told from one option alone.
 void check_together(const ServeOptions& options) {
     const bool follows = !options.replication.source_host.empty();
@@ -446,7 +480,7 @@ ServeOptions read_serve_options(std::span<const std::string> arguments, const En
         if (given.count(setting.name) != 0) {
             setting.set(options, given[setting.name].as<std::string>(), std::string("--") + setting.name);
         } else if (const char* const text = environment(setting.variable); text != nullptr && *text != '\0') {
-            setting.set(options, text, setting.variable);
+            read_variable(setting, text, options);
         }
     }
     check_together(options);
@@ -465,9 +499,12 @@ void print_serve_help(std::ostream& out) {
            "       karma reconcile FILE --series S  compares a CSV file with it; karma reconcile --help\n"
            "       karma history                    what happened: its events; karma history --help\n"
            "       karma export OUT                 its data as files; karma export --help\n"
+           "       karma backup DIR                 a whole, verified copy of it; karma backup --help\n"
            "       karma verify DIR                 checks a stopped daemon's data; karma verify --help\n"
            "       karma replay DIR                 rebuilds an earlier state of it; karma replay --help\n"
            "       karma promote                    makes a running slave the master; karma promote --help\n"
+           "       karma ping, karma health         does it answer, is all well; --wait waits until so\n"
+           "       karma help SUBCOMMAND            the options of one of these\n"
            "       karma --version | --help\n"
            "\n"
            "An option that is not given is taken from its environment variable. Defaults are in "

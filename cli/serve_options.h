@@ -33,6 +33,8 @@ struct ServeOptions {
     net::ServerOptions server;
     ReplicationOptions replication;
     bool log = true;
+    /// What was given and has no effect, a sentence each.
+    std::vector<std::string> warnings;
 };
 
 /// Reads an environment variable; null where it is not set.

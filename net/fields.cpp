@@ -106,7 +106,7 @@ query::SeriesKey to_series_key(const boost::json::value& value) {
 }  // namespace
 
 const boost::json::value& Fields::required(std::string_view name) const {
-    const boost::json::value* const value = object_.if_contains(name);
+    const boost::json::value* const value = find(name);
     if (value == nullptr) {
         refuse(name, "is required");
     }
@@ -122,9 +122,9 @@ const boost::json::array& Fields::array(std::string_view name) const {
 }
 
 std::string_view Fields::series() const {
-    const boost::json::value* value = object_.if_contains("series");
+    const boost::json::value* value = find("series");
     if (value == nullptr) {
-        value = object_.if_contains("tree");
+        value = find("tree");
     }
     if (value == nullptr || !value->is_string() || value->get_string().empty()) {
         refuse("series (or tree)", "is required and must be a string that is not empty");
@@ -144,7 +144,7 @@ std::string_view Fields::text(std::string_view name) const {
 }
 
 std::optional<std::string_view> Fields::text_or_number(std::string_view name) const {
-    const boost::json::value* const value = object_.if_contains(name);
+    const boost::json::value* const value = find(name);
     if (value == nullptr || value->is_null()) {
         return std::nullopt;
     }
@@ -172,7 +172,7 @@ std::optional<std::uint64_t> Fields::optional_number(std::string_view name) cons
 }
 
 std::optional<std::uint64_t> Fields::nullable_number(std::string_view name) const {
-    const boost::json::value* const value = object_.if_contains(name);
+    const boost::json::value* const value = find(name);
     return value == nullptr || value->is_null() ? std::nullopt : std::optional(to_number(*value, name));
 }
 
@@ -187,8 +187,7 @@ std::optional<std::string_view> Fields::idempotency_key() const {
 
 std::string_view Fields::fingerprint() const {
     constexpr std::size_t bytes_max = 512;
-    if (const boost::json::value* const value = object_.if_contains("fingerprint");
-        value == nullptr || value->is_null()) {
+    if (const boost::json::value* const value = find("fingerprint"); value == nullptr || value->is_null()) {
         return {};
     }
     const std::string_view fingerprint = text("fingerprint");
@@ -199,8 +198,7 @@ std::string_view Fields::fingerprint() const {
 }
 
 std::optional<std::string_view> Fields::granularity() const {
-    if (const boost::json::value* const value = object_.if_contains("granularity");
-        value == nullptr || value->is_null()) {
+    if (const boost::json::value* const value = find("granularity"); value == nullptr || value->is_null()) {
         return std::nullopt;
     }
     const std::string_view granularity = text("granularity");
@@ -213,7 +211,7 @@ std::optional<std::string_view> Fields::granularity() const {
 std::optional<std::string_view> Fields::stream_granularity() const {
     constexpr std::string_view prefix = "day;";
     constexpr std::size_t bytes_max = 128;
-    const boost::json::value* const value = object_.if_contains("granularity");
+    const boost::json::value* const value = find("granularity");
     if (value != nullptr && value->is_string()) {
         const std::string_view granularity = value->get_string();
         if (granularity.starts_with(prefix) && granularity.size() <= bytes_max) return granularity;
@@ -236,7 +234,7 @@ std::int64_t Fields::instant(std::string_view name) const {
 }
 
 std::optional<std::int64_t> Fields::optional_instant_ms(std::string_view name, bool last) const {
-    const boost::json::value* const value = object_.if_contains(name);
+    const boost::json::value* const value = find(name);
     if (value == nullptr || value->is_null()) {
         return std::nullopt;
     }
@@ -256,7 +254,7 @@ std::optional<std::int64_t> Fields::optional_instant_ms(std::string_view name, b
 }
 
 std::optional<HistoryPoint> Fields::as_of() const {
-    const boost::json::value* const value = object_.if_contains("as_of");
+    const boost::json::value* const value = find("as_of");
     if (value == nullptr || value->is_null()) {
         return std::nullopt;
     }
@@ -282,7 +280,7 @@ query::Page Fields::page(std::uint64_t limit_min) const {
     constexpr std::size_t limit_default = 1'000;
     constexpr std::size_t limit_max = 10'000;
     query::Page page;
-    const boost::json::value* const cursor = object_.if_contains("cursor");
+    const boost::json::value* const cursor = find("cursor");
     if (cursor != nullptr && !cursor->is_null()) {
         if (!cursor->is_string()) {
             refuse("cursor", "must be a string or null");
@@ -308,10 +306,10 @@ std::uint64_t Fields::value() const {
 }
 
 Day Fields::bucket() const {
-    if (const boost::json::value* const value = object_.if_contains("bucket")) {
+    if (const boost::json::value* const value = find("bucket")) {
         return to_day(*value, "bucket");
     }
-    if (const boost::json::value* const value = object_.if_contains("date")) {
+    if (const boost::json::value* const value = find("date")) {
         return to_day(*value, "date");
     }
     return today;

@@ -2,7 +2,9 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include <boost/json/memory_resource.hpp>
@@ -23,7 +25,11 @@ public:
            std::size_t response_bytes_max = 0)
         : object_(object), arena_(arena), response_bytes_max_(response_bytes_max) {}
 
-    bool has(std::string_view name) const noexcept { return object_.contains(name); }
+    bool has(std::string_view name) const { return find(name) != nullptr; }
+
+    /// From now on the name of every field that is asked for is noted in `names`, which outlives this: for
+    /// the test of what each op takes.
+    void note_names(std::set<std::string>& names) noexcept { names_ = &names; }
 
     /// The field `series`, or `tree`: a string that is not empty.
     std::string_view series() const;
@@ -98,6 +104,11 @@ public:
     boost::json::memory_resource& arena() const noexcept { return arena_; }
 
 private:
+    /// Null where the request has no such field.
+    const boost::json::value* find(std::string_view name) const {
+        if (names_ != nullptr) names_->emplace(name);
+        return object_.if_contains(name);
+    }
     const boost::json::value& required(std::string_view name) const;
     const boost::json::array& array(std::string_view name) const;
 
@@ -109,6 +120,7 @@ private:
     const boost::json::object& object_;
     boost::json::memory_resource& arena_;
     std::size_t response_bytes_max_;
+    std::set<std::string>* names_ = nullptr;
 };
 
 }  // namespace karma::net

@@ -22,8 +22,9 @@ struct ServerOptions {
     std::chrono::milliseconds idle_timeout{0};      // without a request; 0: none
     std::chrono::milliseconds query_timeout{1000};  // from when the request was received; 0: none
     std::chrono::milliseconds shutdown_timeout{5000};
-    std::string auth_token;       // empty: none
-    std::string read_auth_token;  // empty: none
+    bool refuse_unknown_fields = false;  // in requests; otherwise they are passed over
+    std::string auth_token;              // empty: none
+    std::string read_auth_token;         // empty: none
 };
 
 }  // namespace karma::net

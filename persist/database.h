@@ -41,11 +41,11 @@ struct DatabaseOptions {
     StorageKind storage = StorageKind::rocksdb;
     bool wal = true;        // false: nothing but snapshots survives
     bool wal_fsync = true;  // false: events are handed to the operating system, not synced
-    std::uint64_t wal_segment_bytes = 67'108'864;
-    std::uint32_t wal_batch_size = 1024;  // events in a commit group at most
-    std::uint32_t wal_batch_wait_us = 0;  // how long a group that is not full waits for more
-    bool restore = true;                  // false: put an existing database aside and start empty
-    bool read_only = false;               // the slave role
+    std::uint64_t wal_segment_bytes = 67'108'864;  // 0: no limit
+    std::uint32_t wal_batch_size = 1024;           // events in a commit group at most
+    std::uint32_t wal_batch_wait_us = 0;           // how long a group that is not full waits for more
+    bool restore = true;                           // false: put an existing database aside and start empty
+    bool read_only = false;                        // the slave role
     /// Where the storage lies, for a storage of the caller's: a database that finds itself in another place
     /// than the one it was last opened in is a copy (see NodeIdentity). Empty: it never is one.
     std::string place;

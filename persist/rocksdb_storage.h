@@ -24,7 +24,8 @@ public:
 
     struct Options {
         std::filesystem::path path;  // created when missing; its parent must exist
-        /// A write-ahead log file is left for a new one when the files in use pass this many bytes.
+        /// A write-ahead log file is left for a new one when the files in use pass this many bytes; 0: only
+        /// when what they hold fills a buffer.
         std::uint64_t log_segment_bytes = 67'108'864;
         rocksdb::Env* env = nullptr;  // null: the machine's own
         bool read_only = false;       // changes no file; what writes throws
