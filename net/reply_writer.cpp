@@ -1,6 +1,7 @@
 #include "net/reply_writer.h"
 
 #include <algorithm>
+#include <exception>
 #include <string_view>
 
 #include "net/entry_writer.h"
@@ -549,6 +550,11 @@ std::optional<ErrorCode> ReplyWriter::write(const Reply& reply, Repetition repet
         out.resize(begin);
         write_error({refused.code(), refused.what()}, out);
         return refused.code();
+    } catch (const std::exception& failure) {  // no memory for it, or what it shows cannot be read
+        out.resize(begin);
+        write_error(
+            {ErrorCode::internal_error, std::string("The reply could not be made: ") + failure.what()}, out);
+        return ErrorCode::internal_error;
     }
     if (fits) {
         return std::nullopt;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
+#include <new>
 
 #include "engine/querier.h"
 #include "persist/database_tasks.h"
@@ -93,7 +94,8 @@ std::unique_ptr<Database> Database::open(const DatabaseOptions& options) {
             aside = directory->set_aside(std::to_string(machine_clock_ms() / 1000)).string();
         }
         storage = std::make_unique<RocksdbStorage>(
-            RocksdbStorage::Options{directory->database(), options.wal_segment_bytes, nullptr});
+            RocksdbStorage::Options{directory->database(), options.wal_segment_bytes, nullptr, false, false,
+                                    static_cast<int>(options.storage_open_files)});
     }
     Storage* const raw = storage.get();
     DatabaseOptions placed = options;
@@ -125,6 +127,7 @@ Database::Database(const DatabaseOptions& options, std::unique_ptr<DataDirectory
       records_files_(*storage, directory_for_files(), std::chrono::steady_clock::now),
       exports_(std::chrono::steady_clock::now),
       identity_(*storage, options.place, options_.random) {
+    engine_.set_series_max(options_.series_max);
     opened_ms_ = now_ms();
     last_snapshot_ms_ = opened_ms_;
     discard_interrupted_state();
@@ -197,7 +200,15 @@ void Database::execute(std::span<const Request> requests, std::span<Outcome> out
             const PreparedMutation* const prepared = preparations.next(requests[i], engine_);
             const ChunkTimer timer(prepared != nullptr && std::holds_alternative<Mutation>(requests[i]),
                                    stats_);
-            outcomes[i] = execute_one(requests[i], prepared, now);
+            try {
+                outcomes[i] = execute_one(requests[i], prepared, now);
+            } catch (const std::bad_alloc&) {
+                if (prepared != nullptr || std::holds_alternative<Mutation>(requests[i])) {
+                    throw;  // the state may be half changed: what the log has is what there is
+                }
+                outcomes[i] = {Reply(Error{ErrorCode::internal_error, "There is not enough memory for this"}),
+                               0};
+            }
             count_outcome(requests[i], outcomes[i], stats_);
             note_replicas(requests[i], outcomes[i]);
         }

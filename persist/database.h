@@ -59,6 +59,8 @@ struct DatabaseOptions {
     std::uint64_t event_retention_s = 604'800;  // events older than that are dropped; 0: none are
     std::uint64_t event_retention_bytes = 0;    // the oldest are dropped while the log is longer; 0: none are
     IdempotencyRetention idempotency;
+    std::size_t series_max = 0;              // a request that would make more is refused; 0: no limit
+    unsigned storage_open_files = 256;       // that RocksDB holds open of its tables
     std::function<std::int64_t()> clock_ms;  // Unix milliseconds; empty: the machine's clock
     std::function<std::uint64_t()> random;   // 64 bits that nobody can foresee; empty: the machine's
     /// False: no threads. Whoever waits for an event to be durable commits it, and `keep_house` is to be
