@@ -20,7 +20,7 @@
 #include "net/server.h"
 #include "persist/statistics.h"
 #include "replica/node.h"
-#include "replica/second_opinion.h"
+#include "replica/promises.h"
 
 namespace karma::cli {
 namespace {

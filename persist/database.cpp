@@ -347,6 +347,7 @@ Outcome Database::replication_status_later(const query::Page& page) const {
                                     std::move(figures.source),
                                     std::move(figures.state),
                                     std::move(figures.followers),
+                                    std::move(figures.counted),
                                     database_id_,
                                     identity_.node_id(),
                                     std::move(figures.discarded),
@@ -467,7 +468,11 @@ Outcome Database::execute_one(const Request& request, const PreparedMutation* pr
             } else if constexpr (std::is_same_v<Body, query::VerifySnapshots>) {
                 return later<VerifyTask>(*this);
             } else if constexpr (std::is_same_v<Body, control::Promote>) {
-                return {promote_later(), 0};
+                return {promote_later(body.is_forced), 0};
+            } else if constexpr (std::is_same_v<Body, control::Promise>) {
+                return {promise_later(body), 0};
+            } else if constexpr (std::is_same_v<Body, control::ForgetFollower>) {
+                return {forget_follower_later(body), 0};
             } else if constexpr (std::is_same_v<Body, control::Fence>) {
                 return {fence_later(body), 0};
             } else if constexpr (std::is_same_v<Body, query::HistoryPositionAt>) {
@@ -625,7 +630,9 @@ reply::Health Database::health() const {
             "is tried again: " +
             why_no_snapshot;
     } else if (role() == Role::fenced) {
-        status = "fenced: " + fenced_text();
+        status = "fenced: " + fenced_text() +
+                 ": start this node as a follower of that one (--role=slave), or, where that one is gone for "
+                 "good or was promoted by mistake, make this one master again (karma promote --force)";
     } else if (const std::string alarm = replication_alarm(); !alarm.empty()) {
         status = alarm;
     } else if (!why_no_snapshot.empty()) {
