@@ -1,6 +1,7 @@
 #include "cli/promote.h"
 
 #include <iostream>
+#include <utility>
 
 #include <boost/json/serialize.hpp>
 
@@ -32,10 +33,20 @@ constexpr const char* behind_promote_options =
     "\nExit status: 0 done, 1 refused, 2 wrong usage, 3 no connection.\n"
     "Before and after: docs/replication.md, \"Failover by hand\".\n";
 
+po::options_description promote_options() {
+    po::options_description options = client_options_description();
+    options.add_options()("force", po::bool_switch(), "ask nobody; of a fenced master as well");
+    return options;
+}
+
 int promote(const po::variables_map& values, std::ostream& out) {
     const ClientOptions options = read_client_options(values);
     DaemonClient daemon(options);
-    const json::value promoted = daemon.ask("replication.promote", {{"force", values.count("force") != 0}});
+    json::object fields;
+    if (values["force"].as<bool>()) {
+        fields["force"] = true;
+    }
+    const json::value promoted = daemon.ask("replication.promote", std::move(fields));
     const auto figure = [&](const char* name) { return json::serialize(promoted.at(name)); };
     out << options.host << ':' << options.port << " is the master of epoch " << figure("epoch")
         << ", which began at LSN " << figure("lsn") << '\n';
@@ -49,8 +60,7 @@ int promote(const po::variables_map& values, std::ostream& out) {
 }  // namespace
 
 int run_promote(std::span<const std::string> args, std::ostream& out, std::ostream& err) {
-    const Subcommand subcommand{"promote", promote_usage, behind_promote_options,
-                                client_options_description(), false};
+    const Subcommand subcommand{"promote", promote_usage, behind_promote_options, promote_options(), false};
     return run_subcommand(subcommand, args, out, err,
                           [&](const po::variables_map& values) { return promote(values, out); });
 }
