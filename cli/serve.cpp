@@ -201,6 +201,9 @@ int serve(const ServeOptions& options) {
     database_options.on_failure = [&log](const std::string& what, const std::string& why) {
         log.error(what + "_failed", {{"message", why}});
     };
+    database_options.on_warning = [&log](const std::string& event, const std::string& message) {
+        log.warning(event, {{"message", message}});
+    };
     const std::unique_ptr<Database> database = Database::open(database_options);
     for (const std::string& damage : database->restore_warnings()) {
         log.error("damaged_snapshot",
