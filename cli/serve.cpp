@@ -119,17 +119,41 @@ void check_failover(const Database& database, replica::NodeOptions options, std:
     }
 }
 
+/// The signals that the daemon takes.
+sigset_t taken_signals() {
+    sigset_t set;
+    ::sigemptyset(&set);
+    for (const int signal : {SIGINT, SIGTERM, SIGUSR1, SIGHUP}) {
+        ::sigaddset(&set, signal);
+    }
+    return set;
+}
+
+/// Keeps them until somebody waits for them: while the state is restored none ends the daemon or is lost.
+void hold_signals() {
+    const sigset_t set = taken_signals();
+    ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+}
+
+void release_signals() {
+    const sigset_t set = taken_signals();
+    ::pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+}
+
 /// Waits for signals while the server runs.
 class Supervisor {
 public:
     /// From here on signals are kept for `run`, so that none is lost while the server starts.
     Supervisor(Database& database, net::Log& log)
-        : database_(database), log_(log), signals_(context_, SIGINT, SIGTERM, SIGUSR1) {}
+        : database_(database), log_(log), signals_(context_, SIGINT, SIGTERM, SIGUSR1) {
+        signals_.add(SIGHUP);
+    }
 
     /// Returns when the server has ended.
     void run(net::Server& server) {
         server_ = &server;
         wait();
+        release_signals();
         context_.run();
         snapshots_.join();
     }
@@ -149,6 +173,11 @@ private:
     void on_signal(int signal) {
         if (signal == SIGUSR1) {
             boost::asio::post(snapshots_, [this] { save_snapshot(); });
+            wait();
+            return;
+        }
+        if (signal == SIGHUP) {
+            log_.info("hangup", {{"message", "SIGHUP does not end the daemon"}});
             wait();
             return;
         }
@@ -212,6 +241,9 @@ int serve(const ServeOptions& options) {
     database_options.on_failure = [&log](const std::string& what, const std::string& why) {
         log.error(what + "_failed", {{"message", why}});
     };
+    database_options.on_warning = [&log](const std::string& event, const std::string& message) {
+        log.warning(event, {{"message", message}});
+    };
     const std::unique_ptr<Database> database = Database::open(database_options);
     for (const std::string& damage : database->restore_warnings()) {
         log.error("damaged_snapshot",
@@ -261,6 +293,7 @@ int serve(const ServeOptions& options) {
 }  // namespace
 
 int serve_main(std::span<const std::string> arguments) {
+    hold_signals();
     std::signal(SIGPIPE, SIG_IGN);
     if (asks_for_help(arguments)) {
         print_serve_help(std::cout);
