@@ -1,6 +1,7 @@
 #include <iostream>
 #include <span>
 #include <string>
+#include <sys/stat.h>
 #include <vector>
 
 #include "cli/backup.h"
@@ -13,6 +14,7 @@
 #include "cli/reconcile.h"
 #include "cli/replay.h"
 #include "cli/serve.h"
+#include "cli/token.h"
 #include "cli/verify.h"
 
 namespace {
@@ -35,6 +37,8 @@ constexpr Entry entries[] = {
 
 int main(int argc, char** argv) {
     const std::vector<std::string> all(argv + 1, argv + argc);
+    hide_tokens(argc, argv);
+    ::umask(0077);  // what is written is nobody else's business
     const std::span<const std::string> arguments(all);
     const std::string first = all.empty() ? "" : all.front();
     if (first == "--version" || first == "version") {

@@ -16,6 +16,7 @@
 #include "net/access.h"
 #include "net/log.h"
 #include "net/queue.h"
+#include "net/refused_logins.h"
 #include "net/reply_writer.h"
 #include "net/request_decoder.h"
 #include "net/request_pipeline.h"
@@ -34,6 +35,7 @@ struct ServerContext {
     const Access& access;
     Log& log;
     TaskPools& tasks;
+    RefusedLogins& refused_logins;
     SubscriptionHost* subscriptions;  // null: nobody can follow
 };
 

@@ -27,6 +27,22 @@ Reply run(Task& task, const Deadline& deadline) {
     }
 }
 
+/// Whether a line is one of those with which an HTTP request begins, of any version: a request line, or
+/// a header that each one has.
+bool is_http(std::string_view line) noexcept {
+    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+    constexpr std::string_view host = "host:";
+    if (line.size() >= host.size() && std::ranges::equal(line.substr(0, host.size()), host, {}, lower)) {
+        return true;
+    }
+    // METHOD, a target, HTTP/ and a number.
+    const std::size_t method = line.find(' ');
+    const std::size_t version = line.rfind(" HTTP/");
+    return method != 0 && method != std::string_view::npos && version != std::string_view::npos &&
+           version >= method &&
+           std::ranges::all_of(line.substr(0, method), [](char c) { return c >= 'A' && c <= 'Z'; });
+}
+
 void count_reply(const std::optional<ErrorCode>& error, Stats& stats) noexcept {
     if (error) {
         Stats::add(stats.errors, 1);
@@ -97,16 +113,14 @@ void RequestPipeline::decode_line(std::string_view line, bool accepts_writes) {
     if (line.size() > context_.options.request_bytes_max) {
         refuse({ErrorCode::request_too_large,
                 "Request exceeds " + std::to_string(context_.options.request_bytes_max) + " bytes"});
-        is_oversized_ = true;
-        batch_ended_ = true;
-        input_.clear();
+        refuse_rest();
         return;
     }
     Batch& batch = context_.batch;
     Request& request = batch.requests.emplace_back();
     if (std::optional<Error> refused = context_.decoder.decode(line, accepts_writes, request)) {
         batch.requests.pop_back();
-        refuse(std::move(*refused));
+        refuse_line(line, std::move(*refused));
     } else if (keep_subscription(request)) {
         batch.requests.pop_back();
         batch_ended_ = true;
@@ -121,6 +135,33 @@ void RequestPipeline::decode_line(std::string_view line, bool accepts_writes) {
         batch_ended_ = ends_batch(request);
     }
     batch_request_bytes_ += line.size();
+}
+
+void RequestPipeline::refuse_rest() {
+    is_oversized_ = true;
+    batch_ended_ = true;
+    input_.clear();
+}
+
+/// What a browser sends must not be taken for requests: its body can have any lines.
+void RequestPipeline::refuse_line(std::string_view line, Error error) {
+    if (error.code == ErrorCode::invalid_json && is_http(line)) {
+        refuse({ErrorCode::invalid_json,
+                "Not valid JSON: this is HTTP, and here JSON requests are taken, one a line. The connection "
+                "is closed"});
+        refuse_rest();
+        return;
+    }
+    if (error.code == ErrorCode::unauthorized) {
+        ++refused_logins_;
+        if (++refused_logins_all_ >= refused_logins_max) {
+            error.message += ": too many requests without a token that is known. The connection is closed";
+            refuse(std::move(error));
+            refuse_rest();
+            return;
+        }
+    }
+    refuse(std::move(error));
 }
 
 void RequestPipeline::refuse(Error error) {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/executor.h"
@@ -101,8 +102,12 @@ public:
     }
     /// Every request that was taken was answered, and every answer sent.
     bool owes_nothing() const noexcept { return replies_.empty() && !awaits_records_ && rest_.empty(); }
-    /// A line was longer than allowed: what follows is no request.
+    /// A line was longer than allowed or of another protocol, or too many had no token that is known: what
+    /// follows is not looked at.
     bool is_oversized() const noexcept { return is_oversized_; }
+
+    /// How many requests had no token that is known, since this was called last.
+    std::uint32_t take_refused_logins() noexcept { return std::exchange(refused_logins_, 0); }
 
     /// What was asked last: the connection goes to who serves it, once nothing is owed.
     bool has_subscription() const noexcept { return subscription_.has_value(); }
@@ -113,12 +118,16 @@ private:
     static constexpr std::size_t reply_bytes_max = 1024 * 1024;
     /// ... or while requests of more than this wait to become durable.
     static constexpr std::size_t waiting_request_bytes_max = 1024 * 1024;
+    /// A client that goes on without a token that is known guesses it.
+    static constexpr std::uint32_t refused_logins_max = 100;
 
     ReplyQueue::Progress progress() const noexcept;
     bool has_reply_room() const noexcept { return replies_.bytes() <= reply_bytes_max; }
     bool decode_lines();
     void decode_line(std::string_view line, bool accepts_writes);
     void refuse(Error error);
+    void refuse_line(std::string_view line, Error error);
+    void refuse_rest();
     bool keep_subscription(const Request& request);
     bool execute();
     void answer_batch();
@@ -147,6 +156,8 @@ private:
     ReplyQueue::Wait task_wait_{};   // of the reply that a task makes
     bool awaits_records_ = false;    // the next request needs them
     bool is_oversized_ = false;
+    std::uint32_t refused_logins_ = 0;      // not taken yet
+    std::uint32_t refused_logins_all_ = 0;  // since it began
     std::optional<Subscription> subscription_;
 };
 

@@ -20,8 +20,9 @@ Server::Server(const ServerOptions& options, Executor& executor, Log& log, Subsc
     : options_(options),
       executor_(executor),
       log_(log),
-      access_(options.auth_token, options.read_auth_token) {
-    const ServerContext context{options_, executor_, access_, log_, tasks_, subscriptions};
+      access_(options.auth_token, options.read_auth_token),
+      refused_logins_(log) {
+    const ServerContext context{options_, executor_, access_, log_, tasks_, refused_logins_, subscriptions};
     for (unsigned i = 0; i < std::max(1U, options_.threads); ++i) {
         threads_.push_back(std::make_unique<IoThread>(context));
     }

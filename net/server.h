@@ -40,6 +40,11 @@ public:
     /// `shutdown_timeout` and closes all connections.
     void stop();
 
+    /// From here on these tokens count. From any thread.
+    void replace_tokens(std::string token, std::string read_token) {
+        access_.replace(std::move(token), std::move(read_token));
+    }
+
     /// Waits until `stop` is done.
     void join();
 
@@ -52,6 +57,7 @@ private:
     Executor& executor_;
     Log& log_;
     Access access_;
+    RefusedLogins refused_logins_;
     TaskPools tasks_;
     std::vector<std::unique_ptr<IoThread>> threads_;
     std::unique_ptr<boost::asio::ip::tcp::acceptor> acceptor_;  // on the first thread
