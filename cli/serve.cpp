@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <boost/asio/io_context.hpp>
@@ -55,12 +56,48 @@ void warn(const ServeOptions& options, net::Log& log) {
                       "everyone who reaches this address may read and write: set --auth-token, or --bind "
                       "a loopback address"}});
     }
-    for (const std::string& message : options.warnings) {
-        log.warning("option_passed_over", {{"message", message}});
-    }
     if (!options.replication.source_host.empty() && !options.database.read_only) {
         log.warning("follows_nobody",
                     {{"message", "--replication-source-host has no effect without --role=slave"}});
+    }
+}
+
+/// Whether others can come to a directory: none of those above it is closed to them.
+bool is_reachable(const std::filesystem::path& path) {
+    std::error_code failure;
+    for (std::filesystem::path at = std::filesystem::absolute(path, failure).lexically_normal();
+         !failure && at.has_relative_path(); at = at.parent_path()) {
+        struct stat status {};
+        if (::stat(at.parent_path().c_str(), &status) == 0 && (status.st_mode & 0011U) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/// What others on this machine may see or do.
+void warn_of_exposure(const ServeOptions& options, net::Log& log) {
+    for (const std::string& warning : options.warnings) {
+        log.warning("token", {{"message", warning}});
+    }
+    if (::geteuid() == 0) {
+        log.info("runs_as_root",
+                 {{"message", "a mistake in the daemon has the whole machine: give it a user of its own"}});
+    }
+    if (options.database.storage != StorageKind::rocksdb) {
+        return;
+    }
+    const mode_t allowed = options.group_access ? 0750 : 0700;
+    for (const auto& path : {options.database.directory, options.database.directory / "karma.db"}) {
+        struct stat status {};
+        if (::stat(path.c_str(), &status) == 0 && (status.st_mode & 0777U & ~allowed) != 0 &&
+            is_reachable(path)) {
+            log.warning("open_directory",
+                        {{"path", path.string()},
+                         {"message",
+                          "others on this machine may read the data: chmod -R go-rwx takes that "
+                          "from them (g=rX with --group-access=true)"}});
+        }
     }
 }
 
@@ -144,8 +181,8 @@ void release_signals() {
 class Supervisor {
 public:
     /// From here on signals are kept for `run`, so that none is lost while the server starts.
-    Supervisor(Database& database, net::Log& log)
-        : database_(database), log_(log), signals_(context_, SIGINT, SIGTERM, SIGUSR1) {
+    Supervisor(Database& database, net::Log& log, const ServeOptions& options)
+        : database_(database), log_(log), options_(options), signals_(context_, SIGINT, SIGTERM, SIGUSR1) {
         signals_.add(SIGHUP);
     }
 
@@ -177,7 +214,7 @@ private:
             return;
         }
         if (signal == SIGHUP) {
-            log_.info("hangup", {{"message", "SIGHUP does not end the daemon"}});
+            reload_tokens();
             wait();
             return;
         }
@@ -196,6 +233,23 @@ private:
         });
     }
 
+    /// Where a file cannot be read the tokens of before stay. Followers go on with the token that they began
+    /// with.
+    void reload_tokens() {
+        try {
+            options_.warnings.clear();
+            read_token_files(options_);
+            for (const std::string& warning : options_.warnings) {
+                log_.warning("token", {{"message", warning}});
+            }
+            server_->replace_tokens(options_.server.auth_token, options_.server.read_auth_token);
+            log_.info("reloaded", {{"what", "the tokens"}});
+        } catch (const UsageError& wrong) {
+            log_.error("reload_failed",
+                       {{"message", wrong.what()}, {"used_instead", "the tokens of before"}});
+        }
+    }
+
     void save_snapshot() {
         try {
             database_.save_snapshot();
@@ -208,6 +262,7 @@ private:
     Database& database_;
     net::Server* server_ = nullptr;
     net::Log& log_;
+    ServeOptions options_;  // with the tokens that were read last
     boost::asio::io_context context_;
     boost::asio::signal_set signals_;
     boost::asio::thread_pool snapshots_{1};
@@ -235,6 +290,8 @@ bool save_last_snapshot(Database& database, bool has_log, net::Log& log) {
 int serve(const ServeOptions& options) {
     net::Log log(options.log);
     warn(options, log);
+    warn_of_exposure(options, log);
+    ::umask(options.group_access ? 0027 : 0077);
     const std::size_t files_max = net::raise_open_files_limit();
     DatabaseOptions database_options = options.database;
     database_options.storage_open_files = static_cast<unsigned>(net::storage_files(files_max));
@@ -253,7 +310,7 @@ int serve(const ServeOptions& options) {
     if (!database->copy_warning().empty()) {
         log.warning("copied_database", {{"message", database->copy_warning()}});
     }
-    Supervisor supervisor(*database, log);
+    Supervisor supervisor(*database, log, options);
     const replica::NodeOptions replication = node_options(options);
     check_failover(*database, replication, options.server.port);
     replica::Node node(*database, log, replication);

@@ -428,7 +428,7 @@ Outcome Database::snapshot_info_later(const query::Page& page) const {
 template <typename ReplyOfMetrics>
 Outcome Database::metrics_later() {
     DatabaseFigures figures;
-    figures.uptime_seconds = static_cast<double>(now_ms() - opened_ms_) / 1000.0;
+    figures.uptime_seconds = static_cast<double>(clock_.steady_ms() - opened_ms_) / 1000.0;
     figures.role = role_name(role());
     figures.replication = replication_figures();
     figures.epochs = engine_.epochs();
