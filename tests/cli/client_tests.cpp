@@ -35,6 +35,7 @@ std::atomic<bool> resolver_has_answered{false};
 }  // namespace
 
 // In place of the system's function: a resolver that does not answer about one name.
+// NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): the system's names are not for others
 extern "C" int getaddrinfo(const char* node, const char* service, const addrinfo* hints, addrinfo** found) {
     using Function = int (*)(const char*, const char*, const addrinfo*, addrinfo**);
     if (node != nullptr && std::strcmp(node, name_without_answer) == 0) {
