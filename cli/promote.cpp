@@ -19,8 +19,14 @@ namespace {
 constexpr const char* promote_usage =
     "Usage: karma promote [options]\n"
     "\n"
-    "Makes a running slave the master: it applies what it has received, begins a new epoch and takes\n"
-    "writes. The master that it followed takes none any more as soon as the two can talk.\n";
+    "Makes a running slave the master: it applies what it has received, asks the other followers for their\n"
+    "promise not to follow the old master any more, begins a new epoch and takes writes. It is refused "
+    "where\n"
+    "another follower is ahead of it. The old master takes no more writes as soon as the two can talk.\n"
+    "\n"
+    "With --force it asks nobody, and a master that is fenced, since another node was promoted, is made "
+    "master\n"
+    "again: what others have acknowledged meanwhile may be lost.\n";
 
 constexpr const char* behind_promote_options =
     "\nExit status: 0 done, 1 refused, 2 wrong usage, 3 no connection.\n"
@@ -29,10 +35,14 @@ constexpr const char* behind_promote_options =
 int promote(const po::variables_map& values, std::ostream& out) {
     const ClientOptions options = read_client_options(values);
     DaemonClient daemon(options);
-    const json::value promoted = daemon.ask("replication.promote");
+    const json::value promoted = daemon.ask("replication.promote", {{"force", values.count("force") != 0}});
     const auto figure = [&](const char* name) { return json::serialize(promoted.at(name)); };
     out << options.host << ':' << options.port << " is the master of epoch " << figure("epoch")
         << ", which began at LSN " << figure("lsn") << '\n';
+    for (const json::value& name : promoted.at("without_promise").as_array()) {
+        out << "without the promise of " << json::serialize(name)
+            << ", which did not answer: what the old master acknowledged together with it may be lost\n";
+    }
     return exit_success;
 }
 

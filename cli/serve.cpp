@@ -1,9 +1,9 @@
 #include "cli/serve.h"
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <boost/asio/io_context.hpp>
@@ -16,21 +16,28 @@
 #include "cli/command_line.h"
 #include "cli/serve_options.h"
 #include "net/log.h"
+#include "net/machine.h"
 #include "net/server.h"
 #include "persist/statistics.h"
 #include "replica/node.h"
-#include "replica/second_opinion.h"
+#include "replica/promises.h"
 
 namespace karma::cli {
 namespace {
 
-/// Each connection is an open file: use what the system allows.
-void raise_open_files_limit() {
-    rlimit limit{};
-    if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        ::setrlimit(RLIMIT_NOFILE, &limit);
+/// Each connection is an open file: no more of them than storage, followers and administrators leave.
+void limit_connections(net::ServerOptions& server, std::size_t followers_max, std::size_t files_max,
+                       net::Log& log) {
+    const std::size_t possible = net::connection_files(files_max, net::open_files(), followers_max);
+    if (server.connections_max > possible) {
+        log.warning("max_connections_lowered",
+                    {{"asked_for", std::uint64_t{server.connections_max}},
+                     {"max_connections", std::uint64_t{possible}},
+                     {"open_files", std::uint64_t{files_max}},
+                     {"message", "the limit of open files allows no more: raise it (ulimit -n)"}});
     }
+    server.connections_max =
+        server.connections_max == 0 ? possible : std::min(server.connections_max, possible);
 }
 
 bool is_loopback(const std::string& address) {
@@ -199,8 +206,9 @@ bool save_last_snapshot(Database& database, bool has_log, net::Log& log) {
 int serve(const ServeOptions& options) {
     net::Log log(options.log);
     warn(options, log);
-    raise_open_files_limit();
+    const std::size_t files_max = net::raise_open_files_limit();
     DatabaseOptions database_options = options.database;
+    database_options.storage_open_files = static_cast<unsigned>(net::storage_files(files_max));
     database_options.on_failure = [&log](const std::string& what, const std::string& why) {
         log.error(what + "_failed", {{"message", why}});
     };
@@ -217,7 +225,9 @@ int serve(const ServeOptions& options) {
     const replica::NodeOptions replication = node_options(options);
     check_failover(*database, replication, options.server.port);
     replica::Node node(*database, log, replication);
-    net::Server server(options.server, *database, log, &node.subscriptions());
+    net::ServerOptions server_options = options.server;
+    limit_connections(server_options, options.replication.followers_max, files_max, log);
+    net::Server server(server_options, *database, log, &node.subscriptions());
     database->set_replication(&node);
     node.start(own_name(server.port()), server.port());
     server.start();
@@ -225,6 +235,10 @@ int serve(const ServeOptions& options) {
                            {"address", options.server.address},
                            {"port", server.port()},
                            {"directory", options.database.directory.string()},
+                           {"open_files", std::uint64_t{files_max}},
+                           {"max_connections", std::uint64_t{server_options.connections_max}},
+                           {"max_reply_memory", std::uint64_t{server_options.reply_memory_max}},
+                           {"max_series", std::uint64_t{options.database.series_max}},
                            {"role", role_name(database->role())},
                            {"database_id", database_id_text(*database)},
                            {"node_id", node_id_text(database->node_id())},

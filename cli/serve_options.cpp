@@ -14,6 +14,7 @@
 #include <boost/program_options/variables_map.hpp>
 
 #include "cli/command_line.h"
+#include "net/machine.h"
 
 namespace karma::cli {
 namespace {
@@ -233,7 +234,7 @@ std::vector<Setting> limits_settings() {
     const char* const group = "Limits and timeouts";
     return {
         {"max-request-bytes", 0, "KARMA_MAX_REQUEST_BYTES", group, "BYTES",
-         "longest request line, without its newline (4096)",
+         "longest request line, without its newline (1048576)",
          [](Options& o, Text text, Text s) {
              o.server.request_bytes_max = to_number<std::size_t>(text, s, 1, 1ULL << 30U);
          }},
@@ -250,6 +251,24 @@ std::vector<Setting> limits_settings() {
          "longest reply line, 0 for no limit (1048576)",
          [](Options& o, Text text, Text s) {
              o.server.response_bytes_max = to_number<std::size_t>(text, s, 0, bytes_max);
+         }},
+        {"max-connections", 0, "KARMA_MAX_CONNECTIONS", group, "N",
+         "connections of clients at the same time; never more than the limit of open files leaves when "
+         "storage, followers and an administrator have theirs (as many as that)",
+         [](Options& o, Text text, Text s) {
+             o.server.connections_max = to_number<std::size_t>(text, s, 1, 10'000'000);
+         }},
+        {"max-reply-memory", 0, "KARMA_MAX_REPLY_MEMORY", group, "BYTES",
+         "memory of large replies that wait for their clients; beyond it large ones are refused, and 0 for "
+         "no limit (a sixteenth of the memory)",
+         [](Options& o, Text text, Text s) {
+             o.server.reply_memory_max = to_number<std::size_t>(text, s, 0, bytes_max);
+         }},
+        {"max-series", 0, "KARMA_MAX_SERIES", group, "N",
+         "series; a request that would make another one is refused, and 0 for no limit (one for each KiB of "
+         "half of the memory)",
+         [](Options& o, Text text, Text s) {
+             o.database.series_max = to_number<std::size_t>(text, s, 0, bytes_max);
          }},
         {"read-timeout", 0, "KARMA_READ_TIMEOUT_SECONDS", group, "SECONDS",
          "a connection that has sent a part of a request, and not the rest for so long, is closed; 0 for no "
@@ -451,6 +470,12 @@ ServeOptions read_serve_options(std::span<const std::string> arguments, const En
     ServeOptions options;
     options.server.threads = default_threads();
     options.database.snapshot_interval_s = 3600;
+    constexpr std::size_t memory_parts = 16;
+    constexpr std::size_t bytes_of_series = 2048;
+    const std::size_t memory = net::machine_memory_bytes();
+    options.server.reply_memory_max = memory / memory_parts;
+    options.server.request_memory_max = memory / memory_parts;
+    options.database.series_max = memory / bytes_of_series;
     for (const Setting& setting : settings()) {
         if (given.count(setting.name) != 0) {
             setting.set(options, given[setting.name].as<std::string>(), std::string("--") + setting.name);

@@ -153,9 +153,27 @@ Outcome Engine::execute(const Request& request, const PreparedMutation& prepared
     return execute_mutation(prepared.body, now_ms);
 }
 
+/// Why a mutation that is fine otherwise has no room for the series that it would make.
+std::optional<Error> Engine::check_room(const Mutation& body) const {
+    if (series_max_ == 0 || series_.size() < series_max_) {
+        return std::nullopt;
+    }
+    const std::string_view series = series_of(body);
+    const auto* const set = std::get_if<mutation::BatchSet>(&body);
+    if (series.empty() || series_.find(series) != nullptr || (set != nullptr && set->items.empty())) {
+        return std::nullopt;
+    }
+    return Error{ErrorCode::resource_exhausted,
+                 "Tree \"" + std::string(series) + "\" would be a new one, and there are " +
+                     std::to_string(series_.size()) + " already (--max-series): drop some first"};
+}
+
 Outcome Engine::execute_mutation(const Mutation& body, std::int64_t now_ms) {
     if (std::optional<Reply> known = std::visit(Checker(*this), body)) {
         return {std::move(*known), wait_lsn(body)};
+    }
+    if (std::optional<Error> no_room = check_room(body)) {
+        return {Reply(std::move(*no_room)), catalog_lsn_};
     }
     return accept(body, now_ms, nullptr, nullptr);
 }
@@ -178,6 +196,9 @@ Outcome Engine::execute_keyed(const KeyedMutation& keyed, const PreparedMutation
     }
     if (std::optional<Reply> refused = std::visit(Checker(*this), prepared.body)) {
         return {std::move(*refused), wait_lsn(prepared.body)};
+    }
+    if (std::optional<Error> no_room = check_room(prepared.body)) {
+        return {Reply(std::move(*no_room)), catalog_lsn_};
     }
     return accept(prepared.body, now_ms, &keyed, &prepared);
 }

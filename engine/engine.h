@@ -154,6 +154,8 @@ public:
     bool sweep_records(std::size_t max, std::int64_t event_ms);
     /// The time of the last event since the start; 0 before.
     std::int64_t last_event_ms() const noexcept { return last_event_ms_; }
+    /// Refuses requests that would make more series; 0: none. Events of other nodes are applied all the same.
+    void set_series_max(std::size_t max) noexcept { series_max_ = max; }
     void set_retention(const IdempotencyRetention& retention) { keys_->set_retention(retention); }
 
     /// Series that dropping or replacing took out of the state since the last call: destroying a large one
@@ -181,6 +183,7 @@ private:
     /// What a prepared mutation brings along; null for others.
     using Prepared = const PreparedMutation*;
 
+    std::optional<Error> check_room(const Mutation& body) const;
     Outcome execute_mutation(const Mutation& body, std::int64_t now_ms);
     Outcome execute_keyed(const KeyedMutation& keyed, const PreparedMutation& prepared, std::int64_t now_ms);
     Outcome accept(const Mutation& body, std::int64_t now_ms, const KeyedMutation* keyed, Prepared prepared);
@@ -195,6 +198,7 @@ private:
     std::atomic<std::uint64_t> hash_seed_;
     EventSink& sink_;
     SeriesTable series_;
+    std::size_t series_max_ = 0;        // 0: no limit
     std::uint64_t keys_of_series_ = 0;  // in all of them
     std::map<std::string, reply::Checkpoint, std::less<>> checkpoints_;
     std::int64_t last_checkpoint_unix_ = 0;

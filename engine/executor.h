@@ -28,7 +28,8 @@ template <typename Body>
 inline constexpr bool ends_batch_v =
     std::is_same_v<Body, control::SaveSnapshot> || std::is_same_v<Body, control::SaveAllSnapshots> ||
     std::is_same_v<Body, control::LoadSnapshot> || std::is_same_v<Body, control::Promote> ||
-    std::is_same_v<Body, control::Fence> || std::is_same_v<Body, query::VerifySnapshots> ||
+    std::is_same_v<Body, control::Fence> || std::is_same_v<Body, control::Promise> ||
+    std::is_same_v<Body, control::ForgetFollower> || std::is_same_v<Body, query::VerifySnapshots> ||
     std::is_same_v<Body, query::FetchSnapshot> || std::is_same_v<Body, query::FetchRecords> ||
     std::is_same_v<Body, query::BeginExport> || std::is_same_v<Body, query::FetchExport> ||
     std::is_same_v<Body, query::CompareDigests> || std::is_same_v<Body, query::HistoryPositionAt>;

@@ -230,6 +230,7 @@ struct ReplicationStatus {
     std::string source;  // the master's address; empty without one
     std::string state;   // of following it
     std::vector<FollowerFigures> followers;
+    std::vector<CountedFigures> counted;
     DatabaseId database_id;  // may be not known
     NodeId node_id = 0;
     std::string discarded;  // by the operator's order since the start, and where it lies; empty: nothing
@@ -292,6 +293,22 @@ struct SnapshotSaved {
 /// This node is the master of a new epoch.
 struct Promoted {
     Epoch epoch;
+    std::vector<std::string> without_promise;  // nodes that were asked and did not answer
+};
+
+/// What a node answers to one that wants to begin an epoch.
+struct PromiseAnswer {
+    bool is_given = false;  // or would be
+    std::string why_not;    // where it is not
+    Epoch known_epoch;      // of who answers, after it
+    Epoch last_epoch;       // of its history
+    Lsn lsn = 0;            // its last event; it acknowledges nothing after that to an earlier master
+    NodeId node_id = 0;
+};
+
+struct FollowerForgotten {
+    NodeId node_id = 0;
+    std::string name;
 };
 
 /// What a node makes of the announcement of an epoch.
@@ -355,7 +372,8 @@ using Reply =
                  Boxed<reply::ReplicationStatus>, reply::LogEntries, reply::Events, reply::SnapshotNames,
                  Boxed<reply::SnapshotInfo>, reply::Verified, reply::SnapshotSaved, reply::SeriesLoaded,
                  reply::FileBytes, reply::StatsList, reply::MetricsText, reply::Promoted, reply::FenceAnswer,
-                 reply::HistoryPosition, reply::DigestsCompared, Boxed<reply::ExportBegun>>;
+                 reply::PromiseAnswer, reply::FollowerForgotten, reply::HistoryPosition,
+                 reply::DigestsCompared, Boxed<reply::ExportBegun>>;
 
 /// What the rest of a request does. It says by which threads it is run, how long it may take, and whether the
 /// requests behind it may be executed before it has run.

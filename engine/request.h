@@ -201,8 +201,26 @@ struct ReportReconciliation {
     std::uint64_t max_abs_delta = 0;
 };
 
-/// Makes a slave a master.
-struct Promote {};
+/// Makes a follower a master.
+struct Promote {
+    bool is_forced = false;  // whatever others have promised; of a fenced node as well
+};
+
+/// What a follower that wants to be master asks of another one: docs/replication-protocol.md, R7.
+struct Promise {
+    std::uint64_t epoch = 0;  // that it wants to begin; 0: it only asks what would be answered
+    std::uint64_t epoch_id = 0;
+    DatabaseId database_id;
+    NodeId node_id = 0;            // of who asks
+    std::uint64_t silence_ms = 0;  // after which it takes the master for lost
+    bool is_ordered = false;       // by an operator: the master may have been heard
+};
+
+/// Takes a follower from those whose acknowledgements count.
+struct ForgetFollower {
+    NodeId node_id = 0;     // 0: named by
+    std::string_view name;  // empty: not known
+};
 
 /// Says that there is an epoch.
 struct Fence {
@@ -227,10 +245,11 @@ struct Subscribe {
     std::uint64_t known_epoch = 0;
     std::uint64_t known_epoch_id = 0;
     bool is_empty = false;
-    bool syncs = false;       // what it acknowledges is on its disk
-    std::uint16_t port = 0;   // on which it can be asked; 0: not known
-    bool fails_over = false;  // it may promote itself
-    std::string_view order;   // of its operator, to replace what it has; empty: none
+    bool syncs = false;         // what it acknowledges is on its disk
+    std::uint16_t port = 0;     // on which it can be asked; 0: not known
+    bool fails_over = false;    // it may promote itself
+    bool stores_lists = false;  // of counted followers, and confirms them
+    std::string_view order;     // of its operator, to replace what it has; empty: none
 };
 
 }  // namespace karma::control
@@ -252,8 +271,8 @@ using Request =
                  query::ReplicationStatus, query::LogEntries, query::Events, query::Stats, query::Metrics,
                  query::Snapshots, query::SnapshotInfo, query::VerifySnapshots, query::FetchSnapshot,
                  query::FetchRecords, control::SaveSnapshot, control::SaveAllSnapshots, control::LoadSnapshot,
-                 control::ReportReconciliation, control::Promote, control::Fence, control::Subscribe,
-                 query::HistoryPositionAt, query::CompareDigests, query::BeginExport, query::FetchExport,
-                 query::EndExport>;
+                 control::ReportReconciliation, control::Promote, control::Promise, control::ForgetFollower,
+                 control::Fence, control::Subscribe, query::HistoryPositionAt, query::CompareDigests,
+                 query::BeginExport, query::FetchExport, query::EndExport>;
 
 }  // namespace karma

@@ -143,6 +143,20 @@ std::string_view Fields::text(std::string_view name) const {
     return value.get_string();
 }
 
+std::optional<std::string_view> Fields::boolean_or_text(std::string_view name) const {
+    const boost::json::value* const value = object_.if_contains(name);
+    if (value == nullptr || value->is_null()) {
+        return std::nullopt;
+    }
+    if (value->is_bool()) {
+        return value->get_bool() ? "true" : "false";
+    }
+    if (!value->is_string()) {
+        refuse(name, "must be true or false");
+    }
+    return text(name);
+}
+
 std::optional<std::string_view> Fields::text_or_number(std::string_view name) const {
     const boost::json::value* const value = find(name);
     if (value == nullptr || value->is_null()) {

@@ -40,6 +40,9 @@ public:
     /// A string or an integer, given as text; nothing where the field is missing or null.
     std::optional<std::string_view> text_or_number(std::string_view name) const;
 
+    /// "true" or "false" for a boolean, or a string; nothing where the field is missing or null.
+    std::optional<std::string_view> boolean_or_text(std::string_view name) const;
+
     std::uint64_t number(std::string_view name) const;
     std::optional<std::uint64_t> optional_number(std::string_view name) const;
     /// Nothing where the field is missing or null.

@@ -67,8 +67,10 @@ constexpr OpFields described[] = {
     {"replication.position", "lsn?"},
     {"replication.subscribe",
      "format name after_lsn checksum? epochs epochs_skipped? marks? heartbeat_ms database_id? node_id? "
-     "known_epoch? known_epoch_id? empty? syncs? port? fails_over? order? ..."},
-    {"replication.promote", ""},
+     "known_epoch? known_epoch_id? empty? syncs? port? fails_over? stores_lists? order? ..."},
+    {"replication.promote", "force?"},
+    {"replication.promise", "epoch? epoch_id? database_id? node_id? silence_ms? ordered? ..."},
+    {"replication.forget_follower", "node_id? name?"},
     {"replication.fence", "epoch epoch_id database_id? ..."},
     {"replication.verify", ""},
     {"event.list", "after_lsn? limit? series|tree? key? from? to?"},

@@ -1,6 +1,7 @@
 #include "net/reply_writer.h"
 
 #include <algorithm>
+#include <exception>
 #include <string_view>
 
 #include "net/entry_writer.h"
@@ -200,6 +201,15 @@ public:
             object(follower);
             separator = ",";
         }
+        json_.raw("],\"counted_followers\":[");
+        separator = "";
+        for (const CountedFigures& one : r.counted) {
+            json_.raw(separator).raw("{\"node_id\":").text(node_id_text(one.node_id));
+            json_.raw(",\"name\":").text(one.name);
+            json_.raw(",\"counts\":").raw(one.is_counted ? "true" : "false");
+            json_.raw(",\"connected\":").raw(one.is_there ? "true" : "false").raw("}");
+            separator = ",";
+        }
         json_.raw("],\"database_id\":");
         json_.text_or_null(r.database_id.is_known() ? std::optional(r.database_id.text()) : std::nullopt);
         json_.raw(",\"node_id\":").text(node_id_text(r.node_id)).raw(",\"discarded\":");
@@ -325,7 +335,24 @@ public:
     }
     void operator()(const reply::Promoted& r) {
         json_.raw(R"({"role":"master","epoch":)").number(r.epoch.number);
-        json_.raw(",\"lsn\":").number(r.epoch.first_lsn).raw("}");
+        json_.raw(",\"lsn\":").number(r.epoch.first_lsn).raw(",\"without_promise\":[");
+        std::string_view separator;
+        for (const std::string& name : r.without_promise) {
+            json_.raw(separator).text(name);
+            separator = ",";
+        }
+        json_.raw("]}");
+    }
+    void operator()(const reply::PromiseAnswer& r) {
+        json_.raw("{\"promised\":").raw(r.is_given ? "true" : "false").raw(",\"reason\":").text(r.why_not);
+        json_.raw(",\"epoch\":").number(r.known_epoch.number);
+        json_.raw(",\"epoch_id\":").number(r.known_epoch.id);
+        json_.raw(",\"last_epoch\":").number(r.last_epoch.number);
+        json_.raw(",\"last_epoch_id\":").number(r.last_epoch.id).raw(",\"lsn\":").number(r.lsn);
+        json_.raw(",\"node_id\":").text(node_id_text(r.node_id)).raw("}");
+    }
+    void operator()(const reply::FollowerForgotten& r) {
+        json_.raw("{\"forgotten\":").text(node_id_text(r.node_id)).raw(",\"name\":").text(r.name).raw("}");
     }
     void operator()(const reply::FenceAnswer& r) {
         json_.raw("{\"role\":").text(r.role).raw(",\"epoch\":").number(r.epoch.number);
@@ -549,6 +576,11 @@ std::optional<ErrorCode> ReplyWriter::write(const Reply& reply, Repetition repet
         out.resize(begin);
         write_error({refused.code(), refused.what()}, out);
         return refused.code();
+    } catch (const std::exception& failure) {  // no memory for it, or what it shows cannot be read
+        out.resize(begin);
+        write_error(
+            {ErrorCode::internal_error, std::string("The reply could not be made: ") + failure.what()}, out);
+        return ErrorCode::internal_error;
     }
     if (fits) {
         return std::nullopt;

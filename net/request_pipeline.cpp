@@ -1,6 +1,7 @@
 #include "net/request_pipeline.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "net/time_limit.h"
@@ -13,6 +14,13 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t batch_lines_max = 256;
 /// A scan of this much is quicker done at once than handed to another thread.
 constexpr std::size_t inline_task_bytes_max = 256 * 1024;
+
+constexpr const char* replies_full_text =
+    "The memory for replies is used up by clients that do not take theirs (--max-reply-memory): ask again "
+    "later, or for less";
+constexpr const char* requests_full_text =
+    "The memory for requests is used up by others (--max-request-bytes bounds each): send it again later";
+constexpr const char* out_of_memory_text = "There is not enough memory for this request: nothing was changed";
 
 constexpr const char* log_failed_text = "The event log could not be written: this may or may not be stored";
 
@@ -55,7 +63,11 @@ std::string run_task(Task& task, const Deadline& deadline, const ReplyWriter& wr
 }
 
 RequestPipeline::RequestPipeline(PipelineHost& host, const PipelineContext& context)
-    : host_(host), context_(context), input_(context.options.request_bytes_max) {}
+    : host_(host),
+      context_(context),
+      input_(context.options.request_bytes_max, context.request_memory),
+      is_known_(context.options.auth_token.empty() && context.options.read_auth_token.empty()),
+      reply_memory_(context.reply_memory) {}
 
 ReplyQueue::Progress RequestPipeline::progress() const noexcept {
     // The generation last: where it is still the same, the LSNs are of it.
@@ -104,7 +116,14 @@ void RequestPipeline::decode_line(std::string_view line, bool accepts_writes) {
     }
     Batch& batch = context_.batch;
     Request& request = batch.requests.emplace_back();
-    if (std::optional<Error> refused = context_.decoder.decode(line, accepts_writes, request)) {
+    std::optional<Error> refused;
+    try {
+        refused = context_.decoder.decode(line, accepts_writes, request);
+    } catch (const std::bad_alloc&) {
+        refused = Error{ErrorCode::internal_error, out_of_memory_text};
+    }
+    is_known_ = is_known_ || !refused;
+    if (refused) {
         batch.requests.pop_back();
         refuse(std::move(*refused));
     } else if (keep_subscription(request)) {
@@ -121,6 +140,30 @@ void RequestPipeline::decode_line(std::string_view line, bool accepts_writes) {
         batch_ended_ = ends_batch(request) || makes_large_reply(request);
     }
     batch_request_bytes_ += line.size();
+}
+
+std::span<char> RequestPipeline::input_room() {
+    const std::span<char> room = input_.room(is_known_);
+    if (room.empty()) {
+        input_.clear();
+        is_oversized_ = true;
+        ReplyWriter::write_error({ErrorCode::resource_exhausted, requests_full_text}, replies_.text());
+        ++open_replies_;
+        close_range();
+    }
+    return room;
+}
+
+void RequestPipeline::note_sent(std::size_t size) {
+    replies_.note_sent(size);
+    if (reply_memory_.amount() > replies_.bytes()) {
+        reply_memory_.resize(replies_.bytes() > free_reply_bytes ? replies_.bytes() : 0);
+    }
+}
+
+/// Whether there is memory for the replies in the queue and these bytes.
+bool RequestPipeline::keep_reply(std::size_t bytes) {
+    return replies_.bytes() + bytes <= free_reply_bytes || reply_memory_.resize(replies_.bytes() + bytes);
 }
 
 void RequestPipeline::refuse(Error error) {
@@ -222,9 +265,17 @@ void RequestPipeline::answer(Outcome& outcome, const Deadline& deadline) {
     if (outcome.ack_lsn != 0) {
         close_range();  // it may have to be replaced: a range of its own
     }
-    count_reply(
-        context_.writer.write(std::get<Reply>(outcome.result), outcome.repetition, deadline, replies_.text()),
-        context_.executor.stats());
+    const std::size_t before = replies_.text().size();
+    std::optional<ErrorCode> error =
+        context_.writer.write(std::get<Reply>(outcome.result), outcome.repetition, deadline, replies_.text());
+    // A mutation's reply is kept in any case: it is small.
+    if (const std::size_t bytes = replies_.text().size() - before;
+        bytes > free_reply_bytes && !keep_reply(0)) {
+        replies_.text().resize(before);
+        ReplyWriter::write_error({ErrorCode::resource_exhausted, replies_full_text}, replies_.text());
+        error = ErrorCode::resource_exhausted;
+    }
+    count_reply(error, context_.executor.stats());
     open_lsn_ = std::max(open_lsn_, outcome.wait_lsn);
     ++open_replies_;
     if (outcome.ack_lsn != 0) {
@@ -246,12 +297,18 @@ void RequestPipeline::close_range(const ReplyQueue::Wait& wait, std::uint32_t re
     work_begin_ = now;
     open_replies_ = 0;
     open_lsn_ = 0;
+    keep_reply(0);  // where there is no memory for them, they are the last ones for now
     if (replies_.close_range(replies, std::exchange(batch_request_bytes_, 0), wait, progress())) {
         host_.await_release(wait);
     }
 }
 
 void RequestPipeline::finish_task(std::string_view reply) {
+    std::string refused;
+    if (reply.size() > free_reply_bytes && !keep_reply(reply.size())) {
+        ReplyWriter::write_error({ErrorCode::resource_exhausted, replies_full_text}, refused);
+        reply = refused;
+    }
     if (replies_.fill_place(reply, task_wait_, progress())) {
         host_.await_release(task_wait_);
     }

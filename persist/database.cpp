@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
+#include <new>
 
 #include "engine/querier.h"
 #include "persist/database_tasks.h"
@@ -93,7 +94,8 @@ std::unique_ptr<Database> Database::open(const DatabaseOptions& options) {
             aside = directory->set_aside(std::to_string(machine_clock_ms() / 1000)).string();
         }
         storage = std::make_unique<RocksdbStorage>(
-            RocksdbStorage::Options{directory->database(), options.wal_segment_bytes, nullptr});
+            RocksdbStorage::Options{directory->database(), options.wal_segment_bytes, nullptr, false, false,
+                                    static_cast<int>(options.storage_open_files)});
     }
     Storage* const raw = storage.get();
     DatabaseOptions placed = options;
@@ -125,6 +127,7 @@ Database::Database(const DatabaseOptions& options, std::unique_ptr<DataDirectory
       records_files_(*storage, directory_for_files(), std::chrono::steady_clock::now),
       exports_(std::chrono::steady_clock::now),
       identity_(*storage, options.place, options_.random) {
+    engine_.set_series_max(options_.series_max);
     opened_ms_ = now_ms();
     last_snapshot_ms_ = opened_ms_;
     discard_interrupted_state();
@@ -197,7 +200,15 @@ void Database::execute(std::span<const Request> requests, std::span<Outcome> out
             const PreparedMutation* const prepared = preparations.next(requests[i], engine_);
             const ChunkTimer timer(prepared != nullptr && std::holds_alternative<Mutation>(requests[i]),
                                    stats_);
-            outcomes[i] = execute_one(requests[i], prepared, now);
+            try {
+                outcomes[i] = execute_one(requests[i], prepared, now);
+            } catch (const std::bad_alloc&) {
+                if (prepared != nullptr || std::holds_alternative<Mutation>(requests[i])) {
+                    throw;  // the state may be half changed: what the log has is what there is
+                }
+                outcomes[i] = {Reply(Error{ErrorCode::internal_error, "There is not enough memory for this"}),
+                               0};
+            }
             count_outcome(requests[i], outcomes[i], stats_);
             note_replicas(requests[i], outcomes[i]);
         }
@@ -336,6 +347,7 @@ Outcome Database::replication_status_later(const query::Page& page) const {
                                     std::move(figures.source),
                                     std::move(figures.state),
                                     std::move(figures.followers),
+                                    std::move(figures.counted),
                                     database_id_,
                                     identity_.node_id(),
                                     std::move(figures.discarded),
@@ -456,7 +468,11 @@ Outcome Database::execute_one(const Request& request, const PreparedMutation* pr
             } else if constexpr (std::is_same_v<Body, query::VerifySnapshots>) {
                 return later<VerifyTask>(*this);
             } else if constexpr (std::is_same_v<Body, control::Promote>) {
-                return {promote_later(), 0};
+                return {promote_later(body.is_forced), 0};
+            } else if constexpr (std::is_same_v<Body, control::Promise>) {
+                return {promise_later(body), 0};
+            } else if constexpr (std::is_same_v<Body, control::ForgetFollower>) {
+                return {forget_follower_later(body), 0};
             } else if constexpr (std::is_same_v<Body, control::Fence>) {
                 return {fence_later(body), 0};
             } else if constexpr (std::is_same_v<Body, query::HistoryPositionAt>) {
@@ -614,7 +630,9 @@ reply::Health Database::health() const {
             "is tried again: " +
             why_no_snapshot;
     } else if (role() == Role::fenced) {
-        status = "fenced: " + fenced_text();
+        status = "fenced: " + fenced_text() +
+                 ": start this node as a follower of that one (--role=slave), or, where that one is gone for "
+                 "good or was promoted by mistake, make this one master again (karma promote --force)";
     } else if (const std::string alarm = replication_alarm(); !alarm.empty()) {
         status = alarm;
     } else if (!why_no_snapshot.empty()) {

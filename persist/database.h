@@ -59,6 +59,8 @@ struct DatabaseOptions {
     std::uint64_t event_retention_s = 604'800;  // events older than that are dropped; 0: none are
     std::uint64_t event_retention_bytes = 0;    // the oldest are dropped while the log is longer; 0: none are
     IdempotencyRetention idempotency;
+    std::size_t series_max = 0;              // a request that would make more is refused; 0: no limit
+    unsigned storage_open_files = 256;       // that RocksDB holds open of its tables
     std::function<std::int64_t()> clock_ms;  // Unix milliseconds; empty: the machine's clock
     std::function<std::uint64_t()> random;   // 64 bits that nobody can foresee; empty: the machine's
     /// False: no threads. Whoever waits for an event to be durable commits it, and `keep_house` is to be
@@ -125,7 +127,8 @@ public:
     bool is_order_used(const std::string& order) const override;
     std::string unused_order() const override;
     std::unique_ptr<ForeignStateWriter> write_foreign_state() override;
-    Epoch promote() override;
+    Epoch draw_epoch() const override;
+    Epoch promote(std::optional<Epoch> drawn = std::nullopt) override;
     bool fence(const Epoch& named) override;
     void demote() override;
 
@@ -187,6 +190,7 @@ private:
     void begin_identity();
     void begin_own_epoch(const char* why);
     void end_cleanly() noexcept;
+    void end_mastership();
     Epoch next_epoch() const;
     Lsn start_epoch(Epoch& epoch);
     Epoch known_epoch_locked() const;
@@ -209,7 +213,9 @@ private:
     /// With the mutex held: nothing that was promised to clients before is kept after.
     void begin_generation();
     Lsn first_pinned_lsn() const;
-    std::unique_ptr<Task> promote_later();
+    std::unique_ptr<Task> promote_later(bool is_forced);
+    std::unique_ptr<Task> promise_later(const control::Promise& asked);
+    std::unique_ptr<Task> forget_follower_later(const control::ForgetFollower& asked);
     std::unique_ptr<Task> compare_digests_later();
     std::unique_ptr<Task> find_position_later(std::optional<Lsn> lsn);
     std::unique_ptr<Task> fence_later(const control::Fence& named);
@@ -312,6 +318,7 @@ private:
     std::optional<Epoch> told_epoch_;  // the latest epoch that others have named; under the mutex
     std::string copy_warning_;
     std::atomic<bool> log_held_{false};
+    std::mutex fence_mutex_;  // of who changes told_epoch_; taken before mutex_
     mutable std::mutex marks_mutex_;
     HistoryMarks marks_;             // of the events that are not in the log any more
     std::mutex acks_mutex_;          // of who changes acked_lsn_ or generation_; taken after mutex_

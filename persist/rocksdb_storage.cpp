@@ -83,7 +83,7 @@ rocksdb::Options database_options(const RocksdbStorage::Options& options) {
     result.max_total_wal_size = options.log_segment_bytes == 0 ? std::numeric_limits<std::uint64_t>::max()
                                                                : options.log_segment_bytes;
     result.paranoid_checks = true;
-    result.max_open_files = 256;
+    result.max_open_files = options.open_files_max;
     result.keep_log_file_num = 4;
     result.max_log_file_size = 1 << 20;
     result.max_background_jobs = 2;

@@ -31,6 +31,7 @@ public:
         bool read_only = false;       // changes no file; what writes throws
         /// With `read_only`: takes what is sound of damaged write-ahead logs, and holes where it is not.
         bool salvage = false;
+        int open_files_max = 256;  // that RocksDB holds open of its tables
     };
 
     /// Opens or creates. Throws StorageError that says what is wrong and what can be done.

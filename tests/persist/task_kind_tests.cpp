@@ -46,6 +46,8 @@ std::vector<Case> cases() {
         {control::SaveAllSnapshots{}, true, TaskKind::administration},
         {control::LoadSnapshot{"1_s.tree"}, true, TaskKind::administration},
         {control::Promote{}, true, TaskKind::control},
+        {control::Promise{}, true, TaskKind::control},
+        {control::ForgetFollower{}, true, TaskKind::control},
         {control::Fence{1, 1, {}}, true, TaskKind::control},
         {query::HistoryPositionAt{}, true, TaskKind::control},
         {query::Sum{"s", 1, std::nullopt, std::nullopt}, false},
