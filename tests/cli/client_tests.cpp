@@ -18,6 +18,7 @@
 #include "cli/history.h"
 #include "cli/import_directory.h"
 #include "cli/ping.h"
+#include "cli/promote.h"
 #include "tests/cli/environment.h"
 #include "tests/support/fake_server.h"
 #include "tests/support/port.h"
@@ -256,6 +257,19 @@ TEST_CASE("health: its status is the exit status") {
     CHECK(health(answers({healthy}, {polling + "1}", polling + "0}"}), {"--wait"}).status == 0);
     CHECK(health(answers({healthy}, {R"({"role":"master","replication_state":"stopped"})"}), {"--wait"})
               .status == 0);
+}
+
+TEST_CASE("promote: with --force it asks for no promise, and says whose is missing") {
+    const FakeServer server([](std::size_t, const std::string&) {
+        return FakeAnswer{success_reply(R"({"epoch":2,"epoch_id":7,"lsn":5,"without_promise":["c"]})")};
+    });
+    const ClientOutcome plain = run_client(cli::run_promote, {server.port_option()});
+    CHECK(plain.status == 0);
+    CHECK(server.requests().back().find(R"("force":false)") != std::string::npos);
+    CHECK(plain.out.find("is the master of epoch 2, which began at LSN 5\nwithout the promise of \"c\"") !=
+          std::string::npos);
+    CHECK(run_client(cli::run_promote, {server.port_option(), "--force"}).status == 0);
+    CHECK(server.requests().back().find(R"("force":true)") != std::string::npos);
 }
 
 TEST_CASE("import: a directory that is not there is called that") {
