@@ -82,6 +82,11 @@ void Database::begin_own_epoch(const char* why) {
 
 /// What followers may have is on this disk now as well, as the write is synced.
 void Database::end_cleanly() noexcept {
+    run_in_background("storing the age", [this] {
+        if (!has_failed()) {
+            store_age();
+        }
+    });
     try {
         if (!has_failed() && storage_.read(Table::meta, may_lose_key)) {
             commit_replicated();
