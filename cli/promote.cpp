@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include <boost/json/serialize.hpp>
+#include <boost/program_options/value_semantic.hpp>
 
 #include "cli/client_options.h"
 #include "cli/daemon_reply.h"
@@ -35,7 +36,7 @@ constexpr const char* behind_promote_options =
 int promote(const po::variables_map& values, std::ostream& out) {
     const ClientOptions options = read_client_options(values);
     DaemonClient daemon(options);
-    const json::value promoted = daemon.ask("replication.promote", {{"force", values.count("force") != 0}});
+    const json::value promoted = daemon.ask("replication.promote", {{"force", values["force"].as<bool>()}});
     const auto figure = [&](const char* name) { return json::serialize(promoted.at(name)); };
     out << options.host << ':' << options.port << " is the master of epoch " << figure("epoch")
         << ", which began at LSN " << figure("lsn") << '\n';
@@ -46,11 +47,17 @@ int promote(const po::variables_map& values, std::ostream& out) {
     return exit_success;
 }
 
+po::options_description promote_options() {
+    po::options_description all;
+    all.add_options()("force", po::bool_switch(), "ask nobody, and make a fenced master the master again");
+    all.add(client_options_description());
+    return all;
+}
+
 }  // namespace
 
 int run_promote(std::span<const std::string> args, std::ostream& out, std::ostream& err) {
-    const Subcommand subcommand{"promote", promote_usage, behind_promote_options,
-                                client_options_description(), false};
+    const Subcommand subcommand{"promote", promote_usage, behind_promote_options, promote_options(), false};
     return run_subcommand(subcommand, args, out, err,
                           [&](const po::variables_map& values) { return promote(values, out); });
 }

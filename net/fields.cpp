@@ -144,7 +144,7 @@ std::string_view Fields::text(std::string_view name) const {
 }
 
 std::optional<std::string_view> Fields::boolean_or_text(std::string_view name) const {
-    const boost::json::value* const value = object_.if_contains(name);
+    const boost::json::value* const value = find(name);
     if (value == nullptr || value->is_null()) {
         return std::nullopt;
     }
