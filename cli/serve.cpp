@@ -78,7 +78,7 @@ bool is_reachable(const std::filesystem::path& path) {
 /// What others on this machine may see or do.
 void warn_of_exposure(const ServeOptions& options, net::Log& log) {
     for (const std::string& warning : options.warnings) {
-        log.warning("token", {{"message", warning}});
+        log.warning("option", {{"message", warning}});
     }
     if (::geteuid() == 0) {
         log.info("runs_as_root",
@@ -240,7 +240,7 @@ private:
             options_.warnings.clear();
             read_token_files(options_);
             for (const std::string& warning : options_.warnings) {
-                log_.warning("token", {{"message", warning}});
+                log_.warning("option", {{"message", warning}});
             }
             server_->replace_tokens(options_.server.auth_token, options_.server.read_auth_token);
             log_.info("reloaded", {{"what", "the tokens"}});
