@@ -49,7 +49,7 @@ int run_health(std::span<const std::string> args, std::ostream& out, std::ostrea
         const std::string wrong = attempt_or_wait(values, [&](const ClientOptions& options) {
             DaemonClient daemon(options);
             const json::value health = daemon.ask("system.health");
-            const std::string status = text_member(health.as_object(), "status");
+            std::string status = text_member(health.as_object(), "status");
             if (status != "ok") return status;
             return values.count("wait") == 0 ? std::string() : not_in_sync(daemon);
         });

@@ -2,6 +2,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <sys/stat.h>
 #include <vector>
 
 #include "cli/backup.h"
@@ -16,6 +17,7 @@
 #include "cli/reconcile.h"
 #include "cli/replay.h"
 #include "cli/serve.h"
+#include "cli/token.h"
 #include "cli/verify.h"
 
 namespace {
@@ -56,6 +58,8 @@ int help(std::span<const std::string> arguments) {
 
 int main(int argc, char** argv) {
     const std::vector<std::string> all(argv + 1, argv + argc);
+    hide_tokens(argc, argv);
+    ::umask(0077);  // what is written is nobody else's business
     const std::span<const std::string> arguments(all);
     const std::string first = all.empty() ? "" : all.front();
     if (first == "--version" || first == "version") {

@@ -1,9 +1,9 @@
 #include "cli/promote.h"
 
 #include <iostream>
-#include <utility>
 
 #include <boost/json/serialize.hpp>
+#include <boost/program_options/value_semantic.hpp>
 
 #include "cli/client_options.h"
 #include "cli/daemon_reply.h"
@@ -33,20 +33,10 @@ constexpr const char* behind_promote_options =
     "\nExit status: 0 done, 1 refused, 2 wrong usage, 3 no connection.\n"
     "Before and after: docs/replication.md, \"Failover by hand\".\n";
 
-po::options_description promote_options() {
-    po::options_description options = client_options_description();
-    options.add_options()("force", po::bool_switch(), "ask nobody; of a fenced master as well");
-    return options;
-}
-
 int promote(const po::variables_map& values, std::ostream& out) {
     const ClientOptions options = read_client_options(values);
     DaemonClient daemon(options);
-    json::object fields;
-    if (values["force"].as<bool>()) {
-        fields["force"] = true;
-    }
-    const json::value promoted = daemon.ask("replication.promote", std::move(fields));
+    const json::value promoted = daemon.ask("replication.promote", {{"force", values["force"].as<bool>()}});
     const auto figure = [&](const char* name) { return json::serialize(promoted.at(name)); };
     out << options.host << ':' << options.port << " is the master of epoch " << figure("epoch")
         << ", which began at LSN " << figure("lsn") << '\n';
@@ -55,6 +45,13 @@ int promote(const po::variables_map& values, std::ostream& out) {
             << ", which did not answer: what the old master acknowledged together with it may be lost\n";
     }
     return exit_success;
+}
+
+po::options_description promote_options() {
+    po::options_description all;
+    all.add_options()("force", po::bool_switch(), "ask nobody, and make a fenced master the master again");
+    all.add(client_options_description());
+    return all;
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include <boost/program_options/variables_map.hpp>
 
 #include "cli/command_line.h"
+#include "cli/token.h"
 #include "net/machine.h"
 
 namespace karma::cli {
@@ -115,6 +116,23 @@ StorageKind to_storage(const std::string& text, const std::string& source) {
         refuse(source, text, "rocksdb or memory");
     }
     return StorageKind::memory;
+}
+
+/// A token as it was given. Empty, it would open the daemon to all: of a variable of a script that is not
+/// set.
+std::string to_token(ServeOptions& options, const std::string& text, const std::string& source) {
+    if (text.empty()) {
+        throw UsageError(source +
+                         " is empty, as a variable that is not set gives it. Leave it out to have no token");
+    }
+    return token_of_text(text, source, options.warnings);
+}
+
+std::string to_file_name(const std::string& text, const std::string& source) {
+    if (text.empty()) {
+        refuse(source, text, "the name of a file");
+    }
+    return text;
 }
 
 unsigned default_threads() { return std::max(1U, std::thread::hardware_concurrency() / 2); }
@@ -310,9 +328,18 @@ std::vector<Setting> access_settings() {
     const char* const group = "Access";
     return {
         {"auth-token", 0, "KARMA_AUTH_TOKEN", group, "TOKEN", "token that allows everything (none)",
-         [](Options& o, Text text, Text) { o.server.auth_token = text; }},
+         [](Options& o, Text text, Text s) { o.server.auth_token = to_token(o, text, s); }},
+        {"auth-token-file", 0, "KARMA_AUTH_TOKEN_FILE", group, "FILE",
+         "the same from a file, whose newline at the end is cut; read again on SIGHUP (none)",
+         [](Options& o, Text text, Text s) { o.token_files.all = to_file_name(text, s); }},
         {"read-auth-token", 0, "KARMA_READ_AUTH_TOKEN", group, "TOKEN", "token that allows to read (none)",
-         [](Options& o, Text text, Text) { o.server.read_auth_token = text; }},
+         [](Options& o, Text text, Text s) { o.server.read_auth_token = to_token(o, text, s); }},
+        {"read-auth-token-file", 0, "KARMA_READ_AUTH_TOKEN_FILE", group, "FILE",
+         "the same from a file (none)",
+         [](Options& o, Text text, Text s) { o.token_files.read = to_file_name(text, s); }},
+        {"group-access", 0, "KARMA_GROUP_ACCESS", group, "BOOL",
+         "let the group of the daemon read the files that it makes (false)",
+         [](Options& o, Text text, Text s) { o.group_access = to_bool(text, s); }},
     };
 }
 
@@ -327,7 +354,10 @@ std::vector<Setting> following_settings() {
          }},
         {"replication-token", 0, "KARMA_REPLICATION_TOKEN", group, "TOKEN",
          "token for the master: its --auth-token (none)",
-         [](Options& o, Text text, Text) { o.replication.token = text; }},
+         [](Options& o, Text text, Text s) { o.replication.token = to_token(o, text, s); }},
+        {"replication-token-file", 0, "KARMA_REPLICATION_TOKEN_FILE", group, "FILE",
+         "the same from a file (none)",
+         [](Options& o, Text text, Text s) { o.token_files.replication = to_file_name(text, s); }},
         {"replication-name", 0, "KARMA_REPLICATION_NAME", group, "NAME",
          "what the master calls this node: another name for each of its followers (host name and port)",
          [](Options& o, Text text, Text source) {
@@ -481,10 +511,39 @@ ServeOptions read_serve_options(std::span<const std::string> arguments, const En
             setting.set(options, given[setting.name].as<std::string>(), std::string("--") + setting.name);
         } else if (const char* const text = environment(setting.variable); text != nullptr && *text != '\0') {
             read_variable(setting, text, options);
+        } else if (text != nullptr && std::string_view(setting.variable).ends_with("AUTH_TOKEN")) {
+            options.warnings.push_back(std::string(setting.variable) +
+                                       " is set and empty: that is no token, as if it were not set");
         }
     }
+    read_token_files(options);
     check_together(options);
     return options;
+}
+
+void read_token_files(ServeOptions& options) {
+    struct Place {
+        const char* option;
+        const std::string& file;
+        std::string& token;
+        std::string found;
+    };
+    Place places[] = {
+        {"auth-token", options.token_files.all, options.server.auth_token, {}},
+        {"read-auth-token", options.token_files.read, options.server.read_auth_token, {}},
+        {"replication-token", options.token_files.replication, options.replication.token, {}},
+    };
+    for (Place& place : places) {
+        if (!place.file.empty()) {
+            place.found =
+                token_of_file(place.file, std::string("--") + place.option + "-file", options.warnings);
+        }
+    }
+    for (Place& place : places) {
+        if (!place.file.empty()) {
+            place.token = std::move(place.found);
+        }
+    }
 }
 
 bool asks_for_help(std::span<const std::string> arguments) {

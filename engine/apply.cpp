@@ -245,7 +245,7 @@ Reply Applier::operator()(const mutation::LoadSeries& m) {
 }
 
 Reply Applier::operator()(const mutation::PruneRecords& m) {
-    engine_.keys_->expire(event_.time_ms / 1000);
+    engine_.keys_->expire(std::min(event_.time_ms, engine_.age_ms_) / 1000);
     return reply::Pruned{engine_.keys_->prune(m.before_unix, m.limit)};
 }
 

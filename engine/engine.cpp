@@ -186,7 +186,8 @@ Outcome Engine::execute_keyed(const KeyedMutation& keyed, const PreparedMutation
                                 prepared.fingerprint.hex()}),
                 0};
     }
-    if (const IdempotencyIndex::Record* const first = keys_->find(prepared.key, now_ms / 1000)) {
+    if (const IdempotencyIndex::Record* const first =
+            keys_->find(prepared.key, std::min(now_ms, age_ms_) / 1000)) {
         if (!first->matches(prepared.fingerprint)) {
             return {Reply(Error{ErrorCode::idempotency_conflict,
                                 "Field idempotency_key was already used with a different request"}),
@@ -205,7 +206,8 @@ Outcome Engine::execute_keyed(const KeyedMutation& keyed, const PreparedMutation
 
 Outcome Engine::accept(const Mutation& body, std::int64_t now_ms, const KeyedMutation* keyed,
                        Prepared prepared) {
-    Event event{last_lsn_ + 1, now_ms, body, keyed == nullptr ? std::string_view() : keyed->key};
+    Event event{last_lsn_ + 1, std::max(now_ms, last_event_ms_), body,
+                keyed == nullptr ? std::string_view() : keyed->key};
     if (prepared == nullptr) {
         resolve_day(event.body, now_ms);
     }
@@ -279,6 +281,7 @@ void Engine::exchange_state(Engine& other) noexcept {
     std::swap(epochs_, other.epochs_);
     std::swap(retired_, other.retired_);
     std::swap(last_lsn_, other.last_lsn_);
+    std::swap(last_event_ms_, other.last_event_ms_);
     std::swap(catalog_lsn_, other.catalog_lsn_);
     std::swap(checkpoints_lsn_, other.checkpoints_lsn_);
 }
@@ -288,7 +291,7 @@ void Engine::restore_record(const IdempotencyRecord& record) {
 }
 
 bool Engine::sweep_records(std::size_t max, std::int64_t event_ms) {
-    keys_->expire(event_ms / 1000);
+    keys_->expire(std::min(event_ms, age_ms_) / 1000);
     return keys_->sweep(max);
 }
 
@@ -305,6 +308,7 @@ void Engine::restore_stream(StreamInfo info, std::unique_ptr<Series> staged) {
 void Engine::apply(const Event& event) {
     std::visit(Applier(*this, event), event.body);
     last_lsn_ = event.lsn;
+    last_event_ms_ = event.time_ms;
 }
 
 StateView Engine::view() const {

@@ -161,11 +161,20 @@ void Connection::process(Time now) {
                 thread_.note_uncommitted();
             }
         } while (finishing_ && !reading_ && pipeline_.takes_input() && read_rest());
+        if (const std::uint32_t refused = pipeline_.take_refused_logins(); refused != 0) {
+            note_refused_logins(refused, now);
+        }
         was_full = !pipeline_.has_room();
         send();
     } while (!closed_ && was_full &&
              pipeline_.has_room());  // all was taken at once: nobody else would wake it
     go_on(now);
+}
+
+void Connection::note_refused_logins(std::uint32_t count, Time now) {
+    boost::system::error_code failure;
+    const auto peer = socket_.remote_endpoint(failure);
+    thread_.server().refused_logins.note(failure ? "unknown" : peer.address().to_string(), count, now);
 }
 
 void Connection::await_release(const ReplyQueue::Wait& wait) {

@@ -46,6 +46,7 @@ private:
     void on_read(const boost::system::error_code& failure, std::size_t size);
     bool read_rest();
     void process(Time now);
+    void note_refused_logins(std::uint32_t count, Time now);
     void send();
     void wait_writable();
     void go_on(Time now);

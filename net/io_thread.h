@@ -17,6 +17,7 @@
 #include "net/budget.h"
 #include "net/log.h"
 #include "net/queue.h"
+#include "net/refused_logins.h"
 #include "net/reply_writer.h"
 #include "net/request_decoder.h"
 #include "net/request_pipeline.h"
@@ -35,6 +36,7 @@ struct ServerContext {
     const Access& access;
     Log& log;
     TaskPools& tasks;
+    RefusedLogins& refused_logins;
     SubscriptionHost* subscriptions;  // null: nobody can follow
     Budget& request_memory;
     Budget& reply_memory;

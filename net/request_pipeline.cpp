@@ -35,6 +35,22 @@ Reply run(Task& task, const Deadline& deadline) {
     }
 }
 
+/// Whether a line is one of those with which an HTTP request begins, of any version: a request line, or
+/// a header that each one has.
+bool is_http(std::string_view line) noexcept {
+    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+    constexpr std::string_view host = "host:";
+    if (line.size() >= host.size() && std::ranges::equal(line.substr(0, host.size()), host, {}, lower)) {
+        return true;
+    }
+    // METHOD, a target, HTTP/ and a number.
+    const std::size_t method = line.find(' ');
+    const std::size_t version = line.rfind(" HTTP/");
+    return method != 0 && method != std::string_view::npos && version != std::string_view::npos &&
+           version >= method &&
+           std::ranges::all_of(line.substr(0, method), [](char c) { return c >= 'A' && c <= 'Z'; });
+}
+
 void count_reply(const std::optional<ErrorCode>& error, Stats& stats) noexcept {
     if (error) {
         Stats::add(stats.errors, 1);
@@ -109,9 +125,7 @@ void RequestPipeline::decode_line(std::string_view line, bool accepts_writes) {
     if (line.size() > context_.options.request_bytes_max) {
         refuse({ErrorCode::request_too_large,
                 "Request exceeds " + std::to_string(context_.options.request_bytes_max) + " bytes"});
-        is_oversized_ = true;
-        batch_ended_ = true;
-        input_.clear();
+        refuse_rest();
         return;
     }
     Batch& batch = context_.batch;
@@ -125,7 +139,7 @@ void RequestPipeline::decode_line(std::string_view line, bool accepts_writes) {
     is_known_ = is_known_ || !refused;
     if (refused) {
         batch.requests.pop_back();
-        refuse(std::move(*refused));
+        refuse_line(line, std::move(*refused));
     } else if (keep_subscription(request)) {
         batch.requests.pop_back();
         batch_ended_ = true;
@@ -164,6 +178,33 @@ void RequestPipeline::note_sent(std::size_t size) {
 /// Whether there is memory for the replies in the queue and these bytes.
 bool RequestPipeline::keep_reply(std::size_t bytes) {
     return replies_.bytes() + bytes <= free_reply_bytes || reply_memory_.resize(replies_.bytes() + bytes);
+}
+
+void RequestPipeline::refuse_rest() {
+    is_oversized_ = true;
+    batch_ended_ = true;
+    input_.clear();
+}
+
+/// What a browser sends must not be taken for requests: its body can have any lines.
+void RequestPipeline::refuse_line(std::string_view line, Error error) {
+    if (error.code == ErrorCode::invalid_json && is_http(line)) {
+        refuse({ErrorCode::invalid_json,
+                "Not valid JSON: this is HTTP, and here JSON requests are taken, one a line. The connection "
+                "is closed"});
+        refuse_rest();
+        return;
+    }
+    if (error.code == ErrorCode::unauthorized) {
+        ++refused_logins_;
+        if (++refused_logins_all_ >= refused_logins_max) {
+            error.message += ": too many requests without a token that is known. The connection is closed";
+            refuse(std::move(error));
+            refuse_rest();
+            return;
+        }
+    }
+    refuse(std::move(error));
 }
 
 void RequestPipeline::refuse(Error error) {

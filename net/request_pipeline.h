@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/executor.h"
@@ -105,13 +106,17 @@ public:
     }
     /// Every request that was taken was answered, and every answer sent.
     bool owes_nothing() const noexcept { return replies_.empty() && !awaits_records_ && rest_.empty(); }
-    /// A line was longer than allowed, or found no memory: what follows is no request.
+    /// A line was longer than allowed, found no memory or is of another protocol, or too many had no token
+    /// that is known: what follows is not looked at.
     bool is_oversized() const noexcept { return is_oversized_; }
 
     /// Where to read further input to. Empty, and the client told why, where there is no memory for it.
     std::span<char> input_room();
     /// Replies were taken from the queue.
     void note_sent(std::size_t size);
+
+    /// How many requests had no token that is known, since this was called last.
+    std::uint32_t take_refused_logins() noexcept { return std::exchange(refused_logins_, 0); }
 
     /// What was asked last: the connection goes to who serves it, once nothing is owed.
     bool has_subscription() const noexcept { return subscription_.has_value(); }
@@ -124,6 +129,8 @@ private:
     static constexpr std::size_t reply_bytes_max = 1024 * 1024;
     /// ... or while requests of more than this wait to become durable.
     static constexpr std::size_t waiting_request_bytes_max = 1024 * 1024;
+    /// A client that goes on without a token that is known guesses it.
+    static constexpr std::uint32_t refused_logins_max = 100;
 
     ReplyQueue::Progress progress() const noexcept;
     /// Many small replies are taken to be one large one: they wait for their client before they are made.
@@ -137,6 +144,8 @@ private:
     bool decode_lines();
     void decode_line(std::string_view line, bool accepts_writes);
     void refuse(Error error);
+    void refuse_line(std::string_view line, Error error);
+    void refuse_rest();
     bool keep_subscription(const Request& request);
     bool execute();
     void answer_batch();
@@ -168,6 +177,8 @@ private:
     bool is_oversized_ = false;
     bool is_known_;       // the client has once sent a request that it may make, or everybody may
     Share reply_memory_;  // of the replies in the queue, where they are many
+    std::uint32_t refused_logins_ = 0;      // not taken yet
+    std::uint32_t refused_logins_all_ = 0;  // since it began
     std::optional<Subscription> subscription_;
 };
 

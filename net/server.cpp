@@ -31,9 +31,10 @@ Server::Server(const ServerOptions& options, Executor& executor, Log& log, Subsc
       places_(options.connections_max),
       brief_places_(administrator_connections),
       request_memory_(options.request_memory_max),
-      reply_memory_(options.reply_memory_max) {
-    const ServerContext context{options_, executor_,     access_,         log_,
-                                tasks_,   subscriptions, request_memory_, reply_memory_};
+      reply_memory_(options.reply_memory_max),
+      refused_logins_(log) {
+    const ServerContext context{options_,        executor_,     access_,         log_,         tasks_,
+                                refused_logins_, subscriptions, request_memory_, reply_memory_};
     for (unsigned i = 0; i < std::max(1U, options_.threads); ++i) {
         threads_.push_back(std::make_unique<IoThread>(context));
     }

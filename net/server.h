@@ -42,6 +42,11 @@ public:
     /// `shutdown_timeout` and closes all connections.
     void stop();
 
+    /// From here on these tokens count. From any thread.
+    void replace_tokens(std::string token, std::string read_token) {
+        access_.replace(std::move(token), std::move(read_token));
+    }
+
     /// Waits until `stop` is done.
     void join();
 
@@ -60,6 +65,7 @@ private:
     Budget brief_places_;  // of those from this machine that are taken beyond them
     Budget request_memory_;
     Budget reply_memory_;
+    RefusedLogins refused_logins_;
     TaskPools tasks_;
     std::vector<std::unique_ptr<IoThread>> threads_;
     std::unique_ptr<boost::asio::ip::tcp::acceptor> acceptor_;  // on the first thread

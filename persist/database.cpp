@@ -12,6 +12,7 @@
 #include "persist/history_task.h"
 #include "persist/log_search.h"
 #include "persist/memory_storage.h"
+#include "persist/meta_numbers.h"
 #include "persist/preparations.h"
 #include "persist/random_number.h"
 #include "persist/record_store.h"
@@ -25,19 +26,10 @@
 namespace karma {
 namespace {
 
-std::int64_t machine_clock_ms() {
-    return std::chrono::duration_cast<std::chrono::milliseconds>(
-               std::chrono::system_clock::now().time_since_epoch())
-        .count();
-}
-
 DatabaseOptions with_defaults(DatabaseOptions options, const Storage& storage) {
     if (options.read_only) {
         // What a follower has of its master lives by the master's limits.
         options.idempotency = read_retention_told(storage).value_or(options.idempotency);
-    }
-    if (!options.clock_ms) {
-        options.clock_ms = machine_clock_ms;
     }
     if (!options.random) {
         options.random = random_number;
@@ -91,7 +83,8 @@ std::unique_ptr<Database> Database::open(const DatabaseOptions& options) {
         storage = std::make_unique<MemoryStorage>();
     } else {
         if (!options.restore) {
-            aside = directory->set_aside(std::to_string(machine_clock_ms() / 1000)).string();
+            aside = directory->set_aside(std::to_string(DatabaseClock(options.clock_ms, {}).now_ms() / 1000))
+                        .string();
         }
         storage = std::make_unique<RocksdbStorage>(
             RocksdbStorage::Options{directory->database(), options.wal_segment_bytes, nullptr, false, false,
@@ -117,6 +110,7 @@ std::unique_ptr<Database> Database::open(const DatabaseOptions& options, Storage
 Database::Database(const DatabaseOptions& options, std::unique_ptr<DataDirectory> directory,
                    std::unique_ptr<Storage> owned, Storage* storage)
     : options_(with_defaults(options, *storage)),
+      clock_(options.clock_ms, options.steady_ms),
       directory_(std::move(directory)),
       owned_storage_(std::move(owned)),
       storage_(*storage),
@@ -128,11 +122,14 @@ Database::Database(const DatabaseOptions& options, std::unique_ptr<DataDirectory
       exports_(std::chrono::steady_clock::now),
       identity_(*storage, options.place, options_.random) {
     engine_.set_series_max(options_.series_max);
-    opened_ms_ = now_ms();
+    opened_ms_ = clock_.steady_ms();
     last_snapshot_ms_ = opened_ms_;
+    last_retention_ms_ = opened_ms_ - retention_interval_ms;
+    last_age_ms_ = opened_ms_;
     discard_interrupted_state();
     snapshots_.erase_leftovers();
     restore();
+    begin_clocks();
     begin_role();
     if (options_.wal) {
         if (engine_.last_lsn() >= storage_.next_lsn() && engine_.last_lsn() > snapshots_.last_full_lsn()) {
@@ -164,6 +161,26 @@ Database::~Database() {
     end_cleanly();
 }
 
+/// The time goes on where it ended.
+void Database::begin_clocks() {
+    const Lsn last_lsn = engine_.last_lsn();
+    storage_.read_log(last_lsn, [&](const EventGroup& group) {
+        read_group(group, [&](const Event& event) {
+            if (event.lsn == last_lsn) {
+                engine_.restore_last_event_ms(event.time_ms);
+            }
+        });
+        return false;
+    });
+    const DatabaseClock::Reading reading = clock_.read();
+    const std::int64_t last_event_ms = engine_.last_event_ms();
+    std::int64_t age_ms = last_lsn == 0 ? reading.now_ms : std::min(reading.now_ms, last_event_ms);
+    if (const auto stored = read_meta_number(storage_, age_key)) {
+        age_ms = static_cast<std::int64_t>(*stored);
+    }
+    age_.begin(std::min(age_ms, reading.now_ms), reading.steady_ms);
+}
+
 void Database::restore() {
     constexpr Lsn any = std::numeric_limits<Lsn>::max();
     engine_.restore_first_record_lsn(read_first_record_lsn(storage_));
@@ -186,13 +203,15 @@ void Database::accept(const Event& event, const EventRecords& records) {
 }
 
 void Database::execute(std::span<const Request> requests, std::span<Outcome> outcomes) {
-    const std::int64_t now = now_ms();
+    const DatabaseClock::Reading reading = clock_.read();
+    const std::int64_t now = reading.now_ms;
     // One for each thread that executes: what it makes borrows from itself.
     thread_local Preparations preparations;
     preparations.prepare(requests, engine_.hash_seed(), now);
     std::vector<std::unique_ptr<Series>> retired;
     {
         const std::lock_guard lock(mutex_);
+        engine_.limit_age(age_.at(reading));
         for (std::size_t i = 0; i < requests.size(); ++i) {
             if (i % Engine::prefetch_max == 0 && requests.size() - i > 1) {
                 engine_.prefetch(requests.subspan(i));
@@ -270,7 +289,7 @@ Outcome Database::ask_past(const Query& query, std::int64_t now) {
     const HistoryPoint& point = *query.as_of;
     constexpr HistoryPoint latest;
     if ((point.lsn != latest.lsn && point.lsn > last_lsn) ||
-        (point.time_ms != latest.time_ms && point.time_ms > now)) {
+        (point.time_ms != latest.time_ms && point.time_ms > std::max(now, engine_.last_event_ms()))) {
         return {Reply(Error{ErrorCode::validation_error,
                             "Field as_of must not be in the future: the last event has LSN " +
                                 std::to_string(last_lsn)}),
@@ -409,7 +428,7 @@ Outcome Database::snapshot_info_later(const query::Page& page) const {
 template <typename ReplyOfMetrics>
 Outcome Database::metrics_later() {
     DatabaseFigures figures;
-    figures.uptime_seconds = static_cast<double>(now_ms() - opened_ms_) / 1000.0;
+    figures.uptime_seconds = static_cast<double>(clock_.steady_ms() - opened_ms_) / 1000.0;
     figures.role = role_name(role());
     figures.replication = replication_figures();
     figures.epochs = engine_.epochs();
@@ -559,7 +578,7 @@ std::filesystem::path Database::directory_for_files() const {
 }
 
 std::string Database::new_load_id(const std::string& file) {
-    return std::string(load_stream_prefix) + file + "#" + std::to_string(opened_ms_) + "." +
+    return std::string(load_stream_prefix) + file + "#" + std::to_string(now_ms()) + "." +
            std::to_string(++loads_);
 }
 
@@ -577,7 +596,9 @@ Lsn Database::execute_own(const Mutation& body) {
             throw RequestError(ErrorCode::replication_error,
                                "This node is no master any more: it takes no writes");
         }
-        outcome = engine_.execute(Mutation(body), prepared, now_ms());
+        const DatabaseClock::Reading reading = clock_.read();
+        engine_.limit_age(age_.at(reading));
+        outcome = engine_.execute(Mutation(body), prepared, reading.now_ms);
     }
     if (const auto* const reply = std::get_if<Reply>(&outcome.result)) {
         if (const auto* const refused = std::get_if<Error>(reply)) {
@@ -638,8 +659,8 @@ reply::Health Database::health() const {
     } else if (!why_no_snapshot.empty()) {
         status = "degraded: the last snapshot could not be stored: " + why_no_snapshot;
     }
-    return {std::move(status), static_cast<double>(now_ms() - opened_ms_) / 1000.0, role_name(role()),
-            options_.wal, replication_figures().discarded};
+    return {std::move(status), static_cast<double>(clock_.steady_ms() - opened_ms_) / 1000.0,
+            role_name(role()), options_.wal, replication_figures().discarded};
 }
 
 Lsn Database::durable_lsn() const noexcept {

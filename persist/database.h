@@ -19,6 +19,7 @@
 #include "engine/replication_control.h"
 #include "engine/storage.h"
 #include "persist/data_directory.h"
+#include "persist/database_clock.h"
 #include "persist/exports.h"
 #include "persist/group_committer.h"
 #include "persist/history_marks.h"
@@ -62,12 +63,16 @@ struct DatabaseOptions {
     std::size_t series_max = 0;              // a request that would make more is refused; 0: no limit
     unsigned storage_open_files = 256;       // that RocksDB holds open of its tables
     std::function<std::int64_t()> clock_ms;  // Unix milliseconds; empty: the machine's clock
-    std::function<std::uint64_t()> random;   // 64 bits that nobody can foresee; empty: the machine's
+    /// Milliseconds that never step; empty: `clock_ms` where that is given, or else the machine's.
+    std::function<std::int64_t()> steady_ms;
+    std::function<std::uint64_t()> random;  // 64 bits that nobody can foresee; empty: the machine's
     /// False: no threads. Whoever waits for an event to be durable commits it, and `keep_house` is to be
     /// called now and then.
     bool threads = true;
     /// Told of what failed in the background, from another thread.
     std::function<void(const std::string& what, const std::string& why)> on_failure;
+    /// Told of what the operator should know, from another thread.
+    std::function<void(const std::string& event, const std::string& message)> on_warning;
 };
 
 /// A counter database: the engine, its storage and the thread that commits. This is what a program embeds
@@ -99,7 +104,7 @@ public:
     // What replication needs: see Replicated.
     bool has_log() const noexcept override { return committer_ != nullptr; }
     Role role() const noexcept override { return role_.load(std::memory_order_acquire); }
-    std::int64_t now_ms() const override { return options_.clock_ms(); }
+    std::int64_t now_ms() const override { return clock_.now_ms(); }
     Epochs epochs() const override;
     bool is_empty() const override;
     bool syncs() const noexcept override;
@@ -221,6 +226,12 @@ private:
     std::unique_ptr<Task> fence_later(const control::Fence& named);
     std::string replication_alarm() const;
     ReplicationFigures replication_figures() const;
+    static constexpr std::int64_t retention_interval_ms = 10'000;
+    void begin_clocks();
+    void follow_clock();
+    void store_age();
+    void find_order();
+    void note_order(const Event& event);
     void load_records();
     void set_has_records(const std::string& failure);
     void forget_records();
@@ -236,6 +247,7 @@ private:
                            UnsavedRecords::Batch unsaved);
     void set_snapshot_failure(const std::string& failure);
     std::string snapshot_failure() const;
+    std::int64_t retention_now_ms() const;
     Lsn first_retained_lsn() const;
     bool is_worth_erasing(Lsn keep_from) const;
     bool has_verified_base();
@@ -290,6 +302,8 @@ private:
     friend class FetchExportTask;
 
     DatabaseOptions options_;
+    mutable DatabaseClock clock_;
+    AgeClock age_;  // under the mutex
     std::unique_ptr<DataDirectory> directory_;
     std::unique_ptr<Storage> owned_storage_;
     Storage& storage_;
@@ -305,7 +319,7 @@ private:
     std::string discarded_;  // before it, for the summary
     std::vector<std::string> restore_warnings_;
     Stats stats_;
-    std::int64_t opened_ms_;
+    std::int64_t opened_ms_;                     // monotonic
     std::unique_ptr<GroupCommitter> committer_;  // null without a WAL
 
     UnsavedRecords unsaved_;  // without a WAL; under the mutex
@@ -339,10 +353,11 @@ private:
     mutable std::mutex retention_mutex_;  // of who drops what is old
     // Under it:
     std::optional<Forgotten> erased_;  // what was forgotten when rows were removed last
-    std::int64_t erased_ms_ = 0;       // and when that was
-    // Of the housekeeper's thread:
+    std::int64_t erased_ms_ = 0;       // and when that was, by the monotonic clock
+    // Of the thread of the background maintenance, by the monotonic clock:
     std::int64_t last_snapshot_ms_ = 0;
     std::int64_t last_retention_ms_ = 0;
+    std::int64_t last_age_ms_ = 0;
     std::unique_ptr<Housekeeper> housekeeper_;  // ends before all that it uses; null without threads
 };
 

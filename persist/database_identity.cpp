@@ -59,6 +59,14 @@ void Database::begin_identity() {
         identity_.become_first_writer(true);
         changes.push_back(identity_.first_writer_change(true));
     }
+    // What this node forgets as a master, it forgets as the follower of another one until that tells its
+    // limits.
+    const std::optional<IdempotencyRetention> told = read_retention_told(storage_);
+    const IdempotencyRetention& own = options_.idempotency;
+    if (role() == Role::master &&
+        (!told || told->records_max != own.records_max || told->age_max_s != own.age_max_s)) {
+        changes.push_back(retention_told_change(own));
+    }
     if (!changes.empty()) {
         storage_.write(changes, true);
     }
@@ -70,7 +78,8 @@ void Database::begin_identity() {
 void Database::begin_own_epoch(const char* why) {
     const bool may_be_of_an_earlier_version =
         !identity_.copied_from() && !database_id_.is_known() && engine_.epochs().empty();
-    if (may_be_of_an_earlier_version || is_empty()) {
+    // An empty one may be a copy as well: with the same id, other events of epoch 0 would be of its history.
+    if (may_be_of_an_earlier_version || (is_empty() && !database_id_.is_known())) {
         return;
     }
     Epoch epoch = next_epoch();
@@ -82,6 +91,11 @@ void Database::begin_own_epoch(const char* why) {
 
 /// What followers may have is on this disk now as well, as the write is synced.
 void Database::end_cleanly() noexcept {
+    run_in_background("storing the age", [this] {
+        if (!has_failed()) {
+            store_age();
+        }
+    });
     try {
         if (!has_failed() && storage_.read(Table::meta, may_lose_key)) {
             commit_replicated();

@@ -235,6 +235,14 @@ bool Database::wait_until_ready() {
     return has_records() && !stopping_.load();
 }
 
+/// A master of an earlier version may give events of decreasing times.
+void Database::note_order(const Event& event) {
+    if (event.time_ms < engine_.last_event_ms()) {
+        const RecordChange change = ordered_lsn_change(event.lsn);
+        storage_.write(std::span(&change, 1), false);
+    }
+}
+
 std::optional<StateView> Database::replicate(std::string_view group, std::optional<Lsn> view_at) {
     std::optional<StateView> seen;
     std::vector<std::unique_ptr<Series>> retired;
@@ -249,6 +257,7 @@ std::optional<StateView> Database::replicate(std::string_view group, std::option
         look();
         read_event_group(group, [&](const Event& event) {
             if (event.lsn > engine_.last_lsn()) {
+                note_order(event);
                 engine_.replicate(event);
                 look();
             }
@@ -264,6 +273,7 @@ void Database::replicate(const Event& event) {
     {
         const std::lock_guard lock(mutex_);
         check_installed();
+        note_order(event);
         engine_.replicate(event);
         retired = engine_.take_retired();
     }
@@ -389,6 +399,7 @@ void Database::replace_stored(const Replacing& held, const ReceivedState& receiv
     std::vector<RecordChange> changes = {{Table::meta, installing_key, std::nullopt},
                                          first_record_change(view.first_record_lsn),
                                          marks_change(received.marks),
+                                         ordered_lsn_change(view.lsn + 1),
                                          retention_told_change(received.retention)};
     if (received.database_id.is_known()) {
         changes.push_back(database_id_change(received.database_id));

@@ -18,6 +18,7 @@
 #include "cli/history.h"
 #include "cli/import_directory.h"
 #include "cli/ping.h"
+#include "cli/promote.h"
 #include "tests/cli/environment.h"
 #include "tests/support/fake_server.h"
 #include "tests/support/port.h"
@@ -35,6 +36,7 @@ std::atomic<bool> resolver_has_answered{false};
 }  // namespace
 
 // In place of the system's function: a resolver that does not answer about one name.
+// NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): the system's names are not for others
 extern "C" int getaddrinfo(const char* node, const char* service, const addrinfo* hints, addrinfo** found) {
     using Function = int (*)(const char*, const char*, const addrinfo*, addrinfo**);
     if (node != nullptr && std::strcmp(node, name_without_answer) == 0) {
@@ -255,6 +257,19 @@ TEST_CASE("health: its status is the exit status") {
     CHECK(health(answers({healthy}, {polling + "1}", polling + "0}"}), {"--wait"}).status == 0);
     CHECK(health(answers({healthy}, {R"({"role":"master","replication_state":"stopped"})"}), {"--wait"})
               .status == 0);
+}
+
+TEST_CASE("promote: with --force it asks for no promise, and says whose is missing") {
+    const FakeServer server([](std::size_t, const std::string&) {
+        return FakeAnswer{success_reply(R"({"epoch":2,"epoch_id":7,"lsn":5,"without_promise":["c"]})")};
+    });
+    const ClientOutcome plain = run_client(cli::run_promote, {server.port_option()});
+    CHECK(plain.status == 0);
+    CHECK(server.requests().back().find(R"("force":false)") != std::string::npos);
+    CHECK(plain.out.find("is the master of epoch 2, which began at LSN 5\nwithout the promise of \"c\"") !=
+          std::string::npos);
+    CHECK(run_client(cli::run_promote, {server.port_option(), "--force"}).status == 0);
+    CHECK(server.requests().back().find(R"("force":true)") != std::string::npos);
 }
 
 TEST_CASE("import: a directory that is not there is called that") {

@@ -27,7 +27,7 @@ boost::json::object sample_fields(std::string_view op) {
         "export_id":"e", "snapshot":"new", "format":1, "name":"n", "checksum":1, "epochs":[1,2,3],
         "epochs_skipped":0, "marks":[1,2], "heartbeat_ms":9, "database_id":null, "node_id":null,
         "known_epoch":0, "known_epoch_id":0, "empty":0, "syncs":0, "port":1, "fails_over":0, "order":"o",
-        "epoch":1, "epoch_id":2, "force":true, "silence_ms":1, "ordered":true
+        "epoch":1, "epoch_id":2, "stores_lists":0, "force":false, "ordered":false, "silence_ms":1
     })")
                                      .as_object();
     if (op == "counter.multi_sum") fields["items"] = boost::json::parse(R"([{"series":"a","key":1}])");
@@ -98,7 +98,7 @@ TEST_CASE("op fields: optional is what a request can leave out") {
             const std::string name = part.substr(0, part.find('|'));
             fields[name] = all.at(name);
         }
-        // It needs one of two.
+        // They need one of two.
         if (op.name == "recovery.checkpoint") fields["event_id"] = "e";
         if (op.name == "replication.forget_follower") fields["name"] = "n";
         boost::json::monotonic_resource arena;

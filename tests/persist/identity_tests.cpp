@@ -86,6 +86,31 @@ TEST_CASE("identity: a follower draws no database id, and takes that of its mast
     CHECK(open_at(storage, "here", true)->database_id() == DatabaseId{1, 2});
 }
 
+TEST_CASE("identity: a copy of an empty database begins an epoch of its own as well") {
+    MemoryStorage original;
+    MemoryStorage copied;
+    open_at(original, "here");
+    copy(original, copied);
+    const auto first = open_at(original, "here");
+    const auto second = open_at(copied, "there");
+    REQUIRE(first->database_id() == second->database_id());
+    CHECK(first->epochs().empty());
+    REQUIRE(second->epochs().size() == 1);
+    CHECK(second->epochs()[0].node == second->node_id());
+}
+
+TEST_CASE("identity: a master that becomes a follower keeps its idempotency limits until it hears others") {
+    MemoryStorage storage;
+    DatabaseOptions options;
+    options.idempotency.records_max = 50;
+    open_at(storage, "here", false, options)->increment("a", 1);
+    options.idempotency.records_max = 3;
+    CHECK(open_at(storage, "here", true, options)->idempotency_retention().records_max == 50);
+    CHECK(open_at(storage, "here", false, options)->idempotency_retention().records_max == 3);
+    options.idempotency.records_max = 50;
+    CHECK(open_at(storage, "here", true, options)->idempotency_retention().records_max == 3);
+}
+
 TEST_CASE("identity: a copy is another node, and as a master begins an epoch of its own") {
     MemoryStorage original;
     MemoryStorage copied;

@@ -1,9 +1,7 @@
 #include "tests/simulation/client.h"
 
 #include <algorithm>
-#include <array>
 
-#include "net/client_connection.h"
 #include "net/client_request.h"
 #include "tests/simulation/noise.h"
 #include "tests/support/json.h"
@@ -14,7 +12,6 @@ namespace {
 constexpr std::uint64_t keys = 6;
 constexpr const char* series_name = "clicks";
 constexpr int bucket = 20260601;
-constexpr auto reply_patience = std::chrono::milliseconds(600);
 
 json::object counter(std::uint64_t key) { return {{"series", series_name}, {"key", key}}; }
 
@@ -55,7 +52,7 @@ void SimulatedClient::run(std::size_t requests) {
         ++done_;
         network_.scheduler().sleep(std::chrono::microseconds(network_.scheduler().between(0, 30'000)));
     }
-    wire_.reset();
+    lines_.close();
 }
 
 void SimulatedClient::watch(const std::function<bool()>& is_over) {
@@ -63,7 +60,7 @@ void SimulatedClient::watch(const std::function<bool()>& is_over) {
         read_sum();
         network_.scheduler().sleep(std::chrono::microseconds(network_.scheduler().between(0, 5'000)));
     }
-    wire_.reset();
+    lines_.close();
 }
 
 std::uint64_t SimulatedClient::any_key() { return network_.scheduler().between(1, keys); }
@@ -76,53 +73,7 @@ SimulatedClient::Reply SimulatedClient::ask(const std::string& node, std::string
 
 std::vector<SimulatedClient::Reply> SimulatedClient::ask_all(const std::string& node,
                                                              const std::vector<std::string>& lines) {
-    std::vector<Reply> replies;
-    std::string bytes;
-    for (const std::string& line : lines) {
-        bytes += line + "\n";
-    }
-    replies.reserve(lines.size());
-    try {
-        connect_to(node);
-        exchange(std::move(bytes), replies);
-    } catch (const net::ConnectionError&) {
-        wire_.reset();
-    } catch (const replica::ChannelError&) {
-        wire_.reset();
-    }
-    replies.resize(lines.size());
-    return replies;
-}
-
-void SimulatedClient::connect_to(const std::string& node) {
-    if (!wire_ || connected_to_ != node) {
-        wire_.reset();
-        wire_ = network_.connect(name_, {node, 0, reply_patience});
-        connected_to_ = node;
-    }
-}
-
-// Until there are as many replies as lines. Throws ChannelError when none comes for too long.
-void SimulatedClient::exchange(std::string bytes, std::vector<Reply>& replies) {
-    const Scheduler& scheduler = network_.scheduler();
-    auto left = static_cast<std::size_t>(std::ranges::count(bytes, '\n'));
-    auto end = scheduler.now() + reply_patience;
-    std::string received;
-    while (left > 0) {
-        bytes.erase(0, bytes.empty() ? 0 : wire_->send(bytes));
-        if (scheduler.now() >= end) {
-            throw replica::ChannelError("no reply in time");
-        }
-        if (wire_->wait(true, !bytes.empty(), std::chrono::milliseconds(20)).to_receive) {
-            std::array<char, 4096> block{};
-            received.append(block.data(), wire_->receive(block.data(), block.size()));
-        }
-        for (std::size_t at = 0; (at = received.find('\n')) != std::string::npos; --left) {
-            replies.emplace_back(net::parse_reply(received.substr(0, at)));
-            received.erase(0, at + 1);
-            end = scheduler.now() + reply_patience;
-        }
-    }
+    return lines_.ask_all(node, lines);
 }
 
 void SimulatedClient::increment_with_key() {
@@ -250,7 +201,7 @@ void SimulatedClient::ask_on_a_quiet_server() {
     ledger_.send(key, value);
     const std::vector<Reply> replies = ask_all(
         view_.master(), {events_line(), net::request_line("counter.increment", "", amount(key, value))});
-    wire_.reset();
+    lines_.close();
     if (!replies.back()) {
         return view_.fail("a write behind a read is not answered while nobody asks for anything else");
     }

@@ -9,6 +9,7 @@
 #include <boost/json/object.hpp>
 
 #include "tests/simulation/ledger.h"
+#include "tests/simulation/lines.h"
 #include "tests/simulation/network.h"
 
 namespace karma::test {
@@ -41,12 +42,10 @@ public:
 
 private:
     // What came of a request: nothing where that is not known.
-    using Reply = std::optional<boost::json::object>;
+    using Reply = SimulatedLines::Reply;
     Reply ask(const std::string& node, std::string_view op, boost::json::object fields);
     // The same of several, which are sent before the first reply is read.
     std::vector<Reply> ask_all(const std::string& node, const std::vector<std::string>& lines);
-    void exchange(std::string bytes, std::vector<Reply>& replies);
-    void connect_to(const std::string& node);
     void pipeline_counts();
     void pipeline_loads();
     void increment_with_key();
@@ -60,8 +59,7 @@ private:
     SimulatedNetwork& network_;
     CounterLedger& ledger_;
     ClientView view_;
-    std::string connected_to_;
-    std::unique_ptr<replica::Wire> wire_;
+    SimulatedLines lines_{name_, network_};
     std::uint64_t count_ = 0;
     std::size_t done_ = 0;
 };

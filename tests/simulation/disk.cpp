@@ -160,6 +160,12 @@ std::unique_ptr<Storage> SimulatedDisk::open() {
     return std::make_unique<SimulatedStorage>(*this, ++opened_);
 }
 
+void SimulatedDisk::put(const MemoryStorage& contents) {
+    ++opened_;
+    not_synced_.clear();
+    durable_ = std::make_unique<MemoryStorage>(contents);
+}
+
 void SimulatedDisk::crash(bool loses_power) {
     ++opened_;
     const std::size_t kept = loses_power ? scheduler_.between(0, not_synced_.size()) : not_synced_.size();

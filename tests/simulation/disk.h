@@ -23,6 +23,11 @@ public:
     // lost; else only the process ends.
     void crash(bool loses_power);
 
+    // What is on it, as a copy of the files would have it.
+    std::unique_ptr<MemoryStorage> copy() const { return std::make_unique<MemoryStorage>(*durable_); }
+    // Holds nothing but this from here on. Nothing runs on it.
+    void put(const MemoryStorage& contents);
+
     // One in so many writes, or reads, fails; 0: none. After a failed write the storage refuses all others.
     std::uint64_t failing_writes = 0;
     std::uint64_t failing_reads = 0;

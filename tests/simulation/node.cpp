@@ -11,8 +11,9 @@ namespace {
 
 constexpr std::int64_t begin_ms = 1'780'000'000'000;
 
-DatabaseOptions database_options(Scheduler& scheduler, const NodeRole& role) {
+DatabaseOptions database_options(Scheduler& scheduler, const NodeRole& role, std::string place) {
     DatabaseOptions options;
+    options.place = std::move(place);
     options.threads = false;
     options.clock_ms = [&scheduler] {
         return begin_ms +
@@ -20,19 +21,21 @@ DatabaseOptions database_options(Scheduler& scheduler, const NodeRole& role) {
                    .count();
     };
     options.random = [&scheduler] { return scheduler.random()(); };
-    options.read_only = role.source.has_value();
+    options.read_only = role.source.has_value() || role.follows_nobody;
     options.replication_min_acks = role.min_acks;
-    options.replication_ack_timeout_ms = 300;
+    options.replication_ack_timeout_ms = role.ack_timeout_ms;
     options.wal_batch_size = 16;
     options.snapshots_retained = 2;
-    // Everything that no snapshot needs is dropped soon.
-    options.event_retention_bytes = 2'000;
+    options.event_retention_bytes = role.retention_bytes;
+    options.idempotency.records_max = role.records_max;
     return options;
 }
 
 replica::NodeOptions node_options(const NodeRole& role, const TempDir& directory, std::uint64_t starts) {
     replica::NodeOptions options;
     options.source.min_acks = role.min_acks;
+    options.source.followers_max = role.followers_max;
+    options.failover_unsafe = role.failover_unsafe;
     options.source.timeout = std::chrono::milliseconds(800);
     options.source.digest_interval = std::chrono::seconds(1);
     if (role.source) {
@@ -40,7 +43,9 @@ replica::NodeOptions node_options(const NodeRole& role, const TempDir& directory
         options.follower->host = *role.source;
         options.follower->timeout = std::chrono::milliseconds(800);
         options.follower->directory = directory.path();
-        options.follower->discard_order = "start-" + std::to_string(starts);
+        options.follower->discard_order = role.order.value_or("start-" + std::to_string(starts));
+        options.follower->name = role.known_as;
+        options.follower->failover_timeout = std::chrono::milliseconds(role.failover_ms);
     }
     return options;
 }
@@ -54,7 +59,7 @@ struct SimulatedNode::Daemon {
           scheduler(owner.scheduler_),
           commits_only_awaited(role.commits_only_awaited),
           storage(owner.disk_.open()),
-          database(Database::open(database_options(scheduler, role), *storage)),
+          database(Database::open(database_options(scheduler, role, owner.place()), *storage)),
           node(*database, log, node_options(role, owner.directory_, ++owner.starts_),
                {scheduler, owner.network_.of(owner.name_)}) {
         node.start(owner.name_, replica::Peer().port);
@@ -66,11 +71,16 @@ struct SimulatedNode::Daemon {
                     scheduler.start_thread([this, shared, from] { serve(std::move(*shared), from); }));
             });
         housekeeper = scheduler.start_thread([this] { keep_house(); });
+        if (role.commits_in_background) {
+            committer = scheduler.start_thread([this] { commit_in_background(); });
+        }
     }
 
     ~Daemon() {
         is_ending = true;
+        to_commit->notify_all();
         handlers.clear();
+        committer.reset();
         housekeeper.reset();
         database->set_replication(nullptr);
         node.stop();
@@ -88,18 +98,45 @@ struct SimulatedNode::Daemon {
         }
     }
 
+    // As the thread of the real one: takes what there is, while others execute more.
+    void commit_in_background() {
+        std::unique_lock lock(commit_mutex);
+        while (!is_ending) {
+            if (!wants_commit) {
+                to_commit->wait(lock);
+                continue;
+            }
+            wants_commit = false;
+            lock.unlock();
+            scheduler.sleep(std::chrono::microseconds(scheduler.between(0, 3'000)));
+            if (!is_ending) {
+                database->commit();
+            }
+            lock.lock();
+        }
+    }
+
+    void commit_later() {
+        const std::lock_guard lock(commit_mutex);
+        wants_commit = true;
+        to_commit->notify_all();
+    }
+
     void try_retention() {
         try {
             database->apply_retention();
-        } catch (const StorageError&) {  // NOLINT(bugprone-empty-catch): the next time
+        } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): the next time, as in a daemon
         }
     }
 
     void serve(std::unique_ptr<replica::Wire> wire, const std::string& from) {
         try {
-            ServedConnection({scheduler, *database, node, access, is_ending, commits_only_awaited},
-                             std::move(wire), from)
-                .run();
+            ServedConnection::Daemon daemon{
+                scheduler, *database, node, access, is_ending, commits_only_awaited, {}};
+            if (committer) {
+                daemon.commit_later = [this] { commit_later(); };
+            }
+            ServedConnection(daemon, std::move(wire), from).run();
         } catch (const replica::ChannelError&) {  // NOLINT(bugprone-empty-catch): the client has gone
         }
     }
@@ -115,6 +152,10 @@ struct SimulatedNode::Daemon {
     bool is_ending = false;
     std::vector<std::unique_ptr<replica::Thread>> handlers;
     std::unique_ptr<replica::Thread> housekeeper;
+    std::unique_ptr<replica::Thread> committer;  // where connections do not commit
+    std::mutex commit_mutex;
+    bool wants_commit = false;
+    std::unique_ptr<replica::Condition> to_commit = scheduler.make_condition();
 };
 
 SimulatedNode::SimulatedNode(std::string name, Scheduler& scheduler, SimulatedNetwork& network)
@@ -127,7 +168,18 @@ void SimulatedNode::crash_at_write(std::uint64_t writes, bool loses_power) {
     disk_.crash_in = writes;
 }
 
-void SimulatedNode::start(const NodeRole& role) { daemon_ = std::make_unique<Daemon>(*this, role); }
+std::string SimulatedNode::place() const { return name_ + "/" + std::to_string(places_); }
+
+void SimulatedNode::move_in(const MemoryStorage& contents) {
+    disk_.put(contents);
+    ++places_;
+}
+
+void SimulatedNode::start(const NodeRole& role) {
+    role_ = role;
+    started_at_ = scheduler_.now();
+    daemon_ = std::make_unique<Daemon>(*this, role);
+}
 
 void SimulatedNode::crash(bool loses_power) {
     network_.lose(name_);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -19,7 +21,17 @@ namespace karma::test {
 struct NodeRole {
     std::optional<std::string> source;  // the node that it follows
     std::uint32_t min_acks = 0;
-    bool commits_only_awaited = false;  // a flaw: see ServedConnection
+    bool commits_only_awaited = false;   // a flaw: see ServedConnection
+    bool follows_nobody = false;         // a follower without a source
+    bool commits_in_background = false;  // by a thread of the daemon, as in the real one, not by connections
+    std::string known_as;                // by its source; empty: as the node
+    std::optional<std::string> order;    // to give up what it has; none: another one at each start
+    std::uint32_t ack_timeout_ms = 300;
+    std::uint32_t failover_ms = 0;  // 0: it does not promote itself
+    bool failover_unsafe = false;
+    std::size_t followers_max = 64;
+    std::uint64_t records_max = IdempotencyRetention().records_max;
+    std::uint64_t retention_bytes = 2'000;  // everything that no snapshot needs is dropped soon; 0: nothing
 };
 
 // A machine with a disk, on which a daemon runs now and then: a database without threads of its own, what
@@ -46,8 +58,15 @@ public:
 
     // The daemon that runs; null while none does.
     Database* database() noexcept;
+    // How it was started last, and when.
+    const NodeRole& role() const noexcept { return role_; }
+    Scheduler::Clock::time_point started_at() const noexcept { return started_at_; }
     // Throws RequestError.
     void promote();
+    // What is stored lies in another directory from here on: these contents, or nothing. Nothing runs.
+    void move_in(const MemoryStorage& contents);
+    // Where it keeps files for the operator.
+    const std::filesystem::path& directory() const noexcept { return directory_.path(); }
     // It has diverged, and used up the order that it was started with.
     bool wants_order() const;
     // Files that hold what was discarded for the master's history.
@@ -55,6 +74,7 @@ public:
 
 private:
     struct Daemon;
+    std::string place() const;
 
     std::string name_;
     Scheduler& scheduler_;
@@ -62,6 +82,9 @@ private:
     SimulatedDisk disk_;
     TempDir directory_;
     std::uint64_t starts_ = 0;  // each gives an order of its own
+    std::uint64_t places_ = 0;  // directories that it has had
+    NodeRole role_;
+    Scheduler::Clock::time_point started_at_;
     std::unique_ptr<Daemon> daemon_;
     std::vector<std::unique_ptr<Daemon>> crashed_;
 };

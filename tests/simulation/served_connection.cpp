@@ -71,6 +71,10 @@ void ServedConnection::execute() {
     if (!pipeline_.process(scheduler.now())) {
         return;
     }
+    if (daemon_.commit_later) {
+        daemon_.commit_later();
+        return;
+    }
     // Others may execute theirs before this is committed.
     if (scheduler.one_in(2)) {
         scheduler.sleep(std::chrono::microseconds(scheduler.between(0, 500)));

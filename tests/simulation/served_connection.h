@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -22,7 +23,8 @@ public:
         replica::Node& node;
         const net::Access& access;
         const bool& is_ending;
-        bool commits_only_awaited = false;  // a flaw: what nobody waits for yet is not committed
+        bool commits_only_awaited = false;        // a flaw: what nobody waits for yet is not committed
+        std::function<void()> commit_later = {};  // somebody else commits; empty: this connection does
     };
 
     ServedConnection(const Daemon& daemon, std::unique_ptr<replica::Wire> wire, std::string from);

@@ -60,6 +60,10 @@ void Simulation::choose_plan() {
     } else if (plan_.nodes > 1 && scheduler_.one_in(3)) {
         plan_.min_acks = 1;
     }
+    plan_.commits_in_background = scheduler_.one_in(2);
+    if (scheduler_.one_in(3)) {
+        plan_.ack_timeout_ms = static_cast<std::uint32_t>(scheduler_.between(2, 50));
+    }
 }
 
 std::string Simulation::run() {
@@ -135,6 +139,8 @@ std::string Simulation::summary() const {
 NodeRole Simulation::role_of(std::size_t node) const {
     NodeRole role;
     role.commits_only_awaited = flaws_.commits_only_awaited;
+    role.commits_in_background = plan_.commits_in_background && !flaws_.commits_only_awaited;
+    role.ack_timeout_ms = plan_.ack_timeout_ms;
     if (sources_[node]) {
         role.source = name_of(*sources_[node]);
     }
@@ -194,8 +200,10 @@ void Simulation::look_at(SimulatedNode& node) {
         return;
     }
     HistoryMark mark;
+    Digest digest;
     try {
         mark = database->mark_at(database->last_lsn());
+        digest = database->digest();
     } catch (const StorageError&) {
         return;
     }
@@ -205,7 +213,6 @@ void Simulation::look_at(SimulatedNode& node) {
     const Epoch epoch = last_epoch(database->epochs());
     const std::string place = std::to_string(mark.lsn) + " " + std::to_string(*mark.checksum) + " " +
                               std::to_string(epoch.number) + " " + std::to_string(epoch.id);
-    const Digest digest = database->digest();
     const auto [known, is_new] = digests_.emplace(place, digest);
     if (!is_new) {
         ++counts_["digests compared"];

@@ -20,6 +20,8 @@ struct SimulationPlan {
     bool promotes = false;    // masters are lost for good, and followers take their place
     bool loses_power = true;  // crashes may take what was not synced
     std::uint32_t min_acks = 0;
+    bool commits_in_background = false;  // by a thread of their own, not by who waits
+    std::uint32_t ack_timeout_ms = 300;
     std::size_t clients = 1;
     std::size_t requests = 20;  // of each client
     std::size_t faults = 10;

@@ -1,0 +1,106 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/simulation/chronicle.h"
+#include "tests/simulation/writer.h"
+
+namespace karma::test {
+
+// What a seed has decided on.
+struct DisorderPlan {
+    std::uint32_t min_acks = 0;
+    std::uint32_t failover_ms = 0;
+    bool is_careful = true;  // nothing is done that may lose an acknowledged write
+    bool failover_unsafe = false;
+    bool loses_power = true;
+    bool commits_in_background = false;
+    bool is_order_left_on = false;
+    bool has_small_records = false;  // followers are started with smaller idempotency limits
+    std::uint64_t retention_bytes = 0;
+    std::uint32_t ack_timeout_ms = 300;
+    std::size_t clients = 1;
+    std::size_t mistakes = 5;
+};
+
+// Three nodes that replace their master by themselves or not, two more machines, and an operator who makes
+// mistakes: starts copies, strangers and old backups, follows the wrong node, swaps roles, promotes whomever
+// and two at once, leaves an order on. The chronicle says what must hold nevertheless. At the end the
+// operator repairs it all by the documented commands.
+class Disorder {
+public:
+    explicit Disorder(std::uint64_t seed);
+
+    // Runs to the end and says what was wrong; empty when nothing was.
+    std::string run();
+
+    std::uint64_t trace() const noexcept { return scheduler_.trace(); }
+    std::uint64_t steps() const noexcept { return scheduler_.steps(); }
+    std::string summary() const;
+    // Writes what the nodes say to standard error.
+    void show_logs() { shows_logs_ = true; }
+
+private:
+    static constexpr std::size_t nodes_count = 5;
+    static constexpr std::size_t cluster_count = 3;  // the others are spare
+
+    void choose_plan();
+    void observe();
+    void look_at_all();
+    void on_log(std::size_t node, const std::string& line);
+    void note_failure(const std::string& what);
+    void note(const std::string& what);
+    void pause(std::uint64_t ms_max);
+
+    NodeRole follower_of(std::size_t source) const;
+    NodeRole master() const;
+    bool start(std::size_t node, const NodeRole& role);
+    void crash(std::size_t node);
+    void heal();
+    void restart_dead();
+    std::optional<std::size_t> find_master() const;
+
+    void operate();
+    void break_something();
+    void err_harmlessly();
+    void err_badly();
+    void follow_wrong_node();
+    void copy_storage(bool as_master);
+    void start_stranger(bool as_source);
+    void swap_roles();
+    void promote(std::size_t node, bool is_safe);
+    void promote_two();
+
+    void repair();
+    bool promote_forced(std::size_t node);
+    std::optional<std::size_t> choose_final_master();
+    bool are_equal(std::size_t master);
+    void check_end();
+
+    const std::uint64_t seed_;
+    Scheduler scheduler_;
+    SimulatedNetwork network_;
+    DisorderPlan plan_;
+    std::vector<std::unique_ptr<SimulatedNode>> nodes_;
+    std::vector<NodeRole> roles_;                                    // as each was started last
+    std::vector<bool> fails_over_ = std::vector<bool>(nodes_count);  // it is about to promote itself
+    std::vector<std::unique_ptr<SimulatedWriter>> clients_;
+    std::unique_ptr<MemoryStorage> backup_;
+    Chronicle chronicle_;
+    DatabaseId database_;  // of the cluster
+    std::uint64_t writes_ = 0;
+    bool is_order_on_ = false;
+    bool operator_is_done_ = false;
+    bool is_repairing_ = false;
+    bool is_over_ = false;
+    bool shows_logs_ = false;
+    std::string failure_;
+    std::map<std::string, std::uint64_t> counts_;
+};
+
+}  // namespace karma::test

@@ -1,0 +1,68 @@
+#include "tests/simulation/lines.h"
+
+#include <algorithm>
+#include <array>
+
+#include "net/client_connection.h"
+#include "net/client_request.h"
+
+namespace karma::test {
+namespace {
+
+constexpr auto reply_patience = std::chrono::milliseconds(600);
+
+}  // namespace
+
+std::vector<SimulatedLines::Reply> SimulatedLines::ask_all(const std::string& node,
+                                                           const std::vector<std::string>& lines) {
+    std::vector<Reply> replies;
+    std::string bytes;
+    for (const std::string& line : lines) {
+        bytes += line;
+        bytes += '\n';
+    }
+    replies.reserve(lines.size());
+    try {
+        connect_to(node);
+        exchange(std::move(bytes), replies);
+    } catch (const net::ConnectionError&) {
+        wire_.reset();
+    } catch (const replica::ChannelError&) {
+        wire_.reset();
+    }
+    replies.resize(lines.size());
+    return replies;
+}
+
+void SimulatedLines::connect_to(const std::string& node) {
+    if (!wire_ || connected_to_ != node) {
+        wire_.reset();
+        wire_ = network_.connect(name_, {node, 0, reply_patience});
+        connected_to_ = node;
+    }
+}
+
+// Until there are as many replies as lines. Throws ChannelError when none comes for too long.
+void SimulatedLines::exchange(std::string bytes, std::vector<Reply>& replies) {
+    const Scheduler& scheduler = network_.scheduler();
+    auto left = static_cast<std::size_t>(std::ranges::count(bytes, '\n'));
+    auto end = scheduler.now() + reply_patience;
+    std::string received;
+    while (left > 0) {
+        bytes.erase(0, bytes.empty() ? 0 : wire_->send(bytes));
+        if (scheduler.now() >= end) {
+            throw replica::ChannelError("no reply in time");
+        }
+        if (wire_->wait(true, !bytes.empty(), std::chrono::milliseconds(20)).to_receive) {
+            std::array<char, 4096> block{};
+            received.append(block.data(), wire_->receive(block.data(), block.size()));
+        }
+        for (std::size_t at = 0; (at = received.find('\n')) != std::string::npos; --left) {
+            replies.emplace_back(net::parse_reply(received.substr(0, at)));
+            received.erase(0, at + 1);
+            end = scheduler.now() + reply_patience;
+        }
+    }
+}
+
+}  // namespace karma::test

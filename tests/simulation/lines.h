@@ -1,0 +1,36 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <boost/json/object.hpp>
+
+#include "tests/simulation/network.h"
+
+namespace karma::test {
+
+// Sends lines to nodes over one connection at a time, and reads their replies.
+class SimulatedLines {
+public:
+    // What came of a request: nothing where that is not known.
+    using Reply = std::optional<boost::json::object>;
+
+    SimulatedLines(std::string name, SimulatedNetwork& network) : name_(std::move(name)), network_(network) {}
+
+    // All are sent before the first reply is read.
+    std::vector<Reply> ask_all(const std::string& node, const std::vector<std::string>& lines);
+    void close() { wire_.reset(); }
+
+private:
+    void exchange(std::string bytes, std::vector<Reply>& replies);
+    void connect_to(const std::string& node);
+
+    std::string name_;
+    SimulatedNetwork& network_;
+    std::string connected_to_;
+    std::unique_ptr<replica::Wire> wire_;
+};
+
+}  // namespace karma::test
