@@ -123,14 +123,20 @@ TEST_CASE("simulation: what would be lost is noticed") {
     CHECK(first_failure(late_commits) != "");
 }
 
-TEST_CASE("simulation: a seed repeats its run") {
-    for (std::uint64_t seed = 1; seed <= scaled(6); ++seed) {
-        const Run once = simulate<Simulation>(seed);
-        const Run again = simulate<Simulation>(seed);
+template <typename Simulated>
+void repeat(std::size_t seeds) {
+    for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+        const Run once = simulate<Simulated>(seed);
+        const Run again = simulate<Simulated>(seed);
         CHECK(once.trace == again.trace);
         CHECK(once.steps == again.steps);
         CHECK(once.summary == again.summary);
     }
+}
+
+TEST_CASE("simulation: a seed repeats its run") {
+    repeat<Simulation>(scaled(6));
+    repeat<Disorder>(scaled(4));
 }
 
 }  // namespace karma::test
