@@ -239,7 +239,8 @@ TEST_CASE("clock: intervals go on while it is behind") {
     test.clocks.step(-day);
     test.add(1);
     test.run_minute();
-    CHECK(std::get<reply::SnapshotInfo>(test.database->call(query::SnapshotInfo{})).last_snapshot_lsn == 1);
+    const Reply info = test.database->call(query::SnapshotInfo{});
+    CHECK(std::get<Boxed<reply::SnapshotInfo>>(info)->last_snapshot_lsn == 1);
     const Reply health = test.database->call(query::Health{});
     CHECK(std::get<reply::Health>(health).uptime_seconds == 60);
 }
