@@ -14,6 +14,7 @@
 #include "cli/json_text.h"
 #include "cli/text.h"
 #include "net/client_connection.h"
+#include "net/op_fields.h"
 
 namespace karma::cli {
 
@@ -26,6 +27,7 @@ constexpr const char* call_usage =
     "Usage: karma call [options] OP [name=value]...\n"
     "       karma call [options] JSON\n"
     "       karma call [options] -            (reads the JSON from standard input)\n"
+    "       karma call --ops                  (every op, with its fields)\n"
     "\n"
     "Sends one request to a running daemon and prints its response.\n"
     "\n"
@@ -36,7 +38,7 @@ constexpr const char* call_usage =
     "\n"
     "A value that is JSON is sent as such, any other as a string. Names of series and the\n"
     "like are always strings. A dotted name makes nested objects. Put -- before a value\n"
-    "that begins with a dash.\n";
+    "that begins with a dash. A field that the op does not take is refused, and nothing is sent.\n";
 
 constexpr const char* exit_statuses =
     "\n"
@@ -52,13 +54,21 @@ struct Call {
 
 po::options_description call_options() {
     po::options_description output("Output");
-    output.add_options()                                                    //
-        ("pretty", po::bool_switch(), "indent a response that is JSON")     //
-        ("raw", po::bool_switch(), "print the whole reply as it was sent")  //
+    output.add_options()                                                                          //
+        ("pretty", po::bool_switch(), "indent a response that is JSON")                           //
+        ("raw", po::bool_switch(), "print the whole reply as it was sent")                        //
+        ("ops", po::bool_switch(), "print every op with its fields, those in brackets optional")  //
         ("help", po::bool_switch(), "print this help");
     po::options_description all;
     all.add(client_options_description()).add(output);
     return all;
+}
+
+void print_ops(std::ostream& out) {
+    for (const net::OpName& entry : net::all_ops()) {
+        const std::string fields = net::op_fields_text(entry.op);
+        out << entry.name << (fields.empty() ? "" : " ") << fields << '\n';
+    }
 }
 
 Call read_call(const po::variables_map& values, std::istream& in) {
@@ -137,6 +147,10 @@ int run_call(std::span<const std::string> args, std::istream& in, std::ostream& 
         const po::variables_map values = parse_arguments(args, all, positions);
         if (values["help"].as<bool>()) {
             out << call_usage << visible << exit_statuses;
+            return exit_success;
+        }
+        if (values["ops"].as<bool>()) {
+            print_ops(out);
             return exit_success;
         }
         const Call call = read_call(values, in);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <vector>
 
 #include <boost/json/parse.hpp>
@@ -11,6 +12,7 @@
 #include "cli/command_line.h"
 #include "cli/json_text.h"
 #include "cli/text.h"
+#include "net/op_fields.h"
 
 namespace karma::cli {
 
@@ -93,6 +95,22 @@ void add_field(Node& root, const std::string& argument) {
     }
 }
 
+/// Refuses a request of a known op with a field that the op does not take: the daemon would pass over it.
+void check_fields(std::string_view line) {
+    boost::system::error_code failure;
+    const json::value request = json::parse(line, failure);
+    const json::object* const object = failure ? nullptr : request.if_object();
+    if (object == nullptr) return;
+    const json::value* const version = object->if_contains("v");
+    const json::value* const name = object->if_contains("op");
+    if (version == nullptr || *version != 2 || name == nullptr || !name->is_string()) return;
+    const net::Op* const op = net::find_op(name->get_string());
+    if (op == nullptr) return;
+    if (const std::optional<std::string> unknown = net::unknown_field(*op, *object)) {
+        throw UsageError(*unknown);
+    }
+}
+
 }  // namespace
 
 bool looks_like_json(std::string_view argument) {
@@ -102,6 +120,7 @@ bool looks_like_json(std::string_view argument) {
 
 std::string request_from_json(std::string_view json, std::string_view token) {
     std::string line = on_one_line(json);
+    check_fields(line);
     if (token.empty()) return line;
     boost::system::error_code failure;
     const json::value value = json::parse(line, failure);
@@ -127,6 +146,7 @@ std::string request_from_fields(std::string_view op, std::span<const std::string
     }
     std::string text;
     root.write(text);
+    check_fields(text);
     return text;
 }
 

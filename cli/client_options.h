@@ -17,11 +17,11 @@ struct ClientOptions {
     std::chrono::milliseconds timeout{30'000};
 };
 
-/// --host, --port, --token and --timeout, with their descriptions.
+/// --url, --host, --port, --token, --token-file and --timeout, with their descriptions.
 boost::program_options::options_description client_options_description();
 
-/// Reads them back. The environment variable KARMA_TOKEN stands in for a --token that is not given. Throws
-/// UsageError.
+/// Reads them back. Where neither --url nor both of --host and --port are given, the environment variable
+/// KARMA_URL says what is missing; KARMA_TOKEN stands in for a token that is not given. Throws UsageError.
 ClientOptions read_client_options(const boost::program_options::variables_map& values);
 
 }  // namespace karma::cli

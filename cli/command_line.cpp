@@ -1,6 +1,7 @@
 #include "cli/command_line.h"
 
 #include <charconv>
+#include <map>
 #include <vector>
 
 #include <boost/program_options/errors.hpp>
@@ -30,6 +31,17 @@ std::vector<std::string> with_empty_values(std::span<const std::string> argument
     return result;
 }
 
+// As in Karma 1.0, and as wrapper scripts need it that add an option of their own at the end.
+void keep_last_of_each(std::vector<po::option>& given) {
+    std::map<std::string, std::size_t> left;
+    const auto is_named = [](const po::option& option) { return option.position_key < 0; };
+    for (const po::option& option : given) {
+        left[option.string_key] += is_named(option) ? 1 : 0;
+    }
+    std::erase_if(
+        given, [&](const po::option& option) { return is_named(option) && --left[option.string_key] != 0; });
+}
+
 }  // namespace
 
 po::variables_map parse_arguments(std::span<const std::string> arguments,
@@ -38,12 +50,13 @@ po::variables_map parse_arguments(std::span<const std::string> arguments,
     namespace style = po::command_line_style;
     po::variables_map values;
     try {
-        po::store(po::command_line_parser(with_empty_values(arguments))
-                      .options(options)
-                      .positional(positions)
-                      .style(style::unix_style & ~style::allow_guessing)
-                      .run(),
-                  values);
+        po::parsed_options parsed = po::command_line_parser(with_empty_values(arguments))
+                                        .options(options)
+                                        .positional(positions)
+                                        .style(style::unix_style & ~style::allow_guessing)
+                                        .run();
+        keep_last_of_each(parsed.options);
+        po::store(parsed, values);
         po::notify(values);
     } catch (const po::error& error) {
         throw UsageError(error.what());

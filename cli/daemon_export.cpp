@@ -138,10 +138,10 @@ SeriesTotals totals_of(std::string_view tree) {
 }
 
 /// Takes what is counted of a file that was fetched, and gives it its format.
-void finish_series(ExportedSeries& one, std::int64_t timestamp, const ExportDirectory& directory,
+void finish_series(ExportedSeries& one, std::int64_t timestamp, ExportDirectory& directory,
                    ExportFormat format) {
-    const std::filesystem::path path = directory.path() / one.file;
-    const MappedFile tree(path);
+    const std::string fetched = one.file;
+    const MappedFile tree(directory.path() / fetched);
     if (format == ExportFormat::tree) {
         one.totals = totals_of(tree.bytes());
         directory.write(one.file + ".meta.json",
@@ -150,7 +150,7 @@ void finish_series(ExportedSeries& one, std::int64_t timestamp, const ExportDire
     }
     one.file = file_name_of(one.name) + ".csv";
     one.bytes = export_csv_of_tree(directory, one.file, tree.bytes(), one.totals);
-    std::filesystem::remove(path);
+    directory.remove(fetched);
 }
 
 std::vector<reply::Checkpoint> checkpoints_in(const json::value& response) {
@@ -168,8 +168,8 @@ std::vector<reply::Checkpoint> checkpoints_in(const json::value& response) {
 
 }  // namespace
 
-Exported export_from_daemon(const ClientOptions& options, const ExportDirectory& directory,
-                            ExportFormat format, const std::string& series, bool new_snapshot) {
+Exported export_from_daemon(const ClientOptions& options, ExportDirectory& directory, ExportFormat format,
+                            const std::string& series, bool new_snapshot) {
     Exported exported;
     json::value contents;
     {
@@ -193,6 +193,9 @@ Exported export_from_daemon(const ClientOptions& options, const ExportDirectory&
     }
     // Without the daemon, which need not wait for it.
     const auto timestamp = contents.at("timestamp").to_number<std::int64_t>();
+    exported.lsn = contents.at("lsn").to_number<Lsn>();
+    exported.database_id =
+        DatabaseId::from_text(text_member(contents.as_object(), "database_id")).value_or(DatabaseId{});
     for (ExportedSeries& one : exported.series) {
         finish_series(one, timestamp, directory, format);
     }
@@ -201,7 +204,7 @@ Exported export_from_daemon(const ClientOptions& options, const ExportDirectory&
         return exported;
     }
     export_checkpoints(directory, checkpoints_in(contents));
-    export_lsn(directory, contents.at("lsn").to_number<Lsn>());
+    export_lsn(directory, exported.lsn);
     return exported;
 }
 

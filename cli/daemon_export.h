@@ -11,7 +11,7 @@ namespace karma::cli {
 /// `new_snapshot` it is the present state; otherwise that of the latest snapshot of everything. `series` is
 /// the only one where it is not empty, with what belongs to it. Throws net::ConnectionError, RefusedError,
 /// StorageError and CorruptionError.
-Exported export_from_daemon(const ClientOptions& options, const ExportDirectory& directory,
-                            ExportFormat format, const std::string& series, bool new_snapshot);
+Exported export_from_daemon(const ClientOptions& options, ExportDirectory& directory, ExportFormat format,
+                            const std::string& series, bool new_snapshot);
 
 }  // namespace karma::cli

@@ -52,18 +52,13 @@ std::optional<std::string> text_or_number(const json::object& object, const char
 
 }  // namespace
 
-DirectoryImporter::DirectoryImporter(std::filesystem::path directory)
-    : directory_(std::move(directory)), hash_seed_(random_number()), engine_(hash_seed_, sink_) {}
+DirectoryImporter::DirectoryImporter(std::filesystem::path directory, Keep keep)
+    : directory_(std::move(directory)),
+      keep_(keep),
+      hash_seed_(random_number()),
+      engine_(hash_seed_, sink_) {}
 
 void DirectoryImporter::read() {
-    if (!has_karma1_files(directory_)) {
-        throw InputError(directory_.string() +
-                         " has no files of Karma 1.0, and none that karma export writes");
-    }
-    if (std::filesystem::exists(directory_ / unfinished_export_name)) {
-        throw InputError(directory_.string() + " is of an export that was cut short, as its file " +
-                         unfinished_export_name + " says: not all is in it. Remove it and export again");
-    }
     read_trees();
     read_records();
     read_checkpoints();
@@ -91,8 +86,33 @@ void DirectoryImporter::read_trees() {
 
 void DirectoryImporter::read_tree_file(const TreeFile& file) {
     const MappedFile mapped(file.path);
-    engine_.restore_series(
-        read_tree_series(file.series, hash_seed_, file.last_lsn.value_or(0), mapped.bytes()));
+    Series series = read_tree_series(file.series, hash_seed_, file.last_lsn.value_or(0), mapped.bytes());
+    if (keep_ == Keep::all) {
+        engine_.restore_series(std::move(series));
+        return;
+    }
+    NullSink sink;
+    Engine of_one(hash_seed_, sink);
+    of_one.restore_series(std::move(series));
+    const StateView view = of_one.view();
+    dropped_digest_ += view.digest(NoDeadline());
+    dropped_.keys += view.series.front().totals().keys;
+    ++dropped_.series;
+}
+
+ReadBack DirectoryImporter::read_back() const {
+    ReadBack found = dropped_;
+    const StateView view = engine_.view();
+    for (const SeriesView& series : view.series) {
+        ++found.series;
+        found.keys += series.totals().keys;
+    }
+    Digest digest = dropped_digest_;
+    digest += view.digest(NoDeadline());
+    found.digest = digest.text();
+    found.records = records_.size();
+    found.streams = engine_.streams().committed_streams().size();
+    return found;
 }
 
 void DirectoryImporter::read_records() {

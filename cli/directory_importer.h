@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/export_check.h"
 #include "cli/karma1_files.h"
 #include "engine/engine.h"
 #include "engine/storage.h"
@@ -42,10 +43,16 @@ struct DirectoryImport {
 /// and did not execute are refused here as well. Used once.
 class DirectoryImporter {
 public:
-    explicit DirectoryImporter(std::filesystem::path directory);
+    /// What is kept of a series that was read.
+    enum class Keep : std::uint8_t { all, digest };
+
+    explicit DirectoryImporter(std::filesystem::path directory, Keep keep = Keep::all);
 
     /// Reads everything. Throws InputError, naming the file and what is wrong there.
     void read();
+
+    /// What was read, to be compared.
+    ReadBack read_back() const;
 
     /// Stores what was read as a new database at `path`, which must not exist: it appears there as a whole.
     DirectoryImport store(const std::filesystem::path& path, std::int64_t now_ms);
@@ -74,6 +81,7 @@ private:
     std::vector<RecordChange> record_changes(Lsn last_lsn);
 
     std::filesystem::path directory_;
+    Keep keep_;
     std::uint64_t hash_seed_;
     NullSink sink_;
     Engine engine_;
@@ -87,6 +95,8 @@ private:
     std::vector<StreamInfo> streams_;  // committed ones
     bool has_checkpoints_ = false;
     Lsn last_lsn_ = 0;
+    ReadBack dropped_;  // of series that were not kept
+    Digest dropped_digest_;
     DirectoryImport result_;
 };
 

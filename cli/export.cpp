@@ -7,6 +7,7 @@
 
 #include "cli/client_options.h"
 #include "cli/daemon_export.h"
+#include "cli/export_check.h"
 #include "cli/offline.h"
 #include "cli/subcommand.h"
 
@@ -42,8 +43,8 @@ po::options_description export_options() {
     return all;
 }
 
-Exported from_directory(const po::variables_map& values, const ExportDirectory& out,
-                        const std::string& series, std::ostream& err) {
+Exported from_directory(const po::variables_map& values, ExportDirectory& out, const std::string& series,
+                        std::ostream& err) {
     const StoredDatabase stored(values["directory"].as<std::string>());
     warn_of_damage(stored, "karma export", err);
     NullSink sink;
@@ -63,13 +64,13 @@ int export_to(const po::variables_map& values, std::ostream& out, std::ostream& 
     const std::string series = text_option(values, "series");
     const ExportFormat format = format_option(values);
     const ClientOptions client = read_client_options(values);
-    const ExportDirectory directory(path);
+    ExportDirectory directory(path);
     const Exported exported =
         is_offline ? from_directory(values, directory, series, err)
                    : export_from_daemon(client, directory, format, series, !values["no-snapshot"].as<bool>());
-    directory.finish();
+    const ExportManifest manifest = finish_export(directory, exported, format, series);
     warn_of_left_out(exported, "karma export", err);
-    print_exported(exported, directory.path(), out);
+    print_exported(exported, directory.path(), manifest, out);
     return exit_success;
 }
 

@@ -3,6 +3,7 @@
 #include <iomanip>
 #include <iostream>
 #include <limits>
+#include <string_view>
 
 #include <boost/json/serialize.hpp>
 #include <boost/program_options/value_semantic.hpp>
@@ -13,6 +14,7 @@
 #include "cli/event_text.h"
 #include "cli/subcommand.h"
 #include "cli/text.h"
+#include "engine/day.h"
 #include "engine/timestamp.h"
 
 namespace karma::cli {
@@ -29,7 +31,8 @@ constexpr const char* history_usage =
 
 constexpr const char* behind_history_options =
     "\n"
-    "A TIME is Unix seconds or RFC 3339, such as 2026-05-05T00:00:00Z.\n"
+    "A TIME is a UTC day such as 2026-05-05 (--from its beginning, --to its end), RFC 3339 such as\n"
+    "2026-05-05T13:30:00Z, or Unix seconds.\n"
     "Exit status: 0 success, 1 the daemon refused, 2 wrong usage, 3 no connection.\n";
 
 constexpr std::uint64_t page_max = 1000;
@@ -60,6 +63,10 @@ po::options_description history_options() {
 
 json::value time_field(const po::variables_map& values, const char* name) {
     const auto& text = values[name].as<std::string>();
+    const bool has_dashes = text.find('-') != std::string::npos;
+    if (has_dashes && day_from_text(text)) {
+        return json::value(text + (name == std::string_view("to") ? "T23:59:59Z" : "T00:00:00Z"));
+    }
     if (unix_ms_from_rfc3339(text)) {
         return json::value(text);
     }
@@ -67,8 +74,10 @@ json::value time_field(const po::variables_map& values, const char* name) {
         return json::value(
             parse_number(std::string("--") + name, text, 0, std::numeric_limits<std::int64_t>::max()));
     } catch (const UsageError&) {
-        throw UsageError(std::string("--") + name + ": " + cli::quoted(text) +
-                         " is neither Unix seconds nor a time such as 2026-05-05T00:00:00Z");
+        throw UsageError(
+            std::string("--") + name + ": " + cli::quoted(text) +
+            " is no UTC day such as 2026-05-05, no time such as 2026-05-05T00:00:00Z, and no Unix "
+            "seconds");
     }
 }
 

@@ -1,5 +1,6 @@
 #include "cli/import_directory.h"
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <iomanip>
@@ -11,6 +12,7 @@
 #include <boost/program_options/value_semantic.hpp>
 
 #include "cli/directory_importer.h"
+#include "cli/export_check.h"
 #include "cli/import_options.h"
 #include "cli/subcommand.h"
 #include "cli/text.h"
@@ -109,13 +111,32 @@ json::object summary(const DirectoryImport& done) {
             {"warnings", std::move(warnings)}};
 }
 
-int import(const std::filesystem::path& source, const std::filesystem::path& target, bool as_json,
-           std::ostream& out, std::ostream& err) {
+void check_is_directory(const std::string& source) {
+    std::error_code failure;
+    if (std::filesystem::is_directory(source, failure)) return;
+    const bool is_there = std::filesystem::exists(source, failure);
+    throw UsageError(cli::quoted(source) + (is_there ? " is no directory" : " does not exist"));
+}
+
+struct Source {
+    std::filesystem::path directory;
+    bool without_manifest = false;
+};
+
+int import(const Source& source, const std::filesystem::path& target, bool as_json, std::ostream& out,
+           std::ostream& err) {
+    // Before anything is made.
+    const Importable importable(source.directory);
+    DirectoryImporter importer(source.directory);
+    importer.read();
+    if (importable.manifest) {
+        check_against(*importable.manifest, importer.read_back());
+    } else if (!source.without_manifest) {
+        importable.require_whole();
+    }
     const DataDirectory directory(target, DataDirectory::Use::import);
     // A running Karma 1.0 holds no lock; one of this version does.
     make_room(directory.database());
-    DirectoryImporter importer(source);
-    importer.read();
     const auto now = std::chrono::system_clock::now().time_since_epoch() / std::chrono::milliseconds(1);
     const DirectoryImport done = importer.store(directory.database(), now);
     for (const std::string& warning : done.warnings) {
@@ -134,6 +155,8 @@ po::options_description import_directory_options() {
     visible.add_options()  //
         ("directory", po::value<std::string>()->value_name("TARGET"),
          "where the new database goes: what the daemon will get as --directory (DIR itself)")  //
+        ("without-manifest", po::bool_switch(),
+         "take files that have neither karma.manifest nor a log of Karma 1.0 for all that there was")  //
         ("json", po::bool_switch(), "print one JSON object");
     return visible;
 }
@@ -154,19 +177,35 @@ bool takes_value(const std::string& option) {
 
 }  // namespace
 
-bool names_directory(std::span<const std::string> args) {
+namespace {
+
+/// The first argument of `karma import` that is no option and no option's value; empty where there is none.
+std::string source_argument(std::span<const std::string> args) {
     bool is_value = false;
     bool options_end = false;
     for (const std::string& argument : args) {
-        const bool is_option = !options_end && !is_value && argument.starts_with('-');
-        std::error_code failure;
-        if (!is_option && !is_value && std::filesystem::is_directory(argument, failure)) {
-            return true;
-        }
+        const bool is_option = !options_end && !is_value && argument.size() > 1 && argument.starts_with('-');
+        if (!is_option && !is_value) return argument;
         options_end = options_end || (is_option && argument == "--");
         is_value = is_option && !options_end && takes_value(argument);
     }
-    return false;
+    return {};
+}
+
+}  // namespace
+
+bool names_directory(std::span<const std::string> args) {
+    const std::string source = source_argument(args);
+    std::error_code failure;
+    if (std::filesystem::is_directory(source, failure)) return true;
+    if (source.empty() || source == "-" || std::filesystem::exists(source, failure)) return false;
+    // Where nothing is, what else is said decides.
+    const auto is_given = [args](const std::string& option) {
+        return std::ranges::any_of(args, [&](const std::string& argument) {
+            return argument == option || argument.starts_with(option + "=");
+        });
+    };
+    return source.ends_with('/') || is_given("--directory") || !(is_given("--series") || is_given("--help"));
 }
 
 int run_import_directory(std::span<const std::string> args, std::ostream& out, std::ostream& err) {
@@ -174,8 +213,10 @@ int run_import_directory(std::span<const std::string> args, std::ostream& out, s
                                 import_directory_options(), true};
     return run_subcommand(subcommand, args, out, err, [&](const po::variables_map& values) {
         const std::string source = only_argument(values, "DIR");
+        check_is_directory(source);
         const std::string target = text_option(values, "directory");
-        return import(source, target.empty() ? source : target, values["json"].as<bool>(), out, err);
+        return import({source, values["without-manifest"].as<bool>()}, target.empty() ? source : target,
+                      values["json"].as<bool>(), out, err);
     });
 }
 

@@ -9,7 +9,8 @@ namespace karma::cli {
 /// `karma import DIR`: takes a Karma 1.0 directory over into a new database. Returns the exit status.
 int run_import_directory(std::span<const std::string> args, std::ostream& out, std::ostream& err);
 
-/// Whether the arguments of `karma import` name a directory.
+/// Whether the arguments of `karma import` name a directory, or are meant to: nothing is where they point to,
+/// and it ends with '/', or comes with --directory or without --series.
 bool names_directory(std::span<const std::string> args);
 
 }  // namespace karma::cli

@@ -3,7 +3,7 @@
 #include <array>
 #include <cstdio>
 
-#include "cli/content_hash.h"
+#include "persist/content_hash.h"
 #include "persist/random_number.h"
 
 namespace karma::cli {

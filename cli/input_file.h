@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/content_hash.h"
+#include "persist/content_hash.h"
 
 struct z_stream_s;
 

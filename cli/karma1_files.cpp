@@ -234,6 +234,10 @@ bool has_karma1_files(const std::filesystem::path& directory) {
            !find_log_files(directory).empty() || !find_tree_files(directory).empty();
 }
 
+bool has_log_end(const std::filesystem::path& directory) {
+    return std::filesystem::exists(directory / "karma.wal.lsn") || !find_log_files(directory).empty();
+}
+
 Lsn read_lsn_file(const std::filesystem::path& path) {
     if (!std::filesystem::exists(path)) {
         return 0;

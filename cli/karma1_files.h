@@ -52,6 +52,10 @@ LogSummary read_log_files(const std::filesystem::path& directory,
 /// Whether the directory has any file of Karma 1.0.
 bool has_karma1_files(const std::filesystem::path& directory);
 
+/// Whether it has a log of Karma 1.0, or the number of its last entry: what is written last where there is no
+/// log.
+bool has_log_end(const std::filesystem::path& directory);
+
 /// The number in a file such as karma.wal.lsn; 0 where there is none. Throws InputError, also for one above
 /// imported_lsn_max.
 Lsn read_lsn_file(const std::filesystem::path& path);

@@ -103,7 +103,8 @@ void warn_of_left_out(const Exported& exported, const std::string& name, std::os
     }
 }
 
-void print_exported(const Exported& exported, const std::filesystem::path& directory, std::ostream& out) {
+void print_exported(const Exported& exported, const std::filesystem::path& directory,
+                    const ExportManifest& manifest, std::ostream& out) {
     constexpr int wide = 16;
     std::uint64_t bytes = 0;
     for (const ExportedSeries& one : exported.series) {
@@ -113,7 +114,10 @@ void print_exported(const Exported& exported, const std::filesystem::path& direc
         bytes += one.bytes;
     }
     out << counted(exported.series.size(), "series file") << ", " << grouped(bytes) << " bytes, in "
-        << directory.string() << '\n';
+        << directory.string() << ", LSN " << manifest.lsn << '\n';
+    if (!manifest.digest.empty()) {
+        out << "digest " << manifest.digest << '\n';
+    }
 }
 
 }  // namespace karma::cli

@@ -32,7 +32,8 @@ void warn_of_damage(const StoredDatabase& stored, const std::string& name, std::
 Restored rebuild(const StoredDatabase& stored, const HistoryPoint& until, Engine& engine);
 
 /// Prints what was exported.
-void print_exported(const Exported& exported, const std::filesystem::path& directory, std::ostream& out);
+void print_exported(const Exported& exported, const std::filesystem::path& directory,
+                    const ExportManifest& manifest, std::ostream& out);
 /// Warns of what an export lacks; `name` is that of the program.
 void warn_of_left_out(const Exported& exported, const std::string& name, std::ostream& err);
 

@@ -8,6 +8,7 @@
 #include <boost/json/serialize.hpp>
 #include <boost/program_options/value_semantic.hpp>
 
+#include "cli/export_check.h"
 #include "cli/offline.h"
 #include "cli/subcommand.h"
 #include "cli/text.h"
@@ -102,14 +103,14 @@ int replay(const po::variables_map& values, std::ostream& out, std::ostream& err
         print(state, series, out);
     }
     if (values.count("export") != 0) {
-        const ExportDirectory directory(values["export"].as<std::string>());
+        ExportDirectory directory(values["export"].as<std::string>());
         const auto now = std::chrono::system_clock::now().time_since_epoch() / std::chrono::seconds(1);
         const Exported exported =
             export_state(directory, state.view, stored.storage(), format_option(values), series, now);
-        directory.finish();
+        const ExportManifest manifest = finish_export(directory, exported, format_option(values), series);
         warn_of_left_out(exported, "karma replay", err);
         if (!values["json"].as<bool>()) {
-            print_exported(exported, directory.path(), out);
+            print_exported(exported, directory.path(), manifest, out);
         }
     }
     return exit_success;

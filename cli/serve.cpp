@@ -1,9 +1,10 @@
 #include "cli/serve.h"
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
-#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <boost/asio/io_context.hpp>
@@ -16,21 +17,28 @@
 #include "cli/command_line.h"
 #include "cli/serve_options.h"
 #include "net/log.h"
+#include "net/machine.h"
 #include "net/server.h"
 #include "persist/statistics.h"
 #include "replica/node.h"
-#include "replica/second_opinion.h"
+#include "replica/promises.h"
 
 namespace karma::cli {
 namespace {
 
-/// Each connection is an open file: use what the system allows.
-void raise_open_files_limit() {
-    rlimit limit{};
-    if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        ::setrlimit(RLIMIT_NOFILE, &limit);
+/// Each connection is an open file: no more of them than storage, followers and administrators leave.
+void limit_connections(net::ServerOptions& server, std::size_t followers_max, std::size_t files_max,
+                       net::Log& log) {
+    const std::size_t possible = net::connection_files(files_max, net::open_files(), followers_max);
+    if (server.connections_max > possible) {
+        log.warning("max_connections_lowered",
+                    {{"asked_for", std::uint64_t{server.connections_max}},
+                     {"max_connections", std::uint64_t{possible}},
+                     {"open_files", std::uint64_t{files_max}},
+                     {"message", "the limit of open files allows no more: raise it (ulimit -n)"}});
     }
+    server.connections_max =
+        server.connections_max == 0 ? possible : std::min(server.connections_max, possible);
 }
 
 bool is_loopback(const std::string& address) {
@@ -51,6 +59,45 @@ void warn(const ServeOptions& options, net::Log& log) {
     if (!options.replication.source_host.empty() && !options.database.read_only) {
         log.warning("follows_nobody",
                     {{"message", "--replication-source-host has no effect without --role=slave"}});
+    }
+}
+
+/// Whether others can come to a directory: none of those above it is closed to them.
+bool is_reachable(const std::filesystem::path& path) {
+    std::error_code failure;
+    for (std::filesystem::path at = std::filesystem::absolute(path, failure).lexically_normal();
+         !failure && at.has_relative_path(); at = at.parent_path()) {
+        struct stat status {};
+        if (::stat(at.parent_path().c_str(), &status) == 0 && (status.st_mode & 0011U) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/// What others on this machine may see or do.
+void warn_of_exposure(const ServeOptions& options, net::Log& log) {
+    for (const std::string& warning : options.warnings) {
+        log.warning("option", {{"message", warning}});
+    }
+    if (::geteuid() == 0) {
+        log.info("runs_as_root",
+                 {{"message", "a mistake in the daemon has the whole machine: give it a user of its own"}});
+    }
+    if (options.database.storage != StorageKind::rocksdb) {
+        return;
+    }
+    const mode_t allowed = options.group_access ? 0750 : 0700;
+    for (const auto& path : {options.database.directory, options.database.directory / "karma.db"}) {
+        struct stat status {};
+        if (::stat(path.c_str(), &status) == 0 && (status.st_mode & 0777U & ~allowed) != 0 &&
+            is_reachable(path)) {
+            log.warning("open_directory",
+                        {{"path", path.string()},
+                         {"message",
+                          "others on this machine may read the data: chmod -R go-rwx takes that "
+                          "from them (g=rX with --group-access=true)"}});
+        }
     }
 }
 
@@ -109,17 +156,41 @@ void check_failover(const Database& database, replica::NodeOptions options, std:
     }
 }
 
+/// The signals that the daemon takes.
+sigset_t taken_signals() {
+    sigset_t set;
+    ::sigemptyset(&set);
+    for (const int signal : {SIGINT, SIGTERM, SIGUSR1, SIGHUP}) {
+        ::sigaddset(&set, signal);
+    }
+    return set;
+}
+
+/// Keeps them until somebody waits for them: while the state is restored none ends the daemon or is lost.
+void hold_signals() {
+    const sigset_t set = taken_signals();
+    ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+}
+
+void release_signals() {
+    const sigset_t set = taken_signals();
+    ::pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+}
+
 /// Waits for signals while the server runs.
 class Supervisor {
 public:
     /// From here on signals are kept for `run`, so that none is lost while the server starts.
-    Supervisor(Database& database, net::Log& log)
-        : database_(database), log_(log), signals_(context_, SIGINT, SIGTERM, SIGUSR1) {}
+    Supervisor(Database& database, net::Log& log, const ServeOptions& options)
+        : database_(database), log_(log), options_(options), signals_(context_, SIGINT, SIGTERM, SIGUSR1) {
+        signals_.add(SIGHUP);
+    }
 
     /// Returns when the server has ended.
     void run(net::Server& server) {
         server_ = &server;
         wait();
+        release_signals();
         context_.run();
         snapshots_.join();
     }
@@ -142,6 +213,11 @@ private:
             wait();
             return;
         }
+        if (signal == SIGHUP) {
+            reload_tokens();
+            wait();
+            return;
+        }
         if (stopping_) {
             std::_Exit(128 + signal);  // asked twice: at once
         }
@@ -157,6 +233,23 @@ private:
         });
     }
 
+    /// Where a file cannot be read the tokens of before stay. Followers go on with the token that they began
+    /// with.
+    void reload_tokens() {
+        try {
+            options_.warnings.clear();
+            read_token_files(options_);
+            for (const std::string& warning : options_.warnings) {
+                log_.warning("option", {{"message", warning}});
+            }
+            server_->replace_tokens(options_.server.auth_token, options_.server.read_auth_token);
+            log_.info("reloaded", {{"what", "the tokens"}});
+        } catch (const UsageError& wrong) {
+            log_.error("reload_failed",
+                       {{"message", wrong.what()}, {"used_instead", "the tokens of before"}});
+        }
+    }
+
     void save_snapshot() {
         try {
             database_.save_snapshot();
@@ -169,6 +262,7 @@ private:
     Database& database_;
     net::Server* server_ = nullptr;
     net::Log& log_;
+    ServeOptions options_;  // with the tokens that were read last
     boost::asio::io_context context_;
     boost::asio::signal_set signals_;
     boost::asio::thread_pool snapshots_{1};
@@ -196,10 +290,16 @@ bool save_last_snapshot(Database& database, bool has_log, net::Log& log) {
 int serve(const ServeOptions& options) {
     net::Log log(options.log);
     warn(options, log);
-    raise_open_files_limit();
+    warn_of_exposure(options, log);
+    ::umask(options.group_access ? 0027 : 0077);
+    const std::size_t files_max = net::raise_open_files_limit();
     DatabaseOptions database_options = options.database;
+    database_options.storage_open_files = static_cast<unsigned>(net::storage_files(files_max));
     database_options.on_failure = [&log](const std::string& what, const std::string& why) {
         log.error(what + "_failed", {{"message", why}});
+    };
+    database_options.on_warning = [&log](const std::string& event, const std::string& message) {
+        log.warning(event, {{"message", message}});
     };
     const std::unique_ptr<Database> database = Database::open(database_options);
     for (const std::string& damage : database->restore_warnings()) {
@@ -210,11 +310,13 @@ int serve(const ServeOptions& options) {
     if (!database->copy_warning().empty()) {
         log.warning("copied_database", {{"message", database->copy_warning()}});
     }
-    Supervisor supervisor(*database, log);
+    Supervisor supervisor(*database, log, options);
     const replica::NodeOptions replication = node_options(options);
     check_failover(*database, replication, options.server.port);
     replica::Node node(*database, log, replication);
-    net::Server server(options.server, *database, log, &node.subscriptions());
+    net::ServerOptions server_options = options.server;
+    limit_connections(server_options, options.replication.followers_max, files_max, log);
+    net::Server server(server_options, *database, log, &node.subscriptions());
     database->set_replication(&node);
     node.start(own_name(server.port()), server.port());
     server.start();
@@ -222,6 +324,10 @@ int serve(const ServeOptions& options) {
                            {"address", options.server.address},
                            {"port", server.port()},
                            {"directory", options.database.directory.string()},
+                           {"open_files", std::uint64_t{files_max}},
+                           {"max_connections", std::uint64_t{server_options.connections_max}},
+                           {"max_reply_memory", std::uint64_t{server_options.reply_memory_max}},
+                           {"max_series", std::uint64_t{options.database.series_max}},
                            {"role", role_name(database->role())},
                            {"database_id", database_id_text(*database)},
                            {"node_id", node_id_text(database->node_id())},
@@ -244,6 +350,7 @@ int serve(const ServeOptions& options) {
 }  // namespace
 
 int serve_main(std::span<const std::string> arguments) {
+    hold_signals();
     std::signal(SIGPIPE, SIG_IGN);
     if (asks_for_help(arguments)) {
         print_serve_help(std::cout);

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <limits>
 #include <ostream>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -13,6 +14,8 @@
 #include <boost/program_options/variables_map.hpp>
 
 #include "cli/command_line.h"
+#include "cli/token.h"
+#include "net/machine.h"
 
 namespace karma::cli {
 namespace {
@@ -35,14 +38,23 @@ struct Setting {
     throw UsageError(source + " must be " + expected + ", not \"" + text + "\"");
 }
 
+/// `also` says what else may be given, if anything.
 template <typename Number>
-Number to_number(const std::string& text, const std::string& source, Number low, Number high) {
+Number to_number(const std::string& text, const std::string& source, Number low, Number high,
+                 const char* also = "") {
     Number number{};
     const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
     if (failure != std::errc{} || end != text.data() + text.size() || number < low || number > high) {
-        refuse(source, text, "a whole number from " + std::to_string(low) + " to " + std::to_string(high));
+        refuse(source, text,
+               "a whole number from " + std::to_string(low) + " to " + std::to_string(high) + also);
     }
     return number;
+}
+
+/// A number in that range, or 0.
+template <typename Number>
+Number to_number_or_none(const std::string& text, const std::string& source, Number low, Number high) {
+    return text == "0" ? 0 : to_number<Number>(text, source, low, high, ", or 0 for no limit");
 }
 
 /// A number of seconds; `also` says what else may be given, if anything: 0.
@@ -89,10 +101,11 @@ std::string to_order(const std::string& text, const std::string& source) {
 }
 
 bool is_slave(const std::string& text, const std::string& source) {
-    if (text != "master" && text != "slave") {
-        refuse(source, text, "master or slave");
+    const bool follows = text == "slave" || text == "follower";
+    if (text != "master" && !follows) {
+        refuse(source, text, "master, or slave (follower is another word for it)");
     }
-    return text == "slave";
+    return follows;
 }
 
 StorageKind to_storage(const std::string& text, const std::string& source) {
@@ -103,6 +116,23 @@ StorageKind to_storage(const std::string& text, const std::string& source) {
         refuse(source, text, "rocksdb or memory");
     }
     return StorageKind::memory;
+}
+
+/// A token as it was given. Empty, it would open the daemon to all: of a variable of a script that is not
+/// set.
+std::string to_token(ServeOptions& options, const std::string& text, const std::string& source) {
+    if (text.empty()) {
+        throw UsageError(source +
+                         " is empty, as a variable that is not set gives it. Leave it out to have no token");
+    }
+    return token_of_text(text, source, options.warnings);
+}
+
+std::string to_file_name(const std::string& text, const std::string& source) {
+    if (text.empty()) {
+        refuse(source, text, "the name of a file");
+    }
+    return text;
 }
 
 unsigned default_threads() { return std::max(1U, std::thread::hardware_concurrency() / 2); }
@@ -165,10 +195,9 @@ std::vector<Setting> durability_settings() {
          [](Options& o, Text text, Text s) { o.database.wal_fsync = to_bool(text, s); }},
         {"wal-segment-bytes", 0, "KARMA_WAL_SEGMENT_BYTES", group, "BYTES",
          "with RocksDB: when its write-ahead files pass this size, what they hold is written to table files "
-         "and new "
-         "ones are begun (67108864)",
+         "and new ones are begun; 0 for no limit (67108864)",
          [](Options& o, Text text, Text s) {
-             o.database.wal_segment_bytes = to_number<std::uint64_t>(text, s, 65'536, bytes_max);
+             o.database.wal_segment_bytes = to_number_or_none<std::uint64_t>(text, s, 65'536, bytes_max);
          }},
         {"wal-batch-size", 0, "KARMA_WAL_BATCH_SIZE", group, "N",
          "events that are committed together at most (1024)",
@@ -223,14 +252,41 @@ std::vector<Setting> limits_settings() {
     const char* const group = "Limits and timeouts";
     return {
         {"max-request-bytes", 0, "KARMA_MAX_REQUEST_BYTES", group, "BYTES",
-         "longest request line, without its newline (4096)",
+         "longest request line, without its newline (1048576)",
          [](Options& o, Text text, Text s) {
              o.server.request_bytes_max = to_number<std::size_t>(text, s, 1, 1ULL << 30U);
+         }},
+        {"unknown-fields", 0, "KARMA_UNKNOWN_FIELDS", group, "WHAT",
+         "what is done about fields of a request that its op does not take: ignore, or refuse the request "
+         "(ignore)",
+         [](Options& o, Text text, Text s) {
+             if (text != "ignore" && text != "refuse") {
+                 refuse(s, text, "ignore or refuse");
+             }
+             o.server.refuse_unknown_fields = text == "refuse";
          }},
         {"max-response-bytes", 0, "KARMA_MAX_RESPONSE_BYTES", group, "BYTES",
          "longest reply line, 0 for no limit (1048576)",
          [](Options& o, Text text, Text s) {
              o.server.response_bytes_max = to_number<std::size_t>(text, s, 0, bytes_max);
+         }},
+        {"max-connections", 0, "KARMA_MAX_CONNECTIONS", group, "N",
+         "connections of clients at the same time; never more than the limit of open files leaves when "
+         "storage, followers and an administrator have theirs (as many as that)",
+         [](Options& o, Text text, Text s) {
+             o.server.connections_max = to_number<std::size_t>(text, s, 1, 10'000'000);
+         }},
+        {"max-reply-memory", 0, "KARMA_MAX_REPLY_MEMORY", group, "BYTES",
+         "memory of large replies that wait for their clients; beyond it large ones are refused, and 0 for "
+         "no limit (a sixteenth of the memory)",
+         [](Options& o, Text text, Text s) {
+             o.server.reply_memory_max = to_number<std::size_t>(text, s, 0, bytes_max);
+         }},
+        {"max-series", 0, "KARMA_MAX_SERIES", group, "N",
+         "series; a request that would make another one is refused, and 0 for no limit (one for each KiB of "
+         "half of the memory)",
+         [](Options& o, Text text, Text s) {
+             o.database.series_max = to_number<std::size_t>(text, s, 0, bytes_max);
          }},
         {"read-timeout", 0, "KARMA_READ_TIMEOUT_SECONDS", group, "SECONDS",
          "a connection that has sent a part of a request, and not the rest for so long, is closed; 0 for no "
@@ -272,9 +328,18 @@ std::vector<Setting> access_settings() {
     const char* const group = "Access";
     return {
         {"auth-token", 0, "KARMA_AUTH_TOKEN", group, "TOKEN", "token that allows everything (none)",
-         [](Options& o, Text text, Text) { o.server.auth_token = text; }},
+         [](Options& o, Text text, Text s) { o.server.auth_token = to_token(o, text, s); }},
+        {"auth-token-file", 0, "KARMA_AUTH_TOKEN_FILE", group, "FILE",
+         "the same from a file, whose newline at the end is cut; read again on SIGHUP (none)",
+         [](Options& o, Text text, Text s) { o.token_files.all = to_file_name(text, s); }},
         {"read-auth-token", 0, "KARMA_READ_AUTH_TOKEN", group, "TOKEN", "token that allows to read (none)",
-         [](Options& o, Text text, Text) { o.server.read_auth_token = text; }},
+         [](Options& o, Text text, Text s) { o.server.read_auth_token = to_token(o, text, s); }},
+        {"read-auth-token-file", 0, "KARMA_READ_AUTH_TOKEN_FILE", group, "FILE",
+         "the same from a file (none)",
+         [](Options& o, Text text, Text s) { o.token_files.read = to_file_name(text, s); }},
+        {"group-access", 0, "KARMA_GROUP_ACCESS", group, "BOOL",
+         "let the group of the daemon read the files that it makes (false)",
+         [](Options& o, Text text, Text s) { o.group_access = to_bool(text, s); }},
     };
 }
 
@@ -289,7 +354,10 @@ std::vector<Setting> following_settings() {
          }},
         {"replication-token", 0, "KARMA_REPLICATION_TOKEN", group, "TOKEN",
          "token for the master: its --auth-token (none)",
-         [](Options& o, Text text, Text) { o.replication.token = text; }},
+         [](Options& o, Text text, Text s) { o.replication.token = to_token(o, text, s); }},
+        {"replication-token-file", 0, "KARMA_REPLICATION_TOKEN_FILE", group, "FILE",
+         "the same from a file (none)",
+         [](Options& o, Text text, Text s) { o.token_files.replication = to_file_name(text, s); }},
         {"replication-name", 0, "KARMA_REPLICATION_NAME", group, "NAME",
          "what the master calls this node: another name for each of its followers (host name and port)",
          [](Options& o, Text text, Text source) {
@@ -386,6 +454,21 @@ std::string option_names(const Setting& setting) {
 
 namespace {
 
+/// Kubernetes sets KARMA_PORT=tcp://ADDRESS:PORT in every container beside a Service that is called karma.
+bool is_of_kubernetes(const Setting& setting, const std::string& text) {
+    return setting.variable == std::string_view("KARMA_PORT") && text.starts_with("tcp://");
+}
+
+void read_variable(const Setting& setting, const std::string& text, ServeOptions& options) {
+    if (is_of_kubernetes(setting, text)) {
+        options.warnings.push_back(std::string(setting.variable) + "=" + text +
+                                   " is passed over: Kubernetes sets it for a Service of that name. --port "
+                                   "says the port");
+        return;
+    }
+    setting.set(options, text, setting.variable);
+}
+
 /// What cannot be told from one option alone.
 void check_together(const ServeOptions& options) {
     const bool follows = !options.replication.source_host.empty();
@@ -417,15 +500,50 @@ ServeOptions read_serve_options(std::span<const std::string> arguments, const En
     ServeOptions options;
     options.server.threads = default_threads();
     options.database.snapshot_interval_s = 3600;
+    constexpr std::size_t memory_parts = 16;
+    constexpr std::size_t bytes_of_series = 2048;
+    const std::size_t memory = net::machine_memory_bytes();
+    options.server.reply_memory_max = memory / memory_parts;
+    options.server.request_memory_max = memory / memory_parts;
+    options.database.series_max = memory / bytes_of_series;
     for (const Setting& setting : settings()) {
         if (given.count(setting.name) != 0) {
             setting.set(options, given[setting.name].as<std::string>(), std::string("--") + setting.name);
         } else if (const char* const text = environment(setting.variable); text != nullptr && *text != '\0') {
-            setting.set(options, text, setting.variable);
+            read_variable(setting, text, options);
+        } else if (text != nullptr && std::string_view(setting.variable).ends_with("AUTH_TOKEN")) {
+            options.warnings.push_back(std::string(setting.variable) +
+                                       " is set and empty: that is no token, as if it were not set");
         }
     }
+    read_token_files(options);
     check_together(options);
     return options;
+}
+
+void read_token_files(ServeOptions& options) {
+    struct Place {
+        const char* option;
+        const std::string& file;
+        std::string& token;
+        std::string found;
+    };
+    Place places[] = {
+        {"auth-token", options.token_files.all, options.server.auth_token, {}},
+        {"read-auth-token", options.token_files.read, options.server.read_auth_token, {}},
+        {"replication-token", options.token_files.replication, options.replication.token, {}},
+    };
+    for (Place& place : places) {
+        if (!place.file.empty()) {
+            place.found =
+                token_of_file(place.file, std::string("--") + place.option + "-file", options.warnings);
+        }
+    }
+    for (Place& place : places) {
+        if (!place.file.empty()) {
+            place.token = std::move(place.found);
+        }
+    }
 }
 
 bool asks_for_help(std::span<const std::string> arguments) {
@@ -440,9 +558,12 @@ void print_serve_help(std::ostream& out) {
            "       karma reconcile FILE --series S  compares a CSV file with it; karma reconcile --help\n"
            "       karma history                    what happened: its events; karma history --help\n"
            "       karma export OUT                 its data as files; karma export --help\n"
+           "       karma backup DIR                 a whole, verified copy of it; karma backup --help\n"
            "       karma verify DIR                 checks a stopped daemon's data; karma verify --help\n"
            "       karma replay DIR                 rebuilds an earlier state of it; karma replay --help\n"
            "       karma promote                    makes a running slave the master; karma promote --help\n"
+           "       karma ping, karma health         does it answer, is all well; --wait waits until so\n"
+           "       karma help SUBCOMMAND            the options of one of these\n"
            "       karma --version | --help\n"
            "\n"
            "An option that is not given is taken from its environment variable. Defaults are in "

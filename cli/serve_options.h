@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "net/server_options.h"
 #include "persist/database.h"
@@ -27,12 +28,23 @@ struct ReplicationOptions {
     std::string discard_order;  // empty: none
 };
 
+/// The files that tokens are read from; empty where there is none.
+struct TokenFiles {
+    std::string all;
+    std::string read;
+    std::string replication;
+};
+
 /// Everything that the daemon can be told.
 struct ServeOptions {
     DatabaseOptions database;
     net::ServerOptions server;
     ReplicationOptions replication;
+    TokenFiles token_files;
+    bool group_access = false;
     bool log = true;
+    /// What was given and has no effect, or is not safe, a sentence each.
+    std::vector<std::string> warnings;
 };
 
 /// Reads an environment variable; null where it is not set.
@@ -41,6 +53,9 @@ using Environment = std::function<const char*(const char* name)>;
 /// The options of a command line, those not given from the environment, the rest by default. An empty
 /// variable counts as unset. Throws UsageError that names the option or the variable.
 ServeOptions read_serve_options(std::span<const std::string> arguments, const Environment& environment);
+
+/// Reads the tokens of the files that are named once more. Throws UsageError, and has changed nothing then.
+void read_token_files(ServeOptions& options);
 
 /// Whether the arguments ask for help.
 bool asks_for_help(std::span<const std::string> arguments);

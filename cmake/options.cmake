@@ -39,6 +39,23 @@ if(KARMA_WARNINGS_AS_ERRORS)
   add_compile_options(-Werror)
 endif()
 
+# A daemon that strangers reach: what a mistake in it may be used for is made harder. Sanitizers and fuzzers have checks of
+# their own, which _FORTIFY_SOURCE would get in the way of.
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+include(CheckPIESupported)
+check_pie_supported()
+include(CheckCXXCompilerFlag)
+check_cxx_compiler_flag(-fcf-protection=full KARMA_HAS_CF_PROTECTION)
+add_compile_options(-fstack-protector-strong)
+if(KARMA_HAS_CF_PROTECTION)
+  add_compile_options(-fcf-protection=full)
+endif()
+add_link_options(-Wl,-z,relro,-z,now)
+if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT KARMA_SANITIZE AND NOT KARMA_FUZZ)
+  add_compile_options(-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+  add_compile_definitions(KARMA_HARDENED)
+endif()
+
 if(KARMA_LTO)
   include(CheckIPOSupported)
   check_ipo_supported()

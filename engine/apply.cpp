@@ -1,5 +1,6 @@
 #include "engine/apply.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "engine/error.h"
@@ -12,6 +13,8 @@ Series* Applier::touch(Series* series) {
         return nullptr;
     }
     series->set_last_lsn(event_.lsn);
+    touched_ = series;
+    keys_before_ = series->totals().keys;
     return series;
 }
 
@@ -32,6 +35,7 @@ Reply Applier::operator()(const mutation::CreateSeries& m) {
 
 Reply Applier::operator()(const mutation::DropSeries& m) {
     if (touch(m.series) != nullptr) {
+        engine_.keys_of_series_ -= std::exchange(touched_, nullptr)->totals().keys;
         engine_.retire(engine_.series_.remove(m.series));
         engine_.catalog_lsn_ = event_.lsn;
     }
@@ -147,7 +151,9 @@ Reply Applier::operator()(const mutation::CompactAll&) {
     for (const auto& [name, series] : engine_.series_) {
         if (series->last_lsn() < event_.lsn) {
             series->set_last_lsn(event_.lsn);
+            engine_.keys_of_series_ -= series->totals().keys;
             series->drop_empty_keys();
+            engine_.keys_of_series_ += series->totals().keys;
         }
     }
     return reply::Ok{};
@@ -160,6 +166,7 @@ Reply Applier::operator()(const mutation::SaveCheckpoint& m) {
     reply::Checkpoint checkpoint{std::string(m.source), text(m.offset), text(m.event_id),
                                  event_.time_ms / 1000};
     engine_.checkpoints_.insert_or_assign(checkpoint.source, checkpoint);
+    engine_.last_checkpoint_unix_ = std::max(engine_.last_checkpoint_unix_, checkpoint.updated_at_unix);
     engine_.checkpoints_lsn_ = event_.lsn;
     return checkpoint;
 }
@@ -206,6 +213,8 @@ void Applier::install_staged(IngestStreams::Stream& stream) {
     const Series* const before = engine_.find_series(stream.staged->name());
     if (before == nullptr || before->last_lsn() < event_.lsn) {
         stream.staged->set_last_lsn(event_.lsn);
+        engine_.keys_of_series_ += stream.staged->totals().keys;
+        engine_.keys_of_series_ -= before == nullptr ? 0 : before->totals().keys;
         engine_.retire(engine_.series_.exchange(std::move(stream.staged)));
         engine_.catalog_lsn_ = event_.lsn;
     } else {
@@ -236,7 +245,7 @@ Reply Applier::operator()(const mutation::LoadSeries& m) {
 }
 
 Reply Applier::operator()(const mutation::PruneRecords& m) {
-    engine_.keys_->expire(event_.time_ms / 1000);
+    engine_.keys_->expire(std::min(event_.time_ms, engine_.age_ms_) / 1000);
     return reply::Pruned{engine_.keys_->prune(m.before_unix, m.limit)};
 }
 

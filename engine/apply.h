@@ -9,6 +9,14 @@ namespace karma {
 class Applier {
 public:
     Applier(Engine& engine, const Event& event) : engine_(engine), event_(event) {}
+    Applier(const Applier&) = delete;
+    Applier& operator=(const Applier&) = delete;
+    /// Counts the keys that the event has added to its series, or removed.
+    ~Applier() {
+        if (touched_ != nullptr) {
+            engine_.keys_of_series_ += touched_->totals().keys - keys_before_;
+        }
+    }
 
     Reply operator()(const mutation::CreateSeries& m);
     Reply operator()(const mutation::DropSeries& m);
@@ -47,6 +55,8 @@ private:
 
     Engine& engine_;
     const Event& event_;
+    Series* touched_ = nullptr;  // the one series that the event changes
+    std::uint64_t keys_before_ = 0;
 };
 
 }  // namespace karma

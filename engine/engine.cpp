@@ -153,9 +153,27 @@ Outcome Engine::execute(const Request& request, const PreparedMutation& prepared
     return execute_mutation(prepared.body, now_ms);
 }
 
+/// Why a mutation that is fine otherwise has no room for the series that it would make.
+std::optional<Error> Engine::check_room(const Mutation& body) const {
+    if (series_max_ == 0 || series_.size() < series_max_) {
+        return std::nullopt;
+    }
+    const std::string_view series = series_of(body);
+    const auto* const set = std::get_if<mutation::BatchSet>(&body);
+    if (series.empty() || series_.find(series) != nullptr || (set != nullptr && set->items.empty())) {
+        return std::nullopt;
+    }
+    return Error{ErrorCode::resource_exhausted,
+                 "Tree \"" + std::string(series) + "\" would be a new one, and there are " +
+                     std::to_string(series_.size()) + " already (--max-series): drop some first"};
+}
+
 Outcome Engine::execute_mutation(const Mutation& body, std::int64_t now_ms) {
     if (std::optional<Reply> known = std::visit(Checker(*this), body)) {
         return {std::move(*known), wait_lsn(body)};
+    }
+    if (std::optional<Error> no_room = check_room(body)) {
+        return {Reply(std::move(*no_room)), catalog_lsn_};
     }
     return accept(body, now_ms, nullptr, nullptr);
 }
@@ -168,7 +186,8 @@ Outcome Engine::execute_keyed(const KeyedMutation& keyed, const PreparedMutation
                                 prepared.fingerprint.hex()}),
                 0};
     }
-    if (const IdempotencyIndex::Record* const first = keys_->find(prepared.key, now_ms / 1000)) {
+    if (const IdempotencyIndex::Record* const first =
+            keys_->find(prepared.key, std::min(now_ms, age_ms_) / 1000)) {
         if (!first->matches(prepared.fingerprint)) {
             return {Reply(Error{ErrorCode::idempotency_conflict,
                                 "Field idempotency_key was already used with a different request"}),
@@ -179,12 +198,16 @@ Outcome Engine::execute_keyed(const KeyedMutation& keyed, const PreparedMutation
     if (std::optional<Reply> refused = std::visit(Checker(*this), prepared.body)) {
         return {std::move(*refused), wait_lsn(prepared.body)};
     }
+    if (std::optional<Error> no_room = check_room(prepared.body)) {
+        return {Reply(std::move(*no_room)), catalog_lsn_};
+    }
     return accept(prepared.body, now_ms, &keyed, &prepared);
 }
 
 Outcome Engine::accept(const Mutation& body, std::int64_t now_ms, const KeyedMutation* keyed,
                        Prepared prepared) {
-    Event event{last_lsn_ + 1, now_ms, body, keyed == nullptr ? std::string_view() : keyed->key};
+    Event event{last_lsn_ + 1, std::max(now_ms, last_event_ms_), body,
+                keyed == nullptr ? std::string_view() : keyed->key};
     if (prepared == nullptr) {
         resolve_day(event.body, now_ms);
     }
@@ -250,12 +273,15 @@ void Engine::exchange_state(Engine& other) noexcept {
     hash_seed_ = other.hash_seed();
     other.hash_seed_ = seed;
     std::swap(series_, other.series_);
+    std::swap(keys_of_series_, other.keys_of_series_);
+    std::swap(last_checkpoint_unix_, other.last_checkpoint_unix_);
     std::swap(checkpoints_, other.checkpoints_);
     std::swap(streams_, other.streams_);
     std::swap(keys_, other.keys_);
     std::swap(epochs_, other.epochs_);
     std::swap(retired_, other.retired_);
     std::swap(last_lsn_, other.last_lsn_);
+    std::swap(last_event_ms_, other.last_event_ms_);
     std::swap(catalog_lsn_, other.catalog_lsn_);
     std::swap(checkpoints_lsn_, other.checkpoints_lsn_);
 }
@@ -265,7 +291,7 @@ void Engine::restore_record(const IdempotencyRecord& record) {
 }
 
 bool Engine::sweep_records(std::size_t max, std::int64_t event_ms) {
-    keys_->expire(event_ms / 1000);
+    keys_->expire(std::min(event_ms, age_ms_) / 1000);
     return keys_->sweep(max);
 }
 
@@ -282,14 +308,7 @@ void Engine::restore_stream(StreamInfo info, std::unique_ptr<Series> staged) {
 void Engine::apply(const Event& event) {
     std::visit(Applier(*this, event), event.body);
     last_lsn_ = event.lsn;
-}
-
-std::uint64_t Engine::key_count() const noexcept {
-    std::uint64_t keys = 0;
-    for (const auto& entry : series_) {
-        keys += entry.second->totals().keys;
-    }
-    return keys;
+    last_event_ms_ = event.time_ms;
 }
 
 StateView Engine::view() const {
@@ -303,10 +322,7 @@ StateView Engine::view() const {
                    keys_->first_live_lsn(),
                    epochs_};
     view.series.reserve(series_.size());
-    for (const auto& entry : series_) {
-        view.series.push_back(entry.second->view());
-    }
-    std::ranges::sort(view.series, {}, &SeriesView::name);
+    series_.for_each_by_name([&](const Series& series) { view.series.push_back(series.view()); });
     return view;
 }
 
@@ -319,11 +335,16 @@ std::vector<reply::Checkpoint> Engine::checkpoints() const {
     return all;
 }
 
-void Engine::restore_series(Series series) { series_.exchange(std::make_unique<Series>(std::move(series))); }
+void Engine::restore_series(Series series) {
+    keys_of_series_ += series.totals().keys;
+    const std::unique_ptr<Series> before = series_.exchange(std::make_unique<Series>(std::move(series)));
+    keys_of_series_ -= before == nullptr ? 0 : before->totals().keys;
+}
 
 void Engine::restore_checkpoints(std::vector<reply::Checkpoint> checkpoints) {
     for (reply::Checkpoint& checkpoint : checkpoints) {
         std::string source = checkpoint.source;
+        last_checkpoint_unix_ = std::max(last_checkpoint_unix_, checkpoint.updated_at_unix);
         checkpoints_.insert_or_assign(std::move(source), std::move(checkpoint));
     }
 }

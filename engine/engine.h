@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <span>
@@ -101,7 +102,8 @@ public:
     Engine(std::uint64_t hash_seed, EventSink& sink, const IdempotencyRetention& retention = {});
 
     /// Answers a mutation or a query at the time `now_ms` (Unix milliseconds). A mutation that is refused
-    /// leaves nothing behind; an accepted one is one event.
+    /// leaves nothing behind; an accepted one is one event, of that time or of the last event's where that is
+    /// later.
     Outcome execute(const Request& request, std::int64_t now_ms);
 
     /// The same for a request that was prepared, for the same time.
@@ -128,12 +130,15 @@ public:
     std::size_t series_count() const noexcept { return series_.size(); }
 
     /// Keys of all series.
-    std::uint64_t key_count() const noexcept;
+    std::uint64_t key_count() const noexcept { return keys_of_series_; }
 
     StateView view() const;
     /// Null where there is no such series.
     const Series* find_series(std::string_view name) const noexcept { return series_.find(name); }
     std::vector<reply::Checkpoint> checkpoints() const;
+    std::size_t checkpoint_count() const noexcept { return checkpoints_.size(); }
+    /// When a checkpoint was last saved, in Unix seconds; 0 before the first.
+    std::int64_t last_checkpoint_unix() const noexcept { return last_checkpoint_unix_; }
     bool has_room_for_checkpoint(std::string_view source) const noexcept {
         return checkpoints_.size() < checkpoints_max || checkpoints_.contains(source);
     }
@@ -149,8 +154,15 @@ public:
     /// nothing is left to do. At the time of an event: a clock that is ahead, here or on another node, must
     /// not forget what an event finds elsewhere.
     bool sweep_records(std::size_t max, std::int64_t event_ms);
-    /// The time of the last event since the start; 0 before.
+    /// The time of the last event, below which none that is accepted comes; the lowest number where it is
+    /// not known.
     std::int64_t last_event_ms() const noexcept { return last_event_ms_; }
+    /// Refuses requests that would make more series; 0: none. Events of other nodes are applied all the same.
+    void set_series_max(std::size_t max) noexcept { series_max_ = max; }
+    void restore_last_event_ms(std::int64_t time_ms) noexcept { last_event_ms_ = time_ms; }
+    /// Idempotency records are not older than they would be at this time (Unix milliseconds), whatever the
+    /// time of a request or event says. No limit by default.
+    void limit_age(std::int64_t age_ms) noexcept { age_ms_ = age_ms; }
     void set_retention(const IdempotencyRetention& retention) { keys_->set_retention(retention); }
 
     /// Series that dropping or replacing took out of the state since the last call: destroying a large one
@@ -178,6 +190,7 @@ private:
     /// What a prepared mutation brings along; null for others.
     using Prepared = const PreparedMutation*;
 
+    std::optional<Error> check_room(const Mutation& body) const;
     Outcome execute_mutation(const Mutation& body, std::int64_t now_ms);
     Outcome execute_keyed(const KeyedMutation& keyed, const PreparedMutation& prepared, std::int64_t now_ms);
     Outcome accept(const Mutation& body, std::int64_t now_ms, const KeyedMutation* keyed, Prepared prepared);
@@ -192,14 +205,18 @@ private:
     std::atomic<std::uint64_t> hash_seed_;
     EventSink& sink_;
     SeriesTable series_;
+    std::size_t series_max_ = 0;        // 0: no limit
+    std::uint64_t keys_of_series_ = 0;  // in all of them
     std::map<std::string, reply::Checkpoint, std::less<>> checkpoints_;
+    std::int64_t last_checkpoint_unix_ = 0;
     IngestStreams streams_;
     std::unique_ptr<IdempotencyIndex> keys_;
     Epochs epochs_;
     std::vector<std::unique_ptr<Series>> retired_;
     Preparer preparer_;
     Lsn last_lsn_ = 0;
-    std::int64_t last_event_ms_ = 0;
+    std::int64_t last_event_ms_ = std::numeric_limits<std::int64_t>::min();
+    std::int64_t age_ms_ = std::numeric_limits<std::int64_t>::max();
     Lsn catalog_lsn_ = 0;      // the last event that created or dropped a series
     Lsn checkpoints_lsn_ = 0;  // the last event that saved a checkpoint
 };

@@ -18,6 +18,7 @@ std::string_view error_code_name(ErrorCode code) noexcept {
         case ErrorCode::replication_gap: return "replication_gap";
         case ErrorCode::replication_error: return "replication_error";
         case ErrorCode::internal_error: return "internal_error";
+        case ErrorCode::resource_exhausted: return "resource_exhausted";
     }
     return "internal_error";
 }

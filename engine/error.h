@@ -25,6 +25,7 @@ enum class ErrorCode : std::uint8_t {
     replication_gap,
     replication_error,
     internal_error,
+    resource_exhausted,  // a budget of the daemon is used up: of connections, series or memory
 };
 
 /// The code as it is written on the wire.

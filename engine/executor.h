@@ -28,7 +28,8 @@ template <typename Body>
 inline constexpr bool ends_batch_v =
     std::is_same_v<Body, control::SaveSnapshot> || std::is_same_v<Body, control::SaveAllSnapshots> ||
     std::is_same_v<Body, control::LoadSnapshot> || std::is_same_v<Body, control::Promote> ||
-    std::is_same_v<Body, control::Fence> || std::is_same_v<Body, query::VerifySnapshots> ||
+    std::is_same_v<Body, control::Fence> || std::is_same_v<Body, control::Promise> ||
+    std::is_same_v<Body, control::ForgetFollower> || std::is_same_v<Body, query::VerifySnapshots> ||
     std::is_same_v<Body, query::FetchSnapshot> || std::is_same_v<Body, query::FetchRecords> ||
     std::is_same_v<Body, query::BeginExport> || std::is_same_v<Body, query::FetchExport> ||
     std::is_same_v<Body, query::CompareDigests> || std::is_same_v<Body, query::HistoryPositionAt>;
@@ -46,6 +47,22 @@ inline bool ends_batch(const Request& request) noexcept {
     constexpr auto table = detail::ends_batch_table(static_cast<const Request*>(nullptr));
     return table[request.index()];
 }
+
+/// Whether the reply to a request may be much larger than the request, and is made while it is executed: no
+/// more than one of them belongs into a batch, whose replies are all made before any of them is sent.
+inline bool makes_large_reply(const Request& request) noexcept {
+    constexpr std::int64_t days_max = 36'525;
+    if (const auto* const points = std::get_if<query::Points>(&request)) {
+        return std::int64_t{points->range.to} - std::int64_t{points->range.from} > days_max;
+    }
+    return std::holds_alternative<query::ListSeries>(request) ||
+           std::holds_alternative<query::Checkpoints>(request) ||
+           std::holds_alternative<query::ReplicationStatus>(request) ||
+           std::holds_alternative<query::Snapshots>(request) ||
+           std::holds_alternative<query::SnapshotInfo>(request) ||
+           std::holds_alternative<query::Stats>(request) || std::holds_alternative<query::Metrics>(request);
+}
+
 /// What the reply to a mutation becomes whose history may not be the one that goes on.
 inline constexpr const char* generation_ended_text =
     "This node's role has changed since: this may or may not be counted. Send it again, with its idempotency "

@@ -10,8 +10,8 @@
 
 namespace karma {
 
-/// A point in the history of a database: the state after all events that come before the first one with an
-/// LSN above `lsn` or a time after `time_ms`. By default the latest state.
+/// A point in the history of a database: the state after the last event with an LSN not above `lsn` and a
+/// time not after `time_ms`, and all events before it. By default the latest state.
 struct HistoryPoint {
     Lsn lsn = std::numeric_limits<Lsn>::max();
     std::int64_t time_ms = std::numeric_limits<std::int64_t>::max();  // Unix milliseconds

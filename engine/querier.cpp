@@ -40,13 +40,25 @@ Outcome Querier::not_found(std::string_view series) const {
     return {Reply(series_not_found(series)), engine_.catalog_lsn_};
 }
 
-Outcome Querier::operator()(const query::ListSeries&) const {
+Outcome Querier::operator()(const query::ListSeries& q) const {
+    constexpr std::size_t around = 3;  // quotes and comma
     reply::SeriesNames names;
-    names.names.reserve(engine_.series_.size());
-    for (const auto& entry : engine_.series_) {
-        names.names.push_back(entry.first);
+    names.page = {q.page.limit, std::string(q.page.cursor), false};
+    std::size_t bytes = 0;
+    engine_.series_.for_each_after(q.page.cursor, [&](const Series& series) {
+        names.page.has_more = q.page.limit && names.names.size() == *q.page.limit;
+        names.is_cut_short = q.bytes_max != 0 && bytes > q.bytes_max;
+        if (names.page.has_more || names.is_cut_short) {
+            return false;
+        }
+        bytes += series.name().size() + around;
+        names.names.push_back(series.name());
+        return true;
+    });
+    if (q.page.is_asked() && names.is_cut_short) {
+        names.page.has_more = true;
+        names.is_cut_short = false;
     }
-    std::ranges::sort(names.names);
     return {Reply(std::move(names)), engine_.catalog_lsn_};
 }
 

@@ -122,6 +122,10 @@ enum class Role : std::uint8_t {
 /// The note that holds the nodes that this one knows of: it stays when another state is put in place.
 inline constexpr std::string_view peers_note = "peers";
 
+/// The note that holds the followers whose acknowledgements count, and the epoch in which they do: it stays
+/// when another state of the same database is put in place, and a copy of the database loses it.
+inline constexpr std::string_view counted_note = "counted_followers";
+
 /// What replication needs of a database, whichever end of it. Thread-safe, except for what is said of one
 /// thread.
 class Replicated {
@@ -215,12 +219,16 @@ public:
 
     // Changes of roles, from any thread:
 
-    /// Makes a slave that takes no more events a master, and begins a new epoch. Throws RequestError.
-    virtual Epoch promote() = 0;
+    /// An epoch that would be later than all that this node knows, begun by it: another one at each call.
+    /// Throws RequestError.
+    virtual Epoch draw_epoch() const = 0;
+    /// Makes a follower that takes no more events, or a fenced node, a master, and begins a new epoch:
+    /// `drawn`, unless a later one is known by now. Throws RequestError.
+    virtual Epoch promote(std::optional<Epoch> drawn = std::nullopt) = 0;
     /// Takes note of an epoch of this database that somebody has named, durably when it returns; a master
     /// whose history ends in an earlier one becomes fenced. False when it is not later than the last one of
     /// this history. Throws RequestError where the number is so far above all known ones that it can only be
-    /// damage.
+    /// damage, and StorageError where it cannot be made durable: nothing has changed then.
     virtual bool fence(const Epoch& named) = 0;
     /// Makes a fenced master a slave again, when all that it has applied is durable. Throws StorageError when
     /// that cannot be.

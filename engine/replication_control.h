@@ -5,6 +5,7 @@
 #include "engine/epoch.h"
 #include "engine/replication_figures.h"
 #include "engine/reply.h"
+#include "engine/request.h"
 #include "engine/scan.h"
 
 namespace karma {
@@ -22,9 +23,17 @@ public:
     /// What a person has to look at: empty while all is well.
     virtual std::string alarm() const = 0;
 
-    /// Stops following, when all that has arrived is applied, and makes this node a master. Throws
-    /// RequestError.
-    virtual Epoch promote() = 0;
+    /// Stops following, when all that has arrived is applied, and makes this node a master, with the promises
+    /// of the other followers that answer; `is_forced`: without asking anybody, a fenced node as well. Waits
+    /// for others some seconds at most. Throws RequestError.
+    virtual reply::Promoted promote(bool is_forced) = 0;
+
+    /// Answers a node that wants to begin an epoch. What is promised is durable when it returns.
+    virtual reply::PromiseAnswer promise(const control::Promise& asked) = 0;
+
+    /// From here on nothing waits for this follower's acknowledgements, and no promotion for its promise.
+    /// Throws RequestError.
+    virtual reply::FollowerForgotten forget_follower(NodeId node, const std::string& name) = 0;
 
     /// The database has been told of a later epoch.
     virtual void on_fenced() = 0;

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/identity.h"
 #include "engine/number.h"
 
 namespace karma {
@@ -19,6 +20,14 @@ struct FollowerFigures {
     double lag_seconds = 0;  // since this node has had an event that the follower has not
     std::uint64_t bytes_sent = 0;
     std::uint64_t connected_unix = 0;
+};
+
+/// A follower whose acknowledgements count, or will when all others of these know of it.
+struct CountedFigures {
+    NodeId node_id = 0;
+    std::string name;
+    bool is_counted = false;
+    bool is_there = false;  // it follows at this moment; as far as this node can tell
 };
 
 /// How replication goes, at one moment. Times are Unix seconds, 0 for never.
@@ -68,6 +77,7 @@ struct ReplicationFigures {
 
     // As a master:
     std::vector<FollowerFigures> followers;
+    std::vector<CountedFigures> counted;  // of a follower: as its master has told it
     std::uint64_t bytes_sent = 0;
     std::uint32_t min_acks = 0;
 

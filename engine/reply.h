@@ -80,8 +80,17 @@ struct BatchDeleted {
     std::uint64_t missing = 0;
 };
 
+/// What part of a list a reply holds.
+struct PageOf {
+    std::optional<std::size_t> limit;  // nothing: all of it was asked for
+    std::string cursor;                // as it was asked for
+    bool has_more = false;             // behind the items that are there
+};
+
 struct SeriesNames {
     std::vector<std::string> names;
+    PageOf page = {};
+    bool is_cut_short = false;  // at the bytes that a reply may have
 };
 
 struct Info {
@@ -221,9 +230,11 @@ struct ReplicationStatus {
     std::string source;  // the master's address; empty without one
     std::string state;   // of following it
     std::vector<FollowerFigures> followers;
+    std::vector<CountedFigures> counted;
     DatabaseId database_id;  // may be not known
     NodeId node_id = 0;
     std::string discarded;  // by the operator's order since the start, and where it lies; empty: nothing
+    PageOf page = {};       // of the latest snapshots
 };
 
 /// Events of the log, as the groups that hold them.
@@ -249,6 +260,7 @@ struct Events {
 
 struct SnapshotNames {
     std::vector<std::string> files;  // newest first
+    PageOf page = {};
 };
 
 struct SnapshotInfo {
@@ -260,6 +272,7 @@ struct SnapshotInfo {
     std::uint64_t wal_bytes = 0;
     Lsn wal_current_lsn = 0;
     unsigned retained = 0;
+    PageOf page = {};  // of `latest`
 };
 
 /// The state was rebuilt from storage and is the live one.
@@ -280,6 +293,22 @@ struct SnapshotSaved {
 /// This node is the master of a new epoch.
 struct Promoted {
     Epoch epoch;
+    std::vector<std::string> without_promise;  // nodes that were asked and did not answer
+};
+
+/// What a node answers to one that wants to begin an epoch.
+struct PromiseAnswer {
+    bool is_given = false;  // or would be
+    std::string why_not;    // where it is not
+    Epoch known_epoch;      // of who answers, after it
+    Epoch last_epoch;       // of its history
+    Lsn lsn = 0;            // its last event; it acknowledges nothing after that to an earlier master
+    NodeId node_id = 0;
+};
+
+struct FollowerForgotten {
+    NodeId node_id = 0;
+    std::string name;
 };
 
 /// What a node makes of the announcement of an epoch.
@@ -341,9 +370,10 @@ using Reply =
                  reply::NamedSums, reply::StreamBegun, reply::ChunkApplied, reply::ChunkSkipped,
                  reply::StreamEnded, reply::Pruned, reply::Checkpoint, reply::Checkpoints, reply::Health,
                  Boxed<reply::ReplicationStatus>, reply::LogEntries, reply::Events, reply::SnapshotNames,
-                 reply::SnapshotInfo, reply::Verified, reply::SnapshotSaved, reply::SeriesLoaded,
+                 Boxed<reply::SnapshotInfo>, reply::Verified, reply::SnapshotSaved, reply::SeriesLoaded,
                  reply::FileBytes, reply::StatsList, reply::MetricsText, reply::Promoted, reply::FenceAnswer,
-                 reply::HistoryPosition, reply::DigestsCompared, Boxed<reply::ExportBegun>>;
+                 reply::PromiseAnswer, reply::FollowerForgotten, reply::HistoryPosition,
+                 reply::DigestsCompared, Boxed<reply::ExportBegun>>;
 
 /// What the rest of a request does. It says by which threads it is run, how long it may take, and whether the
 /// requests behind it may be executed before it has run.

@@ -18,9 +18,21 @@
 /// them from what is stored.
 namespace karma::query {
 
+/// What part of a list is asked for: so many items behind the one that the cursor names.
+struct Page {
+    std::optional<std::size_t> limit;  // nothing: all of the list, as far as a reply holds it
+    std::string_view cursor;           // the last item of the page before; empty: from the beginning
+
+    bool is_asked() const noexcept { return limit.has_value(); }
+};
+
 struct Ping {};
 struct Health {};
-struct ListSeries {};
+
+struct ListSeries {
+    Page page;
+    std::size_t bytes_max = 0;  // names of more than this need not be given: no reply holds them; 0: all
+};
 
 struct SeriesInfo {
     std::string_view series;
@@ -87,7 +99,10 @@ struct Checkpoints {
     std::optional<std::string_view> source;
 };
 
-struct ReplicationStatus {};
+/// `page` is that of the latest snapshots.
+struct ReplicationStatus {
+    Page page;
+};
 
 /// Events of the log above an LSN.
 struct LogEntries {
@@ -106,8 +121,14 @@ struct Events {
 };
 
 /// The names of the snapshots that are kept.
-struct Snapshots {};
-struct SnapshotInfo {};
+struct Snapshots {
+    Page page;
+};
+
+/// `page` is that of the latest snapshots.
+struct SnapshotInfo {
+    Page page;
+};
 
 /// A part of the file of a snapshot.
 struct FetchSnapshot {
@@ -180,8 +201,26 @@ struct ReportReconciliation {
     std::uint64_t max_abs_delta = 0;
 };
 
-/// Makes a slave a master.
-struct Promote {};
+/// Makes a follower a master.
+struct Promote {
+    bool is_forced = false;  // whatever others have promised; of a fenced node as well
+};
+
+/// What a follower that wants to be master asks of another one: docs/replication-protocol.md, R7.
+struct Promise {
+    std::uint64_t epoch = 0;  // that it wants to begin; 0: it only asks what would be answered
+    std::uint64_t epoch_id = 0;
+    DatabaseId database_id;
+    NodeId node_id = 0;            // of who asks
+    std::uint64_t silence_ms = 0;  // after which it takes the master for lost
+    bool is_ordered = false;       // by an operator: the master may have been heard
+};
+
+/// Takes a follower from those whose acknowledgements count.
+struct ForgetFollower {
+    NodeId node_id = 0;     // 0: named by
+    std::string_view name;  // empty: not known
+};
 
 /// Says that there is an epoch.
 struct Fence {
@@ -206,10 +245,11 @@ struct Subscribe {
     std::uint64_t known_epoch = 0;
     std::uint64_t known_epoch_id = 0;
     bool is_empty = false;
-    bool syncs = false;       // what it acknowledges is on its disk
-    std::uint16_t port = 0;   // on which it can be asked; 0: not known
-    bool fails_over = false;  // it may promote itself
-    std::string_view order;   // of its operator, to replace what it has; empty: none
+    bool syncs = false;         // what it acknowledges is on its disk
+    std::uint16_t port = 0;     // on which it can be asked; 0: not known
+    bool fails_over = false;    // it may promote itself
+    bool stores_lists = false;  // of counted followers, and confirms them
+    std::string_view order;     // of its operator, to replace what it has; empty: none
 };
 
 }  // namespace karma::control
@@ -231,8 +271,8 @@ using Request =
                  query::ReplicationStatus, query::LogEntries, query::Events, query::Stats, query::Metrics,
                  query::Snapshots, query::SnapshotInfo, query::VerifySnapshots, query::FetchSnapshot,
                  query::FetchRecords, control::SaveSnapshot, control::SaveAllSnapshots, control::LoadSnapshot,
-                 control::ReportReconciliation, control::Promote, control::Fence, control::Subscribe,
-                 query::HistoryPositionAt, query::CompareDigests, query::BeginExport, query::FetchExport,
-                 query::EndExport>;
+                 control::ReportReconciliation, control::Promote, control::Promise, control::ForgetFollower,
+                 control::Fence, control::Subscribe, query::HistoryPositionAt, query::CompareDigests,
+                 query::BeginExport, query::FetchExport, query::EndExport>;
 
 }  // namespace karma

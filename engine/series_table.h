@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -28,6 +29,24 @@ public:
     Map::const_iterator begin() const noexcept { return series_.begin(); }
     Map::const_iterator end() const noexcept { return series_.end(); }
 
+    /// Calls `visit(series)` for the series whose names are above `after`, in the order of their names, until
+    /// it returns false.
+    template <typename Visit>
+    void for_each_after(std::string_view after, Visit&& visit) const {
+        for (auto at = names_.upper_bound(after); at != names_.end(); ++at) {
+            if (!visit(*series_.find(*at)->second)) {
+                return;
+            }
+        }
+    }
+    /// The same for all, the empty name among them.
+    template <typename Visit>
+    void for_each_by_name(Visit&& visit) const {
+        for (const std::string_view name : names_) {
+            visit(*series_.find(name)->second);
+        }
+    }
+
     /// Null where there is no such series.
     Series* find(std::string_view name) const noexcept {
         if (last_ != nullptr && last_->name() == name) {
@@ -44,8 +63,11 @@ public:
     /// Puts a series into the table, and returns the one that had its name.
     std::unique_ptr<Series> exchange(std::unique_ptr<Series> series) {
         last_ = nullptr;
-        std::unique_ptr<Series>& place = series_[series->name()];
-        return std::exchange(place, std::move(series));
+        const auto [place, is_new] = series_.try_emplace(series->name());
+        if (is_new) {
+            names_.insert(place->first);
+        }
+        return std::exchange(place->second, std::move(series));
     }
 
     /// Takes a series out of the table; null where there is no such.
@@ -56,12 +78,14 @@ public:
             return nullptr;
         }
         std::unique_ptr<Series> series = std::move(found->second);
+        names_.erase(found->first);
         series_.erase(found);
         return series;
     }
 
 private:
     Map series_;
+    std::set<std::string_view> names_;  // the keys of the map, in order: for pages and views
     mutable Series* last_ = nullptr;
 };
 

@@ -10,6 +10,7 @@
 #include <boost/asio/error.hpp>
 
 #include "net/address_text.h"
+#include "net/resolver.h"
 
 namespace karma::net {
 
@@ -38,26 +39,23 @@ ClientConnection::ClientConnection(const std::string& host, std::uint16_t port,
 }
 
 void ClientConnection::connect(const std::string& host, std::uint16_t port) {
-    boost::system::error_code result = asio::error::would_block;
-    tcp::resolver resolver(io_);
-    resolver.async_resolve(
-        host, std::to_string(port),
-        [&](const boost::system::error_code& failure, const tcp::resolver::results_type& endpoints) {
-            if (failure) {
-                result = failure;
-                return;
-            }
-            asio::async_connect(socket_, endpoints,
-                                [&](const boost::system::error_code& outcome,
-                                    const tcp::endpoint& /*endpoint*/) { result = outcome; });
-        });
-    if (stop_ == nullptr) {
-        io_.run_for(timeout_);
-    } else {
-        const auto deadline = std::chrono::steady_clock::now() + timeout_;
-        while (!io_.stopped() && !is_stopped() && std::chrono::steady_clock::now() < deadline) {
-            io_.run_for(stop_check);
+    const auto deadline = std::chrono::steady_clock::now() + timeout_;
+    std::vector<tcp::endpoint> endpoints;
+    try {
+        for (const std::string& address : resolve(host, timeout_, stop_)) {
+            endpoints.emplace_back(asio::ip::make_address(address), port);
         }
+    } catch (const ConnectionError& failure) {
+        throw ConnectionError("cannot connect to " + address_ + ": " + failure.what());
+    }
+    boost::system::error_code result = asio::error::would_block;
+    asio::async_connect(socket_, endpoints,
+                        [&](const boost::system::error_code& outcome, const tcp::endpoint& /*endpoint*/) {
+                            result = outcome;
+                        });
+    while (!io_.stopped() && !is_stopped() && std::chrono::steady_clock::now() < deadline) {
+        io_.run_until(stop_ == nullptr ? deadline
+                                       : std::min(deadline, std::chrono::steady_clock::now() + stop_check));
     }
     if (result == asio::error::would_block) {
         throw ConnectionError("cannot connect to " + address_ + ": no answer within " +

@@ -26,9 +26,10 @@ public:
 /// daemon that stops reading from a client that does not read cannot block both. Used by one thread.
 class ClientConnection {
 public:
-    /// Connects within `timeout`. Later, `timeout` without a byte sent or received counts as a lost
-    /// connection. Once `stop`, which outlives this, is true, nothing waits any longer than some moments: the
-    /// connection counts as lost. Throws ConnectionError.
+    /// Looks the host up and connects within `timeout`, also where the resolver does not answer. Later,
+    /// `timeout` without a byte sent or received counts as a lost connection. Once `stop`, which outlives
+    /// this, is true, nothing waits any longer than some moments: the connection counts as lost. Throws
+    /// ConnectionError.
     ClientConnection(const std::string& host, std::uint16_t port, std::chrono::milliseconds timeout,
                      const std::atomic<bool>* stop = nullptr);
 

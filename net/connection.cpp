@@ -49,8 +49,10 @@ private:
 
 }  // namespace
 
-Connection::Connection(boost::asio::ip::tcp::socket socket, IoThread& thread)
-    : socket_(std::move(socket)),
+Connection::Connection(boost::asio::ip::tcp::socket socket, IoThread& thread, Share place, bool is_brief)
+    : place_(std::move(place)),
+      is_brief_(is_brief),
+      socket_(std::move(socket)),
       thread_(thread),
       options_(thread.server().options),
       pipeline_(*this, thread.pipelines()),
@@ -84,7 +86,15 @@ void Connection::read() {
     if (lingering_) {
         pipeline_.input().clear();
     }
-    const std::span<char> room = pipeline_.input().room();
+    const std::span<char> room = lingering_ ? pipeline_.input().room() : pipeline_.input_room();
+    if (room.empty()) {
+        if (lingering_) {
+            close();
+        } else {
+            process(Clock::now());
+        }
+        return;
+    }
     reading_ = true;
     socket_.async_read_some(boost::asio::buffer(room.data(), room.size()),
                             [self = shared_from_this()](const boost::system::error_code& failure,
@@ -121,7 +131,11 @@ bool Connection::read_rest() {
     }
     boost::system::error_code failure;
     if (left_to_read_ != 0) {
-        const std::span<char> room = input.room();
+        const std::span<char> room = pipeline_.input_room();
+        if (room.empty()) {
+            left_to_read_ = 0;
+            return false;
+        }
         const std::size_t size = socket_.read_some(
             boost::asio::buffer(room.data(), std::min(room.size(), left_to_read_)), failure);
         input.add(size);
@@ -147,11 +161,20 @@ void Connection::process(Time now) {
                 thread_.note_uncommitted();
             }
         } while (finishing_ && !reading_ && pipeline_.takes_input() && read_rest());
+        if (const std::uint32_t refused = pipeline_.take_refused_logins(); refused != 0) {
+            note_refused_logins(refused, now);
+        }
         was_full = !pipeline_.has_room();
         send();
     } while (!closed_ && was_full &&
              pipeline_.has_room());  // all was taken at once: nobody else would wake it
     go_on(now);
+}
+
+void Connection::note_refused_logins(std::uint32_t count, Time now) {
+    boost::system::error_code failure;
+    const auto peer = socket_.remote_endpoint(failure);
+    thread_.server().refused_logins.note(failure ? "unknown" : peer.address().to_string(), count, now);
 }
 
 void Connection::await_release(const ReplyQueue::Wait& wait) {
@@ -218,7 +241,7 @@ void Connection::send() {
             close();
             return;
         }
-        replies.note_sent(size);
+        pipeline_.note_sent(size);
         untaken_before_ = std::numeric_limits<std::size_t>::max();
     }
 }
@@ -363,6 +386,12 @@ void Connection::close_if_timed_out(Time now) {
         if (now >= linger_end_ || (finishing_ && !has_unread() && untaken_bytes() == 0)) {
             close();
         }
+        return;
+    }
+    constexpr auto brief_idle_max = std::chrono::seconds(1);
+    const bool is_waited_for = timeouts_.state() == State::idle || timeouts_.state() == State::receiving;
+    if (is_brief_ && is_waited_for && timeouts_.waited(now) >= brief_idle_max) {
+        close();
         return;
     }
     const bool is_sending = timeouts_.state() == State::sending;

@@ -16,7 +16,9 @@ namespace karma::net {
 /// IoThread.
 class Connection final : public std::enable_shared_from_this<Connection>, private PipelineHost {
 public:
-    Connection(boost::asio::ip::tcp::socket socket, IoThread& thread);
+    /// `place`: its part of the connections that there may be. `is_brief`: it is one of the few that are
+    /// taken beyond them, and ends when it is idle for a second.
+    Connection(boost::asio::ip::tcp::socket socket, IoThread& thread, Share place, bool is_brief);
 
     void start();
     /// Begins to wait for more input, if it wants any. Where some is there it is taken in the next event-loop
@@ -44,6 +46,7 @@ private:
     void on_read(const boost::system::error_code& failure, std::size_t size);
     bool read_rest();
     void process(Time now);
+    void note_refused_logins(std::uint32_t count, Time now);
     void send();
     void wait_writable();
     void go_on(Time now);
@@ -54,6 +57,8 @@ private:
     bool has_unread() noexcept;
     std::size_t untaken_bytes() noexcept;
 
+    Share place_;
+    bool is_brief_;
     boost::asio::ip::tcp::socket socket_;
     IoThread& thread_;
     const ServerOptions& options_;

@@ -33,6 +33,8 @@ public:
     void restart(Time now) noexcept { since_ = now; }
 
     State state() const noexcept { return state_; }
+    /// How long it has been in its state.
+    Time::duration waited(Time now) const noexcept { return now - since_; }
     bool is_over(Time now) const noexcept {
         const std::chrono::milliseconds limit = limit_now();
         return limit.count() != 0 && now - since_ > limit;

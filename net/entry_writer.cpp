@@ -256,6 +256,7 @@ LogEntriesText::LogEntriesText(const reply::LogEntries& reply, std::size_t respo
         reply.groups,
         [&](const Event& event) { return event.lsn > reply.after_lsn && event.lsn <= reply.source_lsn; },
         [](const Event& event, std::string& out) { Json(out).raw("\"lsn\":").number(event.lsn); });
+    count = writer.count();
     next_lsn = writer.count() == 0 ? reply.after_lsn : writer.last_lsn();
     const bool truncated = writer.has_reached_bytes() || (reply.truncated && writer.count() < reply.limit);
     Json(head)

@@ -35,6 +35,7 @@ struct LogEntriesText {
 
     std::string head;     // what comes before the entries, from the opening brace on
     std::string entries;  // between the brackets
+    std::uint64_t count = 0;
     Lsn next_lsn = 0;
 };
 

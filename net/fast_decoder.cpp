@@ -290,11 +290,13 @@ private:
     DayCache& days_;
 };
 
-/// An op that is read here: the fields that it must have, and how they make its request.
+/// An op that is read here: the fields that it must and that it may have, and how they make its request. A
+/// request with others is for the general path, which passes over them or refuses it.
 struct CommonOp {
     std::string_view name;
     bool writes;
     unsigned required;
+    unsigned optional;
     bool (*make)(const CommonFields& f, Request& request);
 };
 
@@ -327,8 +329,7 @@ bool batch_set(const CommonFields& f, Request& request) {
 }
 
 bool ingest_chunk(const CommonFields& f, Request& request) {
-    // It has no idempotency key: the general path passes over that field.
-    if (f.chunk_seq == 0 || f.has(CommonFields::key_text)) {
+    if (f.chunk_seq == 0) {
         return false;
     }
     mutation::AddChunk chunk;
@@ -357,15 +358,19 @@ constexpr unsigned on_items = CommonFields::series_name | CommonFields::item_lis
 constexpr unsigned on_chunk = on_items | CommonFields::stream_text | CommonFields::chunk_number;
 constexpr unsigned on_keys = CommonFields::series_name | CommonFields::key_list;
 
+constexpr unsigned in_range = CommonFields::day_range;
+constexpr unsigned with_key = CommonFields::key_text;
+constexpr unsigned in_bucket = CommonFields::bucket_day | CommonFields::value_number | with_key;
+
 constexpr CommonOp common_ops[] = {
-    {"counter.increment", true, on_key, increment},
-    {"counter.sum", false, on_key, sum},
-    {"series.batch_add", true, on_items, batch_add},
-    {"counter.batch_sum", false, on_keys, batch_sum},
-    {"counter.decrement", true, on_key, decrement},
-    {"counter.series", false, on_key | CommonFields::day_range, points},
-    {"series.batch_set", true, on_items, batch_set},
-    {"ingest.chunk", true, on_chunk, ingest_chunk},
+    {"counter.increment", true, on_key, in_bucket, increment},
+    {"counter.sum", false, on_key, in_range, sum},
+    {"series.batch_add", true, on_items, with_key, batch_add},
+    {"counter.batch_sum", false, on_keys, in_range, batch_sum},
+    {"counter.decrement", true, on_key, in_bucket, decrement},
+    {"counter.series", false, on_key | in_range, 0, points},
+    {"series.batch_set", true, on_items, with_key, batch_set},
+    {"ingest.chunk", true, on_chunk, 0, ingest_chunk},
 };
 
 }  // namespace
@@ -382,10 +387,11 @@ bool FastDecoder::decode(std::string_view line, bool accepts_writes, boost::json
             continue;
         }
         const unsigned required = op.required | always;
+        const unsigned known = required | op.optional | CommonFields::token_text;
         const Access::Level level = access_.level(fields.token);
         const bool allowed = level == Access::Level::all || (level == Access::Level::read && !op.writes);
-        if ((fields.present & required) != required || !allowed || (op.writes && !accepts_writes) ||
-            !op.make(fields, request)) {
+        if ((fields.present & required) != required || (fields.present & ~known) != 0 || !allowed ||
+            (op.writes && !accepts_writes) || !op.make(fields, request)) {
             return false;
         }
         if (op.writes && fields.has(CommonFields::key_text)) {

@@ -106,7 +106,7 @@ query::SeriesKey to_series_key(const boost::json::value& value) {
 }  // namespace
 
 const boost::json::value& Fields::required(std::string_view name) const {
-    const boost::json::value* const value = object_.if_contains(name);
+    const boost::json::value* const value = find(name);
     if (value == nullptr) {
         refuse(name, "is required");
     }
@@ -122,9 +122,9 @@ const boost::json::array& Fields::array(std::string_view name) const {
 }
 
 std::string_view Fields::series() const {
-    const boost::json::value* value = object_.if_contains("series");
+    const boost::json::value* value = find("series");
     if (value == nullptr) {
-        value = object_.if_contains("tree");
+        value = find("tree");
     }
     if (value == nullptr || !value->is_string() || value->get_string().empty()) {
         refuse("series (or tree)", "is required and must be a string that is not empty");
@@ -143,8 +143,22 @@ std::string_view Fields::text(std::string_view name) const {
     return value.get_string();
 }
 
+std::optional<std::string_view> Fields::boolean_or_text(std::string_view name) const {
+    const boost::json::value* const value = find(name);
+    if (value == nullptr || value->is_null()) {
+        return std::nullopt;
+    }
+    if (value->is_bool()) {
+        return value->get_bool() ? "true" : "false";
+    }
+    if (!value->is_string()) {
+        refuse(name, "must be true or false");
+    }
+    return text(name);
+}
+
 std::optional<std::string_view> Fields::text_or_number(std::string_view name) const {
-    const boost::json::value* const value = object_.if_contains(name);
+    const boost::json::value* const value = find(name);
     if (value == nullptr || value->is_null()) {
         return std::nullopt;
     }
@@ -172,7 +186,7 @@ std::optional<std::uint64_t> Fields::optional_number(std::string_view name) cons
 }
 
 std::optional<std::uint64_t> Fields::nullable_number(std::string_view name) const {
-    const boost::json::value* const value = object_.if_contains(name);
+    const boost::json::value* const value = find(name);
     return value == nullptr || value->is_null() ? std::nullopt : std::optional(to_number(*value, name));
 }
 
@@ -187,8 +201,7 @@ std::optional<std::string_view> Fields::idempotency_key() const {
 
 std::string_view Fields::fingerprint() const {
     constexpr std::size_t bytes_max = 512;
-    if (const boost::json::value* const value = object_.if_contains("fingerprint");
-        value == nullptr || value->is_null()) {
+    if (const boost::json::value* const value = find("fingerprint"); value == nullptr || value->is_null()) {
         return {};
     }
     const std::string_view fingerprint = text("fingerprint");
@@ -199,8 +212,7 @@ std::string_view Fields::fingerprint() const {
 }
 
 std::optional<std::string_view> Fields::granularity() const {
-    if (const boost::json::value* const value = object_.if_contains("granularity");
-        value == nullptr || value->is_null()) {
+    if (const boost::json::value* const value = find("granularity"); value == nullptr || value->is_null()) {
         return std::nullopt;
     }
     const std::string_view granularity = text("granularity");
@@ -213,7 +225,7 @@ std::optional<std::string_view> Fields::granularity() const {
 std::optional<std::string_view> Fields::stream_granularity() const {
     constexpr std::string_view prefix = "day;";
     constexpr std::size_t bytes_max = 128;
-    const boost::json::value* const value = object_.if_contains("granularity");
+    const boost::json::value* const value = find("granularity");
     if (value != nullptr && value->is_string()) {
         const std::string_view granularity = value->get_string();
         if (granularity.starts_with(prefix) && granularity.size() <= bytes_max) return granularity;
@@ -236,7 +248,7 @@ std::int64_t Fields::instant(std::string_view name) const {
 }
 
 std::optional<std::int64_t> Fields::optional_instant_ms(std::string_view name, bool last) const {
-    const boost::json::value* const value = object_.if_contains(name);
+    const boost::json::value* const value = find(name);
     if (value == nullptr || value->is_null()) {
         return std::nullopt;
     }
@@ -256,7 +268,7 @@ std::optional<std::int64_t> Fields::optional_instant_ms(std::string_view name, b
 }
 
 std::optional<HistoryPoint> Fields::as_of() const {
-    const boost::json::value* const value = object_.if_contains("as_of");
+    const boost::json::value* const value = find("as_of");
     if (value == nullptr || value->is_null()) {
         return std::nullopt;
     }
@@ -278,6 +290,27 @@ std::size_t Fields::limit(std::size_t otherwise, std::size_t max) const {
     return static_cast<std::size_t>(limit);
 }
 
+query::Page Fields::page(std::uint64_t limit_min) const {
+    constexpr std::size_t limit_default = 1'000;
+    constexpr std::size_t limit_max = 10'000;
+    query::Page page;
+    const boost::json::value* const cursor = find("cursor");
+    if (cursor != nullptr && !cursor->is_null()) {
+        if (!cursor->is_string()) {
+            refuse("cursor", "must be a string or null");
+        }
+        page.cursor = cursor->get_string();
+        page.limit = limit_default;
+    }
+    if (const std::optional<std::uint64_t> limit = optional_number("limit")) {
+        if (*limit < limit_min || *limit > limit_max) {
+            refuse("limit", "must be from " + std::to_string(limit_min) + " to " + std::to_string(limit_max));
+        }
+        page.limit = static_cast<std::size_t>(*limit);
+    }
+    return page;
+}
+
 std::uint64_t Fields::value() const {
     const std::uint64_t value = optional_number("value").value_or(1);
     if (value == 0) {
@@ -287,10 +320,10 @@ std::uint64_t Fields::value() const {
 }
 
 Day Fields::bucket() const {
-    if (const boost::json::value* const value = object_.if_contains("bucket")) {
+    if (const boost::json::value* const value = find("bucket")) {
         return to_day(*value, "bucket");
     }
-    if (const boost::json::value* const value = object_.if_contains("date")) {
+    if (const boost::json::value* const value = find("date")) {
         return to_day(*value, "date");
     }
     return today;

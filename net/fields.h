@@ -2,7 +2,9 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include <boost/json/memory_resource.hpp>
@@ -18,10 +20,16 @@ namespace karma::net {
 /// the arena.
 class Fields {
 public:
-    Fields(const boost::json::object& object, boost::json::memory_resource& arena)
-        : object_(object), arena_(arena) {}
+    /// `response_bytes_max`: what a reply may have, 0 for no limit.
+    Fields(const boost::json::object& object, boost::json::memory_resource& arena,
+           std::size_t response_bytes_max = 0)
+        : object_(object), arena_(arena), response_bytes_max_(response_bytes_max) {}
 
-    bool has(std::string_view name) const noexcept { return object_.contains(name); }
+    bool has(std::string_view name) const { return find(name) != nullptr; }
+
+    /// From now on the name of every field that is asked for is noted in `names`, which outlives this: for
+    /// the test of what each op takes.
+    void note_names(std::set<std::string>& names) noexcept { names_ = &names; }
 
     /// The field `series`, or `tree`: a string that is not empty.
     std::string_view series() const;
@@ -31,6 +39,9 @@ public:
 
     /// A string or an integer, given as text; nothing where the field is missing or null.
     std::optional<std::string_view> text_or_number(std::string_view name) const;
+
+    /// "true" or "false" for a boolean, or a string; nothing where the field is missing or null.
+    std::optional<std::string_view> boolean_or_text(std::string_view name) const;
 
     std::uint64_t number(std::string_view name) const;
     std::optional<std::uint64_t> optional_number(std::string_view name) const;
@@ -64,6 +75,10 @@ public:
     /// 1 to `max`, or `otherwise` where the field is missing.
     std::size_t limit(std::size_t otherwise, std::size_t max) const;
 
+    /// The fields `limit`, from `limit_min` to 10,000, and `cursor`, a string or null. A cursor alone has a
+    /// limit of 1,000.
+    query::Page page(std::uint64_t limit_min = 1) const;
+
     /// At least 1; 1 where the field is missing.
     std::uint64_t value() const;
 
@@ -86,10 +101,17 @@ public:
     /// Base name of a `.tree` file.
     std::string_view snapshot_file() const;
 
+    std::size_t response_bytes_max() const noexcept { return response_bytes_max_; }
+
     /// Memory that lives as long as what is returned.
     boost::json::memory_resource& arena() const noexcept { return arena_; }
 
 private:
+    /// Null where the request has no such field.
+    const boost::json::value* find(std::string_view name) const {
+        if (names_ != nullptr) names_->emplace(name);
+        return object_.if_contains(name);
+    }
     const boost::json::value& required(std::string_view name) const;
     const boost::json::array& array(std::string_view name) const;
 
@@ -100,6 +122,8 @@ private:
 
     const boost::json::object& object_;
     boost::json::memory_resource& arena_;
+    std::size_t response_bytes_max_;
+    std::set<std::string>* names_ = nullptr;
 };
 
 }  // namespace karma::net

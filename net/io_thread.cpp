@@ -34,12 +34,18 @@ IoThread::IoThread(const ServerContext& server)
       work_(boost::asio::make_work_guard(context_)),
       tick_timer_(context_),
       ack_timer_(context_),
-      decoder_(server.access),
+      decoder_(server.access, {.response_bytes_max = server.options.response_bytes_max,
+                               .refuses_unknown_fields = server.options.refuse_unknown_fields}),
       writer_(server.options.response_bytes_max),
-      pipelines_{
-          server.options, server.executor, decoder_, writer_, batch_, server.subscriptions != nullptr, [] {
-              return Clock::now();
-          }} {}
+      pipelines_{server.options,
+                 server.executor,
+                 decoder_,
+                 writer_,
+                 batch_,
+                 server.subscriptions != nullptr,
+                 [] { return Clock::now(); },
+                 &server.request_memory,
+                 &server.reply_memory} {}
 
 IoThread::~IoThread() = default;
 
@@ -101,15 +107,17 @@ void IoThread::join() {
     }
 }
 
-void IoThread::adopt(boost::asio::ip::tcp::socket socket) {
-    boost::asio::post(context_, [this, socket = std::move(socket)]() mutable {
-        if (shutting_down_) {
-            return;
-        }
-        const auto connection = std::make_shared<Connection>(std::move(socket), *this);
-        connections_.insert(connection);
-        connection->start();
-    });
+void IoThread::adopt(boost::asio::ip::tcp::socket socket, Share place, bool is_brief) {
+    boost::asio::post(
+        context_, [this, socket = std::move(socket), place = std::move(place), is_brief]() mutable {
+            if (shutting_down_) {
+                return;
+            }
+            const auto connection =
+                std::make_shared<Connection>(std::move(socket), *this, std::move(place), is_brief);
+            connections_.insert(connection);
+            connection->start();
+        });
 }
 
 void IoThread::wake() {

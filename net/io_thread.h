@@ -14,8 +14,10 @@
 
 #include "engine/executor.h"
 #include "net/access.h"
+#include "net/budget.h"
 #include "net/log.h"
 #include "net/queue.h"
+#include "net/refused_logins.h"
 #include "net/reply_writer.h"
 #include "net/request_decoder.h"
 #include "net/request_pipeline.h"
@@ -34,7 +36,10 @@ struct ServerContext {
     const Access& access;
     Log& log;
     TaskPools& tasks;
+    RefusedLogins& refused_logins;
     SubscriptionHost* subscriptions;  // null: nobody can follow
+    Budget& request_memory;
+    Budget& reply_memory;
 };
 
 /// A thread that serves some of the connections. Everything but `context`, `adopt`, `wake` and
@@ -50,7 +55,7 @@ public:
 
     void start();
     /// Serves a new connection. From any thread.
-    void adopt(boost::asio::ip::tcp::socket socket);
+    void adopt(boost::asio::ip::tcp::socket socket, Share place, bool is_brief);
     /// Something became durable, or never will. From any thread.
     void wake();
     /// Finishes what was received, closes the connections and ends the thread. From any thread.

@@ -85,6 +85,8 @@ public:
     }
 
     std::size_t size() const noexcept { return out_.size(); }
+    /// Takes back what was written behind this size.
+    void resize(std::size_t size) { out_.resize(size); }
 
 private:
     std::string& out_;

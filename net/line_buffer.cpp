@@ -12,16 +12,24 @@ constexpr std::size_t bytes_large = 64 * 1024;
 
 }  // namespace
 
-std::span<char> LineBuffer::room() {
+std::span<char> LineBuffer::room(bool is_known) {
     compact();
     // A client whose input filled the room sends much at a time.
     const bool wants_more = std::exchange(filled_, false) && bytes_.size() < bytes_large;
     if (end_ == bytes_.size() || wants_more) {
         // Enough for the longest line with its end and one byte that shows a longer one.
         const std::size_t largest = std::max(bytes_large, line_bytes_max_ + 3);
-        bytes_.resize(bytes_.empty() ? bytes_first : std::min(bytes_.size() * 2, largest));
+        grow(bytes_.empty() ? bytes_first : std::min(bytes_.size() * 2, largest), is_known);
     }
     return {bytes_.data() + end_, bytes_.size() - end_};
+}
+
+void LineBuffer::grow(std::size_t size, bool is_known) {
+    const std::size_t all = memory_.budget() == nullptr ? 0 : memory_.budget()->max();
+    const std::size_t left = is_known || size <= bytes_large ? 0 : all - all / 4;
+    if (size <= bytes_first || memory_.resize(size, left)) {
+        bytes_.resize(size);
+    }
 }
 
 /// Keeps in mind what was searched: a long line that comes in many pieces is searched once.
@@ -30,6 +38,7 @@ void LineBuffer::compact() {
         begin_ = end_ = scanned_ = 0;
         if (bytes_.size() > bytes_large) {
             bytes_ = std::vector<char>();
+            memory_.resize(0);
         }
     } else if (begin_ > 0) {
         std::memmove(bytes_.data(), bytes_.data() + begin_, end_ - begin_);

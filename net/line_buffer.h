@@ -5,6 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "net/budget.h"
+
 namespace karma::net {
 
 /// The input of a connection, cut into lines. A line is taken without its newline and without a carriage
@@ -12,11 +14,14 @@ namespace karma::net {
 class LineBuffer {
 public:
     /// Lines have at most so many bytes. What passes that is given out as a line, which is then longer.
-    explicit LineBuffer(std::size_t line_bytes_max) : line_bytes_max_(line_bytes_max) {}
+    /// What it takes beyond the first 4 KiB is of `memory`, which outlives this; null: there is no limit.
+    explicit LineBuffer(std::size_t line_bytes_max, Budget* memory = nullptr)
+        : line_bytes_max_(line_bytes_max), memory_(memory) {}
 
-    /// Where to put further input: never empty, as long as all lines that are there have been taken. Moves
-    /// what is there: lines that were taken are no longer valid. Not while a read writes to the room before.
-    std::span<char> room();
+    /// Where to put further input: as long as all lines that are there have been taken, it is empty only
+    /// where the memory is used up; a client that `is_known` may use all of it, others a quarter. Moves what
+    /// is there: lines that were taken are no longer valid. Not while a read writes to the room before.
+    std::span<char> room(bool is_known = true);
     /// So many bytes were put there.
     void add(std::size_t size) noexcept;
 
@@ -39,8 +44,10 @@ public:
 
 private:
     void compact();
+    void grow(std::size_t size, bool is_known);
 
     std::size_t line_bytes_max_;
+    Share memory_;
     std::vector<char> bytes_;
     std::size_t begin_ = 0;
     std::size_t end_ = 0;

@@ -51,7 +51,7 @@ Decoded recovery_checkpoint(F f) {
 
 Decoded ping(F /*f*/) { return query::Ping{}; }
 Decoded health(F /*f*/) { return query::Health{}; }
-Decoded tree_list(F /*f*/) { return query::ListSeries{}; }
+Decoded tree_list(F f) { return query::ListSeries{f.page(), f.response_bytes_max()}; }
 Decoded tree_info(F f) { return query::SeriesInfo{f.series()}; }
 Decoded tree_keys(F f) {
     return query::SeriesKeys{f.series(), f.limit(100, 10'000), f.nullable_number("cursor")};
@@ -70,7 +70,7 @@ Decoded recovery_status(F f) {
 }
 Decoded system_stats(F /*f*/) { return query::Stats{}; }
 Decoded system_metrics(F /*f*/) { return query::Metrics{}; }
-Decoded replication_status(F /*f*/) { return query::ReplicationStatus{}; }
+Decoded replication_status(F f) { return query::ReplicationStatus{f.page(0)}; }
 Decoded snapshot_create(F f) { return control::SaveSnapshot{f.series()}; }
 Decoded snapshot_create_all(F /*f*/) { return control::SaveAllSnapshots{}; }
 
@@ -122,7 +122,16 @@ Decoded idempotency_prune(F f) {
 
 Decoded replication_entries(F f) { return query::LogEntries{f.number("after_lsn"), f.limit(1'000, 10'000)}; }
 
-Decoded replication_promote(F /*f*/) { return control::Promote{}; }
+/// A yes or no: a JSON boolean as text is taken too, as command lines give it.
+bool flag(F f, const char* name) {
+    const std::string_view text = f.boolean_or_text(name).value_or("false");
+    if (text != "true" && text != "false") {
+        refuse("Field " + std::string(name) + " must be true or false");
+    }
+    return text == "true";
+}
+
+Decoded replication_promote(F f) { return control::Promote{flag(f, "force")}; }
 
 /// The greatest epoch that another node may tell of: the next promotion has to find a greater number.
 constexpr std::uint64_t foreign_epoch_max = std::numeric_limits<std::uint64_t>::max() - 1;
@@ -162,6 +171,26 @@ Decoded replication_fence(F f) {
     return fence;
 }
 
+Decoded replication_promise(F f) {
+    control::Promise promise;
+    promise.epoch = f.optional_number("epoch").value_or(0);
+    promise.epoch_id = f.optional_number("epoch_id").value_or(0);
+    promise.database_id = database_id(f);
+    promise.node_id = node_id(f);
+    promise.silence_ms = f.optional_number("silence_ms").value_or(0);
+    promise.is_ordered = flag(f, "ordered");
+    check_epoch(promise.epoch, "epoch");
+    return promise;
+}
+
+Decoded replication_forget_follower(F f) {
+    const control::ForgetFollower forget{node_id(f), f.text_or_number("name").value_or("")};
+    if (forget.node_id == 0 && forget.name.empty()) {
+        refuse("Field node_id or name is required");
+    }
+    return forget;
+}
+
 Decoded replication_position(F f) { return query::HistoryPositionAt{f.nullable_number("lsn")}; }
 Decoded replication_verify(F /*f*/) { return query::CompareDigests{}; }
 
@@ -190,6 +219,7 @@ Decoded replication_subscribe(F f) {
     }
     subscribe.port = static_cast<std::uint16_t>(port);
     subscribe.fails_over = f.optional_number("fails_over").value_or(0) != 0;
+    subscribe.stores_lists = f.optional_number("stores_lists").value_or(0) != 0;
     subscribe.order = f.text_or_number("order").value_or("");
     check_epoch(subscribe.known_epoch, "known_epoch");
     if (subscribe.marks.size() % 2 != 0) {
@@ -228,8 +258,8 @@ Decoded event_list(F f) {
     return events;
 }
 
-Decoded snapshot_list(F /*f*/) { return query::Snapshots{}; }
-Decoded snapshot_info(F /*f*/) { return query::SnapshotInfo{}; }
+Decoded snapshot_list(F f) { return query::Snapshots{f.page()}; }
+Decoded snapshot_info(F f) { return query::SnapshotInfo{f.page(0)}; }
 Decoded snapshot_verify(F /*f*/) { return query::VerifySnapshots{}; }
 
 Decoded snapshot_load(F f) { return control::LoadSnapshot{f.snapshot_file()}; }
@@ -338,6 +368,8 @@ constexpr OpName ops[] = {
     op("replication.position", reads, false, replication_position),
     steering("replication.subscribe", replication_subscribe),
     steering("replication.promote", replication_promote),
+    steering("replication.promise", replication_promise),
+    steering("replication.forget_follower", replication_forget_follower),
     steering("replication.fence", replication_fence),
     steering("replication.verify", replication_verify),
     op("event.list", reads, false, event_list),

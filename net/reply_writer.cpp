@@ -1,6 +1,7 @@
 #include "net/reply_writer.h"
 
 #include <algorithm>
+#include <exception>
 #include <string_view>
 
 #include "net/entry_writer.h"
@@ -51,14 +52,12 @@ public:
         json_.raw("{\"deleted\":").number(r.deleted).raw(",\"missing\":").number(r.missing).raw("}");
     }
     void operator()(const reply::SeriesNames& r) {
-        json_.raw("[");
-        std::string_view separator;
-        for (const std::string& name : r.names) {
-            json_.raw(separator).text(name);
-            separator = ",";
-            check_size();
+        if (r.is_cut_short) {
+            throw TooLarge{};
         }
-        json_.raw("]");
+        list(
+            r.names, r.page, "trees", [this](const std::string& name) { json_.text(name); },
+            [](const std::string& name) { return name; });
     }
     void operator()(const reply::Info& r) {
         json_.raw("{\"tree\":").text(r.series).raw(",\"key_count\":").number(r.totals.keys);
@@ -135,6 +134,7 @@ public:
             json_.raw(separator);
             (*this)(checkpoint);
             separator = ",";
+            check_size();
         }
         json_.raw("]}");
     }
@@ -147,8 +147,22 @@ public:
         }
         json_.raw("}");
     }
-    void operator()(const Boxed<reply::ReplicationStatus>& boxed) {
-        const reply::ReplicationStatus& r = *boxed;
+    /// Where the lists make it too large they are left out: the rest is what other nodes and monitoring need.
+    void operator()(const Boxed<reply::ReplicationStatus>& r) {
+        const std::size_t begin = json_.size();
+        if (!r->page.limit) {
+            try {
+                status(*r, true);
+                if (json_.size() + success_end.size() <= size_max_) {
+                    return;
+                }
+            } catch (const TooLarge&) {  // NOLINT(bugprone-empty-catch): written again without the lists
+            }
+            json_.resize(begin);
+        }
+        status(*r, false);
+    }
+    void status(const reply::ReplicationStatus& r, bool is_whole) {
         json_.raw("{\"role\":").text(r.role).raw(",\"wal_enabled\":").raw(r.wal_enabled ? "true" : "false");
         json_.raw(",\"wal_current_lsn\":").number(r.wal_current_lsn);
         json_.raw(",\"wal_bytes\":").number(r.wal_bytes);
@@ -160,9 +174,21 @@ public:
             std::visit([this](const auto& value) { stat(value); }, metric.value);
         }
         json_.raw(",\"last_snapshot_lsn\":").number(r.last_snapshot_lsn).raw(",\"latest_snapshots\":");
-        snapshots(r.latest_snapshots);
+        reply::PageOf page = r.page;
+        if (is_whole || r.page.limit) {
+            snapshots(r.latest_snapshots, page);
+        } else {
+            page.limit = 0;
+            page.has_more = !r.latest_snapshots.empty();
+            json_.raw("[]");
+        }
         json_.raw(",\"recovery\":");
-        (*this)(r.recovery);
+        if (is_whole) {
+            (*this)(r.recovery);
+        } else {
+            json_.raw("{\"checkpoint_count\":").number(std::uint64_t{r.recovery.checkpoints.size()});
+            json_.raw(",\"checkpoints\":[]}");
+        }
         json_.raw(",\"recovery_checkpoint_count\":").number(std::uint64_t{r.recovery.checkpoints.size()});
         json_.raw(",\"replication_state\":").text(r.state).raw(",\"replication_source\":");
         json_.text_or_null(r.source.empty() ? std::nullopt : std::optional(r.source));
@@ -175,10 +201,21 @@ public:
             object(follower);
             separator = ",";
         }
+        json_.raw("],\"counted_followers\":[");
+        separator = "";
+        for (const CountedFigures& one : r.counted) {
+            json_.raw(separator).raw("{\"node_id\":").text(node_id_text(one.node_id));
+            json_.raw(",\"name\":").text(one.name);
+            json_.raw(",\"counts\":").raw(one.is_counted ? "true" : "false");
+            json_.raw(",\"connected\":").raw(one.is_there ? "true" : "false").raw("}");
+            separator = ",";
+        }
         json_.raw("],\"database_id\":");
         json_.text_or_null(r.database_id.is_known() ? std::optional(r.database_id.text()) : std::nullopt);
         json_.raw(",\"node_id\":").text(node_id_text(r.node_id)).raw(",\"discarded\":");
-        json_.text_or_null(r.discarded.empty() ? std::nullopt : std::optional(r.discarded)).raw("}");
+        json_.text_or_null(r.discarded.empty() ? std::nullopt : std::optional(r.discarded));
+        page_of(page);
+        json_.raw("}");
     }
     void operator()(const reply::StatsList& r) {
         json_.raw("{");
@@ -201,24 +238,24 @@ public:
         json_.raw(",\"complete\":").raw(text.complete ? "true" : "false");
         json_.raw(",\"first_lsn\":").number(r.first_lsn);
         json_.raw(",\"last_lsn\":").number(r.last_lsn).raw("}");
+        is_one_event_ = text.count == 1;
     }
     void operator()(const reply::LogEntries& r) {
         LogEntriesText text(r, response_bytes_max_);
+        is_one_event_ = text.count == 1;
         json_.raw(text.head).raw(",\"entries\":[").raw(text.entries).raw("],\"next_lsn\":");
         json_.number(text.next_lsn).raw("}");
     }
     void operator()(const reply::SnapshotNames& r) {
-        json_.raw("[");
-        std::string_view separator;
-        for (const std::string& file : r.files) {
-            json_.raw(separator).text(file);
-            separator = ",";
-        }
-        json_.raw("]");
+        list(
+            r.files, r.page, "files", [this](const std::string& file) { json_.text(file); },
+            [](const std::string& file) { return file; });
     }
-    void operator()(const reply::SnapshotInfo& r) {
+    void operator()(const Boxed<reply::SnapshotInfo>& boxed) {
+        const reply::SnapshotInfo& r = *boxed;
+        reply::PageOf page = r.page;
         json_.raw("{\"dump_count\":").number(r.count).raw(",\"latest_by_tree\":");
-        snapshots(r.latest);
+        snapshots(r.latest, page);
         json_.raw(",\"idempotency_snapshot\":");
         if (r.idempotency) {
             object(*r.idempotency);
@@ -229,7 +266,9 @@ public:
         json_.raw(",\"wal_enabled\":").raw(r.wal_enabled ? "true" : "false");
         json_.raw(",\"wal_bytes\":").number(r.wal_bytes);
         json_.raw(",\"wal_current_lsn\":").number(r.wal_current_lsn);
-        json_.raw(",\"dump_retention_per_tree\":").number(std::uint64_t{r.retained}).raw("}");
+        json_.raw(",\"dump_retention_per_tree\":").number(std::uint64_t{r.retained});
+        page_of(page);
+        json_.raw("}");
     }
     void operator()(const reply::Verified& r) {
         json_.raw(R"({"status":"ok","dump_count":)").number(r.snapshots).raw(",\"trees\":").number(r.series);
@@ -296,7 +335,24 @@ public:
     }
     void operator()(const reply::Promoted& r) {
         json_.raw(R"({"role":"master","epoch":)").number(r.epoch.number);
-        json_.raw(",\"lsn\":").number(r.epoch.first_lsn).raw("}");
+        json_.raw(",\"lsn\":").number(r.epoch.first_lsn).raw(",\"without_promise\":[");
+        std::string_view separator;
+        for (const std::string& name : r.without_promise) {
+            json_.raw(separator).text(name);
+            separator = ",";
+        }
+        json_.raw("]}");
+    }
+    void operator()(const reply::PromiseAnswer& r) {
+        json_.raw("{\"promised\":").raw(r.is_given ? "true" : "false").raw(",\"reason\":").text(r.why_not);
+        json_.raw(",\"epoch\":").number(r.known_epoch.number);
+        json_.raw(",\"epoch_id\":").number(r.known_epoch.id);
+        json_.raw(",\"last_epoch\":").number(r.last_epoch.number);
+        json_.raw(",\"last_epoch_id\":").number(r.last_epoch.id).raw(",\"lsn\":").number(r.lsn);
+        json_.raw(",\"node_id\":").text(node_id_text(r.node_id)).raw("}");
+    }
+    void operator()(const reply::FollowerForgotten& r) {
+        json_.raw("{\"forgotten\":").text(node_id_text(r.node_id)).raw(",\"name\":").text(r.name).raw("}");
     }
     void operator()(const reply::FenceAnswer& r) {
         json_.raw("{\"role\":").text(r.role).raw(",\"epoch\":").number(r.epoch.number);
@@ -328,6 +384,10 @@ public:
     void operator()(const reply::SeriesLoaded& r) { json_.text("Tree \"" + r.series + "\" loaded"); }
     void operator()(const reply::SnapshotSaved& r) { json_.text("Tree \"" + r.series + "\" saved"); }
 
+    /// It may be larger than other replies: who reads the log must get past every event, which is bounded by
+    /// the request that made it.
+    bool is_one_event() const noexcept { return is_one_event_; }
+
 private:
     /// The largest part of an export's file that a reply has room for.
     std::uint64_t chunk_bytes_max() const {
@@ -339,15 +399,60 @@ private:
         return std::clamp<std::uint64_t>(room / 4 * 3, 1, fetched_bytes_max);
     }
 
-    void snapshots(const std::vector<reply::SnapshotOf>& list) {
+    /// A list as an array, or as an object with its page where one was asked for.
+    template <typename Item, typename Write, typename CursorOf>
+    void list(const std::vector<Item>& items, const reply::PageOf& asked, std::string_view name,
+              Write&& write, CursorOf&& cursor_of) {
+        reply::PageOf page = asked;
+        if (page.limit) {
+            json_.raw("{\"").raw(name).raw("\":");
+        }
+        array(items, page, write, cursor_of);
+        if (page.limit) {
+            page_of(page);
+            json_.raw("}");
+        }
+    }
+
+    /// The items of a page as far as they have room, at least one of them. What is asked for as a whole is
+    /// too large where it has none.
+    template <typename Item, typename Write, typename CursorOf>
+    void array(const std::vector<Item>& items, reply::PageOf& page, Write&& write, CursorOf&& cursor_of) {
         json_.raw("[");
-        std::string_view separator;
-        for (const reply::SnapshotOf& snapshot : list) {
-            json_.raw(separator);
-            object(snapshot);
-            separator = ",";
+        std::size_t count = 0;
+        for (const Item& item : items) {
+            const std::size_t before = json_.size();
+            json_.raw(count == 0 ? "" : ",");
+            write(item);
+            if (page.limit && count != 0 && json_.size() + tail_bytes > size_max_) {
+                json_.resize(before);
+                page.has_more = true;
+                break;
+            }
+            ++count;
+            check_size();
         }
         json_.raw("]");
+        if (count != 0) {
+            next_cursor_ = cursor_of(items[count - 1]);
+        }
+    }
+
+    /// Behind a list that a page was asked of.
+    void page_of(const reply::PageOf& page) {
+        if (!page.limit) {
+            return;
+        }
+        json_.raw(",\"limit\":").number(std::uint64_t{*page.limit}).raw(",\"cursor\":");
+        json_.text_or_null(page.cursor.empty() ? std::nullopt : std::optional(page.cursor));
+        json_.raw(",\"next_cursor\":");
+        json_.text_or_null(page.has_more ? std::optional(next_cursor_.value_or(page.cursor)) : std::nullopt);
+    }
+
+    void snapshots(const std::vector<reply::SnapshotOf>& all, reply::PageOf& page) {
+        array(
+            all, page, [this](const reply::SnapshotOf& snapshot) { object(snapshot); },
+            [](const reply::SnapshotOf& snapshot) { return snapshot.file; });
     }
 
     void object(const FollowerFigures& follower) {
@@ -413,7 +518,31 @@ private:
     const Deadline& deadline_;
     std::size_t response_bytes_max_;
     unsigned written_ = 0;
+    bool is_one_event_ = false;
+    std::optional<std::string> next_cursor_;  // the last item of the list
+
+    /// What a reply may have behind a page: names of series and files are long at most.
+    static constexpr std::size_t tail_bytes = 4096;
 };
+
+}  // namespace
+
+namespace {
+
+/// What can be asked for instead of a reply that is too large.
+const char* what_helps(const Reply& reply) noexcept {
+    if (std::holds_alternative<reply::SeriesNames>(reply) ||
+        std::holds_alternative<reply::SnapshotNames>(reply)) {
+        return ": ask for it in pages, with the fields limit and cursor";
+    }
+    if (std::holds_alternative<Boxed<reply::SnapshotInfo>>(reply)) {
+        return ": ask for it in pages, with the fields limit and cursor; limit 0 leaves the list out";
+    }
+    if (std::holds_alternative<reply::Checkpoints>(reply)) {
+        return ": ask for one checkpoint, with the field source";
+    }
+    return "";
+}
 
 }  // namespace
 
@@ -437,23 +566,29 @@ std::optional<ErrorCode> ReplyWriter::write(const Reply& reply, Repetition repet
     bool fits = true;
     try {
         out.append(success_begin);
-        std::visit(ResponseWriter(out, begin + line_max, deadline, response_bytes_max_), reply);
+        ResponseWriter writer(out, begin + line_max, deadline, response_bytes_max_);
+        std::visit(writer, reply);
         out.append(end_of(repetition));
-        fits = out.size() - begin <= line_max;
+        fits = out.size() - begin <= line_max || writer.is_one_event();
     } catch (const TooLarge&) {
         fits = false;
     } catch (const RequestError& refused) {
         out.resize(begin);
         write_error({refused.code(), refused.what()}, out);
         return refused.code();
+    } catch (const std::exception& failure) {  // no memory for it, or what it shows cannot be read
+        out.resize(begin);
+        write_error(
+            {ErrorCode::internal_error, std::string("The reply could not be made: ") + failure.what()}, out);
+        return ErrorCode::internal_error;
     }
     if (fits) {
         return std::nullopt;
     }
     out.resize(begin);
-    write_error(
-        {ErrorCode::response_too_large, "Response exceeds " + std::to_string(response_bytes_max_) + " bytes"},
-        out);
+    write_error({ErrorCode::response_too_large,
+                 "Response exceeds " + std::to_string(response_bytes_max_) + " bytes" + what_helps(reply)},
+                out);
     return ErrorCode::response_too_large;
 }
 

@@ -8,11 +8,15 @@
 #include <boost/system/error_code.hpp>
 
 #include "net/fast_decoder.h"
+#include "net/op_fields.h"
 
 namespace karma::net {
 
-RequestDecoder::RequestDecoder(const Access& access)
-    : access_(access), fast_(access), first_block_(std::make_unique<unsigned char[]>(first_block_bytes)) {
+RequestDecoder::RequestDecoder(const Access& access, const DecoderOptions& options)
+    : access_(access),
+      options_(options),
+      fast_(access),
+      first_block_(std::make_unique<unsigned char[]>(first_block_bytes)) {
     release();
 }
 
@@ -115,7 +119,12 @@ Decoded RequestDecoder::decode_object(const boost::json::object& object, bool ac
     if ((op->writes || op->steers) && level == Access::Level::read) {
         return Error{ErrorCode::forbidden, "Read-only token cannot execute " + std::string(op->name)};
     }
-    const Fields fields(object, *arena_);
+    if (options_.refuses_unknown_fields) {
+        if (std::optional<std::string> unknown = unknown_field(*op, object)) {
+            return Error{ErrorCode::validation_error, std::move(*unknown)};
+        }
+    }
+    const Fields fields(object, *arena_, options_.response_bytes_max);
     Decoded decoded = op->decode(fields);
     if (op->idempotent) {
         decoded = with_key(fields, std::move(decoded));

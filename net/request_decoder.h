@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -14,11 +15,16 @@
 
 namespace karma::net {
 
+struct DecoderOptions {
+    std::size_t response_bytes_max = 0;   // of a reply, 0 for no limit
+    bool refuses_unknown_fields = false;  // of requests with a field that their op does not take
+};
+
 /// Turns request lines into requests. One per thread. What the requests borrow lives until `release`.
 class RequestDecoder {
 public:
     /// `access` outlives the decoder.
-    explicit RequestDecoder(const Access& access);
+    explicit RequestDecoder(const Access& access, const DecoderOptions& options = {});
 
     /// A request line without its newline, which the request may borrow from. `accepts_writes` is false on a
     /// slave. Never throws for bad input: the refusal is in what it returns.
@@ -39,6 +45,7 @@ private:
     static constexpr std::size_t first_block_bytes = 256 * 1024;
 
     const Access& access_;
+    DecoderOptions options_;
     FastDecoder fast_;
     std::unique_ptr<unsigned char[]> first_block_;
     std::optional<boost::json::monotonic_resource> arena_;

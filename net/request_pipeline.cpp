@@ -1,6 +1,7 @@
 #include "net/request_pipeline.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "net/time_limit.h"
@@ -14,6 +15,13 @@ constexpr std::size_t batch_lines_max = 256;
 /// A scan of this much is quicker done at once than handed to another thread.
 constexpr std::size_t inline_task_bytes_max = 256 * 1024;
 
+constexpr const char* replies_full_text =
+    "The memory for replies is used up by clients that do not take theirs (--max-reply-memory): ask again "
+    "later, or for less";
+constexpr const char* requests_full_text =
+    "The memory for requests is used up by others (--max-request-bytes bounds each): send it again later";
+constexpr const char* out_of_memory_text = "There is not enough memory for this request: nothing was changed";
+
 constexpr const char* log_failed_text = "The event log could not be written: this may or may not be stored";
 
 Reply run(Task& task, const Deadline& deadline) {
@@ -25,6 +33,22 @@ Reply run(Task& task, const Deadline& deadline) {
     } catch (const std::exception& failure) {
         return Error{ErrorCode::internal_error, failure.what()};
     }
+}
+
+/// Whether a line is one of those with which an HTTP request begins, of any version: a request line, or
+/// a header that each one has.
+bool is_http(std::string_view line) noexcept {
+    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+    constexpr std::string_view host = "host:";
+    if (line.size() >= host.size() && std::ranges::equal(line.substr(0, host.size()), host, {}, lower)) {
+        return true;
+    }
+    // METHOD, a target, HTTP/ and a number.
+    const std::size_t method = line.find(' ');
+    const std::size_t version = line.rfind(" HTTP/");
+    return method != 0 && method != std::string_view::npos && version != std::string_view::npos &&
+           version >= method &&
+           std::ranges::all_of(line.substr(0, method), [](char c) { return c >= 'A' && c <= 'Z'; });
 }
 
 void count_reply(const std::optional<ErrorCode>& error, Stats& stats) noexcept {
@@ -55,7 +79,11 @@ std::string run_task(Task& task, const Deadline& deadline, const ReplyWriter& wr
 }
 
 RequestPipeline::RequestPipeline(PipelineHost& host, const PipelineContext& context)
-    : host_(host), context_(context), input_(context.options.request_bytes_max) {}
+    : host_(host),
+      context_(context),
+      input_(context.options.request_bytes_max, context.request_memory),
+      is_known_(context.options.auth_token.empty() && context.options.read_auth_token.empty()),
+      reply_memory_(context.reply_memory) {}
 
 ReplyQueue::Progress RequestPipeline::progress() const noexcept {
     // The generation last: where it is still the same, the LSNs are of it.
@@ -97,16 +125,21 @@ void RequestPipeline::decode_line(std::string_view line, bool accepts_writes) {
     if (line.size() > context_.options.request_bytes_max) {
         refuse({ErrorCode::request_too_large,
                 "Request exceeds " + std::to_string(context_.options.request_bytes_max) + " bytes"});
-        is_oversized_ = true;
-        batch_ended_ = true;
-        input_.clear();
+        refuse_rest();
         return;
     }
     Batch& batch = context_.batch;
     Request& request = batch.requests.emplace_back();
-    if (std::optional<Error> refused = context_.decoder.decode(line, accepts_writes, request)) {
+    std::optional<Error> refused;
+    try {
+        refused = context_.decoder.decode(line, accepts_writes, request);
+    } catch (const std::bad_alloc&) {
+        refused = Error{ErrorCode::internal_error, out_of_memory_text};
+    }
+    is_known_ = is_known_ || !refused;
+    if (refused) {
         batch.requests.pop_back();
-        refuse(std::move(*refused));
+        refuse_line(line, std::move(*refused));
     } else if (keep_subscription(request)) {
         batch.requests.pop_back();
         batch_ended_ = true;
@@ -118,9 +151,60 @@ void RequestPipeline::decode_line(std::string_view line, bool accepts_writes) {
         host_.await_records();
         return;
     } else {
-        batch_ended_ = ends_batch(request);
+        batch_ended_ = ends_batch(request) || makes_large_reply(request);
     }
     batch_request_bytes_ += line.size();
+}
+
+std::span<char> RequestPipeline::input_room() {
+    const std::span<char> room = input_.room(is_known_);
+    if (room.empty()) {
+        input_.clear();
+        is_oversized_ = true;
+        ReplyWriter::write_error({ErrorCode::resource_exhausted, requests_full_text}, replies_.text());
+        ++open_replies_;
+        close_range();
+    }
+    return room;
+}
+
+void RequestPipeline::note_sent(std::size_t size) {
+    replies_.note_sent(size);
+    if (reply_memory_.amount() > replies_.bytes()) {
+        reply_memory_.resize(replies_.bytes() > free_reply_bytes ? replies_.bytes() : 0);
+    }
+}
+
+/// Whether there is memory for the replies in the queue and these bytes.
+bool RequestPipeline::keep_reply(std::size_t bytes) {
+    return replies_.bytes() + bytes <= free_reply_bytes || reply_memory_.resize(replies_.bytes() + bytes);
+}
+
+void RequestPipeline::refuse_rest() {
+    is_oversized_ = true;
+    batch_ended_ = true;
+    input_.clear();
+}
+
+/// What a browser sends must not be taken for requests: its body can have any lines.
+void RequestPipeline::refuse_line(std::string_view line, Error error) {
+    if (error.code == ErrorCode::invalid_json && is_http(line)) {
+        refuse({ErrorCode::invalid_json,
+                "Not valid JSON: this is HTTP, and here JSON requests are taken, one a line. The connection "
+                "is closed"});
+        refuse_rest();
+        return;
+    }
+    if (error.code == ErrorCode::unauthorized) {
+        ++refused_logins_;
+        if (++refused_logins_all_ >= refused_logins_max) {
+            error.message += ": too many requests without a token that is known. The connection is closed";
+            refuse(std::move(error));
+            refuse_rest();
+            return;
+        }
+    }
+    refuse(std::move(error));
 }
 
 void RequestPipeline::refuse(Error error) {
@@ -222,9 +306,17 @@ void RequestPipeline::answer(Outcome& outcome, const Deadline& deadline) {
     if (outcome.ack_lsn != 0) {
         close_range();  // it may have to be replaced: a range of its own
     }
-    count_reply(
-        context_.writer.write(std::get<Reply>(outcome.result), outcome.repetition, deadline, replies_.text()),
-        context_.executor.stats());
+    const std::size_t before = replies_.text().size();
+    std::optional<ErrorCode> error =
+        context_.writer.write(std::get<Reply>(outcome.result), outcome.repetition, deadline, replies_.text());
+    // A mutation's reply is kept in any case: it is small.
+    if (const std::size_t bytes = replies_.text().size() - before;
+        bytes > free_reply_bytes && !keep_reply(0)) {
+        replies_.text().resize(before);
+        ReplyWriter::write_error({ErrorCode::resource_exhausted, replies_full_text}, replies_.text());
+        error = ErrorCode::resource_exhausted;
+    }
+    count_reply(error, context_.executor.stats());
     open_lsn_ = std::max(open_lsn_, outcome.wait_lsn);
     ++open_replies_;
     if (outcome.ack_lsn != 0) {
@@ -246,12 +338,18 @@ void RequestPipeline::close_range(const ReplyQueue::Wait& wait, std::uint32_t re
     work_begin_ = now;
     open_replies_ = 0;
     open_lsn_ = 0;
+    keep_reply(0);  // where there is no memory for them, they are the last ones for now
     if (replies_.close_range(replies, std::exchange(batch_request_bytes_, 0), wait, progress())) {
         host_.await_release(wait);
     }
 }
 
 void RequestPipeline::finish_task(std::string_view reply) {
+    std::string refused;
+    if (reply.size() > free_reply_bytes && !keep_reply(reply.size())) {
+        ReplyWriter::write_error({ErrorCode::resource_exhausted, replies_full_text}, refused);
+        reply = refused;
+    }
     if (replies_.fill_place(reply, task_wait_, progress())) {
         host_.await_release(task_wait_);
     }

@@ -5,11 +5,14 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/executor.h"
+#include "net/budget.h"
 #include "net/line_buffer.h"
 #include "net/reply_queue.h"
 #include "net/reply_writer.h"
@@ -42,6 +45,8 @@ struct PipelineContext {
     Batch& batch;
     bool takes_subscriptions = false;  // somebody deals with replication.subscribe
     std::function<ReplyQueue::Time()> now;
+    Budget* request_memory = nullptr;  // of input that is no whole request yet; null: no limit
+    Budget* reply_memory = nullptr;    // of large replies that wait for their client; null: no limit
 };
 
 /// What a pipeline asks of the connection that it belongs to. Each is called from within the pipeline, which
@@ -101,29 +106,52 @@ public:
     }
     /// Every request that was taken was answered, and every answer sent.
     bool owes_nothing() const noexcept { return replies_.empty() && !awaits_records_ && rest_.empty(); }
-    /// A line was longer than allowed: what follows is no request.
+    /// A line was longer than allowed, found no memory or is of another protocol, or too many had no token
+    /// that is known: what follows is not looked at.
     bool is_oversized() const noexcept { return is_oversized_; }
+
+    /// Where to read further input to. Empty, and the client told why, where there is no memory for it.
+    std::span<char> input_room();
+    /// Replies were taken from the queue.
+    void note_sent(std::size_t size);
+
+    /// How many requests had no token that is known, since this was called last.
+    std::uint32_t take_refused_logins() noexcept { return std::exchange(refused_logins_, 0); }
 
     /// What was asked last: the connection goes to who serves it, once nothing is owed.
     bool has_subscription() const noexcept { return subscription_.has_value(); }
     Subscription take_subscription();
 
 private:
+    /// Replies of so many bytes wait in a queue for free.
+    static constexpr std::size_t free_reply_bytes = 64 * 1024;
     /// No further request is taken while replies of more than this wait to be sent.
     static constexpr std::size_t reply_bytes_max = 1024 * 1024;
     /// ... or while requests of more than this wait to become durable.
     static constexpr std::size_t waiting_request_bytes_max = 1024 * 1024;
+    /// A client that goes on without a token that is known guesses it.
+    static constexpr std::uint32_t refused_logins_max = 100;
 
     ReplyQueue::Progress progress() const noexcept;
-    bool has_reply_room() const noexcept { return replies_.bytes() <= reply_bytes_max; }
+    /// Many small replies are taken to be one large one: they wait for their client before they are made.
+    bool has_reply_room() const noexcept {
+        return replies_.bytes() <= (is_memory_used_up() ? free_reply_bytes : reply_bytes_max);
+    }
+    bool is_memory_used_up() const noexcept {
+        const Budget* const budget = context_.reply_memory;
+        return budget != nullptr && budget->max() != 0 && budget->used() + free_reply_bytes > budget->max();
+    }
     bool decode_lines();
     void decode_line(std::string_view line, bool accepts_writes);
     void refuse(Error error);
+    void refuse_line(std::string_view line, Error error);
+    void refuse_rest();
     bool keep_subscription(const Request& request);
     bool execute();
     void answer_batch();
     void answer_rest(Time now);
     void answer(Outcome& outcome, const Deadline& deadline);
+    bool keep_reply(std::size_t bytes);
     void close_range();
     void close_range(const ReplyQueue::Wait& wait, std::uint32_t replies);
 
@@ -147,6 +175,10 @@ private:
     ReplyQueue::Wait task_wait_{};   // of the reply that a task makes
     bool awaits_records_ = false;    // the next request needs them
     bool is_oversized_ = false;
+    bool is_known_;       // the client has once sent a request that it may make, or everybody may
+    Share reply_memory_;  // of the replies in the queue, where they are many
+    std::uint32_t refused_logins_ = 0;      // not taken yet
+    std::uint32_t refused_logins_all_ = 0;  // since it began
     std::optional<Subscription> subscription_;
 };
 

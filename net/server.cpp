@@ -1,10 +1,17 @@
 #include "net/server.h"
 
 #include <algorithm>
+#include <array>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 
+#include <boost/asio/buffer.hpp>
 #include <boost/asio/post.hpp>
+
+#include "engine/error.h"
+#include "net/machine.h"
+#include "net/reply_writer.h"
 
 namespace karma::net {
 namespace {
@@ -20,8 +27,14 @@ Server::Server(const ServerOptions& options, Executor& executor, Log& log, Subsc
     : options_(options),
       executor_(executor),
       log_(log),
-      access_(options.auth_token, options.read_auth_token) {
-    const ServerContext context{options_, executor_, access_, log_, tasks_, subscriptions};
+      access_(options.auth_token, options.read_auth_token),
+      places_(options.connections_max),
+      brief_places_(administrator_connections),
+      request_memory_(options.request_memory_max),
+      reply_memory_(options.reply_memory_max),
+      refused_logins_(log) {
+    const ServerContext context{options_,        executor_,     access_,         log_,         tasks_,
+                                refused_logins_, subscriptions, request_memory_, reply_memory_};
     for (unsigned i = 0; i < std::max(1U, options_.threads); ++i) {
         threads_.push_back(std::make_unique<IoThread>(context));
     }
@@ -79,17 +92,64 @@ void Server::accept() {
                 return;
             }
             if (failure) {
-                log_.warning("accept_failed", {{"message", failure.message()}});
-                pause_accepting();
+                pause_accepting(failure.message());
                 return;
             }
-            thread.adopt(std::move(socket));
+            cannot_accept_ = false;
+            adopt(std::move(socket), thread);
             accept();
         });
 }
 
+/// Gives a connection a place among those that there may be, or says that there is none.
+void Server::adopt(tcp::socket socket, IoThread& thread) {
+    Share place(&places_);
+    if (place.resize(1)) {
+        if (std::exchange(is_full_, false)) {
+            log_.info("connections_accepted_again", {{"refused", refused_}});
+        }
+        thread.adopt(std::move(socket), std::move(place), false);
+        return;
+    }
+    if (!std::exchange(is_full_, true)) {
+        refused_ = 0;
+        log_.warning("too_many_connections",
+                     {{"max_connections", std::uint64_t{options_.connections_max}},
+                      {"message",
+                       "further ones are refused; raise --max-connections and the limit of open "
+                       "files, or set --idle-timeout"}});
+    }
+    boost::system::error_code failure;
+    const tcp::endpoint peer = socket.remote_endpoint(failure);
+    Share brief(&brief_places_);
+    if (!failure && peer.address().is_loopback() && brief.resize(1)) {
+        thread.adopt(std::move(socket), std::move(brief), true);
+        return;
+    }
+    ++refused_;
+    refuse(std::move(socket));
+}
+
+/// Says why, as far as that is possible at once, and closes.
+void Server::refuse(tcp::socket socket) {
+    std::string line;
+    ReplyWriter::write_error(
+        {ErrorCode::resource_exhausted, "Too many connections: " + std::to_string(options_.connections_max) +
+                                            " are open (--max-connections)"},
+        line);
+    boost::system::error_code ignored;
+    socket.non_blocking(true, ignored);
+    std::array<char, 4096> unread{};
+    socket.read_some(boost::asio::buffer(unread), ignored);  // or closing would take the reply back
+    socket.write_some(boost::asio::buffer(line), ignored);
+    socket.shutdown(tcp::socket::shutdown_send, ignored);
+}
+
 /// Too many open files, mostly: trying again at once would only fail again.
-void Server::pause_accepting() {
+void Server::pause_accepting(const std::string& why) {
+    if (!std::exchange(cannot_accept_, true)) {
+        log_.warning("accept_failed", {{"message", why}, {"next", "it is tried again, and said no more"}});
+    }
     accept_timer_->expires_after(accept_pause);
     accept_timer_->async_wait([this](const boost::system::error_code& failure) {
         if (!failure && acceptor_->is_open()) {

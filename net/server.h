@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
@@ -40,23 +42,39 @@ public:
     /// `shutdown_timeout` and closes all connections.
     void stop();
 
+    /// From here on these tokens count. From any thread.
+    void replace_tokens(std::string token, std::string read_token) {
+        access_.replace(std::move(token), std::move(read_token));
+    }
+
     /// Waits until `stop` is done.
     void join();
 
 private:
     void listen();
     void accept();
-    void pause_accepting();
+    void adopt(boost::asio::ip::tcp::socket socket, IoThread& thread);
+    void refuse(boost::asio::ip::tcp::socket socket);
+    void pause_accepting(const std::string& why);
 
     const ServerOptions options_;
     Executor& executor_;
     Log& log_;
     Access access_;
+    Budget places_;        // of connections
+    Budget brief_places_;  // of those from this machine that are taken beyond them
+    Budget request_memory_;
+    Budget reply_memory_;
+    RefusedLogins refused_logins_;
     TaskPools tasks_;
     std::vector<std::unique_ptr<IoThread>> threads_;
     std::unique_ptr<boost::asio::ip::tcp::acceptor> acceptor_;  // on the first thread
     std::unique_ptr<boost::asio::steady_timer> accept_timer_;
     std::size_t next_thread_ = 0;
+    // Of the first thread: what is so is logged when it begins and when it ends, not each time.
+    bool is_full_ = false;
+    bool cannot_accept_ = false;
+    std::uint64_t refused_ = 0;  // connections, since they began to be refused
     std::uint16_t port_ = 0;
     int listener_ = 0;
 };

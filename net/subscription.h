@@ -26,10 +26,11 @@ struct Subscription {
     NodeId node_id = 0;
     Epoch known_epoch;
     bool is_empty = false;
-    bool syncs = false;       // what it acknowledges is on its disk
-    std::uint16_t port = 0;   // on which it can be asked; 0: not known
-    bool fails_over = false;  // it may promote itself
-    std::string order;        // of its operator, to replace what it has; empty: none
+    bool syncs = false;         // what it acknowledges is on its disk
+    std::uint16_t port = 0;     // on which it can be asked; 0: not known
+    bool fails_over = false;    // it may promote itself
+    bool stores_lists = false;  // of counted followers, and confirms them
+    std::string order;          // of its operator, to replace what it has; empty: none
 };
 
 /// The same as it was decoded.
@@ -54,6 +55,7 @@ inline Subscription subscription_of(const control::Subscribe& asked) {
     subscription.syncs = asked.syncs;
     subscription.port = asked.port;
     subscription.fails_over = asked.fails_over;
+    subscription.stores_lists = asked.stores_lists;
     subscription.order = asked.order;
     return subscription;
 }

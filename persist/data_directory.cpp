@@ -12,13 +12,14 @@
 #include "persist/errno_text.h"
 
 namespace karma {
-namespace {
 
 bool is_karma_1_file(const std::string& name) {
     return name.ends_with(".tree") || name.ends_with(".tree.meta.json") || name == "karma.wal" ||
            (name.starts_with("karma.wal.") && name.ends_with(".segment")) || name == "karma.wal.lsn" ||
            name == "karma.idempotency.json" || name == "karma.replication.lsn" || name == "recovery.json";
 }
+
+namespace {
 
 /// Creates a directory and those above it that are missing. Their names are synced: a power loss would take
 /// them, with all that is in them, otherwise.

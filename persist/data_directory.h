@@ -6,6 +6,9 @@
 
 namespace karma {
 
+/// Whether a file of this name is one that Karma 1.0 has in its directory.
+bool is_karma_1_file(const std::string& name);
+
 /// The directory of a daemon, held against every other one while this object lives.
 class DataDirectory {
 public:

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
+#include <new>
 
 #include "engine/querier.h"
 #include "persist/database_tasks.h"
@@ -11,6 +12,7 @@
 #include "persist/history_task.h"
 #include "persist/log_search.h"
 #include "persist/memory_storage.h"
+#include "persist/meta_numbers.h"
 #include "persist/preparations.h"
 #include "persist/random_number.h"
 #include "persist/record_store.h"
@@ -24,19 +26,10 @@
 namespace karma {
 namespace {
 
-std::int64_t machine_clock_ms() {
-    return std::chrono::duration_cast<std::chrono::milliseconds>(
-               std::chrono::system_clock::now().time_since_epoch())
-        .count();
-}
-
 DatabaseOptions with_defaults(DatabaseOptions options, const Storage& storage) {
     if (options.read_only) {
         // What a follower has of its master lives by the master's limits.
         options.idempotency = read_retention_told(storage).value_or(options.idempotency);
-    }
-    if (!options.clock_ms) {
-        options.clock_ms = machine_clock_ms;
     }
     if (!options.random) {
         options.random = random_number;
@@ -90,10 +83,12 @@ std::unique_ptr<Database> Database::open(const DatabaseOptions& options) {
         storage = std::make_unique<MemoryStorage>();
     } else {
         if (!options.restore) {
-            aside = directory->set_aside(std::to_string(machine_clock_ms() / 1000)).string();
+            aside = directory->set_aside(std::to_string(DatabaseClock(options.clock_ms, {}).now_ms() / 1000))
+                        .string();
         }
         storage = std::make_unique<RocksdbStorage>(
-            RocksdbStorage::Options{directory->database(), options.wal_segment_bytes, nullptr});
+            RocksdbStorage::Options{directory->database(), options.wal_segment_bytes, nullptr, false, false,
+                                    static_cast<int>(options.storage_open_files)});
     }
     Storage* const raw = storage.get();
     DatabaseOptions placed = options;
@@ -115,20 +110,26 @@ std::unique_ptr<Database> Database::open(const DatabaseOptions& options, Storage
 Database::Database(const DatabaseOptions& options, std::unique_ptr<DataDirectory> directory,
                    std::unique_ptr<Storage> owned, Storage* storage)
     : options_(with_defaults(options, *storage)),
+      clock_(options.clock_ms, options.steady_ms),
       directory_(std::move(directory)),
       owned_storage_(std::move(owned)),
       storage_(*storage),
       engine_(ensure_hash_seed(*storage, options_.random), *this, options_.idempotency),
       snapshots_(*storage),
+      catalog_(snapshots_, options_.snapshots_retained),
       tree_files_(snapshots_),
       records_files_(*storage, directory_for_files(), std::chrono::steady_clock::now),
       exports_(std::chrono::steady_clock::now),
       identity_(*storage, options.place, options_.random) {
-    opened_ms_ = now_ms();
+    engine_.set_series_max(options_.series_max);
+    opened_ms_ = clock_.steady_ms();
     last_snapshot_ms_ = opened_ms_;
+    last_retention_ms_ = opened_ms_ - retention_interval_ms;
+    last_age_ms_ = opened_ms_;
     discard_interrupted_state();
     snapshots_.erase_leftovers();
     restore();
+    begin_clocks();
     begin_role();
     if (options_.wal) {
         if (engine_.last_lsn() >= storage_.next_lsn() && engine_.last_lsn() > snapshots_.last_full_lsn()) {
@@ -160,6 +161,26 @@ Database::~Database() {
     end_cleanly();
 }
 
+/// The time goes on where it ended.
+void Database::begin_clocks() {
+    const Lsn last_lsn = engine_.last_lsn();
+    storage_.read_log(last_lsn, [&](const EventGroup& group) {
+        read_group(group, [&](const Event& event) {
+            if (event.lsn == last_lsn) {
+                engine_.restore_last_event_ms(event.time_ms);
+            }
+        });
+        return false;
+    });
+    const DatabaseClock::Reading reading = clock_.read();
+    const std::int64_t last_event_ms = engine_.last_event_ms();
+    std::int64_t age_ms = last_lsn == 0 ? reading.now_ms : std::min(reading.now_ms, last_event_ms);
+    if (const auto stored = read_meta_number(storage_, age_key)) {
+        age_ms = static_cast<std::int64_t>(*stored);
+    }
+    age_.begin(std::min(age_ms, reading.now_ms), reading.steady_ms);
+}
+
 void Database::restore() {
     constexpr Lsn any = std::numeric_limits<Lsn>::max();
     engine_.restore_first_record_lsn(read_first_record_lsn(storage_));
@@ -182,13 +203,15 @@ void Database::accept(const Event& event, const EventRecords& records) {
 }
 
 void Database::execute(std::span<const Request> requests, std::span<Outcome> outcomes) {
-    const std::int64_t now = now_ms();
+    const DatabaseClock::Reading reading = clock_.read();
+    const std::int64_t now = reading.now_ms;
     // One for each thread that executes: what it makes borrows from itself.
     thread_local Preparations preparations;
     preparations.prepare(requests, engine_.hash_seed(), now);
     std::vector<std::unique_ptr<Series>> retired;
     {
         const std::lock_guard lock(mutex_);
+        engine_.limit_age(age_.at(reading));
         for (std::size_t i = 0; i < requests.size(); ++i) {
             if (i % Engine::prefetch_max == 0 && requests.size() - i > 1) {
                 engine_.prefetch(requests.subspan(i));
@@ -196,7 +219,15 @@ void Database::execute(std::span<const Request> requests, std::span<Outcome> out
             const PreparedMutation* const prepared = preparations.next(requests[i], engine_);
             const ChunkTimer timer(prepared != nullptr && std::holds_alternative<Mutation>(requests[i]),
                                    stats_);
-            outcomes[i] = execute_one(requests[i], prepared, now);
+            try {
+                outcomes[i] = execute_one(requests[i], prepared, now);
+            } catch (const std::bad_alloc&) {
+                if (prepared != nullptr || std::holds_alternative<Mutation>(requests[i])) {
+                    throw;  // the state may be half changed: what the log has is what there is
+                }
+                outcomes[i] = {Reply(Error{ErrorCode::internal_error, "There is not enough memory for this"}),
+                               0};
+            }
             count_outcome(requests[i], outcomes[i], stats_);
             note_replicas(requests[i], outcomes[i]);
         }
@@ -258,7 +289,7 @@ Outcome Database::ask_past(const Query& query, std::int64_t now) {
     const HistoryPoint& point = *query.as_of;
     constexpr HistoryPoint latest;
     if ((point.lsn != latest.lsn && point.lsn > last_lsn) ||
-        (point.time_ms != latest.time_ms && point.time_ms > now)) {
+        (point.time_ms != latest.time_ms && point.time_ms > std::max(now, engine_.last_event_ms()))) {
         return {Reply(Error{ErrorCode::validation_error,
                             "Field as_of must not be in the future: the last event has LSN " +
                                 std::to_string(last_lsn)}),
@@ -271,6 +302,156 @@ Outcome Database::ask_past(const Query& query, std::int64_t now) {
         return Querier(engine_)(query);
     }
     return {std::unique_ptr<Task>(std::make_unique<HistoryTask<Query>>(*this, query, last_lsn)), last_lsn};
+}
+
+namespace {
+
+/// A page that outlives its request.
+class OwnPage {
+public:
+    explicit OwnPage(const query::Page& page) : limit_(page.limit), cursor_(page.cursor) {}
+
+    query::Page get() const noexcept { return {limit_, cursor_}; }
+    reply::PageOf of(bool has_more) const { return {limit_, cursor_, has_more}; }
+
+private:
+    std::optional<std::size_t> limit_;
+    std::string cursor_;
+};
+
+/// What is left of a request whose state was copied with the lock: formats it, and lists snapshots.
+template <typename Make>
+class FormatTask final : public Task {
+public:
+    FormatTask(std::size_t cost_bytes, Make make) : cost_bytes_(cost_bytes), make_(std::move(make)) {}
+
+    TaskKind kind() const override { return TaskKind::query; }
+    std::size_t cost_bytes() const override { return cost_bytes_; }
+    Reply run(const Deadline& /*deadline*/) override { return make_(); }
+
+private:
+    std::size_t cost_bytes_;
+    Make make_;
+};
+
+template <typename Make>
+Outcome format_later(std::size_t cost_bytes, Lsn wait_lsn, Make make) {
+    return {std::unique_ptr<Task>(std::make_unique<FormatTask<Make>>(cost_bytes, std::move(make))), wait_lsn};
+}
+
+std::vector<reply::SnapshotOf> describe(const std::vector<SnapshotFile>& files) {
+    std::vector<reply::SnapshotOf> all;
+    all.reserve(files.size());
+    for (const SnapshotFile& file : files) {
+        all.push_back(file.describe());
+    }
+    return all;
+}
+
+}  // namespace
+
+Outcome Database::replication_status_later(const query::Page& page) const {
+    ReplicationFigures figures = replication_figures();
+    reply::ReplicationStatus status{role_name(role()),
+                                    options_.wal,
+                                    engine_.last_lsn(),
+                                    options_.wal ? storage_.log_bytes() : 0,
+                                    replication_metrics(figures, engine_.epochs()),
+                                    snapshots_.last_lsn(),
+                                    {},
+                                    {engine_.checkpoints()},
+                                    last_epoch(engine_.epochs()).number,
+                                    role() == Role::fenced,
+                                    replication_alarm(),
+                                    std::move(figures.source),
+                                    std::move(figures.state),
+                                    std::move(figures.followers),
+                                    std::move(figures.counted),
+                                    database_id_,
+                                    identity_.node_id(),
+                                    std::move(figures.discarded),
+                                    {}};
+    auto catalog = catalog_.get();
+    const std::size_t cost = catalog->cost_bytes();
+    return format_later(
+        cost, engine_.last_lsn(),
+        [status = std::move(status), catalog = std::move(catalog), page = OwnPage(page)]() mutable -> Reply {
+            bool has_more = false;
+            status.latest_snapshots = describe(catalog->latest(page.get(), has_more));
+            status.page = page.of(has_more);
+            return std::move(status);
+        });
+}
+
+Outcome Database::snapshot_names_later(const query::Page& page) const {
+    auto catalog = catalog_.get();
+    const std::size_t cost = catalog->cost_bytes();
+    return format_later(cost, 0, [catalog = std::move(catalog), page = OwnPage(page)]() -> Reply {
+        bool has_more = false;
+        reply::SnapshotNames names;
+        for (const SnapshotFile& file : catalog->files(page.get(), has_more)) {
+            names.files.push_back(file.name());
+        }
+        names.page = page.of(has_more);
+        return names;
+    });
+}
+
+Outcome Database::snapshot_info_later(const query::Page& page) const {
+    auto catalog = catalog_.get();
+    std::optional<reply::IdempotencySnapshot> records = idempotency_snapshot(catalog->manifests());
+    if (records) {
+        records->bytes = records_files_.size_of(records->last_lsn);  // once somebody has fetched it
+    }
+    reply::SnapshotInfo info{0,
+                             {},
+                             records,
+                             snapshots_.last_lsn(),
+                             options_.wal,
+                             options_.wal ? storage_.log_bytes() : 0,
+                             engine_.last_lsn(),
+                             options_.snapshots_retained,
+                             {}};
+    const std::size_t cost = catalog->cost_bytes();
+    return format_later(
+        cost, engine_.last_lsn(),
+        [info = std::move(info), catalog = std::move(catalog), page = OwnPage(page)]() mutable -> Reply {
+            bool has_more = false;
+            info.count = catalog->count();
+            info.latest = describe(catalog->latest(page.get(), has_more));
+            info.page = page.of(has_more);
+            return std::move(info);
+        });
+}
+
+/// system.stats and system.metrics.
+template <typename ReplyOfMetrics>
+Outcome Database::metrics_later() {
+    DatabaseFigures figures;
+    figures.uptime_seconds = static_cast<double>(clock_.steady_ms() - opened_ms_) / 1000.0;
+    figures.role = role_name(role());
+    figures.replication = replication_figures();
+    figures.epochs = engine_.epochs();
+    figures.has_alarm = role() == Role::fenced || !replication_alarm().empty();
+    figures.wal_enabled = options_.wal;
+    figures.series = engine_.series_count();
+    figures.keys = engine_.key_count();
+    figures.wal_bytes = options_.wal ? storage_.log_bytes() : 0;
+    figures.wal_current_lsn = engine_.last_lsn();
+    figures.checkpoints = engine_.checkpoint_count();
+    figures.last_checkpoint_unix = static_cast<std::uint64_t>(engine_.last_checkpoint_unix());
+    figures.open_streams = engine_.streams().open_count();
+    figures.committed_streams = engine_.streams().committed_count();
+    figures.idempotency_records = engine_.idempotency().size();
+    figures.idempotency_forgotten = engine_.idempotency().forgotten();
+    auto catalog = catalog_.get();
+    const std::size_t cost = catalog->is_gathered() ? 0 : catalog->cost_bytes();
+    return format_later(
+        cost, engine_.last_lsn(),
+        [this, figures = std::move(figures), catalog = std::move(catalog)]() mutable -> Reply {
+            figures.snapshots = catalog->count();
+            return ReplyOfMetrics{collect_metrics(figures, stats_)};
+        });
 }
 
 Outcome Database::execute_one(const Request& request, const PreparedMutation* prepared, std::int64_t now) {
@@ -289,24 +470,28 @@ Outcome Database::execute_one(const Request& request, const PreparedMutation* pr
             } else if constexpr (std::is_same_v<Body, query::Health>) {
                 return {Reply(health()), 0};
             } else if constexpr (std::is_same_v<Body, query::ReplicationStatus>) {
-                return {Reply(replication_status()), engine_.last_lsn()};
+                return replication_status_later(body.page);
             } else if constexpr (std::is_same_v<Body, query::LogEntries>) {
                 return read_entries_later(body);
             } else if constexpr (std::is_same_v<Body, query::Events>) {
                 return {std::unique_ptr<Task>(std::make_unique<EventsTask>(*this, body, engine_.last_lsn())),
                         engine_.last_lsn()};
             } else if constexpr (std::is_same_v<Body, query::Stats>) {
-                return {Reply(reply::StatsList{metrics()}), engine_.last_lsn()};
+                return metrics_later<reply::StatsList>();
             } else if constexpr (std::is_same_v<Body, query::Metrics>) {
-                return {Reply(reply::MetricsText{metrics()}), engine_.last_lsn()};
+                return metrics_later<reply::MetricsText>();
             } else if constexpr (std::is_same_v<Body, query::Snapshots>) {
-                return {Reply(snapshot_names()), 0};
+                return snapshot_names_later(body.page);
             } else if constexpr (std::is_same_v<Body, query::SnapshotInfo>) {
-                return {Reply(snapshot_info()), engine_.last_lsn()};
+                return snapshot_info_later(body.page);
             } else if constexpr (std::is_same_v<Body, query::VerifySnapshots>) {
                 return later<VerifyTask>(*this);
             } else if constexpr (std::is_same_v<Body, control::Promote>) {
-                return {promote_later(), 0};
+                return {promote_later(body.is_forced), 0};
+            } else if constexpr (std::is_same_v<Body, control::Promise>) {
+                return {promise_later(body), 0};
+            } else if constexpr (std::is_same_v<Body, control::ForgetFollower>) {
+                return {forget_follower_later(body), 0};
             } else if constexpr (std::is_same_v<Body, control::Fence>) {
                 return {fence_later(body), 0};
             } else if constexpr (std::is_same_v<Body, query::HistoryPositionAt>) {
@@ -376,12 +561,7 @@ Outcome Database::read_entries_later(const query::LogEntries& query) {
 // ---- for tasks
 
 std::optional<SnapshotFile> Database::find_snapshot(const std::string& file) const {
-    for (SnapshotFile& found : snapshot_files(snapshots_.manifests(), options_.snapshots_retained)) {
-        if (found.name() == file) {
-            return std::move(found);
-        }
-    }
-    return std::nullopt;
+    return catalog_.get()->find(file);
 }
 
 std::filesystem::path Database::file_in_directory(const std::string& file) const {
@@ -398,7 +578,7 @@ std::filesystem::path Database::directory_for_files() const {
 }
 
 std::string Database::new_load_id(const std::string& file) {
-    return std::string(load_stream_prefix) + file + "#" + std::to_string(opened_ms_) + "." +
+    return std::string(load_stream_prefix) + file + "#" + std::to_string(now_ms()) + "." +
            std::to_string(++loads_);
 }
 
@@ -416,7 +596,9 @@ Lsn Database::execute_own(const Mutation& body) {
             throw RequestError(ErrorCode::replication_error,
                                "This node is no master any more: it takes no writes");
         }
-        outcome = engine_.execute(Mutation(body), prepared, now_ms());
+        const DatabaseClock::Reading reading = clock_.read();
+        engine_.limit_age(age_.at(reading));
+        outcome = engine_.execute(Mutation(body), prepared, reading.now_ms);
     }
     if (const auto* const reply = std::get_if<Reply>(&outcome.result)) {
         if (const auto* const refused = std::get_if<Error>(reply)) {
@@ -469,84 +651,16 @@ reply::Health Database::health() const {
             "is tried again: " +
             why_no_snapshot;
     } else if (role() == Role::fenced) {
-        status = "fenced: " + fenced_text();
+        status = "fenced: " + fenced_text() +
+                 ": start this node as a follower of that one (--role=slave), or, where that one is gone for "
+                 "good or was promoted by mistake, make this one master again (karma promote --force)";
     } else if (const std::string alarm = replication_alarm(); !alarm.empty()) {
         status = alarm;
     } else if (!why_no_snapshot.empty()) {
         status = "degraded: the last snapshot could not be stored: " + why_no_snapshot;
     }
-    return {std::move(status), static_cast<double>(now_ms() - opened_ms_) / 1000.0, role_name(role()),
-            options_.wal, replication_figures().discarded};
-}
-
-reply::ReplicationStatus Database::replication_status() const {
-    ReplicationFigures figures = replication_figures();
-    return {role_name(role()),
-            options_.wal,
-            engine_.last_lsn(),
-            options_.wal ? storage_.log_bytes() : 0,
-            replication_metrics(figures, engine_.epochs()),
-            snapshots_.last_lsn(),
-            latest_snapshots(snapshots_.manifests()),
-            {engine_.checkpoints()},
-            last_epoch(engine_.epochs()).number,
-            role() == Role::fenced,
-            replication_alarm(),
-            std::move(figures.source),
-            std::move(figures.state),
-            std::move(figures.followers),
-            database_id_,
-            identity_.node_id(),
-            std::move(figures.discarded)};
-}
-
-reply::SnapshotNames Database::snapshot_names() const {
-    reply::SnapshotNames names;
-    for (const SnapshotFile& file : snapshot_files(snapshots_.manifests(), options_.snapshots_retained)) {
-        names.files.push_back(file.name());
-    }
-    return names;
-}
-
-reply::SnapshotInfo Database::snapshot_info() const {
-    const std::vector<SnapshotStore::ManifestRef> manifests = snapshots_.manifests();
-    std::optional<reply::IdempotencySnapshot> records = idempotency_snapshot(manifests);
-    if (records) {
-        records->bytes = records_files_.size_of(records->last_lsn);  // once somebody has fetched it
-    }
-    return {snapshot_files(manifests, options_.snapshots_retained).size(),
-            latest_snapshots(manifests),
-            records,
-            snapshots_.last_lsn(),
-            options_.wal,
-            options_.wal ? storage_.log_bytes() : 0,
-            engine_.last_lsn(),
-            options_.snapshots_retained};
-}
-
-std::vector<Metric> Database::metrics() const {
-    DatabaseFigures figures;
-    figures.uptime_seconds = static_cast<double>(now_ms() - opened_ms_) / 1000.0;
-    figures.role = role_name(role());
-    figures.replication = replication_figures();
-    figures.epochs = engine_.epochs();
-    figures.has_alarm = role() == Role::fenced || !replication_alarm().empty();
-    figures.wal_enabled = options_.wal;
-    figures.series = engine_.series_count();
-    figures.keys = engine_.key_count();
-    figures.snapshots = snapshot_files(snapshots_.manifests(), options_.snapshots_retained).size();
-    figures.wal_bytes = options_.wal ? storage_.log_bytes() : 0;
-    figures.wal_current_lsn = engine_.last_lsn();
-    for (const reply::Checkpoint& checkpoint : engine_.checkpoints()) {
-        ++figures.checkpoints;
-        figures.last_checkpoint_unix =
-            std::max(figures.last_checkpoint_unix, static_cast<std::uint64_t>(checkpoint.updated_at_unix));
-    }
-    figures.open_streams = engine_.streams().open_count();
-    figures.committed_streams = engine_.streams().committed_count();
-    figures.idempotency_records = engine_.idempotency().size();
-    figures.idempotency_forgotten = engine_.idempotency().forgotten();
-    return collect_metrics(figures, stats_);
+    return {std::move(status), static_cast<double>(clock_.steady_ms() - opened_ms_) / 1000.0,
+            role_name(role()), options_.wal, replication_figures().discarded};
 }
 
 Lsn Database::durable_lsn() const noexcept {

@@ -19,6 +19,7 @@
 #include "engine/replication_control.h"
 #include "engine/storage.h"
 #include "persist/data_directory.h"
+#include "persist/database_clock.h"
 #include "persist/exports.h"
 #include "persist/group_committer.h"
 #include "persist/history_marks.h"
@@ -41,11 +42,11 @@ struct DatabaseOptions {
     StorageKind storage = StorageKind::rocksdb;
     bool wal = true;        // false: nothing but snapshots survives
     bool wal_fsync = true;  // false: events are handed to the operating system, not synced
-    std::uint64_t wal_segment_bytes = 67'108'864;
-    std::uint32_t wal_batch_size = 1024;  // events in a commit group at most
-    std::uint32_t wal_batch_wait_us = 0;  // how long a group that is not full waits for more
-    bool restore = true;                  // false: put an existing database aside and start empty
-    bool read_only = false;               // the slave role
+    std::uint64_t wal_segment_bytes = 67'108'864;  // 0: no limit
+    std::uint32_t wal_batch_size = 1024;           // events in a commit group at most
+    std::uint32_t wal_batch_wait_us = 0;           // how long a group that is not full waits for more
+    bool restore = true;                           // false: put an existing database aside and start empty
+    bool read_only = false;                        // the slave role
     /// Where the storage lies, for a storage of the caller's: a database that finds itself in another place
     /// than the one it was last opened in is a copy (see NodeIdentity). Empty: it never is one.
     std::string place;
@@ -59,13 +60,19 @@ struct DatabaseOptions {
     std::uint64_t event_retention_s = 604'800;  // events older than that are dropped; 0: none are
     std::uint64_t event_retention_bytes = 0;    // the oldest are dropped while the log is longer; 0: none are
     IdempotencyRetention idempotency;
+    std::size_t series_max = 0;              // a request that would make more is refused; 0: no limit
+    unsigned storage_open_files = 256;       // that RocksDB holds open of its tables
     std::function<std::int64_t()> clock_ms;  // Unix milliseconds; empty: the machine's clock
-    std::function<std::uint64_t()> random;   // 64 bits that nobody can foresee; empty: the machine's
+    /// Milliseconds that never step; empty: `clock_ms` where that is given, or else the machine's.
+    std::function<std::int64_t()> steady_ms;
+    std::function<std::uint64_t()> random;  // 64 bits that nobody can foresee; empty: the machine's
     /// False: no threads. Whoever waits for an event to be durable commits it, and `keep_house` is to be
     /// called now and then.
     bool threads = true;
     /// Told of what failed in the background, from another thread.
     std::function<void(const std::string& what, const std::string& why)> on_failure;
+    /// Told of what the operator should know, from another thread.
+    std::function<void(const std::string& event, const std::string& message)> on_warning;
 };
 
 /// A counter database: the engine, its storage and the thread that commits. This is what a program embeds
@@ -97,7 +104,7 @@ public:
     // What replication needs: see Replicated.
     bool has_log() const noexcept override { return committer_ != nullptr; }
     Role role() const noexcept override { return role_.load(std::memory_order_acquire); }
-    std::int64_t now_ms() const override { return options_.clock_ms(); }
+    std::int64_t now_ms() const override { return clock_.now_ms(); }
     Epochs epochs() const override;
     bool is_empty() const override;
     bool syncs() const noexcept override;
@@ -125,7 +132,8 @@ public:
     bool is_order_used(const std::string& order) const override;
     std::string unused_order() const override;
     std::unique_ptr<ForeignStateWriter> write_foreign_state() override;
-    Epoch promote() override;
+    Epoch draw_epoch() const override;
+    Epoch promote(std::optional<Epoch> drawn = std::nullopt) override;
     bool fence(const Epoch& named) override;
     void demote() override;
 
@@ -187,6 +195,7 @@ private:
     void begin_identity();
     void begin_own_epoch(const char* why);
     void end_cleanly() noexcept;
+    void end_mastership();
     Epoch next_epoch() const;
     Lsn start_epoch(Epoch& epoch);
     Epoch known_epoch_locked() const;
@@ -209,12 +218,20 @@ private:
     /// With the mutex held: nothing that was promised to clients before is kept after.
     void begin_generation();
     Lsn first_pinned_lsn() const;
-    std::unique_ptr<Task> promote_later();
+    std::unique_ptr<Task> promote_later(bool is_forced);
+    std::unique_ptr<Task> promise_later(const control::Promise& asked);
+    std::unique_ptr<Task> forget_follower_later(const control::ForgetFollower& asked);
     std::unique_ptr<Task> compare_digests_later();
     std::unique_ptr<Task> find_position_later(std::optional<Lsn> lsn);
     std::unique_ptr<Task> fence_later(const control::Fence& named);
     std::string replication_alarm() const;
     ReplicationFigures replication_figures() const;
+    static constexpr std::int64_t retention_interval_ms = 10'000;
+    void begin_clocks();
+    void follow_clock();
+    void store_age();
+    void find_order();
+    void note_order(const Event& event);
     void load_records();
     void set_has_records(const std::string& failure);
     void forget_records();
@@ -230,6 +247,7 @@ private:
                            UnsavedRecords::Batch unsaved);
     void set_snapshot_failure(const std::string& failure);
     std::string snapshot_failure() const;
+    std::int64_t retention_now_ms() const;
     Lsn first_retained_lsn() const;
     bool is_worth_erasing(Lsn keep_from) const;
     bool has_verified_base();
@@ -264,10 +282,12 @@ private:
     template <typename Query>
     Outcome ask_past(const Query& query, std::int64_t now_ms);
     reply::Health health() const;
-    reply::ReplicationStatus replication_status() const;
-    reply::SnapshotNames snapshot_names() const;
-    reply::SnapshotInfo snapshot_info() const;
-    std::vector<Metric> metrics() const;
+    // With the lock: what is known at once. The task that follows takes the rest from the snapshots.
+    Outcome replication_status_later(const query::Page& page) const;
+    Outcome snapshot_names_later(const query::Page& page) const;
+    Outcome snapshot_info_later(const query::Page& page) const;
+    template <typename ReplyOfMetrics>
+    Outcome metrics_later();
 
     friend class PinOfLog;
     friend class ReplicationTask;
@@ -282,12 +302,15 @@ private:
     friend class FetchExportTask;
 
     DatabaseOptions options_;
+    mutable DatabaseClock clock_;
+    AgeClock age_;  // under the mutex
     std::unique_ptr<DataDirectory> directory_;
     std::unique_ptr<Storage> owned_storage_;
     Storage& storage_;
     mutable std::mutex mutex_;
     Engine engine_;  // under the mutex
     SnapshotStore snapshots_;
+    mutable CurrentCatalog catalog_;  // of the snapshots
     TreeFiles tree_files_;
     RecordsFiles records_files_;
     Exports exports_;
@@ -296,7 +319,7 @@ private:
     std::string discarded_;  // before it, for the summary
     std::vector<std::string> restore_warnings_;
     Stats stats_;
-    std::int64_t opened_ms_;
+    std::int64_t opened_ms_;                     // monotonic
     std::unique_ptr<GroupCommitter> committer_;  // null without a WAL
 
     UnsavedRecords unsaved_;  // without a WAL; under the mutex
@@ -309,6 +332,7 @@ private:
     std::optional<Epoch> told_epoch_;  // the latest epoch that others have named; under the mutex
     std::string copy_warning_;
     std::atomic<bool> log_held_{false};
+    std::mutex fence_mutex_;  // of who changes told_epoch_; taken before mutex_
     mutable std::mutex marks_mutex_;
     HistoryMarks marks_;             // of the events that are not in the log any more
     std::mutex acks_mutex_;          // of who changes acked_lsn_ or generation_; taken after mutex_
@@ -329,10 +353,11 @@ private:
     mutable std::mutex retention_mutex_;  // of who drops what is old
     // Under it:
     std::optional<Forgotten> erased_;  // what was forgotten when rows were removed last
-    std::int64_t erased_ms_ = 0;       // and when that was
-    // Of the housekeeper's thread:
+    std::int64_t erased_ms_ = 0;       // and when that was, by the monotonic clock
+    // Of the thread of the background maintenance, by the monotonic clock:
     std::int64_t last_snapshot_ms_ = 0;
     std::int64_t last_retention_ms_ = 0;
+    std::int64_t last_age_ms_ = 0;
     std::unique_ptr<Housekeeper> housekeeper_;  // ends before all that it uses; null without threads
 };
 

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstdlib>
 #include <utility>
 
 #include "engine/error.h"
@@ -7,6 +6,7 @@
 #include "persist/database.h"
 #include "persist/database_tasks.h"
 #include "persist/log_search.h"
+#include "persist/meta_numbers.h"
 #include "persist/record_store.h"
 
 /// What a database does in the background, on the housekeeper's thread.
@@ -47,6 +47,7 @@ void Database::load_records() {
         const auto kept = snapshots_.keep_state();
         ensure_unbroken_lsn(storage_);
     });
+    run_in_background("looking for steps of the clock in the event log", [this] { find_order(); });
 }
 
 void Database::set_has_records(const std::string& failure) {
@@ -87,7 +88,7 @@ void Database::forget_records() {
     run_in_background("erasing idempotency records", [&] {
         erase_records_below(storage_, now.first_record_lsn);
         erased_ = now;
-        erased_ms_ = now_ms();
+        erased_ms_ = clock_.steady_ms();
     });
 }
 
@@ -104,23 +105,74 @@ bool Database::is_worth_erasing(const Forgotten& now, std::uint64_t live) const 
         return now.first_record_lsn != 0;  // those that an earlier run has left
     }
     const std::uint64_t forgotten = now.count - erased_->count;
-    const bool has_waited = std::abs(now_ms() - erased_ms_) >= between_ms;  // the clock may be put back
+    const bool has_waited = clock_.steady_ms() - erased_ms_ >= between_ms;
     return (has_waited && forgotten * parts >= live) || forgotten >= std::max(live, many);
 }
 
 void Database::keep_house() {
+    follow_clock();
     forget_records();
     run_in_background("snapshot", [this] { save_when_due(); });
-    constexpr std::int64_t between_ms = 10'000;
-    if (now_ms() - last_retention_ms_ >= between_ms) {
-        last_retention_ms_ = now_ms();
+    if (const std::int64_t now = clock_.steady_ms(); now - last_retention_ms_ >= retention_interval_ms) {
+        last_retention_ms_ = now;
         // A sync of its own, beside those of the log.
         run_in_background("mark", [this] { storage_.mark_durable(); });
         run_in_background("retention", [this] { apply_retention(); });
     }
     run_in_background("retention", [this] { snapshots_.prune(); });
+    // Before somebody waits for it.
+    run_in_background("listing snapshots", [this] { catalog_.get()->count(); });
     exports_.drop_idle();
     records_files_.drop_idle();
+}
+
+void Database::follow_clock() {
+    for (const std::string& message : clock_.follow()) {
+        if (options_.on_warning) {
+            options_.on_warning("clock_step", message);
+        }
+    }
+    const DatabaseClock::Reading reading = clock_.read();
+    {
+        // What a step back takes from it is not given back by the step ahead that follows.
+        const std::lock_guard lock(mutex_);
+        age_.begin(age_.at(reading), reading.steady_ms);
+        engine_.limit_age(age_.at(reading));
+    }
+    constexpr std::int64_t between_ms = 60'000;
+    if (reading.steady_ms - last_age_ms_ >= between_ms) {
+        last_age_ms_ = reading.steady_ms;
+        run_in_background("storing the age", [this] { store_age(); });
+    }
+}
+
+/// So that a restart goes on from it, whatever the clock says then.
+void Database::store_age() {
+    const std::lock_guard retention(retention_mutex_);
+    std::int64_t age_ms = 0;
+    {
+        const std::lock_guard lock(mutex_);
+        if (engine_.last_lsn() == 0 || is_half_installed_) {
+            return;
+        }
+        age_ms = age_.at(clock_.read());
+    }
+    const RecordChange change = meta_numbers_change(age_key, {static_cast<std::uint64_t>(age_ms)});
+    storage_.write(std::span(&change, 1), false);
+}
+
+/// Once in the life of a database: see read_ordered_lsn.
+void Database::find_order() {
+    const auto kept = snapshots_.keep_state();
+    if (has_ordered_lsn(storage_)) {
+        return;
+    }
+    const Lsn ordered = find_ordered_lsn(storage_);
+    const std::lock_guard lock(mutex_);
+    if (!has_ordered_lsn(storage_)) {
+        const RecordChange change = ordered_lsn_change(ordered);
+        storage_.write(std::span(&change, 1), false);
+    }
 }
 
 /// Failures end the work, not the thread: it is tried again the next time.
@@ -217,13 +269,13 @@ void Database::save_all_there_is(const SnapshotStore::Saving& saving, StateView 
 void Database::save_when_due() {
     constexpr std::int64_t retry_ms = 10'000;
     const std::int64_t interval_ms = std::int64_t{options_.snapshot_interval_s} * 1000;
-    const std::int64_t since_ms = now_ms() - last_snapshot_ms_;
+    const std::int64_t since_ms = clock_.steady_ms() - last_snapshot_ms_;
     const bool is_due = interval_ms != 0 && since_ms >= interval_ms;
-    const bool is_to_be_retried = !snapshot_failure().empty() && std::abs(since_ms) >= retry_ms;
+    const bool is_to_be_retried = !snapshot_failure().empty() && since_ms >= retry_ms;
     if (!is_due && !is_to_be_retried) {
         return;
     }
-    last_snapshot_ms_ = now_ms();
+    last_snapshot_ms_ = clock_.steady_ms();
     save_snapshot_if_changed();
 }
 
@@ -237,12 +289,18 @@ bool Database::save_snapshot_if_changed() {
 
 // ---- retention
 
+/// By the clock of ages: what a clock that is ahead makes old is not.
+std::int64_t Database::retention_now_ms() const {
+    const std::lock_guard lock(mutex_);
+    return age_.at(clock_.read());
+}
+
 /// The first event that the options want kept; 1 for all.
 Lsn Database::first_retained_lsn() const {
     Lsn first = 1;
     if (options_.event_retention_s != 0) {
         const auto age_ms = static_cast<std::int64_t>(options_.event_retention_s) * 1000;
-        first = std::max(first, first_lsn_from_time(storage_, now_ms() - age_ms));
+        first = std::max(first, first_lsn_from_time(storage_, retention_now_ms() - age_ms));
     }
     if (options_.event_retention_bytes != 0 && storage_.log_bytes() > options_.event_retention_bytes) {
         Lsn low = first;

@@ -91,6 +91,11 @@ void Database::begin_own_epoch(const char* why) {
 
 /// What followers may have is on this disk now as well, as the write is synced.
 void Database::end_cleanly() noexcept {
+    run_in_background("storing the age", [this] {
+        if (!has_failed()) {
+            store_age();
+        }
+    });
     try {
         if (!has_failed() && storage_.read(Table::meta, may_lose_key)) {
             commit_replicated();
@@ -213,18 +218,27 @@ Lsn Database::start_epoch(Epoch& epoch) {
     return epoch.first_lsn;
 }
 
-Epoch Database::promote() {
+Epoch Database::draw_epoch() const {
+    const std::lock_guard lock(mutex_);
+    return next_epoch();
+}
+
+Epoch Database::promote(std::optional<Epoch> drawn) {
     Epoch epoch;
     std::vector<RecordChange> changes;
     {
         const std::lock_guard lock(mutex_);
-        if (role() != Role::slave) {
-            throw RequestError(ErrorCode::validation_error, "This node is not a slave");
+        if (role() == Role::master) {
+            throw RequestError(ErrorCode::validation_error, "This node is a master already");
         }
         if (!committer_ || has_failed()) {
             throw RequestError(ErrorCode::internal_error, "This node has no event log that can be written");
         }
-        epoch = next_epoch();
+        if (drawn && known_epoch_locked().is_later_than(*drawn)) {
+            throw RequestError(ErrorCode::replication_error,
+                               "A later epoch became known before this one was begun: try again");
+        }
+        epoch = drawn ? *drawn : next_epoch();
         if (!database_id_.is_known()) {
             database_id_ = draw_database_id(options_.random);
             changes.push_back(database_id_change(database_id_));
@@ -255,41 +269,56 @@ Epoch Database::promote() {
 
 bool Database::fence(const Epoch& named) {
     bool is_later = false;
+    bool was_master = false;
     {
-        const std::lock_guard lock(mutex_);
-        const Epoch known = known_epoch_locked();
-        if (named.number > known.number && named.number - known.number > epochs_ahead_max) {
-            throw RequestError(ErrorCode::validation_error,
-                               "Epoch " + std::to_string(named.number) + " is more than " +
-                                   std::to_string(epochs_ahead_max) + " after " +
-                                   std::to_string(known.number) +
-                                   ", the latest one known here: it cannot be true");
+        const std::lock_guard fencing(fence_mutex_);
+        {
+            const std::lock_guard lock(mutex_);
+            const Epoch known = known_epoch_locked();
+            if (named.number > known.number && named.number - known.number > epochs_ahead_max) {
+                throw RequestError(ErrorCode::validation_error,
+                                   "Epoch " + std::to_string(named.number) + " is more than " +
+                                       std::to_string(epochs_ahead_max) + " after " +
+                                       std::to_string(known.number) +
+                                       ", the latest one known here: it cannot be true");
+            }
+            is_later = named.is_later_than(last_epoch(engine_.epochs()));
+            if (!named.is_later_than(known)) {
+                return is_later;  // noted already
+            }
         }
-        is_later = named.is_later_than(last_epoch(engine_.epochs()));
-        if (!named.is_later_than(known)) {
-            return is_later;  // noted already
-        }
-        told_epoch_ = named;
-        if (role() == Role::master) {
-            role_ = Role::fenced;
-            begin_generation();
-        }
-    }
-    notify();
-    // Of two that are told at once the later one is written last.
-    for (Epoch latest = named;;) {
-        const RecordChange change = known_epoch_change(latest);
+        // Before anything changes in memory: where this fails the node is what it was, after a restart too.
+        const RecordChange change = known_epoch_change(named);
         storage_.write(std::span(&change, 1), true);
         const std::lock_guard lock(mutex_);
-        if (!told_epoch_->is_later_than(latest)) {
-            break;
+        told_epoch_ = named;
+        was_master = role() == Role::master;
+        if (was_master && named.is_later_than(last_epoch(engine_.epochs()))) {
+            role_ = Role::fenced;  // nothing is appended from here on
         }
-        latest = *told_epoch_;
+        was_master = was_master && role() == Role::fenced;
     }
+    if (was_master) {
+        end_mastership();
+    }
+    notify();
     if (ReplicationControl* const control = control_) {
         control->on_fenced();
     }
     return is_later;
+}
+
+/// What was applied goes to the disk before the replies that wait are answered: reads of it, and writes that
+/// need no followers, are answered as ever.
+void Database::end_mastership() {
+    try {
+        commit_replicated();
+    } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): the log has failed, and says so
+    }
+    const std::lock_guard lock(mutex_);
+    if (role() == Role::fenced) {
+        begin_generation();
+    }
 }
 
 }  // namespace karma

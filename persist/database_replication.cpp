@@ -235,6 +235,14 @@ bool Database::wait_until_ready() {
     return has_records() && !stopping_.load();
 }
 
+/// A master of an earlier version may give events of decreasing times.
+void Database::note_order(const Event& event) {
+    if (event.time_ms < engine_.last_event_ms()) {
+        const RecordChange change = ordered_lsn_change(event.lsn);
+        storage_.write(std::span(&change, 1), false);
+    }
+}
+
 std::optional<StateView> Database::replicate(std::string_view group, std::optional<Lsn> view_at) {
     std::optional<StateView> seen;
     std::vector<std::unique_ptr<Series>> retired;
@@ -249,6 +257,7 @@ std::optional<StateView> Database::replicate(std::string_view group, std::option
         look();
         read_event_group(group, [&](const Event& event) {
             if (event.lsn > engine_.last_lsn()) {
+                note_order(event);
                 engine_.replicate(event);
                 look();
             }
@@ -264,6 +273,7 @@ void Database::replicate(const Event& event) {
     {
         const std::lock_guard lock(mutex_);
         check_installed();
+        note_order(event);
         engine_.replicate(event);
         retired = engine_.take_retired();
     }
@@ -334,6 +344,9 @@ std::filesystem::path Database::install_state(ReceivedState& received, const Rep
     {
         const std::lock_guard lock(mutex_);
         engine_.exchange_state(received.engine);
+        if (are_strangers(received.database_id, database_id_)) {
+            told_epoch_.reset();
+        }
         database_id_ = received.database_id;
         options_.idempotency = received.retention;
         begin_generation();
@@ -352,6 +365,11 @@ std::filesystem::path Database::install_state(ReceivedState& received, const Rep
 void Database::replace_stored(const Replacing& held, const ReceivedState& received, const StateView& view,
                               const Replacement& replacement) {
     std::vector<RecordChange> kept = records_of_node(storage_);
+    // What was told of the epochs of another database says nothing of this one's.
+    const bool is_foreign = are_strangers(received.database_id, database_id());
+    if (is_foreign) {
+        std::erase_if(kept, [](const RecordChange& record) { return is_known_epoch(record); });
+    }
     kept.push_back({Table::meta, installing_key, "1"});
     kept.push_back(hash_seed_change(received.engine.hash_seed()));
     if (!replacement.order.empty()) {
@@ -359,8 +377,14 @@ void Database::replace_stored(const Replacing& held, const ReceivedState& receiv
         orders.push_back(replacement.order);
         kept.push_back(used_orders_change(std::move(orders)));
     }
-    if (std::optional<std::string> peers = storage_.read(Table::meta, note_key(peers_note))) {
-        kept.push_back({Table::meta, note_key(peers_note), std::move(peers)});
+    const auto keep_note = [&](std::string_view name) {
+        if (std::optional<std::string> note = storage_.read(Table::meta, note_key(name))) {
+            kept.push_back({Table::meta, note_key(name), std::move(note)});
+        }
+    };
+    keep_note(peers_note);
+    if (!is_foreign) {
+        keep_note(counted_note);
     }
     storage_.clear(kept);
     snapshots_.forget_all(held.excluding);
@@ -375,6 +399,7 @@ void Database::replace_stored(const Replacing& held, const ReceivedState& receiv
     std::vector<RecordChange> changes = {{Table::meta, installing_key, std::nullopt},
                                          first_record_change(view.first_record_lsn),
                                          marks_change(received.marks),
+                                         ordered_lsn_change(view.lsn + 1),
                                          retention_told_change(received.retention)};
     if (received.database_id.is_known()) {
         changes.push_back(database_id_change(received.database_id));
@@ -474,11 +499,31 @@ private:
     control::Fence named_;
 };
 
-std::unique_ptr<Task> Database::promote_later() {
+std::unique_ptr<Task> Database::promote_later(bool is_forced) {
     return std::make_unique<ReplicationTask>(*this, TaskKind::control,
-                                             [](ReplicationControl& control, const Deadline&) {
-                                                 return Reply(reply::Promoted{control.promote()});
+                                             [is_forced](ReplicationControl& control, const Deadline&) {
+                                                 return Reply(control.promote(is_forced));
                                              });
+}
+
+std::unique_ptr<Task> Database::promise_later(const control::Promise& asked) {
+    return std::make_unique<ReplicationTask>(
+        *this, TaskKind::control, [this, asked](ReplicationControl& control, const Deadline&) {
+            if (are_strangers(asked.database_id, database_id())) {
+                return Reply(Error{ErrorCode::replication_error,
+                                   "This node holds another database: " + database_id().text() + ", not " +
+                                       asked.database_id.text()});
+            }
+            return Reply(control.promise(asked));
+        });
+}
+
+std::unique_ptr<Task> Database::forget_follower_later(const control::ForgetFollower& asked) {
+    return std::make_unique<ReplicationTask>(
+        *this, TaskKind::control,
+        [node = asked.node_id, name = std::string(asked.name)](ReplicationControl& control, const Deadline&) {
+            return Reply(control.forget_follower(node, name));
+        });
 }
 
 std::unique_ptr<Task> Database::compare_digests_later() {

@@ -12,7 +12,9 @@
 #include <boost/json/serialize.hpp>
 
 #include "persist/checkpoints_json.h"
+#include "persist/content_hash.h"
 #include "persist/errno_text.h"
+#include "persist/identity.h"
 #include "persist/records_json.h"
 #include "persist/records_of_series.h"
 #include "persist/tree_format.h"
@@ -32,7 +34,7 @@ namespace {
 class PartFile {
 public:
     explicit PartFile(std::filesystem::path path) : path_(std::move(path)) {
-        file_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+        file_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
         if (file_ < 0) {
             fail("create", path_);
         }
@@ -115,33 +117,48 @@ ExportDirectory::ExportDirectory(std::filesystem::path path) : path_(std::move(p
     if (!std::filesystem::is_empty(path_)) {
         throw StorageError("directory " + path_.string() + " is not empty");
     }
-    PartFile(path_ / (std::string(unfinished_export_name) + ".part")).finish(path_ / unfinished_export_name);
 }
 
-ExportDirectory::~ExportDirectory() {
-    std::error_code failure;
-    const std::filesystem::path mark = path_ / unfinished_export_name;
-    for (auto file = std::filesystem::directory_iterator(path_, failure);
-         !failure && file != std::filesystem::directory_iterator(); file.increment(failure)) {
-        if (file->path() != mark) {
-            return;
-        }
-    }
-    std::filesystem::remove(mark, failure);  // the directory may be used by the next export
-}
-
-void ExportDirectory::finish() const {
-    const std::filesystem::path mark = path_ / unfinished_export_name;
-    if (::unlink(mark.c_str()) != 0) {
-        fail("remove", mark);
-    }
-}
-
-std::uint64_t ExportDirectory::write(const std::string& name,
-                                     const std::function<void(const Sink&)>& fill) const {
+std::uint64_t ExportDirectory::write(const std::string& name, const std::function<void(const Sink&)>& fill) {
     PartFile file(path_ / (name + ".part"));
-    fill([&](std::string_view bytes) { file.write(bytes); });
-    return file.finish(path_ / name);
+    ContentHash hash;
+    fill([&](std::string_view bytes) {
+        file.write(bytes);
+        hash.add(bytes);
+    });
+    const std::uint64_t bytes = file.finish(path_ / name);
+    files_.push_back({name, bytes, hash.take()});
+    return bytes;
+}
+
+void ExportDirectory::remove(const std::string& name) {
+    if (::unlink((path_ / name).c_str()) != 0) {
+        fail("remove", path_ / name);
+    }
+    std::erase_if(files_, [&](const ExportedFile& file) { return file.name == name; });
+}
+
+/// The names of its files.
+void ExportDirectory::sync() const {
+    const int directory = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const bool is_synced = directory >= 0 && ::fsync(directory) == 0;
+    const int cause = errno;
+    if (directory >= 0) {
+        ::close(directory);
+    }
+    errno = cause;
+    if (!is_synced) {
+        fail("sync", path_);
+    }
+}
+
+void ExportDirectory::finish(ExportManifest& manifest) {
+    sync();
+    manifest.files = files_;
+    PartFile file(path_ / (std::string(export_manifest_name) + ".part"));
+    file.write(encoded(manifest));
+    file.finish(path_ / export_manifest_name);
+    sync();
 }
 
 std::string tree_metadata(const ExportedSeries& series, std::int64_t unix_time) {
@@ -149,22 +166,25 @@ std::string tree_metadata(const ExportedSeries& series, std::int64_t unix_time) 
                                         {"file", series.file},
                                         {"timestamp", unix_time},
                                         {"last_lsn", series.lsn},
-                                        {"bytes", series.bytes}}) +
+                                        {"bytes", series.bytes},
+                                        {"manifest", export_manifest_name}}) +
            "\n";
 }
 
-void export_lsn(const ExportDirectory& directory, Lsn lsn) {
+void export_lsn(ExportDirectory& directory, Lsn lsn) {
     directory.write("karma.wal.lsn", [&](const auto& sink) { sink(std::to_string(lsn)); });
 }
 
-void export_checkpoints(const ExportDirectory& directory, const std::vector<reply::Checkpoint>& checkpoints) {
+void export_checkpoints(ExportDirectory& directory, const std::vector<reply::Checkpoint>& checkpoints) {
     directory.write("recovery.json", [&](const auto& sink) {
-        sink(json::serialize(json::object{{"checkpoints", checkpoints_json(checkpoints)}}) + "\n");
+        sink(json::serialize(json::object{{"checkpoints", checkpoints_json(checkpoints)},
+                                          {"manifest", export_manifest_name}}) +
+             "\n");
     });
 }
 
-std::uint64_t export_csv_of_tree(const ExportDirectory& directory, const std::string& name,
-                                 std::string_view tree, SeriesTotals& totals) {
+std::uint64_t export_csv_of_tree(ExportDirectory& directory, const std::string& name, std::string_view tree,
+                                 SeriesTotals& totals) {
     return directory.write(name, [&](const ExportDirectory::Sink& sink) {
         CsvWriter rows(sink);
         read_tree(tree, [&](std::uint64_t key, std::span<const Point> points) {
@@ -179,7 +199,7 @@ std::uint64_t export_csv_of_tree(const ExportDirectory& directory, const std::st
     });
 }
 
-void export_series_names(const ExportDirectory& directory, const std::vector<ExportedSeries>& series) {
+void export_series_names(ExportDirectory& directory, const std::vector<ExportedSeries>& series) {
     json::object names;
     for (const ExportedSeries& one : series) {
         names[one.file] = one.name;
@@ -187,9 +207,11 @@ void export_series_names(const ExportDirectory& directory, const std::vector<Exp
     directory.write("series.json", [&](const auto& sink) { sink(json::serialize(names) + "\n"); });
 }
 
-Exported export_state(const ExportDirectory& directory, const StateView& state, const Storage& storage,
+Exported export_state(ExportDirectory& directory, const StateView& state, const Storage& storage,
                       ExportFormat format, std::string_view series, std::int64_t unix_time) {
     Exported exported;
+    exported.lsn = state.lsn;
+    exported.database_id = read_database_id(storage);
     for (const SeriesView& view : state.series) {
         if (!series.empty() && view.name() != series) {
             continue;

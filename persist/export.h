@@ -9,35 +9,37 @@
 
 #include "engine/engine.h"
 #include "engine/storage.h"
+#include "persist/export_manifest.h"
 #include "persist/file_name.h"
 
 /// Data as files, to be moved elsewhere: see docs/karma-1-formats.md.
 namespace karma {
 
-/// In a directory that an export has begun to fill and not finished: there may be less in it than there was.
-constexpr const char* unfinished_export_name = "karma.export.part";
-
 /// A directory that is filled with files; each gets its name only when it is whole and on disk.
 class ExportDirectory {
 public:
-    /// Creates it, and marks it as not finished. Throws StorageError when there is something in it.
+    /// Creates it. Throws StorageError when there is something in it.
     explicit ExportDirectory(std::filesystem::path path);
     ExportDirectory(const ExportDirectory&) = delete;
     ExportDirectory& operator=(const ExportDirectory&) = delete;
-    /// Leaves the mark beside files of an export that was not finished, and nothing where there are none.
-    ~ExportDirectory();
 
-    /// All files are there: takes the mark away. Throws StorageError.
-    void finish() const;
+    /// All files are there and on disk: writes the manifest, which makes the export whole. `manifest` says
+    /// what it holds; its files are filled in. Throws StorageError.
+    void finish(ExportManifest& manifest);
 
     const std::filesystem::path& path() const noexcept { return path_; }
 
     using Sink = std::function<void(std::string_view)>;
     /// Writes a file: what `fill` hands to the sink. Returns its bytes. Throws StorageError.
-    std::uint64_t write(const std::string& name, const std::function<void(const Sink&)>& fill) const;
+    std::uint64_t write(const std::string& name, const std::function<void(const Sink&)>& fill);
+    /// Removes one that was written. Throws StorageError.
+    void remove(const std::string& name);
 
 private:
+    void sync() const;
+
     std::filesystem::path path_;
+    std::vector<ExportedFile> files_;
 };
 
 enum class ExportFormat : std::uint8_t { tree, csv };
@@ -53,6 +55,8 @@ struct ExportedSeries {
 
 struct Exported {
     std::vector<ExportedSeries> series;
+    Lsn lsn = 0;
+    DatabaseId database_id;  // may be not known
     /// Idempotency records that may be of the only series that was asked for: the log does not hold their
     /// events any more, so that nobody can tell.
     std::uint64_t records_left_out = 0;
@@ -62,20 +66,20 @@ struct Exported {
 std::string tree_metadata(const ExportedSeries& series, std::int64_t unix_time);
 
 /// `karma.wal.lsn`, `recovery.json`.
-void export_lsn(const ExportDirectory& directory, Lsn lsn);
-void export_checkpoints(const ExportDirectory& directory, const std::vector<reply::Checkpoint>& checkpoints);
+void export_lsn(ExportDirectory& directory, Lsn lsn);
+void export_checkpoints(ExportDirectory& directory, const std::vector<reply::Checkpoint>& checkpoints);
 
 /// Writes the rows `key,bucket,value` of a `.tree` file.
-std::uint64_t export_csv_of_tree(const ExportDirectory& directory, const std::string& name,
-                                 std::string_view tree, SeriesTotals& totals);
+std::uint64_t export_csv_of_tree(ExportDirectory& directory, const std::string& name, std::string_view tree,
+                                 SeriesTotals& totals);
 
 /// Writes the names that the CSV files' series have: series.json.
-void export_series_names(const ExportDirectory& directory, const std::vector<ExportedSeries>& series);
+void export_series_names(ExportDirectory& directory, const std::vector<ExportedSeries>& series);
 
 /// Writes a state: as `.tree` files with all that a Karma 1.0 directory has (open ingest streams have no
 /// place there), or as CSV. `storage` has the records; `series` is the only one where it is not empty, with
 /// the records and streams that are its own.
-Exported export_state(const ExportDirectory& directory, const StateView& state, const Storage& storage,
+Exported export_state(ExportDirectory& directory, const StateView& state, const Storage& storage,
                       ExportFormat format, std::string_view series, std::int64_t unix_time);
 
 }  // namespace karma

@@ -45,6 +45,7 @@ std::string contents_of(const Export& of, std::uint64_t records_left_out) {
     const WrittenRecords& written = of.records->written();
     return json::serialize(json::object{{"lsn", of.pin.manifest().lsn},
                                         {"timestamp", of.pin.manifest().file_unix},
+                                        {"database_id", of.pin.manifest().database_id.text()},
                                         {"files", files_of(of)},
                                         {"records",
                                          {{"file", Exports::records_file},
@@ -89,6 +90,12 @@ reply::ExportBegun BeginExportTask::begin(const std::string& id, const Deadline&
     if (!pin) {
         throw RequestError(ErrorCode::not_found,
                            "There is no snapshot of everything yet: make one with snapshot.create_all");
+    }
+    // That of an import in which nothing was: it says nothing of what was added since.
+    if (!is_new_ && pin->manifest().lsn == 0 && database_.last_lsn() != 0) {
+        throw RequestError(ErrorCode::not_found,
+                           "The latest snapshot of everything is from before the first event: make one with "
+                           "snapshot.create_all");
     }
     const auto made = std::make_shared<Export>(std::move(*pin));
     const SnapshotManifest& manifest = made->pin.manifest();

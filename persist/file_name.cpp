@@ -28,7 +28,12 @@ std::string file_name_of(std::string_view series) {
     }
     if (name.size() > longest) {
         const std::uint64_t hash = hash_text(series, 0);
-        name.resize(longest - 20);
+        // Not within a character of UTF-8.
+        std::size_t size = longest - 20;
+        while (size != 0 && (static_cast<unsigned char>(name[size]) & 0xC0U) == 0x80U) {
+            --size;
+        }
+        name.resize(size);
         name += "~" + std::to_string(hash);
     }
     return name;

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "engine/error.h"
+#include "engine/replicated.h"
 #include "persist/errno_text.h"
 #include "persist/meta_numbers.h"
 
@@ -83,6 +84,7 @@ std::vector<RecordChange> NodeIdentity::changes() const {
                                          {Table::meta, place_key, place_}};
     if (copied_from_) {
         changes.push_back({Table::meta, own_epoch_key, std::nullopt});
+        changes.push_back({Table::meta, "note_" + std::string(counted_note), std::nullopt});
     }
     return changes;
 }
@@ -167,6 +169,10 @@ std::optional<Epoch> read_known_epoch(const Storage& storage) {
 
 RecordChange known_epoch_change(const Epoch& epoch) {
     return meta_numbers_change(known_epoch_key, {epoch.number, epoch.id});
+}
+
+bool is_known_epoch(const RecordChange& record) noexcept {
+    return record.table == Table::meta && record.key == known_epoch_key;
 }
 
 }  // namespace karma

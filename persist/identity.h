@@ -79,5 +79,6 @@ RecordChange marks_change(const HistoryMarks& marks);
 /// The latest epoch that the node was told of; nothing where it was told of none. Throws CorruptionError.
 std::optional<Epoch> read_known_epoch(const Storage& storage);
 RecordChange known_epoch_change(const Epoch& epoch);
+bool is_known_epoch(const RecordChange& record) noexcept;
 
 }  // namespace karma

@@ -1,6 +1,7 @@
 #include "persist/log_search.h"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <optional>
 #include <string>
@@ -13,6 +14,7 @@ namespace karma {
 namespace {
 
 constexpr const char* unbroken_key = "unbroken_lsn";
+constexpr const char* ordered_key = "ordered_lsn";
 
 /// The first group from an LSN on; that it begins before it is no matter of a hole.
 Lsn first_from(const Storage& storage, Lsn lsn) {
@@ -82,12 +84,34 @@ void ensure_unbroken_lsn(Storage& storage) {
     }
 }
 
-Lsn first_lsn_from_time(const Storage& storage, std::int64_t time_ms) {
-    Lsn low = first_stored_lsn(storage);
+Lsn read_ordered_lsn(const Storage& storage) {
+    return read_meta_number(storage, ordered_key).value_or(std::numeric_limits<Lsn>::max());
+}
+
+RecordChange ordered_lsn_change(Lsn lsn) { return meta_numbers_change(ordered_key, {lsn}); }
+
+bool has_ordered_lsn(const Storage& storage) { return storage.read(Table::meta, ordered_key).has_value(); }
+
+Lsn find_ordered_lsn(const Storage& storage) {
+    Lsn ordered = 0;
+    std::int64_t before_ms = std::numeric_limits<std::int64_t>::min();
+    storage.read_log(0, [&](const EventGroup& group) {
+        read_event_group(group.bytes, [&](const Event& event) {
+            if (event.time_ms < before_ms) {
+                ordered = event.lsn;
+            }
+            before_ms = event.time_ms;
+        });
+        return true;
+    });
+    return ordered;
+}
+
+namespace {
+
+/// As first_lsn_from_time, in the events from `low` on, whose times do not decrease.
+Lsn search_ordered(const Storage& storage, Lsn low, std::int64_t time_ms) {
     Lsn high = storage.next_lsn();
-    if (low == 0) {
-        return high;
-    }
     // The groups that begin below `found` begin before the time; those from `high` on do not.
     Lsn found = low;
     while (low < high) {
@@ -98,6 +122,70 @@ Lsn first_lsn_from_time(const Storage& storage, std::int64_t time_ms) {
         } else {
             high = low + (high - low) / 2;
         }
+    }
+    return found;
+}
+
+/// Calls `visit` for each event below an LSN, until it returns false.
+void visit_events_below(const Storage& storage, Lsn end, const std::function<bool(const Event&)>& visit) {
+    storage.read_log(0, [&](const EventGroup& group) {
+        bool goes_on = group.first_lsn < end;
+        if (goes_on) {
+            read_event_group(group.bytes, [&](const Event& event) {
+                goes_on = goes_on && event.lsn < end && visit(event);
+            });
+        }
+        return goes_on;
+    });
+}
+
+}  // namespace
+
+Lsn first_lsn_from_time(const Storage& storage, std::int64_t time_ms) {
+    const Lsn first = first_stored_lsn(storage);
+    if (first == 0) {
+        return storage.next_lsn();
+    }
+    const Lsn ordered = std::min(read_ordered_lsn(storage), storage.next_lsn());
+    if (ordered <= first) {
+        return search_ordered(storage, first, time_ms);
+    }
+    Lsn found = 0;
+    visit_events_below(storage, ordered, [&](const Event& event) {
+        found = event.time_ms >= time_ms ? event.lsn : 0;
+        return found == 0;
+    });
+    if (found != 0) {
+        return found;
+    }
+    return ordered == storage.next_lsn() ? ordered : search_ordered(storage, ordered, time_ms);
+}
+
+Lsn last_lsn_until_time(const Storage& storage, std::int64_t time_ms) {
+    const Lsn first = first_stored_lsn(storage);
+    if (first == 0) {
+        return 0;
+    }
+    const Lsn ordered = std::min(read_ordered_lsn(storage), storage.next_lsn());
+    Lsn found = 0;
+    if (ordered < storage.next_lsn()) {
+        const Lsn from = search_ordered(storage, std::max(first, ordered), time_ms + 1);
+        storage.read_log(from, [&](const EventGroup& group) {
+            read_event_group(group.bytes, [&](const Event& event) {
+                if (event.lsn >= ordered && event.time_ms <= time_ms) {
+                    found = event.lsn;
+                }
+            });
+            return false;
+        });
+    }
+    if (found == 0) {
+        visit_events_below(storage, ordered, [&](const Event& event) {
+            if (event.time_ms <= time_ms) {
+                found = event.lsn;
+            }
+            return true;
+        });
     }
     return found;
 }
@@ -120,8 +208,8 @@ bool begins_before(const Storage& storage, std::int64_t time_ms) {
 class Search {
 public:
     /// From `begin` on.
-    Search(reply::Events& found, Lsn begin, const Deadline& deadline)
-        : found_(found), deadline_(deadline), expected_(begin) {}
+    Search(reply::Events& found, Lsn begin, Lsn ordered, const Deadline& deadline)
+        : found_(found), deadline_(deadline), expected_(begin), ordered_(ordered) {}
 
     /// False when it is over.
     bool look_at(const EventGroup& group) {
@@ -134,7 +222,7 @@ public:
             if (event.lsn <= found_.after_lsn || event.lsn > found_.last_lsn || found_.complete) {
                 return;
             }
-            if (event.time_ms > found_.filter.to_ms) {
+            if (event.time_ms > found_.filter.to_ms && event.lsn >= ordered_) {
                 found_.complete = true;
                 return;
             }
@@ -171,6 +259,7 @@ private:
     reply::Events& found_;
     const Deadline& deadline_;
     Lsn expected_;
+    Lsn ordered_;
     std::uint64_t looked_at_ = 0;
     std::uint64_t matches_ = 0;
     std::size_t bytes_ = 0;
@@ -206,7 +295,7 @@ Reply search_events(const Storage& storage, const EventFilter& filter, std::opti
             }
             // Who began with the first that is kept begins with what is the first by now.
             begin = std::max(begin, group.first_lsn);
-            search.emplace(found, begin, deadline);
+            search.emplace(found, begin, read_ordered_lsn(storage), deadline);
         }
         return search->look_at(group);
     });

@@ -29,10 +29,24 @@ void skip_log_to(Storage& storage, Lsn lsn);
 /// whole log then, and nothing otherwise.
 void ensure_unbroken_lsn(Storage& storage);
 
-/// The first event of the last group that begins before `time_ms` (Unix milliseconds): what happened from
-/// then on is in it or behind it, as far as the clock never went back. The first kept event where all are
-/// later, and the next one to come where there are none.
+/// The LSN from which on the times of events never decrease. In logs of earlier versions, and of masters of
+/// earlier versions, they may: what is searched by time is searched event by event up to it. The highest
+/// number where it was not recorded yet.
+Lsn read_ordered_lsn(const Storage& storage);
+bool has_ordered_lsn(const Storage& storage);
+RecordChange ordered_lsn_change(Lsn lsn);
+
+/// The same from the log itself: the last event whose time is below that of the one before it; 0 where there
+/// is none. Reads the whole log.
+Lsn find_ordered_lsn(const Storage& storage);
+
+/// An event at or before the first one of `time_ms` (Unix milliseconds) or later: what happened from then on
+/// is in its group or behind it. The first kept event where all are later, and the next one to come where
+/// there are none.
 Lsn first_lsn_from_time(const Storage& storage, std::int64_t time_ms);
+
+/// The last event of `time_ms` or earlier; 0 where there is none. What comes after it is later, all of it.
+Lsn last_lsn_until_time(const Storage& storage, std::int64_t time_ms);
 
 /// The refusal of who asks for events that were dropped.
 Error events_gone(Lsn after_lsn);

@@ -18,6 +18,9 @@ std::optional<std::vector<std::uint64_t>> read_meta_numbers(const Storage& stora
 /// The same of a record of one.
 std::optional<std::uint64_t> read_meta_number(const Storage& storage, const char* key);
 
+/// By how far the age of idempotency records and events is measured, Unix milliseconds: see AgeClock.
+inline constexpr const char* age_key = "age_ms";
+
 RecordChange meta_numbers_change(const char* key, std::initializer_list<std::uint64_t> numbers);
 
 }  // namespace karma

@@ -1,9 +1,11 @@
 #include "persist/restore.h"
 
+#include <algorithm>
 #include <string>
 
 #include "engine/error.h"
 #include "engine/event_codec.h"
+#include "persist/log_search.h"
 
 namespace karma {
 namespace {
@@ -55,6 +57,24 @@ bool apply_log(Engine& engine, const Storage& storage, const Deadline& deadline,
     return is_done;
 }
 
+/// A time as the LSN of the last event that is not later, where the log tells.
+HistoryPoint resolved(const HistoryPoint& point, const Storage& storage, const SnapshotStore& snapshots) {
+    if (point.time_ms == HistoryPoint().time_ms) {
+        return point;
+    }
+    const Lsn last = last_lsn_until_time(storage, point.time_ms);
+    if (last == 0) {
+        return point;  // what is left of that time is in snapshots
+    }
+    bool is_known = last + 1 >= storage.next_lsn() && snapshots.known_lsn() <= last;
+    storage.read_log(last + 1, [&](const EventGroup& group) {
+        is_known = group.first_lsn <= last + 1;
+        return false;
+    });
+    // Behind it events may be missing, of a time without a log.
+    return is_known ? HistoryPoint::at_lsn(std::min(last, point.lsn)) : point;
+}
+
 std::string because_of(const std::vector<std::string>& damaged) {
     std::string text;
     for (const std::string& one : damaged) {
@@ -75,9 +95,10 @@ EventGroupInfo read_group(const EventGroup& group, const std::function<void(cons
 }
 
 Restored restore_state(Engine& engine, const Storage& storage, const SnapshotStore& snapshots,
-                       const Deadline& deadline, const HistoryPoint& until, Lsn newest) {
+                       const Deadline& deadline, const HistoryPoint& point, Lsn newest) {
+    const HistoryPoint until = resolved(point, storage, snapshots);
     Restored restored;
-    SnapshotStore::Base base = snapshots.restore(engine, until, newest);
+    SnapshotStore::Base base = snapshots.restore(engine, until, newest, deadline);
     restored.snapshot_lsn = base.lsn;
     restored.damaged = std::move(base.damaged);
     try {
@@ -96,7 +117,8 @@ Restored restore_state(Engine& engine, const Storage& storage, const SnapshotSto
 }
 
 Restored restore_series(Engine& engine, std::string_view series, const Storage& storage,
-                        const SnapshotStore& snapshots, const Deadline& deadline, const HistoryPoint& until) {
+                        const SnapshotStore& snapshots, const Deadline& deadline, const HistoryPoint& point) {
+    const HistoryPoint until = resolved(point, storage, snapshots);
     Restored restored;
     SnapshotStore::Base base = snapshots.restore_series(engine, series, until, deadline);
     restored.snapshot_lsn = base.lsn;

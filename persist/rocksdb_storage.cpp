@@ -80,9 +80,10 @@ rocksdb::Options database_options(const RocksdbStorage::Options& options) {
     if (options.read_only) {
         result.info_log = std::make_shared<NoInfoLog>();
     }
-    result.max_total_wal_size = options.log_segment_bytes;
+    result.max_total_wal_size = options.log_segment_bytes == 0 ? std::numeric_limits<std::uint64_t>::max()
+                                                               : options.log_segment_bytes;
     result.paranoid_checks = true;
-    result.max_open_files = 256;
+    result.max_open_files = options.open_files_max;
     result.keep_log_file_num = 4;
     result.max_log_file_size = 1 << 20;
     result.max_background_jobs = 2;
@@ -97,7 +98,9 @@ rocksdb::Options database_options(const RocksdbStorage::Options& options) {
 /// Events arrive in key order and are never changed: files are moved down a level, not rewritten.
 rocksdb::ColumnFamilyOptions log_options(const RocksdbStorage::Options& options) {
     rocksdb::ColumnFamilyOptions result;
-    result.write_buffer_size = std::min<std::uint64_t>(options.log_segment_bytes, 64U << 20U);
+    constexpr std::uint64_t buffer_bytes = 64U << 20U;
+    result.write_buffer_size =
+        options.log_segment_bytes == 0 ? buffer_bytes : std::min(options.log_segment_bytes, buffer_bytes);
     result.max_write_buffer_number = 3;
     result.compression = rocksdb::kNoCompression;
     return result;

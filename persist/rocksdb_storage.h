@@ -24,12 +24,14 @@ public:
 
     struct Options {
         std::filesystem::path path;  // created when missing; its parent must exist
-        /// A write-ahead log file is left for a new one when the files in use pass this many bytes.
+        /// A write-ahead log file is left for a new one when the files in use pass this many bytes; 0: only
+        /// when what they hold fills a buffer.
         std::uint64_t log_segment_bytes = 67'108'864;
         rocksdb::Env* env = nullptr;  // null: the machine's own
         bool read_only = false;       // changes no file; what writes throws
         /// With `read_only`: takes what is sound of damaged write-ahead logs, and holes where it is not.
         bool salvage = false;
+        int open_files_max = 256;  // that RocksDB holds open of its tables
     };
 
     /// Opens or creates. Throws StorageError that says what is wrong and what can be done.

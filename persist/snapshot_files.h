@@ -1,8 +1,15 @@
 #pragma once
 
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/reply.h"
@@ -24,11 +31,76 @@ struct SnapshotFile {
 };
 
 /// The files that clients see, newest first: of each series the `per_series` latest. What is kept longer for
-/// questions about the past has no file.
-std::vector<SnapshotFile> snapshot_files(Manifests manifests, unsigned per_series);
+/// questions about the past has no file. Of some snapshots, whatever is stored or dropped later. Thread-safe.
+///
+/// What it takes to find them is gathered when it is first needed, which takes as long as there are series in
+/// the snapshots.
+class SnapshotCatalog {
+public:
+    /// `manifests`: the newest first.
+    SnapshotCatalog(std::vector<SnapshotStore::ManifestRef> manifests, unsigned per_series)
+        : manifests_(std::move(manifests)), per_series_(per_series) {}
 
-/// The latest file of each series, newest first.
-std::vector<reply::SnapshotOf> latest_snapshots(Manifests manifests);
+    const std::vector<SnapshotStore::ManifestRef>& manifests() const noexcept { return manifests_; }
+
+    /// Bytes to look at for a list of all files, about.
+    std::size_t cost_bytes() const noexcept;
+    /// Whether `count` is known without looking at all series.
+    bool is_gathered() const noexcept { return is_gathered_.load(std::memory_order_acquire); }
+
+    /// How many files there are.
+    std::uint64_t count() const { return places().files.size(); }
+    /// The file of a name.
+    std::optional<SnapshotFile> find(std::string_view name) const;
+
+    /// The files behind the one that the page's cursor names, as many as the page has.
+    std::vector<SnapshotFile> files(const query::Page& page, bool& has_more) const;
+    /// The same of the latest file of each series.
+    std::vector<SnapshotFile> latest(const query::Page& page, bool& has_more) const;
+
+private:
+    /// A series in a snapshot, by their positions.
+    struct Place {
+        std::uint32_t manifest = 0;
+        std::uint32_t series = 0;
+        auto operator<=>(const Place&) const = default;
+    };
+    struct Places {
+        std::vector<Place> files;
+        std::vector<Place> latest;
+    };
+
+    const Places& places() const;
+    std::optional<Place> place_of(std::string_view name, bool& is_there) const;
+    std::vector<SnapshotFile> page_of(const std::vector<Place>& all, const query::Page& page,
+                                      bool& has_more) const;
+    SnapshotFile file_at(Place place) const;
+
+    std::vector<SnapshotStore::ManifestRef> manifests_;
+    unsigned per_series_;
+    mutable std::once_flag gathered_;
+    mutable std::atomic<bool> is_gathered_{false};
+    mutable Places places_;
+};
+
+/// The catalog of a store, gathered once for each change of what is stored. Thread-safe.
+class CurrentCatalog {
+public:
+    /// `snapshots` outlives this.
+    CurrentCatalog(const SnapshotStore& snapshots, unsigned per_series)
+        : snapshots_(snapshots), per_series_(per_series) {}
+
+    /// Quick, whatever is stored.
+    std::shared_ptr<const SnapshotCatalog> get();
+
+private:
+    const SnapshotStore& snapshots_;
+    unsigned per_series_;
+    std::mutex mutex_;
+    std::uint64_t version_ =
+        0;  // of the store when the catalog was made; under the mutex, as is the next one
+    std::shared_ptr<const SnapshotCatalog> catalog_;
+};
 
 /// What went with a snapshot of everything.
 reply::IdempotencySnapshot idempotency_snapshot(const SnapshotStore::Manifest& full);

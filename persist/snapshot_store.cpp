@@ -74,20 +74,35 @@ void SnapshotStore::set_database_id(const DatabaseId& id) {
     database_id_ = id;
 }
 
-/// The pages of the newest snapshot of a series: most of the next one's.
-std::vector<StoredPage> SnapshotStore::known_pages(const std::string& series) const {
+/// Of each of these series the newest snapshot, where there is one. What is older than a snapshot of
+/// everything is of series that were dropped.
+SnapshotStore::NewestOfSeries SnapshotStore::newest_of(const std::vector<SeriesView>& views) const {
+    NewestOfSeries newest;
+    newest.reserve(views.size());
+    for (const SeriesView& view : views) {
+        newest.try_emplace(view.name());
+    }
     for (const ManifestRef& manifest : manifests()) {
-        const auto entry = std::ranges::find(manifest->series, series, &SeriesEntry::name);
-        if (entry == manifest->series.end()) {
-            continue;
+        for (const SeriesEntry& entry : manifest->series) {
+            const auto place = newest.find(entry.name);
+            if (place != newest.end() && place->second.entry == nullptr) {
+                place->second = {manifest, &entry};
+            }
         }
-        try {
-            return pages(*manifest, *entry);
-        } catch (const CorruptionError&) {
-            return {};  // figures are made anew
+        if (manifest->full) {
+            break;
         }
     }
-    return {};
+    return newest;
+}
+
+/// The pages of the newest snapshot of a series: most of the next one's.
+std::vector<StoredPage> SnapshotStore::known_pages(const Newest& newest) const {
+    try {
+        return newest.entry == nullptr ? std::vector<StoredPage>() : pages(*newest.manifest, *newest.entry);
+    } catch (const CorruptionError&) {
+        return {};  // figures are made anew
+    }
 }
 
 void SnapshotStore::save(Manifest manifest, const std::vector<SeriesView>& views,
@@ -107,8 +122,9 @@ void SnapshotStore::save(Manifest manifest, const std::vector<SeriesView>& views
     }
     PageWriter writer(pages_, manifest.id);
     std::vector<TreeFigures> figures;
+    const NewestOfSeries newest = newest_of(views);
     for (const SeriesView& view : views) {
-        figures.push_back(writer.write(view, known_pages(view.name())));
+        figures.push_back(writer.write(view, known_pages(newest.at(view.name()))));
     }
     std::size_t number = 0;
     const auto complete = [&](SeriesEntry& entry) {
@@ -132,6 +148,7 @@ void SnapshotStore::save(Manifest manifest, const std::vector<SeriesView>& views
     const std::uint64_t id = manifest.id;
     const std::lock_guard lock(mutex_);
     manifests_.emplace(id, std::make_shared<const Manifest>(std::move(manifest)));
+    note_change();
     wants_prune_ = true;
 }
 
@@ -142,6 +159,7 @@ void SnapshotStore::forget_all(const Excluding& /*excluding*/) {
     manifests_.clear();
     damaged_.clear();
     hidden_.clear();
+    note_change();
     garbage_bytes_ = 0;
     pages_.forget_all();
 }
@@ -185,7 +203,10 @@ std::vector<std::uint64_t> SnapshotStore::hide_droppable() {
     for (const std::uint64_t id : ids) {
         hidden_.emplace(id, hidden_times_);
     }
-    hidden_times_ += ids.empty() ? 0 : 1;
+    if (!ids.empty()) {
+        ++hidden_times_;
+        note_change();
+    }
     std::vector<std::uint64_t> free;
     for (const auto& [id, time] : hidden_) {
         if (readers_.empty() || *readers_.begin() > time) {
@@ -279,6 +300,7 @@ bool SnapshotStore::drop(const std::vector<std::uint64_t>& ids) {
         const std::lock_guard lock(mutex_);
         for (const std::uint64_t id : ids) {
             manifests_.erase(id);
+            note_change();
             verified_.erase(id);
             damaged_.erase(id);
             hidden_.erase(id);
@@ -359,7 +381,7 @@ std::vector<IngestStreams::Stream> SnapshotStore::load_streams(const Manifest& m
 
 /// Puts back a snapshot of everything, and series of later ones; the empty state without a manifest.
 void SnapshotStore::restore_from(const Manifest* base, const std::vector<ManifestRef>& newer, Engine& engine,
-                                 std::vector<std::string>& damaged) const {
+                                 std::vector<std::string>& damaged, const Deadline& deadline) const {
     std::set<std::string, std::less<>> restored;
     std::vector<Series> series;
     std::vector<IngestStreams::Stream> streams;
@@ -369,7 +391,7 @@ void SnapshotStore::restore_from(const Manifest* base, const std::vector<Manifes
                 continue;
             }
             try {
-                series.push_back(load(*manifest, entry));
+                series.push_back(load(*manifest, entry, deadline));
                 restored.insert(entry.name);
             } catch (const CorruptionError& failure) {
                 add_once(damaged, {failure.what()});  // an older one will do, and more of the log
@@ -379,10 +401,10 @@ void SnapshotStore::restore_from(const Manifest* base, const std::vector<Manifes
     if (base != nullptr) {
         for (const SeriesEntry& entry : base->series) {
             if (restored.insert(entry.name).second) {
-                series.push_back(load(*base, entry));
+                series.push_back(load(*base, entry, deadline));
             }
         }
-        streams = load_streams(*base, std::nullopt, NoDeadline());
+        streams = load_streams(*base, std::nullopt, deadline);
     }
     // Nothing can fail any more.
     if (base != nullptr) {
@@ -403,7 +425,8 @@ void SnapshotStore::restore_from(const Manifest* base, const std::vector<Manifes
     engine.restore_last_lsn(lsn);
 }
 
-SnapshotStore::Base SnapshotStore::restore(Engine& engine, const HistoryPoint& until, Lsn newest) const {
+SnapshotStore::Base SnapshotStore::restore(Engine& engine, const HistoryPoint& until, Lsn newest,
+                                           const Deadline& deadline) const {
     Base base;
     std::vector<ManifestRef> newer;
     for (const ManifestRef& manifest : manifests()) {
@@ -415,7 +438,7 @@ SnapshotStore::Base SnapshotStore::restore(Engine& engine, const HistoryPoint& u
             continue;
         }
         try {
-            restore_from(manifest.get(), newer, engine, base.damaged);
+            restore_from(manifest.get(), newer, engine, base.damaged, deadline);
             base.lsn = manifest->lsn;
             add_once(base.damaged, damaged_above(manifest->id));
             return base;
@@ -423,7 +446,7 @@ SnapshotStore::Base SnapshotStore::restore(Engine& engine, const HistoryPoint& u
             add_once(base.damaged, {failure.what()});
         }
     }
-    restore_from(nullptr, newer, engine, base.damaged);
+    restore_from(nullptr, newer, engine, base.damaged, deadline);
     add_once(base.damaged, damaged_above(0));
     return base;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -9,6 +10,8 @@
 #include <set>
 #include <shared_mutex>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -129,8 +132,9 @@ public:
 
     /// Puts the latest sound snapshots into an empty engine, and the streams that were committed by then.
     /// Takes no snapshot of a later state than `until`, and no one of an LSN above `newest`. Damaged
-    /// ones are passed over in favour of older ones; the last resort is the empty state.
-    Base restore(Engine& engine, const HistoryPoint& until, Lsn newest) const;
+    /// ones are passed over in favour of older ones; the last resort is the empty state. Throws RequestError
+    /// when the deadline comes first.
+    Base restore(Engine& engine, const HistoryPoint& until, Lsn newest, const Deadline& deadline) const;
 
     /// The same of one series, and of what is needed beside it to apply the log. The series may be missing
     /// from the snapshot.
@@ -147,6 +151,8 @@ public:
 
     /// Newest first.
     std::vector<ManifestRef> manifests() const;
+    /// Another number after each change of what `manifests` gives.
+    std::uint64_t version() const noexcept { return version_.load(std::memory_order_acquire); }
     /// Why manifests cannot be read that are kept.
     std::vector<std::string> damaged_manifests() const { return damaged_above(0); }
     /// The LSN of the newest snapshot, 0 without one.
@@ -167,14 +173,22 @@ private:
                    const Deadline& deadline, std::vector<std::string>& damage) const;
     void note_verified(const ManifestRef& manifest, bool is_sound);
     void save(Manifest manifest, const std::vector<SeriesView>& views, std::vector<RecordChange> changes);
-    std::vector<StoredPage> known_pages(const std::string& series) const;
+    /// The newest snapshot of each series.
+    struct Newest {
+        ManifestRef manifest;
+        const SeriesEntry* entry = nullptr;
+    };
+    using NewestOfSeries = std::unordered_map<std::string_view, Newest>;
+    NewestOfSeries newest_of(const std::vector<SeriesView>& views) const;
+    std::vector<StoredPage> known_pages(const Newest& newest) const;
+    void note_change() noexcept { version_.fetch_add(1, std::memory_order_acq_rel); }
     std::vector<std::uint64_t> droppable();
     std::vector<std::uint64_t> hide_droppable();
     bool drop(const std::vector<std::uint64_t>& ids);
     std::vector<ManifestRef> stored_manifests() const;
     bool list_pages(const Manifest& manifest, const std::function<void(const StoredPage&)>& visit) const;
     void restore_from(const Manifest* base, const std::vector<ManifestRef>& newer, Engine& engine,
-                      std::vector<std::string>& damaged) const;
+                      std::vector<std::string>& damaged, const Deadline& deadline) const;
     /// The open streams with the series that they are making: all of them, or only one.
     std::vector<IngestStreams::Stream> load_streams(const Manifest& manifest,
                                                     const std::optional<std::string_view>& only,
@@ -201,6 +215,7 @@ private:
     mutable std::multiset<std::uint64_t> readers_;
     std::map<std::uint64_t, std::uint64_t> hidden_;  // ids, with the number of that time
     DatabaseId database_id_;
+    std::atomic<std::uint64_t> version_{1};
 };
 
 }  // namespace karma

@@ -27,6 +27,7 @@ enum class FrameKind : std::uint8_t {
     digest_wanted = 17,
     digest_result = 18,
     alive = 19,
+    list_stored = 20,
 };
 
 struct Frame {

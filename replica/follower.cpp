@@ -25,12 +25,13 @@ constexpr auto lasting_stream_min = std::chrono::seconds(5);
 }  // namespace
 
 Follower::Follower(Replicated& database, net::Log& log, FollowerOptions options,
-                   std::function<void()> on_master_lost, const Ground& ground)
+                   std::function<void()> on_master_lost, const Ground& ground, CountedFollowers* counted)
     : database_(database),
       log_(log),
       options_(std::move(options)),
       on_master_lost_(std::move(on_master_lost)),
-      ground_(ground) {
+      ground_(ground),
+      counted_(counted) {
     figures_.source = source();
     figures_.state = "stopped";
 }
@@ -154,6 +155,7 @@ net::Subscription Follower::describe_self() const {
     self.known_epoch = database_.known_epoch();
     self.syncs = database_.syncs();
     self.port = options_.own_port;
+    self.stores_lists = counted_ != nullptr;
     self.fails_over = options_.failover_timeout.count() != 0;
     self.epochs = database_.epochs();
     const auto silence =
@@ -239,6 +241,7 @@ void Follower::follow() {
         database_.hold_log(true);
         const std::lock_guard lock(mutex_);
         channel_ = nullptr;
+        changed_->notify_all();
     };
     try {
         stream(connection);
@@ -289,6 +292,7 @@ void Follower::stream(Connection& connection) {
     set_state(connection.state ? "bootstrapping" : "catching_up");
     connection.is_dirty = !connection.state;  // says where it is
     while (true) {
+        check_source_epoch();
         take_frames(connection);
         commit(connection);
         compare_when_ready(connection);
@@ -388,6 +392,8 @@ void Follower::commit(Connection& connection) {
     }
     database_.commit_replicated();
     const Lsn lsn = database_.durable_lsn();
+    // After the LSN was looked at: who promises looks at it when the epoch is known.
+    check_source_epoch();
     connection.channel.queue_numbers(FrameKind::acknowledged, {lsn});
     const std::lock_guard lock(mutex_);
     if (lsn > figures_.replayed_lsn) {
@@ -415,6 +421,10 @@ void Follower::install(Connection& connection) {
         replacement.order = options_.discard_order;
         replacement.before = [&] { discarded = keep_discarded(connection.accepted); };
     }
+    {
+        const std::lock_guard lock(mutex_);
+        installs_state_ = true;
+    }
     Background<std::filesystem::path> installed;
     installed.start(ground_.runtime, channel, [&] { return connection.state->install(replacement); });
     // Even when the master is lost: what is being installed is whole.
@@ -427,7 +437,18 @@ void Follower::install(Connection& connection) {
             lost = std::current_exception();
         }
     }
-    const std::filesystem::path aside = installed.take();
+    const auto done = [this] {
+        const std::lock_guard lock(mutex_);
+        installs_state_ = false;
+    };
+    std::filesystem::path aside;
+    try {
+        aside = installed.take();
+    } catch (...) {
+        done();
+        throw;
+    }
+    done();
     connection.state.reset();
     database_.hold_log(false);
     if (!connection.accepted.is_proved) {

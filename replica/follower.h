@@ -17,6 +17,7 @@
 #include "engine/reply.h"
 #include "net/log.h"
 #include "replica/channel.h"
+#include "replica/counted_followers.h"
 #include "replica/digests.h"
 #include "replica/discarded.h"
 #include "replica/handshake.h"
@@ -49,8 +50,10 @@ public:
     /// `database` and `log` outlive it. `on_master_lost` is called from its thread, again and again, while
     /// the source and the master itself have been silent for the failover timeout and this node was in sync
     /// until then.
+    /// `counted`, which outlives it, keeps the list of the master's counted followers; null: nobody does.
     Follower(Replicated& database, net::Log& log, FollowerOptions options,
-             std::function<void()> on_master_lost, const Ground& ground = machine_ground());
+             std::function<void()> on_master_lost, const Ground& ground = machine_ground(),
+             CountedFollowers* counted = nullptr);
     Follower(const Follower&) = delete;
     Follower& operator=(const Follower&) = delete;
     ~Follower();
@@ -61,6 +64,13 @@ public:
     void stop();
 
     std::string source() const;
+    /// A later epoch than its source's was named: ends the stream, and waits until nothing more comes from
+    /// it, for some moments at most. Nothing is acknowledged there in any case.
+    void leave_overtaken_source();
+    /// A state is on its way, which will replace what this node has.
+    bool takes_state() const;
+    /// It is being put in place, which nothing can end.
+    bool installs_state() const;
     /// Whether this node is empty and the master, as far as is known, is not.
     bool has_nothing() const;
     ReplicationFigures figures() const;
@@ -114,6 +124,8 @@ private:
     void begin_comparison(Connection& connection, StateView view);
     void compare_when_ready(Connection& connection);
     void check_silence() const;
+    void check_source_epoch() const;
+    void take_list(Connection& connection, Life& life);
     void finish(Connection& connection);
     void commit_applied() noexcept;
     void take_heartbeat(Connection& connection, std::string_view payload);
@@ -134,15 +146,19 @@ private:
     const FollowerOptions options_;
     const std::function<void()> on_master_lost_;
     const Ground ground_;
+    CountedFollowers* const counted_;
 
     std::atomic<bool> stopping_{false};
     std::atomic<bool> comparison_wanted_{false};
     std::unique_ptr<Karma1Follower> karma1_;  // of the thread; once the master is known to be a Karma 1.0
     std::string last_error_;                  // of the thread; as it was logged
+    std::optional<Epoch>
+        source_epoch_;  // of the thread: the latest one that the source named; of this database
 
     mutable std::mutex mutex_;  // of all that follows
     const std::unique_ptr<Condition> changed_ = ground_.runtime.make_condition();
     Channel* channel_ = nullptr;
+    bool installs_state_ = false;
     ReplicationFigures figures_;
     Clock::time_point behind_since_;
     SourceWatch watch_{options_.timeout};

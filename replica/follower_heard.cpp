@@ -49,6 +49,7 @@ void Follower::say_alive(Connection& connection) {
 }
 
 void Follower::note_epoch(const Epoch& named) {
+    source_epoch_ = named;
     if (!named.is_later_than(database_.known_epoch())) {
         return;
     }
@@ -59,12 +60,54 @@ void Follower::note_epoch(const Epoch& named) {
     }
 }
 
+/// Somebody else than the source has named a later epoch than the source has: it may be the master of an
+/// earlier one, and is told nothing more of what this node has.
+void Follower::check_source_epoch() const {
+    if (source_epoch_ && database_.known_epoch().is_later_than(*source_epoch_)) {
+        throw ChannelError("a later epoch than the source's was named by another node");
+    }
+}
+
+void Follower::leave_overtaken_source() {
+    constexpr auto time_max = std::chrono::milliseconds(300);
+    const Clock::time_point end = now() + time_max;
+    std::unique_lock lock(mutex_);
+    while (channel_ != nullptr && now() < end) {
+        channel_->wake();
+        changed_->wait(lock, std::chrono::milliseconds(20));
+    }
+}
+
+bool Follower::takes_state() const {
+    const std::lock_guard lock(mutex_);
+    return figures_.state == "bootstrapping";
+}
+
+bool Follower::installs_state() const {
+    const std::lock_guard lock(mutex_);
+    return installs_state_;
+}
+
+/// The master hears that the list is stored, each time that it tells one.
+void Follower::take_list(Connection& connection, Life& life) {
+    const std::optional<CountedList> list = std::exchange(life.counted, std::nullopt);
+    if (counted_ == nullptr || !list || !life.is_master() || !list->counts(database_.node_id())) {
+        return;
+    }
+    counted_->store_told(*list);
+    connection.channel.queue_numbers(FrameKind::list_stored,
+                                     {list->epoch.number, list->epoch.id, list->version});
+}
+
 void Follower::take_heartbeat(Connection& connection, std::string_view payload) {
     const Lsn lsn = take_number(payload);
     if (payload.size() > sizeof(std::uint64_t)) {
         take_number(payload);  // the epoch
         Life life = read_life(payload);
-        note_epoch(life.known_epoch);
+        if (!are_strangers(connection.accepted.database_id, database_.database_id())) {
+            note_epoch(life.known_epoch);
+            take_list(connection, life);
+        }
         const auto is_this_node = [this](const NodeName& node) { return node.id == database_.node_id(); };
         if (std::ranges::any_of(life.chain, is_this_node)) {
             turn_down("refused", "the source follows this node: that is a ring, in which nobody is master");

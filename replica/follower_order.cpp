@@ -10,7 +10,12 @@ namespace karma::replica {
 
 /// Epochs of another database say nothing of this one's.
 void Follower::note_epoch(const SubscribeReply& reply) {
-    if (reply.known_epoch.number == 0 || are_strangers(reply.database_id, database_.database_id())) {
+    source_epoch_.reset();
+    if (are_strangers(reply.database_id, database_.database_id())) {
+        return;
+    }
+    source_epoch_ = reply.known_epoch;
+    if (reply.known_epoch.number == 0) {
         return;
     }
     try {

@@ -95,7 +95,8 @@ std::string subscribe_line(const net::Subscription& subscription, const std::str
                         {"empty", subscription.is_empty ? 1 : 0},
                         {"syncs", subscription.syncs ? 1 : 0},
                         {"port", subscription.port},
-                        {"fails_over", subscription.fails_over ? 1 : 0}};
+                        {"fails_over", subscription.fails_over ? 1 : 0},
+                        {"stores_lists", subscription.stores_lists ? 1 : 0}};
     if (subscription.checksum) {
         fields["checksum"] = *subscription.checksum;
     }

@@ -44,13 +44,18 @@ std::string write_life(const Life& life) {
                         {"known_epoch", life.known_epoch.number},
                         {"known_epoch_id", life.known_epoch.id},
                         {"chain", std::move(chain)},
-                        {"needed", life.is_needed},
                         {"others", std::move(others)}};
     if (!life.doubt.empty()) {
         object["doubt"] = life.doubt;
     }
     if (life.master_heard) {
         object["master_heard_ms"] = life.master_heard->count();
+    }
+    if (life.min_acks) {
+        object["min_acks"] = *life.min_acks;
+    }
+    if (life.counted) {
+        object["counted"] = to_json(*life.counted);
     }
     return json::serialize(object);
 }
@@ -80,7 +85,10 @@ Life read_life(std::string_view text) {
         constexpr std::uint64_t ms_max = 1ULL << 40U;
         life.master_heard = std::chrono::milliseconds(std::min(*heard, ms_max));
     }
-    life.is_needed = !fields.is_null("needed") && fields.flag("needed");
+    life.min_acks = fields.number_if_any("min_acks");
+    if (const json::value* const counted = fields.find("counted"); counted != nullptr) {
+        life.counted = counted_list_in(*counted);
+    }
     if (!fields.is_null("others")) {
         for (const json::value& other : fields.array("others")) {
             const JsonFields node(other);

@@ -8,25 +8,10 @@
 #include <vector>
 
 #include "engine/epoch.h"
+#include "replica/counted_list.h"
+#include "replica/known_node.h"
 
 namespace karma::replica {
-
-/// A node as others know it: the id is 0 where it has told none.
-struct NodeName {
-    std::uint64_t id = 0;
-    std::string name;
-
-    bool operator==(const NodeName&) const = default;
-};
-
-/// A node that can be asked: where it listens, as far as that is known.
-struct KnownNode {
-    NodeName node;
-    std::string host;
-    std::uint16_t port = 0;
-
-    bool operator==(const KnownNode&) const = default;
-};
 
 /// What a source tells its followers with each heartbeat: its role, and on whom its own history depends.
 struct Life {
@@ -39,8 +24,11 @@ struct Life {
     std::vector<NodeName> chain;
     /// Since the source last heard the master itself: 0 of a master; nothing where it never has.
     std::optional<std::chrono::milliseconds> master_heard;
-    /// The source is a master that cannot acknowledge a write without the follower that is told this.
-    bool is_needed = false;
+    /// The master's --replication-min-acks; nothing where it is not known.
+    std::optional<std::uint64_t> min_acks;
+    /// The followers whose acknowledgements the source counts, which is a master and counts those of the one
+    /// that is told this.
+    std::optional<CountedList> counted;
     /// The other followers of the source.
     std::vector<KnownNode> others;
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "net/client_connection.h"
+#include "net/resolver.h"
 
 namespace karma::replica {
 namespace {
@@ -117,7 +118,7 @@ private:
 class MachineNetwork final : public Network {
 public:
     std::unique_ptr<Line> connect(const Peer& peer) override {
-        const std::vector<std::string> addresses = resolve(peer.host, peer.timeout, peer.stop);
+        const std::vector<std::string> addresses = net::resolve(peer.host, peer.timeout, peer.stop);
         for (std::size_t i = 0;; ++i) {
             try {
                 return std::make_unique<SocketLine>(addresses[i], peer);

@@ -96,12 +96,6 @@ Network& machine_network();
 std::unique_ptr<Wire> socket_wire(int file,
                                   const std::function<std::string(const char* why)>& parting = nullptr);
 
-/// The addresses of a host, as numbers. Waits for the resolver no longer than until `timeout` or `stop`,
-/// however long that may take: it is asked from a thread of its own, one at a time for each host. Throws
-/// ConnectionError.
-std::vector<std::string> resolve(const std::string& host, std::chrono::milliseconds timeout,
-                                 const std::atomic<bool>* stop);
-
 /// What a node stands on.
 struct Ground {
     Runtime& runtime;

@@ -9,13 +9,21 @@
 #include "engine/identity.h"
 #include "net/address_text.h"
 #include "replica/master_client.h"
-#include "replica/second_opinion.h"
 
 namespace karma::replica {
 namespace {
 
 constexpr const char* follows_nobody_text =
     "this node is a follower without a source: start it with --replication-source-host, or promote it";
+
+std::string names_text(const std::vector<std::string>& names) {
+    std::string text;
+    for (const std::string& name : names) {
+        text += text.empty() ? "" : ", ";
+        text += name;
+    }
+    return text;
+}
 
 }  // namespace
 
@@ -85,7 +93,7 @@ void Node::start(const std::string& name, std::uint16_t port) {
                 master_lost_ = true;
                 changed_->notify_all();
             },
-            ground_);
+            ground_, &source_.counted());
     }
     if (database_.role() == Role::master) {
         if (options_.follower) {
@@ -142,14 +150,118 @@ void Node::run() {
 
 // ---- roles
 
-Epoch Node::promote() {
+reply::Promoted Node::promote(bool is_forced) {
     const RoleChange change(*this);
-    if (database_.role() != Role::slave) {
-        throw RequestError(ErrorCode::validation_error, "This node is not a slave: it cannot be promoted");
+    return become_master(is_forced ? Ballot::forced : Ballot::ordered);
+}
+
+void Node::check_may_be_promoted(Ballot ballot) const {
+    const Role role = database_.role();
+    if (role == Role::master) {
+        throw RequestError(ErrorCode::validation_error, "This node is a master already");
     }
-    if (follower_ && follower_->has_nothing()) {
+    if (role == Role::fenced && ballot != Ballot::forced) {
+        throw RequestError(ErrorCode::validation_error,
+                           "This node is fenced: another one has begun a later epoch. Start it as a follower "
+                           "of that one (--role=slave), or, where that one is gone for good or was promoted "
+                           "by mistake, make this node master with force (karma promote --force)");
+    }
+    if (!follower_ || role != Role::slave) {
+        return;
+    }
+    if (follower_->has_nothing()) {
         throw RequestError(ErrorCode::replication_error,
                            "This node has not got its master's state yet: promoted, it would be empty");
+    }
+    if (follower_->installs_state() || (ballot != Ballot::forced && follower_->takes_state())) {
+        throw RequestError(ErrorCode::replication_error,
+                           "This node is taking its source's state, which replaces what it has: try again "
+                           "when it has it");
+    }
+}
+
+Node::Voters Node::voters_for(Ballot ballot) const {
+    Voters voters;
+    if (ballot == Ballot::forced || !follower_) {
+        return voters;
+    }
+    const CountedList list = source_.counted().list();
+    if (list.is_of(last_epoch(database_.epochs())) && list.counts(database_.node_id())) {
+        for (const CountedList::Member& member : list.members) {
+            if (member.node.node.id != database_.node_id()) {
+                voters.nodes.push_back(member.node);
+            }
+        }
+        voters.nodes = placed(std::move(voters.nodes));
+        voters.are_all_needed = ballot == Ballot::failover;
+        return voters;
+    }
+    const SourceWatch watched = follower_->watched();
+    if (watched.life()) {
+        voters.nodes = reachable(watched.life()->others);
+    }
+    if (ballot != Ballot::failover) {
+        return voters;
+    }
+    if (!watched.life() || watched.life()->min_acks != std::uint64_t{0}) {
+        throw RequestError(ErrorCode::replication_error,
+                           "its acknowledgements do not count for the master's --replication-min-acks");
+    }
+    if (voters.nodes.empty()) {
+        throw RequestError(ErrorCode::replication_error,
+                           "no other follower is known that could promise anything");
+    }
+    voters.is_one_needed = true;
+    return voters;
+}
+
+std::vector<std::string> Node::ask(const Voters& voters, Ballot ballot, const std::optional<Epoch>& epoch) {
+    constexpr auto time = std::chrono::milliseconds(1000);
+    PromiseQuestion question{epoch, database_.database_id(), database_.node_id(), {}, false, {}, 0};
+    question.silence = options_.follower->failover_timeout;
+    question.is_ordered = ballot == Ballot::ordered;
+    question.last_epoch = last_epoch(database_.epochs());
+    question.lsn = database_.durable_lsn();
+    std::vector<std::string> silent;
+    std::size_t given = 0;
+    std::string refused;
+    for (const PromiseReply& reply :
+         ask_for_promises(ground_, options_.peer_token, voters.nodes, question, time, stopping_)) {
+        const std::string& name = reply.node.node.name;
+        if (reply.known_epoch.number != 0) {
+            database_.fence(reply.known_epoch);  // what it wants to begin has to be later
+        }
+        if (reply.kind == PromiseReply::Kind::given) {
+            ++given;
+        } else if (reply.kind == PromiseReply::Kind::no_reply) {
+            log_.warning("no_promise", {{"node", name}, {"message", reply.why}});
+            silent.push_back(name);
+        } else if (refused.empty() || reply.kind == PromiseReply::Kind::ahead) {
+            refused = name;
+            refused += ": ";
+            refused += reply.why;
+        }
+    }
+    if (!refused.empty()) {
+        throw RequestError(ErrorCode::replication_error, refused);
+    }
+    if (voters.are_all_needed && !silent.empty()) {
+        throw RequestError(ErrorCode::replication_error,
+                           "counted follower " + silent.front() + " does not answer");
+    }
+    if (voters.is_one_needed && given == 0) {
+        throw RequestError(ErrorCode::replication_error, "no other follower answers");
+    }
+    return silent;
+}
+
+reply::Promoted Node::become_master(Ballot ballot) {
+    check_may_be_promoted(ballot);
+    const Voters voters = voters_for(ballot);
+    const bool asks = !voters.nodes.empty();
+    if (asks) {
+        // Before an epoch is drawn: one that is asked for and not begun would fence the master.
+        ask(voters, ballot, std::nullopt);
     }
     if (follower_) {
         // Those that the source has told of may be promoted as well: they are told which epoch there is.
@@ -160,78 +272,124 @@ Epoch Node::promote() {
         }
         follower_->stop();
     }
-    Epoch epoch;
+    reply::Promoted promoted;
     try {
-        epoch = database_.promote();
+        const Epoch epoch = database_.draw_epoch();
+        if (asks) {
+            database_.fence(epoch);
+            promoted.without_promise = ask(voters, ballot, epoch);
+        }
+        promoted.epoch = database_.promote(epoch);
     } catch (...) {
-        if (follower_) {
+        if (follower_ && database_.role() == Role::slave) {
             follower_->start();
         }
         throw;
     }
-    log_.warning("promoted", {{"epoch", epoch.number}, {"lsn", epoch.first_lsn}});
+    log_.warning("promoted", {{"epoch", promoted.epoch.number},
+                              {"lsn", promoted.epoch.first_lsn},
+                              {"without_promise", names_text(promoted.without_promise)}});
     announce_later();
-    return epoch;
+    return promoted;
 }
 
 void Node::fail_over() {
-    const SourceWatch watched = follower_->watched();
-    {
-        const std::lock_guard lock(mutex_);
-        interrupted_ = stopping_.load();
-    }
-    if (!may_fail_over(watched) || !follower_->has_lost_master()) {
+    const RoleChange change(*this);
+    if (database_.role() != Role::slave || !follower_->has_lost_master()) {
         return;
     }
-    log_.warning("failing_over", {{"master", follower_->source()},
-                                  {"failover_timeout_ms", options_.follower->failover_timeout.count()}});
     try {
-        promote();
+        become_master(options_.failover_unsafe ? Ballot::unsafe : Ballot::failover);
+        log_.warning("failed_over", {{"master", follower_->source()},
+                                     {"failover_timeout_ms", options_.follower->failover_timeout.count()}});
+        set_failover_alarm("");
     } catch (const std::exception& failure) {
-        log_.error("failover_failed", {{"message", failure.what()}});
+        set_failover_alarm(failure.what());
     }
 }
 
-bool Node::may_fail_over(const SourceWatch& watched) {
-    std::string why = "no other follower that hears the master by itself is known";
-    bool may = options_.failover_unsafe || (watched.life() && watched.life()->is_needed);
-    bool is_refused = false;
-    if (!may && watched.life()) {
-        const Witness witness{database_.node_id(), watched.life()->chain, database_.durable_lsn(),
-                              options_.follower->failover_timeout};
-        constexpr auto timeout = std::chrono::milliseconds(1000);
-        for (const KnownNode& other : reachable(watched.life()->others)) {
-            try {
-                MasterClient client(ground_.network, {other.host, other.port, timeout, &interrupted_},
-                                    options_.peer_token);
-                const Opinion opinion = opinion_of(client.ask("replication.status"), witness);
-                why = other.node.name + ": " + opinion.why;
-                may = may || opinion.verdict == Opinion::Verdict::agrees;
-                is_refused = is_refused || opinion.verdict == Opinion::Verdict::objects;
-            } catch (const std::exception& failure) {
-                why = other.node.name + ": " + failure.what();
-            }
-            if (is_refused || interrupted_) {
-                break;
+void Node::set_failover_alarm(const std::string& why) {
+    const std::string alarm =
+        why.empty() ? why : "the master is silent, and this node does not take its place: " + why;
+    {
+        const std::lock_guard lock(mutex_);
+        if (!failover_alarm_.empty() || why.empty()) {
+            failover_alarm_ = alarm;
+            return;
+        }
+        failover_alarm_ = alarm;
+    }
+    log_.warning("no_failover", {{"master", follower_->source()}, {"message", alarm}});
+}
+
+// ---- promises
+
+std::string Node::why_no_promise(const control::Promise& asked) const {
+    if (database_.role() != Role::slave) {
+        return database_.role() == Role::master ? "it is a master" : "it is fenced";
+    }
+    if (asked.is_ordered || !follower_) {
+        return {};
+    }
+    // It may hear the master over others, once a second each.
+    constexpr std::chrono::milliseconds heard_within_min(3000);
+    constexpr std::uint64_t silence_ms_max = 1'000'000'000;
+    const std::chrono::milliseconds silence(std::min(asked.silence_ms, silence_ms_max));
+    const auto limit = std::min(std::max(silence, heard_within_min), options_.follower->timeout);
+    const auto heard = follower_->watched().since_master(ground_.runtime.now());
+    if (heard && *heard < limit) {
+        return "it has heard the master";
+    }
+    const CountedList list = source_.counted().list();
+    if (list.is_of(last_epoch(database_.epochs())) && list.counts(database_.node_id()) &&
+        list.find(asked.node_id) == nullptr) {
+        return "the one that asks is none of the counted followers any more";
+    }
+    return {};
+}
+
+reply::PromiseAnswer Node::promise(const control::Promise& asked) {
+    const std::lock_guard promising(promise_mutex_);
+    const Epoch wanted{asked.epoch, asked.epoch_id, 0};
+    reply::PromiseAnswer answer;
+    answer.why_not = why_no_promise(asked);
+    if (answer.why_not.empty() && wanted.number != 0) {
+        if (promised_ != wanted) {
+            if (!wanted.is_later_than(database_.known_epoch())) {
+                answer.why_not = "it knows an epoch as late";
+            } else {
+                database_.fence(wanted);
+                promised_ = wanted;
             }
         }
+        if (answer.why_not.empty() && database_.known_epoch().is_later_than(wanted)) {
+            answer.why_not = "it knows a later epoch";
+        }
+        if (answer.why_not.empty() && follower_) {
+            follower_->leave_overtaken_source();
+        }
     }
-    may = may && !is_refused && !interrupted_;
-    const std::string alarm =
-        may ? std::string() : "the master is silent, and this node does not take its place: " + why;
-    std::unique_lock lock(mutex_);
-    const bool is_news = failover_alarm_.empty() && !may;
-    failover_alarm_ = alarm;
-    lock.unlock();
-    if (is_news) {
-        log_.warning("no_failover", {{"master", follower_->source()}, {"message", alarm}});
+    answer.is_given = answer.why_not.empty();
+    answer.node_id = database_.node_id();
+    answer.known_epoch = database_.known_epoch();
+    answer.last_epoch = last_epoch(database_.epochs());
+    answer.lsn = database_.durable_lsn();
+    if (wanted.number != 0) {
+        log_.info("promise_asked", {{"epoch", wanted.number},
+                                    {"node_id", node_id_text(asked.node_id)},
+                                    {"given", answer.is_given},
+                                    {"message", answer.why_not}});
     }
-    return may;
+    return answer;
+}
+
+reply::FollowerForgotten Node::forget_follower(NodeId node, const std::string& name) {
+    const KnownNode forgotten = source_.forget_follower(node, name);
+    return {forgotten.node.id, forgotten.node.name};
 }
 
 /// A source tells where it sees its followers. Those that it sees on its own machine are there.
-std::vector<KnownNode> Node::reachable(std::vector<KnownNode> nodes) const {
-    std::erase_if(nodes, [](const KnownNode& node) { return node.host.empty() || node.port == 0; });
+std::vector<KnownNode> Node::placed(std::vector<KnownNode> nodes) const {
     for (KnownNode& node : nodes) {
         boost::system::error_code failure;
         const auto address = boost::asio::ip::make_address(node.host, failure);
@@ -240,6 +398,12 @@ std::vector<KnownNode> Node::reachable(std::vector<KnownNode> nodes) const {
         }
     }
     return nodes;
+}
+
+/// Of them those that can be asked.
+std::vector<KnownNode> Node::reachable(std::vector<KnownNode> nodes) const {
+    std::erase_if(nodes, [](const KnownNode& node) { return node.host.empty() || node.port == 0; });
+    return placed(std::move(nodes));
 }
 
 void Node::on_fenced() {
@@ -256,8 +420,12 @@ void Node::follow_again() {
     if (database_.role() != Role::fenced) {
         return;
     }
-    log_.error("fenced", {{"epoch", last_epoch(database_.epochs()).number},
-                          {"message", "a later epoch has begun on another node: no more writes are taken"}});
+    log_.error("fenced",
+               {{"epoch", last_epoch(database_.epochs()).number},
+                {"message", "a later epoch has begun on another node: no more writes are taken"},
+                {"advice", follower_ ? "it follows again"
+                                     : "start it as a follower of that one (--role=slave), or, where "
+                                       "that one is gone for good, karma promote --force"}});
     if (!follower_) {
         return;
     }
@@ -375,6 +543,9 @@ SelfDescription Node::describe_self() const {
     const SourceWatch watched = follower_->watched();
     const Clock::time_point now = ground_.runtime.now();
     life.master_heard = watched.since_master(now);
+    if (watched.life()) {
+        life.min_acks = watched.life()->min_acks;
+    }
     if (follower_->has_nothing()) {
         self.refusal = "empty: this node has not got its source's state yet";
     } else if (follower_->has_diverged()) {
@@ -398,6 +569,7 @@ ReplicationFigures Node::figures() const {
     }
     figures.chain = chain_text(chain());
     figures.followers = source_.followers();
+    figures.counted = source_.counted_figures();
     figures.bytes_sent = source_.bytes_sent();
     figures.min_acks = options_.source.min_acks;
     source_.add_comparisons(figures);

@@ -12,6 +12,7 @@
 #include "net/log.h"
 #include "replica/follower.h"
 #include "replica/peers.h"
+#include "replica/promises.h"
 #include "replica/source.h"
 
 namespace karma::replica {
@@ -21,8 +22,8 @@ struct NodeOptions {
     SourceOptions source;
     std::optional<FollowerOptions> follower;  // none: this node follows nobody
     std::string peer_token;                   // for other nodes that are asked or told something; empty: none
-    /// Promote itself without a second opinion, in the place of a master that may live and acknowledge
-    /// writes.
+    /// Promote itself without the promises of others that do not answer, in the place of a master that may
+    /// live and acknowledge writes.
     bool failover_unsafe = false;
 };
 
@@ -48,7 +49,9 @@ public:
     std::optional<Life> heard() const;
     ReplicationFigures figures() const override;
     std::string alarm() const override;
-    Epoch promote() override;
+    reply::Promoted promote(bool is_forced = false) override;
+    reply::PromiseAnswer promise(const control::Promise& asked) override;
+    reply::FollowerForgotten forget_follower(NodeId node, const std::string& name) override;
     void on_fenced() override;
     reply::DigestsCompared compare_digests(const Deadline& deadline) override;
 
@@ -61,8 +64,23 @@ private:
     SelfDescription describe_self() const;
     /// This node, and those up to the master.
     std::vector<NodeName> chain() const;
-    /// Whether nobody can have heard the master; asks others.
-    bool may_fail_over(const SourceWatch& watched);
+    /// On whose account this node becomes master.
+    enum class Ballot : std::uint8_t { forced, ordered, failover, unsafe };
+    /// Who has to be asked before.
+    struct Voters {
+        std::vector<KnownNode> nodes;
+        bool are_all_needed = false;
+        bool is_one_needed = false;
+    };
+    /// The role is kept from changing otherwise. Throws RequestError, and StorageError.
+    reply::Promoted become_master(Ballot ballot);
+    void check_may_be_promoted(Ballot ballot) const;
+    Voters voters_for(Ballot ballot) const;
+    /// The names of those that did not answer. Throws RequestError where it must not begin an epoch.
+    std::vector<std::string> ask(const Voters& voters, Ballot ballot, const std::optional<Epoch>& epoch);
+    void set_failover_alarm(const std::string& why);
+    std::string why_no_promise(const control::Promise& asked) const;
+    std::vector<KnownNode> placed(std::vector<KnownNode> nodes) const;
     std::vector<KnownNode> reachable(std::vector<KnownNode> nodes) const;
     void announce_later();
     bool announce();
@@ -87,6 +105,8 @@ private:
     /// Ends what waits for another node when there is something else to do.
     std::atomic<bool> interrupted_ = false;
     std::string name_;
+    std::mutex promise_mutex_;  // one promise is made at a time
+    std::optional<Epoch> promised_;
     std::string failover_alarm_;  // why this node has not taken the place of a master that it does not hear
     std::unique_ptr<Thread> thread_;
 };

@@ -69,6 +69,11 @@ void Session::want_comparison() noexcept {
     channel_.wake();
 }
 
+void Session::want_heartbeat() noexcept {
+    heartbeat_wanted_ = true;
+    channel_.wake();
+}
+
 void Session::run() {
     try {
         if (shake_hands()) {
@@ -88,10 +93,12 @@ void Session::run() {
     channel_.end();
     pin_.reset();
     streaming_ = false;
-    if (promised_) {
-        source_.note_lost_promise(*this);
-    }
     *ended_ = true;
+    try {
+        source_.note_ended(*this);
+    } catch (const std::exception& failure) {
+        source_.log().warning("counted_followers_not_stored", {{"message", failure.what()}});
+    }
     source_.on_acknowledged();
 }
 
@@ -243,7 +250,7 @@ void Session::stream() {
         // From here on a new event ends the wait.
         sleeping_ = true;
         send_events();
-        if (now() >= next_heartbeat_) {
+        if (heartbeat_wanted_.exchange(false) || now() >= next_heartbeat_) {
             send_heartbeat();
         }
         go_on_comparing();
@@ -313,19 +320,21 @@ void Session::send_events() {
     }
 }
 
+void Session::find_out_if_counted() {
+    const bool counts = source_.consider(*this);
+    if (counted_.exchange(counts) != counts) {
+        source_.on_acknowledged();
+    }
+}
+
 void Session::send_heartbeat() {
     const Clock::time_point sent_at = now();
     next_heartbeat_ = sent_at + heartbeat_;
     const Lsn lsn = database_.durable_lsn();
+    find_out_if_counted();
     const Life life = source_.life_for(*this);
     channel_.queue_numbers(FrameKind::heartbeat, {lsn, last_epoch(database_.epochs()).number},
                            write_life(life));
-    if (life.is_needed) {
-        promised_ = subscription_.fails_over && subscription_.node_id != 0;
-        released_at_ = 0;
-    } else if (promised_ && released_at_ == 0) {
-        released_at_ = channel_.bytes_sent() + channel_.queued_bytes();
-    }
     const std::lock_guard lock(samples_mutex_);
     constexpr std::size_t samples_max = 4096;
     while (!samples_.empty() && (samples_.front().first <= acked_lsn_ || samples_.size() >= samples_max)) {
@@ -341,20 +350,11 @@ void Session::take_frames() {
         heard_ = now();
         std::string_view payload = frame->payload;
         switch (frame->kind) {
-            case FrameKind::acknowledged: {
-                const Lsn lsn = take_number(payload);
-                if (lsn >= next_lsn_) {
-                    throw ChannelError("it acknowledges events that it was not sent");
-                }
-                if (lsn > acked_lsn_ || !streaming_) {
-                    note_progress();
-                    acked_lsn_ = std::max(lsn, acked_lsn_.load());
-                    if (!streaming_.exchange(true)) {
-                        next_heartbeat_ = now();  // it counts from here on, which it is told
-                    }
-                    pin_->advance(lsn);
-                    source_.on_acknowledged();
-                }
+            case FrameKind::acknowledged: note_acknowledged(take_number(payload)); break;
+            case FrameKind::list_stored: {
+                const std::uint64_t number = take_number(payload);
+                const std::uint64_t id = take_number(payload);
+                source_.note_list_stored(*this, {number, id, 0}, take_number(payload));
                 break;
             }
             case FrameKind::alive: note_alive(payload); break;
@@ -372,6 +372,23 @@ void Session::take_frames() {
     }
 }
 
+void Session::note_acknowledged(Lsn lsn) {
+    if (lsn >= next_lsn_) {
+        throw ChannelError("it acknowledges events that it was not sent");
+    }
+    if (lsn <= acked_lsn_ && streaming_) {
+        return;
+    }
+    note_progress();
+    acked_lsn_ = std::max(lsn, acked_lsn_.load());
+    if (!streaming_.exchange(true)) {
+        find_out_if_counted();
+        next_heartbeat_ = now();  // which tells it so
+    }
+    pin_->advance(lsn);
+    source_.on_acknowledged();
+}
+
 void Session::note_alive(std::string_view payload) {
     const bool says_how_far = !payload.empty();
     if (says_how_far) {
@@ -383,11 +400,6 @@ void Session::note_alive(std::string_view payload) {
         if (received + reply_bytes_ > received_) {
             received_ = received + reply_bytes_;
             note_progress();
-        }
-        if (released_at_ != 0 && received_ >= released_at_) {
-            promised_ = false;
-            released_at_ = 0;
-            source_.on_acknowledged();
         }
     }
     // Of a state it can say no more than that until it is in place; events it has to acknowledge.

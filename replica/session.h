@@ -55,9 +55,11 @@ public:
     std::uint64_t generation() const noexcept { return generation_; }
     /// What it acknowledges is on its disk.
     bool syncs() const noexcept { return subscription_.syncs; }
-    /// It was told that this node acknowledges nothing without it, may promote itself for that, and does not
-    /// know yet of anything else.
-    bool is_promised() const noexcept { return promised_.load(); }
+    bool stores_lists() const noexcept { return subscription_.stores_lists; }
+    /// What it acknowledges counts, in the generation of this session.
+    bool is_counted() const noexcept { return counted_.load(); }
+    /// Tells it how things are as soon as it can.
+    void want_heartbeat() noexcept;
     /// The follower has everything up to there, durable; nothing while it has no state.
     Lsn acked_lsn() const noexcept { return acked_lsn_.load(); }
     bool is_streaming() const noexcept { return streaming_.load(); }
@@ -74,6 +76,8 @@ private:
     void send_heartbeat();
     void take_frames();
     void note_alive(std::string_view payload);
+    void note_acknowledged(Lsn lsn);
+    void find_out_if_counted();
     void begin_comparison();
     void go_on_comparing();
     void describe(SubscribeReply& reply) const;
@@ -108,14 +112,14 @@ private:
     std::uint64_t reply_bytes_ = 0;   // the reply to its request, before the first frame
     std::uint64_t received_ = 0;      // it has received everything before
     std::uint64_t state_end_at_ = 0;  // where the state ends
-    std::uint64_t released_at_ = 0;   // where it is told that it is not needed any more
     Background<Digests> digests_;
     Lsn compared_lsn_ = 0;
     std::string compared_digest_;
 
     std::atomic<Lsn> acked_lsn_{0};
     std::atomic<bool> streaming_{false};
-    std::atomic<bool> promised_{false};
+    std::atomic<bool> counted_{false};
+    std::atomic<bool> heartbeat_wanted_{false};
     std::atomic<bool> stopping_{false};
     const std::shared_ptr<std::atomic<bool>> ended_ = std::make_shared<std::atomic<bool>>(false);
     std::atomic<bool> sleeping_{false};

@@ -1,17 +1,17 @@
 #include "replica/source.h"
 
 #include <algorithm>
-#include <limits>
 #include <map>
 
 #include "engine/error.h"
+#include "engine/identity.h"
 #include "replica/handshake.h"
 #include "replica/session.h"
 
 namespace karma::replica {
 
 Source::Source(Replicated& database, net::Log& log, const SourceOptions& options, const Ground& ground)
-    : database_(database), log_(log), options_(options), ground_(ground) {
+    : database_(database), log_(log), options_(options), ground_(ground), counted_(database, log) {
     listener_ = database_.add_durable_listener([this] { wake_all(); });
 }
 
@@ -200,20 +200,22 @@ std::vector<NodeId> Source::chain() const {
 
 Life Source::life_for(const Session& session) const {
     Life life = describe().life;
-    const std::uint64_t generation = database_.generation();
-    std::size_t others = 0;
+    if (life.is_master()) {
+        life.min_acks = options_.min_acks;
+    }
+    if (life.is_master() && session.is_counted()) {
+        CountedList list = counted_.list();
+        // In another generation it may be the list of another master.
+        if (session.acked_lsn() >= list.told_from && session.generation() == database_.generation()) {
+            life.counted = std::move(list);
+        }
+    }
     const std::lock_guard lock(mutex_);
     for (const std::unique_ptr<Session>& one : sessions_) {
-        if (one.get() == &session || one->has_ended()) {
-            continue;
-        }
-        others += counts(*one, generation) ? 1 : 0;
-        if (life.others.size() < others_told_max) {
+        if (one.get() != &session && !one->has_ended() && life.others.size() < others_told_max) {
             life.others.push_back(one->node());
         }
     }
-    life.is_needed = life.is_master() && options_.min_acks != 0 && others < options_.min_acks &&
-                     counts(session, generation);
     return life;
 }
 
@@ -240,8 +242,72 @@ std::uint64_t Source::bytes_sent() const {
 // ---- acknowledgements
 
 bool Source::counts(const Session& session, std::uint64_t generation) const {
-    return session.is_streaming() && !session.has_ended() && session.syncs() &&
+    return session.is_counted() && session.is_streaming() && !session.has_ended() &&
            session.generation() == generation;
+}
+
+bool Source::consider(const Session& session) {
+    return options_.min_acks != 0 && session.is_streaming() && session.syncs() && session.stores_lists() &&
+           session.node_id() != 0 && session.generation() == database_.generation() &&
+           database_.role() == Role::master && counted_.consider(session.node());
+}
+
+void Source::note_list_stored(const Session& session, const Epoch& epoch, std::uint64_t version) {
+    if (session.is_counted() && counted_.confirm(session.node_id(), epoch, version)) {
+        tell_lists();
+    }
+}
+
+/// Each follower learns with its next heartbeat, which is now, whether it counts, and who else does.
+void Source::tell_lists() {
+    const std::lock_guard lock(mutex_);
+    for (const std::unique_ptr<Session>& session : sessions_) {
+        session->want_heartbeat();
+    }
+}
+
+void Source::note_ended(const Session& session) {
+    if (options_.min_acks != 0 && !session.is_counted() && session.generation() == database_.generation()) {
+        counted_.withdraw(session.node_id());
+    }
+}
+
+KnownNode Source::forget_follower(NodeId node, const std::string& name) {
+    if (database_.role() != Role::master) {
+        throw RequestError(ErrorCode::replication_error,
+                           "This node is no master: ask the master, which counts followers");
+    }
+    {
+        const std::lock_guard lock(mutex_);
+        for (const std::unique_ptr<Session>& session : sessions_) {
+            if (!session->has_ended() && (node != 0 ? session->node_id() == node : session->name() == name)) {
+                throw RequestError(ErrorCode::validation_error,
+                                   "Follower " + session->name() + " follows at this moment: stop it before");
+            }
+        }
+    }
+    KnownNode forgotten = counted_.forget(node, name, database_.durable_lsn());
+    log_.warning("follower_forgotten",
+                 {{"follower", forgotten.node.name}, {"node_id", node_id_text(forgotten.node.id)}});
+    tell_lists();
+    return forgotten;
+}
+
+std::vector<CountedFigures> Source::counted_figures() const {
+    const CountedList list = counted_.list();
+    std::vector<CountedFigures> all;
+    if (database_.role() != Role::slave && list.master != database_.node_id()) {
+        return all;  // of an earlier master
+    }
+    const std::lock_guard lock(mutex_);
+    for (const CountedList::Member& member : list.members) {
+        const bool is_there = std::ranges::any_of(sessions_, [&](const std::unique_ptr<Session>& session) {
+            return session->node_id() == member.node.node.id && session->is_streaming() &&
+                   !session->has_ended();
+        });
+        all.push_back({member.node.node.id, member.node.node.name, member.is_counted, is_there});
+    }
+    return all;
 }
 
 std::map<std::string, Lsn> Source::acked_lsns() const {
@@ -255,27 +321,6 @@ std::map<std::string, Lsn> Source::acked_lsns() const {
         }
     }
     return acked;
-}
-
-void Source::note_lost_promise(const Session& session) {
-    const std::lock_guard lock(mutex_);
-    promised_.insert_or_assign(session.node_id(), session.name());
-}
-
-/// What may be acknowledged for the sake of those that were told that nothing is without them.
-Lsn Source::promised_lsn() {
-    const std::lock_guard lock(mutex_);
-    Lsn lsn = std::numeric_limits<Lsn>::max();
-    for (const std::unique_ptr<Session>& session : sessions_) {
-        if (session->has_ended() || !session->is_streaming()) {
-            continue;
-        }
-        promised_.erase(session->node_id());  // it is back, and follows: it is no master
-        if (session->is_promised()) {
-            lsn = std::min(lsn, session->acked_lsn());
-        }
-    }
-    return promised_.empty() ? lsn : 0;
 }
 
 /// What enough followers have never becomes less: one that is lost has had it.
@@ -294,7 +339,7 @@ void Source::on_acknowledged() {
         lsns.push_back(lsn);
     }
     std::ranges::sort(lsns, std::greater<>());
-    database_.set_acked_lsn(std::min(lsns[options_.min_acks - 1], promised_lsn()), generation);
+    database_.set_acked_lsn(lsns[options_.min_acks - 1], generation);
 }
 
 // ---- comparisons
@@ -324,31 +369,54 @@ void Source::add_comparisons(ReplicationFigures& figures) const {
     }
 }
 
+/// Why a follower that is there does not count.
+std::string Source::why_not_counted(const Session& session) const {
+    if (!session.syncs()) {
+        return "it does not sync to a disk (--storage=memory or --wal-fsync=false)";
+    }
+    if (!session.stores_lists()) {
+        return "it is of a version before this one, which makes no promises";
+    }
+    const CountedList list = counted_.list();
+    if (list.find(session.node_id()) == nullptr && list.members.size() >= CountedFollowers::members_max) {
+        return "there are " + std::to_string(CountedFollowers::members_max) +
+               " counted followers already: take away those that are gone with replication.forget_follower";
+    }
+    std::string why = "it waits until all counted followers know of it";
+    for (const CountedList::Member& member : list.members) {
+        const bool is_there = std::ranges::any_of(sessions_, [&](const std::unique_ptr<Session>& one) {
+            return one->node_id() == member.node.node.id && !one->has_ended();
+        });
+        if (member.is_counted && !is_there) {
+            why += ", and " + member.node.node.name +
+                   " is not there: start it, or, when it is gone for good, karma call "
+                   "replication.forget_follower node_id=" +
+                   node_id_text(member.node.node.id);
+        }
+    }
+    return why;
+}
+
 std::string Source::acks_alarm() const {
     if (options_.min_acks == 0 || database_.role() != Role::master) {
         return {};
     }
     const std::size_t followers = acked_lsns().size();
+    if (followers >= options_.min_acks) {
+        return {};
+    }
+    std::string alarm = "writes wait for " + std::to_string(options_.min_acks) + " followers, " +
+                        std::to_string(followers) + " are there";
     const std::lock_guard lock(mutex_);
-    if (followers < options_.min_acks) {
-        std::string alarm = "writes wait for " + std::to_string(options_.min_acks) + " followers, " +
-                            std::to_string(followers) + " are there";
-        for (const std::unique_ptr<Session>& session : sessions_) {
-            if (session->is_streaming() && !session->has_ended() && !session->syncs()) {
-                alarm +=
-                    "; " + session->name() +
-                    " does not count: it does not sync to a disk (--storage=memory or --wal-fsync=false)";
-            }
+    for (const std::unique_ptr<Session>& session : sessions_) {
+        if (session->is_streaming() && !session->has_ended() && !session->is_counted()) {
+            alarm += "; ";
+            alarm += session->name();
+            alarm += " does not count: ";
+            alarm += why_not_counted(*session);
         }
-        return alarm;
     }
-    if (!promised_.empty()) {
-        return "writes wait for follower " + promised_.begin()->second +
-               ", which is not there and may have promoted itself: start it as a follower, or, when it is "
-               "gone "
-               "for good, restart this node";
-    }
-    return {};
+    return alarm;
 }
 
 std::string Source::alarm() const {

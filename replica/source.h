@@ -15,6 +15,7 @@
 #include "engine/reply.h"
 #include "net/log.h"
 #include "net/subscription.h"
+#include "replica/counted_followers.h"
 #include "replica/life.h"
 #include "replica/network.h"
 
@@ -68,6 +69,12 @@ public:
     /// empty while all is well.
     std::string alarm() const;
 
+    CountedFollowers& counted() noexcept { return counted_; }
+    const CountedFollowers& counted() const noexcept { return counted_; }
+    std::vector<CountedFigures> counted_figures() const;
+    /// Takes a follower that does not follow now from those that count. Throws RequestError, StorageError.
+    KnownNode forget_follower(NodeId node, const std::string& name);
+
     /// Compares the state with that of each follower. Throws RequestError.
     reply::DigestsCompared compare(const Deadline& deadline);
 
@@ -83,8 +90,10 @@ public:
     /// What this follower is told with a heartbeat.
     Life life_for(const Session& session) const;
     void note_accepted(const Session& session);
-    /// It has ended, and may promote itself for what it was told.
-    void note_lost_promise(const Session& session);
+    void note_ended(const Session& session);
+    /// Whether what this follower acknowledges counts from here on. Sees to it that it will.
+    bool consider(const Session& session);
+    void note_list_stored(const Session& session, const Epoch& epoch, std::uint64_t version);
     void on_compared(const std::string& follower, Lsn lsn, const std::string& digest,
                      const std::string& difference);
 
@@ -108,17 +117,19 @@ private:
     /// could not start and has the wire, which is null where it was lost.
     std::string begin_session(std::unique_ptr<Wire>& wire, const std::string& address,
                               net::Subscription subscription, std::unique_ptr<Session>& failed);
-    /// With the mutex held: it has the state, in this generation, and what it acknowledges is on its disk.
+    /// With the mutex held: it is counted, and has the state, in this generation.
     bool counts(const Session& session, std::uint64_t generation) const;
     /// Followers that count, by their names.
     std::map<std::string, Lsn> acked_lsns() const;
-    Lsn promised_lsn();
     std::string acks_alarm() const;
+    std::string why_not_counted(const Session& session) const;
+    void tell_lists();
 
     Replicated& database_;
     net::Log& log_;
     const SourceOptions options_;
     const Ground ground_;
+    CountedFollowers counted_;
     std::function<SelfDescription()> describe_;
     std::function<void(const KnownNode&)> on_follower_;
     int listener_ = 0;
@@ -126,9 +137,6 @@ private:
     mutable std::mutex mutex_;
     std::list<std::unique_ptr<Session>> sessions_;
     bool stopping_ = false;
-    /// Followers, by node id, that were told that nothing is acknowledged without them, may promote
-    /// themselves for that, and are not there.
-    std::map<std::uint64_t, std::string> promised_;
     std::uint64_t bytes_sent_before_ = 0;  // to followers that are gone
 
     std::mutex acks_mutex_;

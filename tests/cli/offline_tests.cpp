@@ -259,6 +259,19 @@ TEST_CASE("offline: export as CSV, of one series and of all") {
     CHECK(run(run_export, {(scratch / "two").string(), "--directory", from}).status == 0);
 }
 
+namespace {
+
+/// What an import of a directory says; `into` must not be there afterwards unless it is status 0.
+Run import_of(const std::filesystem::path& from, const std::filesystem::path& into,
+              std::vector<std::string> more = {}) {
+    more.insert(more.end(), {from.string(), "--directory", into.string()});
+    Run done = run(run_import_directory, more);
+    CHECK(std::filesystem::exists(into) == (done.status == 0));
+    return done;
+}
+
+}  // namespace
+
 TEST_CASE("offline: an export that was cut short is not taken for all that there was") {
     const TempDir directory;
     const TempDir scratch;
@@ -268,21 +281,82 @@ TEST_CASE("offline: an export that was cut short is not taken for all that there
     REQUIRE(run(run_export, {whole.string(), "--directory", from}).status == 0);
     const std::filesystem::path cut = scratch / "cut";
     {
-        const ExportDirectory begun(cut);
+        ExportDirectory begun(cut);
         for (const auto& file : std::filesystem::directory_iterator(whole)) {
             if (contains(file.path().filename().string(), "links")) {
                 std::filesystem::copy_file(file.path(), cut / file.path().filename());
             }
         }
     }
-    const auto import = [&](const std::filesystem::path& of, const char* into) {
-        return run(run_import_directory, {of.string(), "--directory", (scratch / into).string()});
-    };
-    CHECK(import(whole, "good").status == 0);
-    const Run refused = import(cut, "bad");
+    CHECK(import_of(whole, scratch / "good").status == 0);
+    const Run refused = import_of(cut, scratch / "bad");
     CHECK(refused.status == 1);
-    CHECK(contains(refused.err, "was cut short"));
-    CHECK_FALSE(std::filesystem::exists(scratch / "bad" / "karma.db"));
+    CHECK(contains(refused.err, "has no karma.manifest"));
+    CHECK(contains(refused.err, "cut short"));
+    CHECK(run(verify_quietly, {cut.string()}).status != 0);
+    // Whoever knows better may say so.
+    CHECK(import_of(cut, scratch / "accepted", {"--without-manifest"}).status == 0);
+    // Nothing is made in the directory itself either.
+    const std::size_t files = files_in(cut).size();
+    CHECK(run(run_import_directory, {cut.string()}).status == 1);
+    CHECK(files_in(cut).size() == files);
+    const TempDir notes;
+    test::write_file(notes / "notes.txt", "of something else");
+    CHECK(run(run_import_directory, {notes.path().string()}).status == 1);
+    CHECK(files_in(notes.path()).size() == 1);
+}
+
+TEST_CASE("offline: import and verify compare an export with its manifest") {
+    const TempDir directory;
+    const TempDir scratch;
+    const std::string digest = fill(directory.path());
+    const std::filesystem::path out = scratch / "out";
+    REQUIRE(run(run_export, {out.string(), "--directory", directory.path().string()}).status == 0);
+    const json::value manifest = json::parse(test::read_file(out / "karma.manifest"));
+    CHECK(manifest.at("series") == json::value(2));
+    CHECK(manifest.at("lsn") == json::value(3));
+    CHECK(manifest.at("digest") == json::value(digest));
+    CHECK(manifest.at("database_id").as_string().size() == 32);
+    CHECK(manifest.at("files").as_array().size() + 1 == files_in(out).size());
+    const Run sound = run(verify_quietly, {out.string(), "--json"});
+    CHECK(sound.status == 0);
+    CHECK(json::parse(sound.out).at("digest") == json::value(digest));
+    CHECK(contains(run(verify_quietly, {out.string()}).out, "sound"));
+    CHECK(import_of(out, scratch / "sound").status == 0);
+
+    const auto check_refused = [&](const char* name) {
+        const Run found = run(verify_quietly, {out.string(), "--json"});
+        CHECK(found.status == 1);
+        CHECK(contains(found.out, name));
+        const Run refused = import_of(out, scratch / "refused");
+        CHECK(refused.status == 1);
+        CHECK(contains(refused.err, name));
+    };
+    for (const auto& file : files_in(out)) {
+        const std::string& name = file.first;
+        const std::string& bytes = file.second;
+        CAPTURE(name);
+        test::write_file(out / name, bytes.substr(0, bytes.size() / 2));
+        check_refused(name.c_str());
+        std::string changed = bytes;
+        changed[changed.size() / 2] = static_cast<char>(changed[changed.size() / 2] ^ 1);
+        test::write_file(out / name, changed);
+        if (name != "karma.manifest") check_refused(name.c_str());
+        std::filesystem::remove(out / name);
+        CHECK(import_of(out, scratch / "refused").status == 1);
+        test::write_file(out / name, bytes);
+    }
+    // What is in the files counts, not what the manifest says of it.
+    const std::string text = test::read_file(out / "karma.manifest");
+    std::string other = text;
+    other.replace(other.find(digest), 4, digest.starts_with("0000") ? "1111" : "0000");
+    test::write_file(out / "karma.manifest", other);
+    check_refused("digest");
+    test::write_file(out / "karma.manifest", text);
+    test::write_file(out / "1_other.tree", "");
+    check_refused("1_other.tree");
+    std::filesystem::remove(out / "1_other.tree");
+    CHECK(import_of(out, scratch / "at last").status == 0);
 }
 
 TEST_CASE("offline: names of series in names of files") {
@@ -299,6 +373,15 @@ TEST_CASE("offline: names of series in names of files") {
     CHECK_FALSE(series_of_file_name(file_name_of(std::string(300, 'a'))));
     CHECK(file_name_of(std::string("a\0b\n", 4)) == "a%00b%0A");
     CHECK(file_name_of(std::string(1'000, 'x')).size() < 230);
+    for (std::size_t before = 0; before < 4; ++before) {
+        std::string name(before, 'a');
+        for (int i = 0; i < 150; ++i) {
+            name += "\u20ac";  // three bytes
+        }
+        const std::string file = file_name_of(name);
+        const std::size_t characters = (file.find('~') - before) / 3;
+        CHECK(file.substr(0, file.find('~')) == name.substr(0, before + characters * 3));
+    }
     CHECK(file_name_of(std::string(1'000, 'x')) != file_name_of(std::string(1'001, 'x')));
 }
 

@@ -235,6 +235,11 @@ TEST_CASE("engine: agrees with the model, and its events make the same state aga
         walk.step();
         if (i % 2'000 == 0) {
             walk.check();
+            std::uint64_t keys = 0;
+            for (const SeriesView& series : engine.view().series) {
+                keys += series.totals().keys;
+            }
+            CHECK(engine.key_count() == keys);
         }
     }
     walk.check();
@@ -242,6 +247,7 @@ TEST_CASE("engine: agrees with the model, and its events make the same state aga
     Engine again(987'654, unused);
     log.replay(again);
     CHECK(again.last_lsn() == engine.last_lsn());
+    CHECK(again.key_count() == engine.key_count());
     CHECK(again.view().digest(NoDeadline()) == engine.view().digest(NoDeadline()));
 }
 

@@ -275,9 +275,9 @@ std::vector<std::pair<std::uint64_t, const json::object*>> Model::entries_after(
 void Model::restarted(const Config& config, bool with_snapshot) {
     // A snapshot of the end; the next snapshot.info shows it where there is one.
     static_cast<void>(with_snapshot);
-    stored_ = state_;
     // Events of the time without a log are gone; so are those before, for who reads on from there.
-    if (!config_.has_log) first_lsn_ = state_.lsn + 1;
+    if (!config_.has_log && state_.lsn > stored_.lsn) first_lsn_ = state_.lsn + 1;
+    stored_ = state_;
     if (!config_.is_stored) *this = Model(config);
     config_ = config;
     state_.records_max = config.idempotency_max_records;
@@ -294,7 +294,8 @@ std::optional<std::string> Model::killed(const Config& config, std::uint64_t lsn
         state_ = state_at(kept);
         std::erase_if(changes_, [&](const Change& change) { return change.last_lsn > kept; });
         while (!points_.empty() && points_.back().first > changes_.size()) points_.pop_back();
-        first_lsn_ = kept + 1;
+        // Where nothing of that time was kept, the log goes on where it ended.
+        if (kept > stored_.lsn) first_lsn_ = kept + 1;
     }
     config_ = config;
     stored_ = state_;

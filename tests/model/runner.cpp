@@ -50,10 +50,12 @@ std::optional<std::string> wrong_reply(const Expected& expected, const json::val
     std::string all;
     for (const Expected::Reply& allowed : expected.allowed) {
         std::optional<std::string> wrong = wrong_as(allowed, reply);
+        const bool is_of_this_kind = !wrong;
         if (!wrong && allowed.error_code.empty() && expected.check)
             wrong = expected.check(member(reply, "response"));
         if (!wrong) return std::nullopt;
-        if (all.empty()) all = *wrong;
+        // What is wrong with a reply of a kind that is allowed tells more than that it is of no other kind.
+        if (all.empty() || is_of_this_kind) all = *wrong;
     }
     return all;
 }

@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 
 #include "net/fast_decoder.h"
+#include "net/op_fields.h"
 #include "net/request_decoder.h"
 #include "tests/net/request_text.h"
 #include "tests/support/settings.h"
@@ -27,17 +28,24 @@ public:
     std::string make() {
         std::vector<std::string> fields = {R"("v":)" +
                                            any_of({"2", "2", "2", "2", "2", "2.0", "02", "3", "\"2\""})};
-        fields.push_back(R"("op":")" +
-                         any_of({"counter.increment", "counter.decrement", "counter.sum", "counter.series",
-                                 "series.batch_add", "series.batch_set", "counter.batch_sum", "ingest.chunk",
-                                 "series.increment", "system.ping", "counter.nope"}) +
-                         "\"");
+        const std::string op =
+            any_of({"counter.increment", "counter.decrement", "counter.sum", "counter.series",
+                    "series.batch_add", "series.batch_set", "counter.batch_sum", "ingest.chunk",
+                    "series.increment", "system.ping", "counter.nope"});
+        fields.push_back(R"("op":")" + op + "\"");
+        // What the op does not take is for the general path alone.
+        const karma::net::Op* const known = one_in(4) ? nullptr : karma::net::find_op(op);
+        const auto is_taken = [known](std::string_view name) {
+            if (known == nullptr) return true;
+            const std::vector<std::string_view> taken = karma::net::op_field_names(*known);
+            return std::find(taken.begin(), taken.end(), name) != taken.end();
+        };
         for (const char* const name : {"series", "key", "bucket", "value", "range", "keys", "items"}) {
-            if (!one_in(5)) {
+            if (!one_in(5) && is_taken(name)) {
                 fields.push_back("\"" + renamed(name) + "\":" + value_of(name));
             }
         }
-        if (!one_in(3)) {
+        if (!one_in(3) && is_taken("stream_id")) {
             fields.push_back(R"("stream_id":)" + any_of({"\"import/1\"", "\"s\"", "\"\"", "5", "null"}));
             fields.push_back("\"chunk_seq\":" + plain_number());
         }
@@ -45,7 +53,7 @@ public:
             fields.push_back(any_of({"\"token\":\"secret\"", "\"token\":\"read\"", "\"token\":5",
                                      "\"extra\":{\"a\":[1,null,\"x\"]}", "\"key\":7"}));
         }
-        if (one_in(3)) {
+        if (one_in(3) && is_taken("idempotency_key")) {
             fields.push_back(
                 R"("idempotency_key":)" +
                 any_of({"\"k\"", "\"click-1\"", "\"k\"", "5", "\"\"", "null", "\"\\u0041\"", "[]",

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include "engine/event_codec.h"
 #include "net/entry_writer.h"
 #include "net/prometheus.h"
 #include "net/reply_writer.h"
@@ -316,6 +317,95 @@ TEST_CASE("replies: the limit holds to the byte") {
     std::string line;
     CHECK(ReplyWriter(size - 1).write(names, Repetition::no_key, NoDeadline(), line) ==
           ErrorCode::response_too_large);
+}
+
+TEST_CASE("replies: pages hold what has room, and lead to the rest") {
+    constexpr std::size_t limit = 8192;
+    std::vector<std::string> left;
+    for (int i = 0; i < 500; ++i) {
+        left.push_back(std::string(90, 'x') + std::to_string(1000 + i));
+    }
+    const test::json::value whole = test::parse_json(written(reply::SeriesNames{left}, limit));
+    CHECK(whole.as_object().at("error_code") == "response_too_large");
+    CHECK(std::string(whole.as_object().at("response").as_string()).find("limit and cursor") !=
+          std::string::npos);
+    std::vector<std::string> seen;
+    std::string cursor;
+    while (!left.empty()) {
+        const std::string line = written(reply::SeriesNames{left, {400, cursor, false}}, limit);
+        CHECK(line.size() <= limit);
+        const test::json::value page = test::parse_json(line).as_object().at("response");
+        for (const test::json::value& name : page.at("trees").as_array()) {
+            seen.emplace_back(name.as_string());
+        }
+        const std::size_t count = page.at("trees").as_array().size();
+        REQUIRE(count != 0);
+        left.erase(left.begin(), left.begin() + static_cast<std::ptrdiff_t>(count));
+        CHECK(page.at("next_cursor").is_null() == left.empty());
+        if (!left.empty()) {
+            cursor = page.at("next_cursor").as_string();
+            CHECK(cursor == seen.back());
+        }
+    }
+    CHECK(seen.size() == 500);
+    CHECK(response(reply::SnapshotNames{{"b", "a"}, {2, "c", true}}) ==
+          R"({"files":["b","a"],"limit":2,"cursor":"c","next_cursor":"a"})");
+}
+
+TEST_CASE("replies: the status of replication comes without its lists where they have no room") {
+    reply::ReplicationStatus status;
+    status.latest_snapshots.resize(100);
+    status.recovery.checkpoints.resize(100);
+    const auto parts = [&](std::size_t limit) {
+        return test::parse_json(written(Reply(Boxed<reply::ReplicationStatus>(status)), limit))
+            .as_object()
+            .at("response");
+    };
+    const test::json::value whole = parts(0);
+    CHECK(whole.at("latest_snapshots").as_array().size() == 100);
+    CHECK_FALSE(whole.as_object().contains("next_cursor"));
+    const test::json::value shortened = parts(6'000);
+    CHECK(shortened.at("latest_snapshots").as_array().empty());
+    CHECK(shortened.at("next_cursor") == "");
+    CHECK(shortened.at("recovery").at("checkpoints").as_array().empty());
+    CHECK(shortened.at("recovery").at("checkpoint_count") == 100);
+    status.page = {50, "", true};
+    CHECK(parts(0).at("recovery").at("checkpoint_count") == 100);
+}
+
+TEST_CASE("replies: who reads the log gets past an event of any size") {
+    constexpr std::size_t limit = 10'000;
+    const std::string large(20'000, 'x');
+    EventGroupBuilder builder;
+    builder.add({1, 1'777'000'000'000, mutation::CreateSeries{large}, {}});
+    builder.add({2, 1'777'000'000'000, mutation::CreateSeries{"b"}, {}});
+    std::string group;
+    builder.finish(group);
+    reply::LogEntries entries;
+    entries.limit = 10;
+    entries.source_lsn = 2;
+    entries.groups = {group};
+    const test::json::value log = test::parse_json(written(entries, limit)).as_object();
+    REQUIRE(log.at("success") == true);
+    CHECK(log.at("response").at("next_lsn") == 1);
+    reply::Events events;
+    events.limit = 10;
+    events.last_lsn = 2;
+    events.searched_lsn = 2;
+    events.groups = {group};
+    const test::json::value found = test::parse_json(written(events, limit)).as_object();
+    REQUIRE(found.at("success") == true);
+    CHECK(found.at("response").at("next_lsn") == 1);
+}
+
+TEST_CASE("protocol: the fields of a page") {
+    CHECK(code(R"({"v":2,"op":"tree.list","limit":10,"cursor":"a"})").empty());
+    CHECK(code(R"({"v":2,"op":"tree.list","cursor":null})").empty());
+    CHECK(code(R"({"v":2,"op":"tree.list","cursor":1})") == "validation_error");
+    CHECK(code(R"({"v":2,"op":"tree.list","limit":0})") == "validation_error");
+    CHECK(code(R"({"v":2,"op":"snapshot.list","limit":10001})") == "validation_error");
+    CHECK(code(R"({"v":2,"op":"snapshot.info","limit":0})").empty());
+    CHECK(code(R"({"v":2,"op":"replication.status","limit":0})").empty());
 }
 
 TEST_CASE("replies: a message with anything in it is still JSON") {

@@ -37,6 +37,8 @@ TEST_CASE("log search: the group in which a time begins") {
     for (int round = 0; round < 50; ++round) {
         MemoryStorage storage;
         storage.skip_to(random_between(engine, 1, 1'000));
+        const RecordChange ordered = ordered_lsn_change(0);
+        storage.write(std::span(&ordered, 1), true);
         struct Group {
             Lsn first_lsn;
             std::int64_t first_ms;

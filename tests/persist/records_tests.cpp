@@ -372,14 +372,14 @@ TEST_CASE("records: snapshots of one second have names of their own") {
     }
     CHECK(expect<reply::SnapshotNames>(database->call(query::Snapshots{})).files ==
           std::vector<std::string>{"1795208101_s.tree", "1795208100_s.tree", "1795208099_s.tree"});
-    const auto info = expect<reply::SnapshotInfo>(database->call(query::SnapshotInfo{}));
+    const auto info = *expect<Boxed<reply::SnapshotInfo>>(database->call(query::SnapshotInfo{}));
     REQUIRE(info.latest.size() == 1);
     CHECK(info.latest[0].file == "1795208101_s.tree");
     CHECK(info.count == 3);
     CHECK(!info.idempotency);
     CHECK(counts(*database, "k"));
     database->save_snapshot();
-    const auto later = expect<reply::SnapshotInfo>(database->call(query::SnapshotInfo{}));
+    const auto later = *expect<Boxed<reply::SnapshotInfo>>(database->call(query::SnapshotInfo{}));
     REQUIRE(later.idempotency);
     CHECK(later.idempotency->records == 1);
     CHECK(later.idempotency->last_lsn == 2);

@@ -1,6 +1,7 @@
 #include <atomic>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <set>
 #include <string>
 #include <vector>
@@ -199,6 +200,85 @@ TEST_CASE("snapshots: clients see the latest of each series, as many as are to b
     CHECK(std::set<std::string>(files.begin(), files.end()).size() == 3);
     CHECK(std::ranges::count_if(files, [](const std::string& f) { return f.ends_with("_a.tree"); }) == 2);
     CHECK(std::ranges::count_if(files, [](const std::string& f) { return f.ends_with("_b.tree"); }) == 1);
+}
+
+TEST_CASE("snapshots: lists come in pages, whatever is stored meanwhile") {
+    MemoryStorage storage;
+    Clock clock;
+    DatabaseOptions options = options_with(clock);
+    options.snapshots_retained = 2;
+    const std::unique_ptr<Database> database = Database::open(options, storage);
+    const std::string long_name = std::string(250, 'l');
+    const std::vector<std::string> series{"a", "b", "c/d", long_name, "z"};
+    const auto files_with = [&](const query::Page& page) {
+        return std::get<reply::SnapshotNames>(database->call(query::Snapshots{page}));
+    };
+    for (int round = 0; round < 3; ++round) {
+        for (const std::string& name : series) {
+            database->increment(name, 1, 1, some_day);
+        }
+        database->save_snapshot();
+        clock.now_ms += 10'000;
+    }
+    const std::vector<std::string> all = files_with({}).files;
+    REQUIRE(all.size() == 2 * series.size());
+    for (std::size_t limit = 1; limit <= all.size(); ++limit) {
+        std::vector<std::string> seen;
+        std::string cursor;
+        for (bool has_more = true; has_more;) {
+            const reply::SnapshotNames page = files_with({limit, cursor});
+            REQUIRE(page.files.size() <= limit);
+            REQUIRE_FALSE(page.files.empty());
+            seen.insert(seen.end(), page.files.begin(), page.files.end());
+            cursor = page.files.back();
+            has_more = page.page.has_more;
+        }
+        CHECK(seen == all);
+    }
+    for (const std::string& file : all) {
+        CHECK(std::holds_alternative<reply::FileBytes>(database->call(query::FetchSnapshot{file, 0, 0})));
+    }
+    const auto latest =
+        std::get<Boxed<reply::SnapshotInfo>>(database->call(query::SnapshotInfo{{3, all[0]}}));
+    CHECK(latest->count == all.size());
+    REQUIRE(latest->latest.size() == 3);
+    CHECK(latest->latest[0].file == all[1]);
+    CHECK(latest->page.has_more);
+    CHECK(code_of(database->call(query::Snapshots{{1, "no file"}})) == ErrorCode::validation_error);
+    // The snapshot that the cursor is of goes, and a newer one comes: what is older follows.
+    const std::string cursor = all[1];
+    database->increment("a", 1, 1, some_day);
+    database->save_snapshot();
+    const reply::SnapshotNames behind = files_with({100, cursor});
+    CHECK(behind.files == std::vector<std::string>(all.begin() + 2, all.begin() + 5));
+}
+
+TEST_CASE("snapshots: the second snapshot of many series looks at each of them once") {
+    MemoryStorage storage;
+    Clock clock;
+    const std::unique_ptr<Database> database = Database::open(options_with(clock), storage);
+    for (int i = 0; i < 20'000; ++i) {
+        database->increment("series " + std::to_string(i), 1, 1, some_day);
+    }
+    database->save_snapshot();
+    database->increment("series 1", 1, 1, some_day);
+    database->save_snapshot();
+    CHECK(std::get<reply::SnapshotNames>(database->call(query::Snapshots{})).files.size() == 40'000);
+}
+
+TEST_CASE("snapshots: reading one back ends at the deadline") {
+    struct Over final : Deadline {
+        bool expired() const override { return true; }
+    };
+    MemoryStorage storage;
+    Clock clock;
+    const std::unique_ptr<Database> database = Database::open(options_with(clock), storage);
+    add_keys(*database, "s", 100, 1);
+    database->save_snapshot();
+    const SnapshotStore store(storage);
+    NullSink sink;
+    Engine engine(database->hash_seed(), sink);
+    CHECK_THROWS_AS(store.restore(engine, {}, std::numeric_limits<Lsn>::max(), Over()), RequestError);
 }
 
 TEST_CASE("snapshots: a damaged page is got round with an older snapshot and more of the log") {

@@ -121,6 +121,43 @@ TEST_CASE("moving: what a running daemon exports is what another one imports") {
     CHECK(contains(again.standard_error, "there is a database with data already"));
 }
 
+TEST_CASE("moving: a backup is whole and verified, or it is not there") {
+    Daemon daemon(large_requests);
+    Client client = daemon.connect();
+    fill(client);
+    const std::string before = digest(client);
+    const TempDir scratch;
+    const std::string port = "--port=" + std::to_string(daemon.port());
+    const std::filesystem::path target = scratch / "backup";
+    const json::value made =
+        parse_json(karma_ok({"backup", target.string() + "/", port, "--json"}).standard_output);
+    CHECK(member(made, "series") == json::value(3));
+    CHECK(member(made, "digest") == json::value(before));
+    CHECK(as_number(member(made, "lsn")) ==
+          as_number(member(client.call("snapshot.info"), "wal_current_lsn")));
+    CHECK(as_number(member(made, "bytes")) > 0);
+    CHECK(contains(karma_ok({"verify", target.string()}).standard_output, before));
+    CHECK(contains(
+        karma_ok({"import", target.string(), "--directory", (scratch / "db").string()}).standard_output,
+        before));
+    // Not over another one, and nothing is left of what could not be made.
+    const auto names = [&] {
+        std::size_t count = 0;
+        for (const auto& entry : std::filesystem::directory_iterator(scratch.path())) {
+            count += entry.path().filename().empty() ? 0 : 1;
+        }
+        return count;
+    };
+    CHECK(names() == 2);
+    CHECK(karma({"backup", target.string(), port}).status.code == 1);
+    CHECK(names() == 2);
+    karma_ok({"backup", "--dated", (scratch / "dated").string(), port});
+    CHECK(names() == 3);
+    daemon.kill_hard();
+    CHECK(karma({"backup", (scratch / "none").string(), port}).status.code == 3);
+    CHECK(names() == 3);
+}
+
 TEST_CASE("moving: a daemon in which nothing ever was is at LSN 0 where it is imported") {
     Daemon daemon;
     const TempDir scratch;

@@ -48,6 +48,16 @@ std::string ping_with_token(const Daemon& daemon, const std::string& token) {
 
 }  // namespace
 
+TEST_CASE("options: --unknown-fields=refuse refuses what an op does not take") {
+    const json::object fields{{"series", "a"}, {"key", 1}, {"bukcet", 20260505}};
+    const Daemon ignoring = daemon_with({}, {});
+    CHECK(ignoring.connect().call("counter.increment", fields) == 1);
+    const Daemon refusing = daemon_with({"--unknown-fields=refuse"}, {});
+    CHECK(refusing.connect().error_of("counter.increment", fields) == "validation_error");
+    CHECK(refusing.connect().call("counter.increment", {{"series", "a"}, {"key", 1}, {"bucket", 20260505}}) ==
+          1);
+}
+
 TEST_CASE("options: a bad value ends with status 2 and names its option") {
     struct BadArgument {
         std::string argument;

@@ -65,6 +65,15 @@ std::string increments(std::uint64_t count) {
 
 }  // namespace
 
+TEST_CASE("shutdown: SIGHUP does not end it") {
+    Daemon daemon;
+    daemon.connect().call("counter.increment", {{"series", "a"}, {"key", 1}});
+    daemon.send_signal(SIGHUP);
+    // What comes after it is taken after it.
+    const ExitStatus status = daemon.stop(SIGTERM);
+    CHECK(status.code == 0);
+}
+
 TEST_CASE("shutdown: a signal finishes what was received, and exits 0") {
     for (const int signal : {SIGTERM, SIGINT}) {
         CAPTURE(signal);

@@ -205,8 +205,8 @@ TEST_CASE("nodes: of two slaves that were promoted at once, one gives way when t
     InProcessNode two(storages[2], slave_options(), std::move(discards));
     master.database().increment("a", 1, 1, some_day);
     REQUIRE(comes_true([&] { return two.database().durable_lsn() == 1; }));
-    const Epoch of_one = one.node().promote();
-    const Epoch of_two = two.node().promote();
+    const Epoch of_one = one.node().promote(true).epoch;
+    const Epoch of_two = two.node().promote(true).epoch;
     // The second follows the first, and may have heard of its promotion before its own.
     CHECK(of_two.number - of_one.number <= 1);
     const auto masters = [&] {

@@ -12,11 +12,12 @@
 #include "engine/error.h"
 #include "engine/identity.h"
 #include "net/client_connection.h"
+#include "net/resolver.h"
 #include "replica/channel.h"
 #include "replica/handshake.h"
 #include "replica/life.h"
-#include "replica/second_opinion.h"
 #include "replica/source_watch.h"
+#include "tests/replica/hand_made_follower.h"
 #include "tests/replica/in_process.h"
 #include "tests/support/comes_true.h"
 #include "tests/support/fake_server.h"
@@ -27,16 +28,6 @@
 namespace karma::test {
 
 namespace {
-
-using Milliseconds = std::chrono::milliseconds;
-
-/// Makes an event durable, and does not wait for followers.
-void write_unacknowledged(Database& database) {
-    const Request request = Mutation(mutation::Increment{"a", 1, some_day, 1});
-    Outcome outcome;
-    database.execute(std::span(&request, 1), std::span(&outcome, 1));
-    database.commit();
-}
 
 std::string health(InProcessNode& node) {
     Client client(node.port());
@@ -50,67 +41,6 @@ json::value status(InProcessNode& node, const char* name) {
 
 std::string state(InProcessNode& node) { return node.node().figures().state; }
 
-// A follower that does what the test says.
-class HandMadeFollower {
-public:
-    explicit HandMadeFollower(std::uint16_t port,
-                              const std::function<void(net::Subscription&)>& change = {}) {
-        net::ClientConnection connection("127.0.0.1", port, patience());
-        net::Subscription self;
-        self.format = replica::stream_format;
-        self.name = "by-hand";
-        self.node_id = 77;
-        self.heartbeat_ms = 20;
-        self.is_empty = true;
-        self.checksum = 0;  // of no event: it has nothing, rather than a half
-        self.syncs = true;
-        if (change) change(self);
-        connection.queue_line(replica::subscribe_line(self, ""));
-        reply = replica::read_reply(connection.read_line());
-        if (!reply.accepted) return;
-        std::string received;
-        const int file = connection.release(received);
-        channel = std::make_unique<replica::Channel>(file, std::move(received));
-    }
-
-    void acknowledge(Lsn lsn) {
-        channel->queue_numbers(replica::FrameKind::acknowledged, {lsn});
-        channel->pump(Milliseconds(0), false);
-    }
-    // What the source says of itself until it says what is looked for.
-    std::optional<replica::Life> hear(const std::function<bool(const replica::Life&)>& is_it) {
-        std::optional<replica::Life> found;
-        comes_true([&] {
-            channel->pump(Milliseconds(5));
-            while (const auto frame = channel->next_frame()) {
-                has_state = has_state || frame->kind == replica::FrameKind::state_end;
-                if (frame->kind != replica::FrameKind::heartbeat) continue;
-                std::string_view payload = frame->payload;
-                heard_lsn = replica::take_number(payload);
-                replica::take_number(payload);
-                replica::Life life = replica::read_life(payload);
-                channel->queue_numbers(replica::FrameKind::alive, {channel->bytes_received()});
-                if (is_it(life)) found = std::move(life);
-            }
-            return found.has_value();
-        });
-        return found;
-    }
-
-    // Until it was sent the events up to there, or a state.
-    bool receives(Lsn lsn) {
-        return comes_true([&] {
-            hear([](const replica::Life&) { return true; });
-            return heard_lsn >= lsn;
-        });
-    }
-
-    replica::SubscribeReply reply;
-    std::unique_ptr<replica::Channel> channel;
-    Lsn heard_lsn = 0;       // of the last heartbeat: events come before it
-    bool has_state = false;  // to its end
-};
-
 // Whether it was told of another follower that can be asked.
 bool knows_another(InProcessNode& node) {
     const std::optional<replica::Life> life = node.node().heard();
@@ -120,19 +50,6 @@ bool knows_another(InProcessNode& node) {
 replica::NodeOptions quick(replica::NodeOptions options, Milliseconds timeout = Milliseconds(400)) {
     options.source.timeout = timeout;
     if (options.follower) options.follower->timeout = timeout;
-    return options;
-}
-
-replica::NodeOptions with_acks(std::uint32_t count) {
-    replica::NodeOptions options;
-    options.source.min_acks = count;
-    return options;
-}
-
-DatabaseOptions waiting_for(std::uint32_t acks, std::uint32_t timeout_ms = 100) {
-    DatabaseOptions options;
-    options.replication_min_acks = acks;
-    options.replication_ack_timeout_ms = timeout_ms;
     return options;
 }
 
@@ -445,58 +362,6 @@ TEST_CASE("roles: a write that waited while its node was fenced is not acknowled
 
 // ---- failover
 
-TEST_CASE("roles: a master tells who is needed, and counts nobody else until that one knows better") {
-    MemoryStorage storage;
-    InProcessNode master(storage, waiting_for(1), with_acks(1));
-    HandMadeFollower first(master.port(), [](net::Subscription& self) { self.fails_over = true; });
-    first.acknowledge(0);
-    REQUIRE(first.hear([](const replica::Life& life) { return life.is_needed; }));
-    HandMadeFollower second(master.port(), [](net::Subscription& self) {
-        self.name = "second";
-        self.node_id = 78;
-        self.port = 1234;
-    });
-    second.acknowledge(0);
-    REQUIRE(second.hear([](const replica::Life&) { return true; }));
-    write_unacknowledged(master.database());
-    REQUIRE(second.receives(1));
-    SUBCASE("it is told") {
-        const auto life = first.hear([](const replica::Life& one) { return !one.is_needed; });
-        REQUIRE(life);
-        REQUIRE(life->others.size() == 1);
-        CHECK(life->others[0].node == replica::NodeName{78, "second"});
-        CHECK(life->others[0].port == 1234);
-        first.hear([](const replica::Life&) { return true; });
-        second.acknowledge(1);
-        CHECK(comes_true([&] {
-            first.hear([](const replica::Life&) { return true; });
-            return master.database().acked_lsn() == 1;
-        }));
-    }
-    SUBCASE("it is lost before: it may be master") {
-        first.channel.reset();
-        REQUIRE(comes_true([&] { return master.node().figures().followers.size() == 1; }));
-        second.acknowledge(1);
-        REQUIRE(comes_true([&] {
-            second.hear([](const replica::Life&) { return true; });
-            return contains(health(master), "may have promoted itself");
-        }));
-        CHECK(master.database().acked_lsn() == 0);
-        // It is back, as a follower.
-        HandMadeFollower again(master.port(), [](net::Subscription& self) { self.fails_over = true; });
-        REQUIRE(comes_true([&] {
-            again.hear([](const replica::Life&) { return true; });
-            return again.has_state;
-        }));
-        again.acknowledge(1);
-        CHECK(comes_true([&] {
-            again.hear([](const replica::Life&) { return true; });
-            second.hear([](const replica::Life&) { return true; });
-            return master.database().acked_lsn() == 1;
-        }));
-    }
-}
-
 TEST_CASE("roles: a follower that hears nothing asks another one before it takes the master's place") {
     MemoryStorage storages[3];
     const TempDir directory;
@@ -532,67 +397,6 @@ TEST_CASE("roles: a follower that hears nothing asks another one before it takes
     }
 }
 
-TEST_CASE("roles: which opinions count") {
-    replica::Witness asking{0xa1, {{0xb2, "master"}}, 10, Milliseconds(2000)};
-    const std::string own = node_id_text(0xa1);
-    const std::string master = node_id_text(0xb2);
-    const std::string other = node_id_text(0xc3);
-    json::value answer{{"role", "slave"},
-                       {"fenced", false},
-                       {"replayed_lsn", 10},
-                       {"replication_seconds_since_master_heard", 3.0},
-                       {"replication_failover_timeout_ms", 0},
-                       {"replication_chain", other + " > " + master}};
-    json::object& fields = answer.as_object();
-    using Verdict = replica::Opinion::Verdict;
-    auto expected = Verdict::agrees;
-    SUBCASE("it has not heard it") {}
-    SUBCASE("it has heard it") {
-        fields["replication_seconds_since_master_heard"] = 1.0;
-        expected = Verdict::objects;
-    }
-    SUBCASE("it never has") {
-        fields["replication_seconds_since_master_heard"] = nullptr;
-        expected = Verdict::none;
-    }
-    SUBCASE("it is master") {
-        fields["role"] = "master";
-        expected = Verdict::objects;
-    }
-    SUBCASE("it is fenced") {
-        fields["role"] = "master";
-        fields["fenced"] = true;
-        expected = Verdict::none;
-    }
-    SUBCASE("it hears the master from who asks") {
-        fields["replication_chain"] = other + " > " + own + " > " + master;
-        expected = Verdict::none;
-    }
-    SUBCASE("who asks hears the master from it") {
-        asking.chain = {{0xc3, "other"}, {0xb2, "master"}};
-        expected = Verdict::none;
-    }
-    SUBCASE("it has more") {
-        fields["replayed_lsn"] = 11;
-        expected = Verdict::objects;
-    }
-    SUBCASE("it promotes itself as soon, and its id is greater") {
-        fields["replication_failover_timeout_ms"] = 2000;
-    }
-    SUBCASE("it promotes itself sooner") {
-        fields["replication_failover_timeout_ms"] = 1000;
-        expected = Verdict::objects;
-    }
-    SUBCASE("it promotes itself as soon, and its id is smaller") {
-        fields["replication_failover_timeout_ms"] = 2000;
-        asking.node_id = 0xd4;
-        expected = Verdict::objects;
-    }
-    const replica::Opinion opinion = replica::opinion_of(answer, asking);
-    CAPTURE(opinion.why);
-    CHECK(opinion.verdict == expected);
-}
-
 // ---- announcements
 
 TEST_CASE("roles: of two followers that were promoted at once, whichever are there, one stays") {
@@ -607,8 +411,8 @@ TEST_CASE("roles: of two followers that were promoted at once, whichever are the
         comes_true([&] { return one.database().durable_lsn() == 1 && two.database().durable_lsn() == 1; }));
     // Neither follows the other, and the master is gone: only what they know of each other helps.
     master.reset();
-    one.node().promote();
-    two.node().promote();
+    one.node().promote(true);
+    two.node().promote(true);
     CHECK(comes_true([&] {
         const int masters =
             (one.database().role() == Role::master ? 1 : 0) + (two.database().role() == Role::master ? 1 : 0);
@@ -639,9 +443,9 @@ TEST_CASE(
 
 TEST_CASE("roles: a name that the resolver does not answer for holds up nobody who is told to end") {
     std::atomic<bool> stop{true};
-    CHECK(replica::resolve("127.0.0.1", Milliseconds(1), &stop) == std::vector<std::string>{"127.0.0.1"});
+    CHECK(net::resolve("127.0.0.1", Milliseconds(1), &stop) == std::vector<std::string>{"127.0.0.1"});
     // Whatever the resolver says, and whenever.
-    CHECK_THROWS_AS(replica::resolve("nobody.invalid", std::chrono::hours(1), &stop), net::ConnectionError);
+    CHECK_THROWS_AS(net::resolve("nobody.invalid", std::chrono::hours(1), &stop), net::ConnectionError);
 }
 
 }  // namespace karma::test

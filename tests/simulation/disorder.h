@@ -73,7 +73,7 @@ private:
     void copy_storage(bool as_master);
     void start_stranger(bool as_source);
     void swap_roles();
-    void promote(std::size_t node, bool is_safe);
+    void promote(std::size_t node, bool is_forced);
     void promote_two();
 
     void repair();
@@ -87,8 +87,7 @@ private:
     SimulatedNetwork network_;
     DisorderPlan plan_;
     std::vector<std::unique_ptr<SimulatedNode>> nodes_;
-    std::vector<NodeRole> roles_;                                    // as each was started last
-    std::vector<bool> fails_over_ = std::vector<bool>(nodes_count);  // it is about to promote itself
+    std::vector<NodeRole> roles_;  // as each was started last
     std::vector<std::unique_ptr<SimulatedWriter>> clients_;
     std::unique_ptr<MemoryStorage> backup_;
     Chronicle chronicle_;

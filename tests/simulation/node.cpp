@@ -125,7 +125,7 @@ struct SimulatedNode::Daemon {
     void try_retention() {
         try {
             database->apply_retention();
-        } catch (const StorageError&) {  // NOLINT(bugprone-empty-catch): the next time
+        } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): the next time, as in a daemon
         }
     }
 
@@ -202,7 +202,7 @@ void SimulatedNode::stop() {
 
 Database* SimulatedNode::database() noexcept { return daemon_ ? daemon_->database.get() : nullptr; }
 
-void SimulatedNode::promote() { daemon_->node.promote(); }
+void SimulatedNode::promote(bool is_forced) { daemon_->node.promote(is_forced); }
 
 bool SimulatedNode::wants_order() const {
     return daemon_ && daemon_->database->role() == Role::slave && daemon_->node.figures().state == "diverged";

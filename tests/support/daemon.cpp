@@ -77,13 +77,14 @@ void Daemon::start_unready() {
     std::map<std::string, std::string> environment = options_.environment;
     for (auto& [name, value] : environment) value = filled_in(value);
     if (process_) kill_hard();
-    process_ =
-        std::make_unique<Process>(karma_binary(), ProcessOptions{.arguments = command_line(),
-                                                                 .environment = environment,
-                                                                 .standard_input = {},
-                                                                 .standard_output = scratch_ / "output",
-                                                                 .standard_error = scratch_ / "error",
-                                                                 .open_files = options_.open_files});
+    process_ = std::make_unique<Process>(karma_binary(),
+                                         ProcessOptions{.arguments = command_line(),
+                                                        .environment = environment,
+                                                        .standard_input = {},
+                                                        .standard_output = scratch_ / "output",
+                                                        .standard_error = scratch_ / "error",
+                                                        .open_files = options_.open_files,
+                                                        .open_files_hard = options_.open_files_hard});
 }
 
 bool Daemon::wait_until_listening() {

@@ -26,6 +26,7 @@ struct DaemonOptions {
     std::filesystem::path directory;
     // Soft limit of open files.
     std::optional<unsigned long> open_files;
+    bool open_files_hard = false;  // the hard limit too
 };
 
 // A Karma daemon on a port of 127.0.0.1 that is reserved for it, on one data directory, through any number of

@@ -108,6 +108,7 @@ Process::Process(const std::filesystem::path& program, const ProcessOptions& opt
     if (options.open_files) {
         ::getrlimit(RLIMIT_NOFILE, &open_files);
         open_files.rlim_cur = std::min<rlim_t>(*options.open_files, open_files.rlim_max);
+        if (options.open_files_hard) open_files.rlim_max = open_files.rlim_cur;
     }
     const ChildPlan plan{.program = program.c_str(),
                          .arguments = argument_pointers.data(),

@@ -28,6 +28,7 @@ struct ProcessOptions {
     std::filesystem::path standard_error;   // appended to
     // Soft limit of open files; the test's own when empty.
     std::optional<unsigned long> open_files;
+    bool open_files_hard = false;  // the hard limit too
 };
 
 // A child process. It is killed and waited for at the end, and dies with the thread that started it, so that

@@ -1,3 +1,5 @@
+#include "net/resolver.h"
+
 #include <array>
 #include <condition_variable>
 #include <map>
@@ -11,9 +13,8 @@
 #include <boost/asio/ip/address.hpp>
 
 #include "net/client_connection.h"
-#include "replica/network.h"
 
-namespace karma::replica {
+namespace karma::net {
 namespace {
 
 /// One question to the system's resolver, which cannot be told to stop. Who asked may be gone when it is
@@ -69,7 +70,7 @@ std::shared_ptr<Question> question_about(const std::string& host) {
         std::thread([question, host] { ask(*question, host); }).detach();
     } catch (const std::exception& failure) {
         open_questions().erase(host);
-        throw net::ConnectionError("cannot look up " + host + ": " + failure.what());
+        throw ConnectionError("cannot look up " + host + ": " + failure.what());
     }
     return question;
 }
@@ -100,16 +101,16 @@ std::vector<std::string> resolve(const std::string& host, std::chrono::milliseco
         question->answered.wait_for(lock, stop_check);
     }
     if (!question->is_answered) {
-        throw net::ConnectionError("cannot look up " + host + ": the resolver has not answered");
+        throw ConnectionError("cannot look up " + host + ": the resolver has not answered");
     }
     std::vector<std::string> addresses = question->addresses;
     const std::string why = question->failure;
     lock.unlock();
     forget(host, question);
     if (addresses.empty()) {
-        throw net::ConnectionError("cannot look up " + host + ": " + why);
+        throw ConnectionError("cannot look up " + host + ": " + why);
     }
     return addresses;
 }
 
-}  // namespace karma::replica
+}  // namespace karma::net

@@ -1,4 +1,4 @@
-#include "cli/content_hash.h"
+#include "persist/content_hash.h"
 
 #include <stdexcept>
 
@@ -6,7 +6,7 @@
 
 #include "engine/fingerprint.h"
 
-namespace karma::cli {
+namespace karma {
 
 namespace {
 
@@ -38,4 +38,4 @@ std::string ContentHash::take() {
     return result.hex();
 }
 
-}  // namespace karma::cli
+}  // namespace karma

@@ -6,7 +6,7 @@
 
 struct evp_md_ctx_st;
 
-namespace karma::cli {
+namespace karma {
 
 /// The SHA-256 of bytes that come in parts. Used by one thread.
 class ContentHash {
@@ -30,4 +30,4 @@ private:
     std::unique_ptr<evp_md_ctx_st, Free> context_;
 };
 
-}  // namespace karma::cli
+}  // namespace karma

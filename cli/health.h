@@ -1,0 +1,15 @@
+#pragma once
+
+#include <iosfwd>
+#include <span>
+#include <string>
+
+namespace karma::cli {
+
+/// `karma health`: whether all is well with a daemon. Returns the exit status.
+int run_health(std::span<const std::string> args, std::ostream& out, std::ostream& err);
+
+/// The same on standard output and standard error.
+int health_main(std::span<const std::string> args);
+
+}  // namespace karma::cli

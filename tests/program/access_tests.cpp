@@ -1,0 +1,182 @@
+// Who gets in: browsers, wrong tokens, tokens in files and arguments, and what others on the machine see.
+#include <csignal>
+#include <filesystem>
+#include <string>
+#include <sys/stat.h>
+#include <thread>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "tests/program/counter.h"
+#include "tests/support/daemon.h"
+#include "tests/support/settings.h"
+#include "tests/support/values.h"
+
+namespace karma::test {
+
+namespace {
+
+std::string ping_error(const Daemon& daemon, const std::string& token) {
+    return daemon.connect().error_of("system.ping", {{"token", token}});
+}
+
+/// Waits until the log has a text.
+bool is_logged(const Daemon& daemon, const std::string& text) {
+    const auto end = std::chrono::steady_clock::now() + patience();
+    while (std::chrono::steady_clock::now() < end) {
+        if (contains(daemon.standard_output() + daemon.standard_error(), text)) return true;
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    return false;
+}
+
+unsigned mode_of(const std::filesystem::path& path) {
+    struct stat status {};
+    REQUIRE(::stat(path.c_str(), &status) == 0);
+    return status.st_mode & 0777U;
+}
+
+std::vector<std::string> modes_below(const std::filesystem::path& directory, unsigned of_files,
+                                     unsigned of_directories) {
+    std::vector<std::string> wrong;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(directory)) {
+        if (mode_of(entry.path()) != (entry.is_directory() ? of_directories : of_files)) {
+            wrong.push_back(entry.path().string());
+        }
+    }
+    return wrong;
+}
+
+}  // namespace
+
+TEST_CASE("access: what a browser sends is not executed") {
+    const Daemon daemon(std::vector<std::string>{"--log=false"});
+    daemon.connect().call("counter.increment", counter("links", 1, 5));
+    const std::string drop = request("tree.drop", {{"series", "links"}}) + "\n";
+    for (const std::string head : {"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/plain\r\n\r\n",
+                                   "OPTIONS /x?y=1 HTTP/1.0\r\n\r\n", "HOST: a\r\n", "GET  / HTTP/2\n"}) {
+        CAPTURE(head);
+        Client browser = daemon.connect();
+        browser.send(head + drop);
+        CHECK(contains(browser.receive_line(), "HTTP"));
+        CHECK(browser.closed_by_server());
+        CHECK(as_number(daemon.connect().call("counter.sum", {{"series", "links"}, {"key", 1}})) == 5);
+    }
+    // Other nonsense is answered, and the connection goes on.
+    Client client = daemon.connect();
+    client.send_line("HTTP/1.1 200 OK");
+    CHECK(contains(client.receive_line(), "invalid_json"));
+    client.send(drop);
+    CHECK(contains(client.receive_line(), "true"));
+}
+
+TEST_CASE("access: a client that goes on with wrong tokens is cut off, and the log says so once") {
+    Daemon daemon(std::vector<std::string>{"--log=true", "--auth-token=secret"});
+    for (int round = 0; round < 3; ++round) {
+        Client client = daemon.connect();
+        std::string many;
+        for (int i = 0; i < 1'000; ++i) {
+            many += request("system.ping", {{"token", "guess" + std::to_string(i)}}) + "\n";
+        }
+        client.send(many);
+        int replies = 0;
+        try {
+            for (; replies < 1'000; ++replies) {
+                const std::string reply = client.receive_line();
+                CHECK(contains(reply, "unauthorized"));
+            }
+        } catch (const std::exception&) {
+            CHECK(replies > 0);
+        }
+        CHECK(replies == 100);
+    }
+    CHECK(ping_error(daemon, "secret").empty());
+    CHECK(is_logged(daemon, "refused_logins"));
+    CHECK(daemon.stop().code == 0);
+    const std::string log = daemon.standard_error();
+    CHECK(log.find("refused_logins") == log.rfind("refused_logins"));
+    CHECK_FALSE(contains(log, "guess"));
+}
+
+TEST_CASE("access: an empty token is refused, and a newline at its end is none of it") {
+    for (const char* const option : {"--auth-token=", "--read-auth-token=", "--replication-token="}) {
+        const ProgramResult refused = run_program(karma_binary(), {"serve", option});
+        CHECK(refused.status.code == 2);
+        CHECK(
+            contains(refused.standard_error, std::string(option).substr(0, std::string(option).size() - 1)));
+    }
+    DaemonOptions options;
+    options.environment = {{"KARMA_AUTH_TOKEN", "secret\n"}};
+    Daemon daemon(options);
+    CHECK(ping_error(daemon, "secret").empty());
+    CHECK(ping_error(daemon, "other") == "unauthorized");
+    CHECK(is_logged(daemon, "KARMA_AUTH_TOKEN ended with a newline"));
+}
+
+TEST_CASE("access: tokens from files, which are read again on SIGHUP") {
+    const TempDir scratch;
+    const std::filesystem::path all = scratch / "all";
+    const std::filesystem::path reading = scratch / "reading";
+    write_file(all, "first\n");
+    write_file(reading, "reads\r\n");
+    std::filesystem::permissions(all, std::filesystem::perms(0600));
+    std::filesystem::permissions(reading, std::filesystem::perms(0644));
+    Daemon daemon(std::vector<std::string>{"--log=true", "--auth-token-file=" + all.string(),
+                                           "--read-auth-token-file=" + reading.string()});
+    CHECK(ping_error(daemon, "first").empty());
+    CHECK(ping_error(daemon, "reads").empty());
+    CHECK(daemon.connect().error_of("tree.create", {{"series", "a"}, {"token", "reads"}}) == "forbidden");
+    CHECK(is_logged(daemon, "others on this machine may read " + reading.string()));
+    CHECK_FALSE(contains(daemon.standard_error(), "may read " + all.string()));
+    Client before = daemon.connect();
+    CHECK(before.error_of("system.ping", {{"token", "first"}}).empty());
+    write_file(all, "second\n");
+    daemon.send_signal(SIGHUP);
+    REQUIRE(is_logged(daemon, "\"reloaded\""));
+    CHECK(before.error_of("system.ping", {{"token", "first"}}) == "unauthorized");
+    CHECK(before.error_of("system.ping", {{"token", "second"}}).empty());
+    // What cannot be read changes nothing.
+    write_file(all, "\n");
+    daemon.send_signal(SIGHUP);
+    REQUIRE(is_logged(daemon, "reload_failed"));
+    CHECK(ping_error(daemon, "second").empty());
+    CHECK(ping_error(daemon, "reads").empty());
+    CHECK(daemon.stop().code == 0);
+    const ProgramResult missing =
+        run_program(karma_binary(), {"serve", "--auth-token-file=" + (scratch / "none").string()});
+    CHECK(missing.status.code == 2);
+    CHECK(contains(missing.standard_error, "--auth-token-file"));
+}
+
+TEST_CASE("access: tokens on the command line are not shown to others on the machine") {
+    Daemon daemon(std::vector<std::string>{"--auth-token=hidden-one", "--read-auth-token", "hidden-two"});
+    const std::string shown = read_file("/proc/" + std::to_string(daemon.pid()) + "/cmdline");
+    CHECK(contains(shown, "--auth-token="));
+    CHECK_FALSE(contains(shown, "hidden"));
+    CHECK(ping_error(daemon, "hidden-one").empty());
+    CHECK(ping_error(daemon, "hidden-two").empty());
+}
+
+TEST_CASE("access: files are the daemon's own, or its group's") {
+    const mode_t before = ::umask(0022);
+    for (const bool group : {false, true}) {
+        CAPTURE(group);
+        DaemonOptions options;
+        options.arguments = {group ? "--group-access=true" : "--group-access=false"};
+        Daemon daemon(options);
+        daemon.connect().call("counter.increment", counter("links", 1, 5));
+        daemon.connect().call("snapshot.create_all");
+        CHECK(modes_below(daemon.directory(), group ? 0640 : 0600, group ? 0750 : 0700) ==
+              std::vector<std::string>{});
+        const TempDir scratch;
+        const std::string out = (scratch / "out").string();
+        CHECK(run_program(karma_binary(), {"backup", out, "--port=" + std::to_string(daemon.port())})
+                  .status.code == 0);
+        CHECK(mode_of(out) == 0700);
+        CHECK(modes_below(scratch.path(), 0600, 0700) == std::vector<std::string>{});
+    }
+    ::umask(before);
+}
+
+}  // namespace karma::test
