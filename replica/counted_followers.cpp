@@ -156,7 +156,7 @@ KnownNode CountedFollowers::forget(std::uint64_t node, const std::string& name, 
                            "There is more than one counted follower of this name: give the node_id");
     }
     const auto found = std::ranges::find_if(list.members, is_it);
-    const KnownNode forgotten = found->node;
+    KnownNode forgotten = found->node;
     list.members.erase(found);
     ++list.version;
     list.told_from = std::max(list.told_from, lsn);

@@ -42,6 +42,12 @@ TEST_CASE("failover: a promoted slave takes writes, and the master that it follo
     REQUIRE(comes_true([&] { return health(master).starts_with("fenced: "); }));
     CHECK(of_master.error_of("tree.create", {{"series", "b"}}) == "replication_error");
     CHECK(as_number(of_master.call("counter.sum", {{"series", "a"}, {"key", 1}})) == 1);
+    const auto promote_old = [&](std::vector<std::string> more) {
+        more.insert(more.begin(), {"promote", "--port=" + std::to_string(master.port())});
+        return run_program(karma_binary(), more);
+    };
+    CHECK(promote_old({}).status == ExitStatus{1, 0});
+    CHECK(promote_old({}).standard_error.find("--force") != std::string::npos);
     // It remembers, and the other one stays master through a crash, whatever its command line says.
     master.restart_after_kill();
     slave.restart_after_kill();
@@ -61,6 +67,22 @@ TEST_CASE("failover: a promoted slave takes writes, and the master that it follo
     REQUIRE(catches_up(master, slave));
     CHECK(digest(slave) == digest(master));
     CHECK(status_text(slave, "replication_epoch") == "2");
+}
+
+TEST_CASE("failover: a fenced master is made master again on the command line, with force") {
+    Daemon master;
+    Daemon slave(slave_of(master.port()));
+    master.connect().call("counter.increment", counter(1));
+    REQUIRE(catches_up(master, slave));
+    slave.connect().call("replication.promote");
+    REQUIRE(comes_true([&] { return health(master).starts_with("fenced: "); }));
+    slave.kill_hard();
+    const ProgramResult forced =
+        run_program(karma_binary(), {"promote", "--force", "--port=" + std::to_string(master.port())});
+    CHECK(forced.status == ExitStatus{0, 0});
+    CHECK(forced.standard_output.find("is the master of epoch 2") != std::string::npos);
+    master.connect().call("counter.increment", counter(1));
+    CHECK(health(master) == "ok");
 }
 
 TEST_CASE("failover: an old master with events of its own is refused, and can give them up into a file") {
