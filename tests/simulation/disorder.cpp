@@ -149,7 +149,7 @@ void Disorder::look_at_all() {
     for (const std::unique_ptr<SimulatedNode>& node : nodes_) {
         chronicle_.look_at(*node);
     }
-    if (!database_.is_known()) {
+    if (!database_.is_known() && !is_repairing_) {
         database_ = chronicle_.database_of(disorder_name(0));
     }
 }
@@ -420,26 +420,42 @@ void Disorder::promote_two() {
 
 // ---- the end
 
-/// The master of the latest epoch; where there is none, the one that has most is promoted.
+/// The master of the latest epoch; where there is none, the one that has most is promoted. Nobody may have
+/// anything of the cluster's database any more, or anything at all.
 std::optional<std::size_t> Disorder::choose_final_master() {
     if (const std::optional<std::size_t> found = find_master()) {
         return found;
     }
+    std::optional<std::size_t> best = find_fullest();
+    if (!best && database_.is_known()) {
+        database_ = {};
+        best = find_master();
+        return best ? best : choose_final_master();
+    }
+    if (!best) {
+        note("nothing left");
+        return start(0, master()) ? find_master() : std::nullopt;
+    }
+    return promote_forced(*best) ? best : std::nullopt;
+}
+
+/// Of the cluster: the one that has most of the latest epoch.
+std::optional<std::size_t> Disorder::find_fullest() const {
     std::optional<std::size_t> best;
+    const auto rank = [](const Database& of) {
+        return std::pair(last_epoch(of.epochs()).number, of.durable_lsn());
+    };
     for (std::size_t i = 0; i < nodes_.size(); ++i) {
         const Database* const database = nodes_[i]->database();
         if (database == nullptr || database->has_failed() || database->durable_lsn() == 0 ||
             (database_.is_known() && database->database_id() != database_)) {
             continue;
         }
-        const auto rank = [](const Database& of) {
-            return std::pair(last_epoch(of.epochs()).number, of.durable_lsn());
-        };
         if (!best || rank(*database) > rank(*nodes_[*best]->database())) {
             best = i;
         }
     }
-    return best && promote_forced(*best) ? best : std::nullopt;
+    return best;
 }
 
 bool Disorder::promote_forced(std::size_t node) {

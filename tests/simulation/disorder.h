@@ -79,6 +79,7 @@ private:
     void repair();
     bool promote_forced(std::size_t node);
     std::optional<std::size_t> choose_final_master();
+    std::optional<std::size_t> find_fullest() const;
     bool are_equal(std::size_t master);
     void check_end();
 
