@@ -505,7 +505,15 @@ void Disorder::repair() {
         pause(2'000);
         for (std::size_t i = 0; i < nodes_.size(); ++i) {
             const Database* const database = nodes_[i]->database();
-            if (database == nullptr || database->has_failed() || nodes_[i]->wants_order()) {
+            if (master && i != *master && database != nullptr && database->role() == Role::master &&
+                database->database_id() != chronicle_.database_of(disorder_name(*master))) {
+                // Promoted with another database it stays master of that: it gets an empty directory.
+                nodes_[i]->stop();
+                chronicle_.forget(disorder_name(i));
+                nodes_[i]->move_in(MemoryStorage());
+                note("emptied");
+                start(i, roles_[i]);
+            } else if (database == nullptr || database->has_failed() || nodes_[i]->wants_order()) {
                 start(i, roles_[i]);
             }
         }
