@@ -79,8 +79,8 @@ DatabaseId Chronicle::database_of(const std::string& node) const {
 
 void Chronicle::look_at(SimulatedNode& node) {
     Database* const database = node.database();
-    if (database == nullptr || database->has_failed() || database->is_empty() ||
-        !database->database_id().is_known()) {
+    // What one has that has failed since may have been acknowledged before.
+    if (database == nullptr || database->is_empty() || !database->database_id().is_known()) {
         return;
     }
     const History now{database->database_id(), database->epochs(), database->durable_lsn()};

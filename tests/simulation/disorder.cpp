@@ -120,12 +120,7 @@ void Disorder::on_log(std::size_t node, const std::string& line) {
     if (shows_logs_) {
         note("(" + disorder_name(node) + ") " + line);
     }
-    if (says("\"failing_over\"")) {
-        fails_over_[node] = true;
-    } else if (says("\"failover_failed\"")) {
-        fails_over_[node] = false;
-    } else if (says("\"promoted\"") && fails_over_[node]) {
-        fails_over_[node] = false;
+    if (says("\"failed_over\"")) {
         ++counts_["failovers"];
         if (!plan_.failover_unsafe && plan_.min_acks != 0) {
             chronicle_.note_safe_epoch(*nodes_[node]);
@@ -154,7 +149,7 @@ void Disorder::look_at_all() {
     for (const std::unique_ptr<SimulatedNode>& node : nodes_) {
         chronicle_.look_at(*node);
     }
-    if (!database_.is_known()) {
+    if (!database_.is_known() && !is_repairing_) {
         database_ = chronicle_.database_of(disorder_name(0));
     }
 }
@@ -184,8 +179,12 @@ NodeRole Disorder::follower_of(std::size_t source) const {
 
 /// False when it cannot be started, for now.
 bool Disorder::start(std::size_t node, const NodeRole& role) {
+    if (nodes_[node]->database() != nullptr) {
+        // It takes and acknowledges what has arrived before it ends.
+        chronicle_.look_at(*nodes_[node]);
+        chronicle_.note_crash(scheduler_.now());
+    }
     nodes_[node]->stop();
-    fails_over_[node] = false;
     roles_[node] = role;
     try {
         nodes_[node]->start(role);
@@ -347,6 +346,7 @@ void Disorder::follow_wrong_node() {
 void Disorder::copy_storage(bool as_master) {
     const std::size_t node = scheduler_.between(cluster_count, nodes_count - 1);
     const std::size_t from = scheduler_.between(0, cluster_count - 1);
+    chronicle_.look_at(*nodes_[node]);
     nodes_[node]->stop();
     chronicle_.forget(disorder_name(node));
     const bool is_old = backup_ && scheduler_.one_in(2);
@@ -388,7 +388,7 @@ void Disorder::err_badly() {
         case 1: return start_stranger(true);
         case 2: return swap_roles();
         case 3: return promote_two();
-        default: return promote(scheduler_.between(0, cluster_count - 1), false);
+        default: return promote(scheduler_.between(0, cluster_count - 1), scheduler_.one_in(3));
     }
 }
 
@@ -400,16 +400,13 @@ void Disorder::swap_roles() {
     start(node, is_master ? follower_of(scheduler_.between(0, nodes_count - 1)) : master());
 }
 
-void Disorder::promote(std::size_t node, bool is_safe) {
+void Disorder::promote(std::size_t node, bool is_forced) {
     if (nodes_[node]->database() == nullptr) {
         return;
     }
     try {
-        nodes_[node]->promote();
+        nodes_[node]->promote(is_forced);
         note("promotions");
-        if (is_safe) {
-            chronicle_.note_safe_epoch(*nodes_[node]);
-        }
     } catch (const std::exception&) {
         note("refused promotions");
     }
@@ -423,26 +420,42 @@ void Disorder::promote_two() {
 
 // ---- the end
 
-/// The master of the latest epoch; where there is none, the one that has most is promoted.
+/// The master of the latest epoch; where there is none, the one that has most is promoted. Nobody may have
+/// anything of the cluster's database any more, or anything at all.
 std::optional<std::size_t> Disorder::choose_final_master() {
     if (const std::optional<std::size_t> found = find_master()) {
         return found;
     }
+    std::optional<std::size_t> best = find_fullest();
+    if (!best && database_.is_known()) {
+        database_ = {};
+        best = find_master();
+        return best ? best : choose_final_master();
+    }
+    if (!best) {
+        note("nothing left");
+        return start(0, master()) ? find_master() : std::nullopt;
+    }
+    return promote_forced(*best) ? best : std::nullopt;
+}
+
+/// Of the cluster: the one that has most of the latest epoch.
+std::optional<std::size_t> Disorder::find_fullest() const {
     std::optional<std::size_t> best;
+    const auto rank = [](const Database& of) {
+        return std::pair(last_epoch(of.epochs()).number, of.durable_lsn());
+    };
     for (std::size_t i = 0; i < nodes_.size(); ++i) {
         const Database* const database = nodes_[i]->database();
         if (database == nullptr || database->has_failed() || database->durable_lsn() == 0 ||
-            database->database_id() != database_) {
+            (database_.is_known() && database->database_id() != database_)) {
             continue;
         }
-        const auto rank = [](const Database& of) {
-            return std::pair(last_epoch(of.epochs()).number, of.durable_lsn());
-        };
         if (!best || rank(*database) > rank(*nodes_[*best]->database())) {
             best = i;
         }
     }
-    return best && promote_forced(*best) ? best : std::nullopt;
+    return best;
 }
 
 bool Disorder::promote_forced(std::size_t node) {
@@ -451,7 +464,7 @@ bool Disorder::promote_forced(std::size_t node) {
     if (!start(node, role)) {
         return false;
     }
-    promote(node, false);
+    promote(node, true);
     return nodes_[node]->database() != nullptr && nodes_[node]->database()->role() == Role::master;
 }
 
@@ -492,7 +505,15 @@ void Disorder::repair() {
         pause(2'000);
         for (std::size_t i = 0; i < nodes_.size(); ++i) {
             const Database* const database = nodes_[i]->database();
-            if (database == nullptr || database->has_failed() || nodes_[i]->wants_order()) {
+            if (master && i != *master && database != nullptr && database->role() == Role::master &&
+                database->database_id() != chronicle_.database_of(disorder_name(*master))) {
+                // Promoted with another database it stays master of that: it gets an empty directory.
+                nodes_[i]->stop();
+                chronicle_.forget(disorder_name(i));
+                nodes_[i]->move_in(MemoryStorage());
+                note("emptied");
+                start(i, roles_[i]);
+            } else if (database == nullptr || database->has_failed() || nodes_[i]->wants_order()) {
                 start(i, roles_[i]);
             }
         }

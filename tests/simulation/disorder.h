@@ -73,12 +73,13 @@ private:
     void copy_storage(bool as_master);
     void start_stranger(bool as_source);
     void swap_roles();
-    void promote(std::size_t node, bool is_safe);
+    void promote(std::size_t node, bool is_forced);
     void promote_two();
 
     void repair();
     bool promote_forced(std::size_t node);
     std::optional<std::size_t> choose_final_master();
+    std::optional<std::size_t> find_fullest() const;
     bool are_equal(std::size_t master);
     void check_end();
 
@@ -87,8 +88,7 @@ private:
     SimulatedNetwork network_;
     DisorderPlan plan_;
     std::vector<std::unique_ptr<SimulatedNode>> nodes_;
-    std::vector<NodeRole> roles_;                                    // as each was started last
-    std::vector<bool> fails_over_ = std::vector<bool>(nodes_count);  // it is about to promote itself
+    std::vector<NodeRole> roles_;  // as each was started last
     std::vector<std::unique_ptr<SimulatedWriter>> clients_;
     std::unique_ptr<MemoryStorage> backup_;
     Chronicle chronicle_;

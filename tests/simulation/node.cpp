@@ -202,7 +202,7 @@ void SimulatedNode::stop() {
 
 Database* SimulatedNode::database() noexcept { return daemon_ ? daemon_->database.get() : nullptr; }
 
-void SimulatedNode::promote() { daemon_->node.promote(); }
+void SimulatedNode::promote(bool is_forced) { daemon_->node.promote(is_forced); }
 
 bool SimulatedNode::wants_order() const {
     return daemon_ && daemon_->database->role() == Role::slave && daemon_->node.figures().state == "diverged";

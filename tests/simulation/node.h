@@ -61,8 +61,8 @@ public:
     // How it was started last, and when.
     const NodeRole& role() const noexcept { return role_; }
     Scheduler::Clock::time_point started_at() const noexcept { return started_at_; }
-    // Throws RequestError.
-    void promote();
+    // Throws RequestError. `is_forced`: without asking others for promises.
+    void promote(bool is_forced = false);
     // What is stored lies in another directory from here on: these contents, or nothing. Nothing runs.
     void move_in(const MemoryStorage& contents);
     // Where it keeps files for the operator.
