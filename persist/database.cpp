@@ -173,8 +173,14 @@ void Database::begin_clocks() {
         return false;
     });
     const DatabaseClock::Reading reading = clock_.read();
-    const std::int64_t last_event_ms = engine_.last_event_ms();
-    std::int64_t age_ms = last_lsn == 0 ? reading.now_ms : std::min(reading.now_ms, last_event_ms);
+    // After an import, or a time without a log, the last event is not there: a snapshot tells when it was.
+    std::int64_t age_ms = reading.now_ms;
+    const std::vector<SnapshotStore::ManifestRef> manifests = snapshots_.manifests();
+    if (engine_.last_event_ms() != std::numeric_limits<std::int64_t>::min()) {
+        age_ms = engine_.last_event_ms();
+    } else if (!manifests.empty()) {
+        age_ms = manifests.front()->created_ms;
+    }
     if (const auto stored = read_meta_number(storage_, age_key)) {
         age_ms = static_cast<std::int64_t>(*stored);
     }

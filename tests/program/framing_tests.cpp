@@ -197,11 +197,12 @@ TEST_CASE("framing: the name of an unknown op is shown in whole characters") {
     }
 }
 
-TEST_CASE("framing: the default limit of a request is 4096 bytes") {
+TEST_CASE("framing: the default limit of a request is 1 MiB") {
     const Daemon daemon;
     Client client = daemon.connect();
-    CHECK(client.ask_line(ping_of_size(4096)) == pong);
-    CHECK(code_of(client.ask_line(ping_of_size(4097))) == "request_too_large");
+    constexpr std::size_t limit = 1'048'576;
+    CHECK(client.ask_line(ping_of_size(limit)) == pong);
+    CHECK(code_of(client.ask_line(ping_of_size(limit + 1))) == "request_too_large");
 }
 
 TEST_CASE("framing: a reply beyond its limit is replaced, and the connection goes on") {
