@@ -65,6 +65,12 @@ private:
     std::unique_ptr<net::Server> server_;
 };
 
+// What its health says.
+inline std::string health_of(InProcessNode& node) {
+    Client client(node.port());
+    return std::string(member(client.call("system.health"), "status").as_string());
+}
+
 inline DatabaseOptions slave_options() {
     DatabaseOptions options;
     options.read_only = true;

@@ -23,11 +23,6 @@ bool is_in_state(InProcessNode& node, const std::string& state) {
     return comes_true([&] { return node.node().figures().state == state; });
 }
 
-std::string health_of(InProcessNode& node) {
-    Client client(node.port());
-    return std::string(member(client.call("system.health"), "status").as_string());
-}
-
 replica::NodeOptions following_by_order(std::uint16_t port, const TempDir& directory,
                                         const std::string& order) {
     replica::NodeOptions options = following(port, directory);

@@ -20,11 +20,6 @@ namespace karma::test {
 
 namespace {
 
-std::string health_of(InProcessNode& node) {
-    Client client(node.port());
-    return std::string(member(client.call("system.health"), "status").as_string());
-}
-
 bool is_streaming(InProcessNode& node) { return node.node().figures().state == "streaming"; }
 
 void call_second(net::Subscription& self) {
