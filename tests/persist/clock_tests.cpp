@@ -271,6 +271,9 @@ TEST_CASE("clock: a step ahead expires no idempotency record") {
     CHECK(test.counts("another"));
     test.run_minute();
     CHECK(!test.counts("k"));
+    // Nor the events of that time, when they are read back.
+    test.open();
+    CHECK(!test.counts("k"));
     // And they do expire, when their time has passed.
     for (int i = 0; i < 8 * 24; ++i) {
         test.clocks.pass(day / 24);
