@@ -491,6 +491,11 @@ void Disorder::repair() {
         const std::optional<std::size_t> now = choose_final_master();
         if (now && now != master) {
             master = now;
+            if (roles_[*master].followers_max < nodes_.size()) {
+                NodeRole role = roles_[*master];
+                role.followers_max = NodeRole().followers_max;
+                start(*master, role);
+            }
             for (std::size_t i = 0; i < nodes_.size(); ++i) {
                 if (i != *master) {
                     NodeRole role = follower_of(*master);
