@@ -31,7 +31,7 @@ ExportManifest finish_export(ExportDirectory& directory, const Exported& exporte
 /// What a directory to be imported is, as far as it can be told before its files are read. Throws InputError,
 /// CorruptionError and StorageError where it is none, or an export that is not as it was written.
 struct Importable {
-    explicit Importable(const std::filesystem::path& directory);
+    explicit Importable(const std::filesystem::path& from);
 
     /// Throws InputError where nothing shows that all is there: neither a manifest nor a Karma 1.0's log.
     void require_whole() const;

@@ -35,7 +35,7 @@ std::string seconds_text(std::int64_t ms) {
 
 }  // namespace
 
-DatabaseClock::DatabaseClock(Reader unix_ms, Reader steady_ms)
+DatabaseClock::DatabaseClock(const Reader& unix_ms, const Reader& steady_ms)
     : unix_ms_(or_else(unix_ms, nullptr, machine_unix_ms)),
       steady_ms_(or_else(steady_ms, unix_ms, machine_steady_ms)),
       offset_ms_(unix_ms_() - steady_ms_()) {}

@@ -28,7 +28,7 @@ public:
 
     /// `unix_ms` may step, `steady_ms` may not. An empty one is the machine's; where only `unix_ms` is given,
     /// it is both.
-    DatabaseClock(Reader unix_ms, Reader steady_ms);
+    DatabaseClock(const Reader& unix_ms, const Reader& steady_ms);
 
     Reading read();
     std::int64_t now_ms() { return read().now_ms; }

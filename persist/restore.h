@@ -27,15 +27,15 @@ struct Restored {
 EventGroupInfo read_group(const EventGroup& group, const std::function<void(const Event&)>& visit);
 
 /// Puts what is stored into an empty engine: the newest sound snapshots whose LSN is not above `newest`, then
-/// the log after them, as far as `until`. Idempotency records are not part of it. Never gives less than was
+/// the log after them, as far as `point`. Idempotency records are not part of it. Never gives less than was
 /// stored: throws CorruptionError that says what is damaged or missing.
 Restored restore_state(Engine& engine, const Storage& storage, const SnapshotStore& snapshots,
-                       const Deadline& deadline, const HistoryPoint& until = {},
+                       const Deadline& deadline, const HistoryPoint& point = {},
                        Lsn newest = std::numeric_limits<Lsn>::max());
 
 /// The same of one series only, for questions about the past. Throws RequestError `replication_gap` when what
 /// is kept does not reach back so far.
 Restored restore_series(Engine& engine, std::string_view series, const Storage& storage,
-                        const SnapshotStore& snapshots, const Deadline& deadline, const HistoryPoint& until);
+                        const SnapshotStore& snapshots, const Deadline& deadline, const HistoryPoint& point);
 
 }  // namespace karma

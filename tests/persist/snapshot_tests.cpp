@@ -246,7 +246,7 @@ TEST_CASE("snapshots: lists come in pages, whatever is stored meanwhile") {
     CHECK(latest->page.has_more);
     CHECK(code_of(database->call(query::Snapshots{{1, "no file"}})) == ErrorCode::validation_error);
     // The snapshot that the cursor is of goes, and a newer one comes: what is older follows.
-    const std::string cursor = all[1];
+    const std::string& cursor = all[1];
     database->increment("a", 1, 1, some_day);
     database->save_snapshot();
     const reply::SnapshotNames behind = files_with({100, cursor});
