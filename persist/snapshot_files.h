@@ -63,8 +63,8 @@ private:
     struct Place {
         std::uint32_t manifest = 0;
         std::uint32_t series = 0;
-        // NOLINTNEXTLINE(modernize-use-nullptr): takes the 0 that results of it are compared with for a
-        // pointer
+        // Its results are compared with 0, which the linter takes for a pointer.
+        // NOLINTNEXTLINE(modernize-use-nullptr)
         auto operator<=>(const Place&) const = default;
     };
     struct Places {
