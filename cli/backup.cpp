@@ -1,7 +1,6 @@
 #include "cli/backup.h"
 
 #include <chrono>
-#include <fcntl.h>
 #include <iomanip>
 #include <iostream>
 #include <system_error>
@@ -18,7 +17,7 @@
 #include "cli/text.h"
 #include "engine/storage.h"
 #include "engine/timestamp.h"
-#include "persist/errno_text.h"
+#include "persist/sync_directory.h"
 
 namespace karma::cli {
 
@@ -88,11 +87,8 @@ public:
         }
         is_named_ = true;
         const std::filesystem::path parent = std::filesystem::absolute(name_).parent_path();
-        const int file = ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        const bool is_synced = file >= 0 && ::fsync(file) == 0;
-        const std::string why = is_synced ? "" : errno_text();
-        if (file >= 0) ::close(file);
-        if (!is_synced) throw StorageError("cannot sync " + parent.string() + ": " + why);
+        failure = sync_directory(parent);
+        if (failure) throw StorageError("cannot sync " + parent.string() + ": " + failure.message());
     }
 
 private:

@@ -10,6 +10,7 @@
 
 #include "engine/storage.h"
 #include "persist/errno_text.h"
+#include "persist/sync_directory.h"
 
 namespace karma {
 
@@ -32,12 +33,8 @@ std::error_code make_durably(const std::filesystem::path& path) {
     }
     std::filesystem::create_directories(path, failure);
     for (const std::filesystem::path& parent : parents) {
-        const int fd = ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0 || ::fsync(fd) != 0) {
-            failure = std::error_code(errno, std::generic_category());
-        }
-        if (fd >= 0) {
-            ::close(fd);
+        if (const std::error_code why = sync_directory(parent)) {
+            failure = why;
         }
     }
     return failure;

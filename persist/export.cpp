@@ -17,6 +17,7 @@
 #include "persist/identity.h"
 #include "persist/records_json.h"
 #include "persist/records_of_series.h"
+#include "persist/sync_directory.h"
 #include "persist/tree_format.h"
 #include "persist/tree_reader.h"
 
@@ -140,14 +141,8 @@ void ExportDirectory::remove(const std::string& name) {
 
 /// The names of its files.
 void ExportDirectory::sync() const {
-    const int directory = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    const bool is_synced = directory >= 0 && ::fsync(directory) == 0;
-    const int cause = errno;
-    if (directory >= 0) {
-        ::close(directory);
-    }
-    errno = cause;
-    if (!is_synced) {
+    if (const std::error_code failure = sync_directory(path_)) {
+        errno = failure.value();
         fail("sync", path_);
     }
 }
