@@ -186,7 +186,11 @@ Node::Voters Node::voters_for(Ballot ballot) const {
         return voters;
     }
     const CountedList list = source_.counted().list();
-    if (list.is_of(last_epoch(database_.epochs())) && list.counts(database_.node_id())) {
+    const bool is_listed = list.is_of(last_epoch(database_.epochs())) && list.counts(database_.node_id());
+    const SourceWatch watched = follower_->watched();
+    // A master that waits for nobody, whatever was counted when it still did.
+    const bool acknowledges_alone = watched.life() && watched.life()->min_acks == std::uint64_t{0};
+    if (is_listed) {
         for (const CountedList::Member& member : list.members) {
             if (member.node.node.id != database_.node_id()) {
                 voters.nodes.push_back(member.node);
@@ -194,16 +198,21 @@ Node::Voters Node::voters_for(Ballot ballot) const {
         }
         voters.nodes = placed(std::move(voters.nodes));
         voters.are_all_needed = ballot == Ballot::failover;
-        return voters;
+        if (!acknowledges_alone) {
+            return voters;
+        }
     }
-    const SourceWatch watched = follower_->watched();
     if (watched.life()) {
-        voters.nodes = reachable(watched.life()->others);
+        for (KnownNode& other : reachable(watched.life()->others)) {
+            if (list.find(other.node.id) == nullptr || !is_listed) {
+                voters.nodes.push_back(std::move(other));
+            }
+        }
     }
     if (ballot != Ballot::failover) {
         return voters;
     }
-    if (!watched.life() || watched.life()->min_acks != std::uint64_t{0}) {
+    if (!acknowledges_alone) {
         throw RequestError(ErrorCode::replication_error,
                            "its acknowledgements do not count for the master's --replication-min-acks");
     }

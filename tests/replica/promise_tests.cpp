@@ -263,6 +263,29 @@ TEST_CASE("promises: a counted follower takes the master's place with the promis
     CHECK(nodes.two->database().known_epoch().number == nodes.one.database().known_epoch().number);
 }
 
+TEST_CASE("promises: behind a master that waits for nobody any more the list alone promotes nobody") {
+    const TempDir directory;
+    MemoryStorage storages[2];
+    const ReservedPort place;
+    const std::uint16_t port = place.number();
+    auto master = std::make_unique<InProcessNode>(storages[0], waiting_for(1, 20'000), with_acks(1), port);
+    Proxy network(port);
+    InProcessNode one(storages[1], slave_options(), with_failover(following(network.port(), directory)));
+    write_unacknowledged(master->database());
+    REQUIRE(comes_true([&] { return is_counted(one, one.database().node_id()) && is_streaming(one); }));
+    master.reset();
+    master = std::make_unique<InProcessNode>(storages[0], DatabaseOptions(), replica::NodeOptions(), port);
+    const auto has_heard = [&] {
+        const std::optional<replica::Life> life = one.node().heard();
+        return life && life->min_acks == std::uint64_t{0};
+    };
+    REQUIRE(comes_true([&] { return has_heard() && is_streaming(one); }));
+    network.hold(true, true);
+    CHECK(comes_true([&] { return contains(health_of(one), "no other follower"); }));
+    CHECK(one.database().role() == Role::slave);
+    CHECK(one.database().known_epoch() == Epoch{});
+}
+
 TEST_CASE("promises: without the promise of one that counts nobody takes the master's place by himself") {
     Three nodes;
     const Epoch before = nodes.one.database().known_epoch();
