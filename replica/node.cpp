@@ -210,6 +210,12 @@ Node::Voters Node::voters_for(Ballot ballot) const {
         }
     }
     if (ballot != Ballot::failover) {
+        // On no list, behind another follower: that one has what this node has, and may have more.
+        if (!is_listed && watched.life() && watched.life()->role == "slave" &&
+            !watched.life()->chain.empty()) {
+            const FollowerOptions& source = *options_.follower;
+            voters.nodes.push_back({watched.life()->chain.front(), source.host, source.port});
+        }
         return voters;
     }
     if (!acknowledges_alone) {

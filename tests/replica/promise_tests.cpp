@@ -337,6 +337,28 @@ TEST_CASE("promises: a promotion is refused where another follower is ahead, and
     CHECK(client.error_of("replication.promote", {{"force", "perhaps"}}) == "validation_error");
 }
 
+TEST_CASE("promises: a promotion asks the follower that this node follows, which may be ahead") {
+    const TempDir directory;
+    MemoryStorage storages[3];
+    InProcessNode master(storages[0]);
+    write_unacknowledged(master.database());
+    InProcessNode between(storages[1], slave_options(), following(master.port(), directory));
+    REQUIRE(comes_true([&] { return is_streaming(between); }));
+    Proxy network(between.port());
+    InProcessNode last(storages[2], slave_options(), following(network.port(), directory));
+    REQUIRE(comes_true([&] { return is_streaming(last); }));
+    SUBCASE("it promises") {
+        CHECK(last.node().promote().without_promise.empty());
+        CHECK(between.database().known_epoch().number == 1);
+    }
+    SUBCASE("it does not answer, and is named") {
+        network.hold(true, true);
+        const std::vector<std::string> silent = last.node().promote().without_promise;
+        REQUIRE(silent.size() == 1);
+        CHECK(silent.front() == "node-" + std::to_string(between.port()));
+    }
+}
+
 TEST_CASE("promises: one that was taken from the list gets no promise of those that are in it") {
     Three nodes;
     const std::uint64_t gone = nodes.one.database().node_id();
