@@ -265,6 +265,10 @@ void Follower::on_refused(const SubscribeReply& reply) {
         poll();  // Karma 1.0
         return;
     }
+    const bool is_no_master = !reply.role.empty() && reply.role != "master";
+    if (is_no_master || reply.known_epoch.is_later_than(last_epoch(database_.epochs()))) {
+        forget_sync();  // its silence is no master's any more
+    }
     if (reply.error_code == "replication_gap") {
         on_unproved(reply);
     }

@@ -110,4 +110,13 @@ std::string chain_text(const std::vector<NodeName>& chain) {
     return text;
 }
 
+const char* role_text(Role role) noexcept {
+    switch (role) {
+        case Role::master: return "master";
+        case Role::fenced: return "fenced";
+        case Role::slave: break;
+    }
+    return "slave";
+}
+
 }  // namespace karma::replica

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/epoch.h"
+#include "engine/replicated.h"
 #include "replica/counted_list.h"
 #include "replica/known_node.h"
 
@@ -45,5 +46,8 @@ Life read_life(std::string_view text);
 
 /// The ids of a chain, as replication.status shows them: in hexadecimal, " > " between them.
 std::string chain_text(const std::vector<NodeName>& chain);
+
+/// As nodes say it: "master", "slave" or "fenced".
+const char* role_text(Role role) noexcept;
 
 }  // namespace karma::replica

@@ -541,7 +541,7 @@ SelfDescription Node::describe_self() const {
     life.known_epoch = database_.known_epoch();
     life.chain = chain();
     if (role != Role::slave) {
-        life.role = role == Role::master ? "master" : "fenced";
+        life.role = role_text(role);
         life.master_heard = std::chrono::milliseconds(0);
         if (role == Role::fenced) {
             life.master_heard.reset();
@@ -550,7 +550,7 @@ SelfDescription Node::describe_self() const {
         }
         return self;
     }
-    life.role = "slave";
+    life.role = role_text(role);
     if (!follower_) {
         life.doubt = "follows nobody";
         return self;

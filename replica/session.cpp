@@ -110,6 +110,7 @@ void Session::describe(SubscribeReply& reply) const {
     reply.known_epoch = database_.known_epoch();
     reply.database_id = database_.database_id();
     reply.node_id = database_.node_id();
+    reply.role = role_text(database_.role());
     reply.chain = source_.chain();
 }
 

@@ -59,7 +59,7 @@ SelfDescription Source::describe() const {
         return describe_();
     }
     SelfDescription self;
-    self.life.role = database_.role() == Role::master ? "master" : "slave";
+    self.life.role = role_text(database_.role());
     return self;
 }
 
@@ -71,6 +71,7 @@ std::string Source::refusal_line(const std::string& why) const {
     reply.known_epoch = database_.known_epoch();
     reply.database_id = database_.database_id();
     reply.node_id = database_.node_id();
+    reply.role = role_text(database_.role());
     return reply_line(reply);
 }
 

@@ -90,7 +90,9 @@ std::string SourceWatch::doubt(Time now) const {
 }
 
 bool SourceWatch::was_lost_in_sync(Time now, Milliseconds limit) const {
-    if (!in_sync_at_ || !source_at_ || !master_at_ || now - *source_at_ < limit ||
+    // Behind another follower the master cannot be heard: it may be there, and only the source gone.
+    const bool has_followed_master = life_ && life_->is_master();
+    if (!has_followed_master || !in_sync_at_ || !source_at_ || !master_at_ || now - *source_at_ < limit ||
         now - *master_at_ < limit) {
         return false;
     }

@@ -53,7 +53,8 @@ public:
     /// master which was heard lately. Empty where it can.
     std::string doubt(Time now) const;
 
-    /// Neither the source nor the master was heard for so long, and until then this node had everything.
+    /// The source, which said last that it is master, was not heard for so long, and until then this node had
+    /// everything.
     bool was_lost_in_sync(Time now, Milliseconds limit) const;
 
 private:
