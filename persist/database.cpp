@@ -163,6 +163,9 @@ Database::~Database() {
 
 /// The time goes on where it ended.
 void Database::begin_clocks() {
+    if (const auto base = read_meta_number(storage_, base_time_key)) {
+        engine_.restore_last_event_ms(std::max(engine_.last_event_ms(), static_cast<std::int64_t>(*base)));
+    }
     const Lsn last_lsn = engine_.last_lsn();
     storage_.read_log(last_lsn, [&](const EventGroup& group) {
         read_group(group, [&](const Event& event) {

@@ -25,6 +25,15 @@ constexpr const char* note_prefix = "note_";  // notes of replication: docs/stor
 
 std::string note_key(std::string_view name) { return note_prefix + std::string(name); }
 
+bool last_event_is_known(const Engine& engine) {
+    return engine.last_event_ms() != std::numeric_limits<std::int64_t>::min();
+}
+
+/// Who takes over a history measures ages from its last event on: this machine's clock may be ahead.
+void begin_age(AgeClock& age, std::int64_t last_event_ms, const DatabaseClock::Reading& reading) {
+    age.begin(std::min(last_event_ms, reading.now_ms), reading.steady_ms);
+}
+
 }  // namespace
 
 /// Keeps the log above an LSN.
@@ -154,15 +163,21 @@ Lsn Database::first_pinned_lsn() const {
 }
 
 std::unique_ptr<StateReader> Database::read_state(LogPin& pin) {
-    StateView state = view();
+    StateView state;
+    std::int64_t last_event_ms = 0;
+    {
+        const std::lock_guard lock(mutex_);
+        state = engine_.view();
+        last_event_ms = std::max<std::int64_t>(engine_.last_event_ms(), 0);
+    }
     if (!wait_durable(state.lsn)) {
         throw StorageError(log_failed().message);
     }
     const HistoryMark mark = mark_at(state.lsn);
     pin.advance(state.lsn);
     HistoryMarks marks = marks_up_to(state.lsn);
-    return std::make_unique<StateSender>(std::move(state), mark, engine_.hash_seed(), storage_, database_id(),
-                                         std::move(marks));
+    return std::make_unique<StateSender>(std::move(state), last_event_ms, mark, engine_.hash_seed(), storage_,
+                                         database_id(), std::move(marks));
 }
 
 void Database::set_acked_lsn(Lsn lsn, std::uint64_t generation) {
@@ -235,11 +250,15 @@ bool Database::wait_until_ready() {
     return has_records() && !stopping_.load();
 }
 
-/// A master of an earlier version may give events of decreasing times.
+/// A master of an earlier version may give events of decreasing times. The first event of all tells from when
+/// ages are measured.
 void Database::note_order(const Event& event) {
     if (event.time_ms < engine_.last_event_ms()) {
         const RecordChange change = ordered_lsn_change(event.lsn);
         storage_.write(std::span(&change, 1), false);
+    }
+    if (engine_.last_lsn() == 0) {
+        begin_age(age_, event.time_ms, clock_.read());
     }
 }
 
@@ -344,6 +363,9 @@ std::filesystem::path Database::install_state(ReceivedState& received, const Rep
     {
         const std::lock_guard lock(mutex_);
         engine_.exchange_state(received.engine);
+        if (last_event_is_known(engine_)) {
+            begin_age(age_, engine_.last_event_ms(), clock_.read());
+        }
         if (are_strangers(received.database_id, database_id_)) {
             told_epoch_.reset();
         }
@@ -403,6 +425,10 @@ void Database::replace_stored(const Replacing& held, const ReceivedState& receiv
                                          retention_told_change(received.retention)};
     if (received.database_id.is_known()) {
         changes.push_back(database_id_change(received.database_id));
+    }
+    if (last_event_is_known(received.engine)) {
+        changes.push_back(meta_numbers_change(base_time_key,
+                                              {static_cast<std::uint64_t>(received.engine.last_event_ms())}));
     }
     if (received.mark.checksum) {
         changes.push_back(meta_numbers_change(base_mark_key, {received.mark.lsn, *received.mark.checksum}));

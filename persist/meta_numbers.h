@@ -21,6 +21,9 @@ std::optional<std::uint64_t> read_meta_number(const Storage& storage, const char
 /// By how far the age of idempotency records and events is measured, Unix milliseconds: see AgeClock.
 inline constexpr const char* age_key = "age_ms";
 
+/// The time of the last event before the log, Unix milliseconds, where a master told it with a state.
+inline constexpr const char* base_time_key = "base_time_ms";
+
 RecordChange meta_numbers_change(const char* key, std::initializer_list<std::uint64_t> numbers);
 
 }  // namespace karma

@@ -60,9 +60,11 @@ std::string_view take_bytes(std::string_view& bytes, std::size_t size) {
 
 // ---- sending
 
-StateSender::StateSender(StateView view, HistoryMark mark, std::uint64_t hash_seed, const Storage& storage,
-                         const DatabaseId& database_id, HistoryMarks marks)
+StateSender::StateSender(StateView view, std::int64_t last_event_ms, HistoryMark mark,
+                         std::uint64_t hash_seed, const Storage& storage, const DatabaseId& database_id,
+                         HistoryMarks marks)
     : view_(std::move(view)),
+      last_event_ms_(last_event_ms),
       mark_(mark),
       hash_seed_(hash_seed),
       storage_(storage),
@@ -71,7 +73,7 @@ StateSender::StateSender(StateView view, HistoryMark mark, std::uint64_t hash_se
 
 void StateSender::read(const Take& take) {
     std::vector<SeriesView> views;
-    const SnapshotManifest manifest = manifest_of(view_, 0, views);
+    const SnapshotManifest manifest = manifest_of(view_, last_event_ms_, views);
     msgpack::sbuffer head;
     head.write("H", 1);
     msgpack::packer packer(head);
@@ -236,6 +238,9 @@ std::filesystem::path StateReceiver::install(const Replacement& replacement) {
     state_->restore_checkpoints(manifest_->checkpoints);
     state_->restore_epochs(manifest_->epochs);
     state_->restore_last_lsn(manifest_->lsn);
+    if (manifest_->created_ms > 0) {
+        state_->restore_last_event_ms(manifest_->created_ms);
+    }
     state_->restore_first_record_lsn(manifest_->first_record_lsn);
     ReceivedState received{*state_, std::move(records_), mark_, database_id_, std::move(marks_), retention_};
     return install_(received, replacement);

@@ -38,9 +38,10 @@ inline constexpr const char* half_installed_text =
 /// Makes the pieces of a state: from the pages of a view, and from the records that lie in storage.
 class StateSender final : public StateReader {
 public:
-    /// Everything up to the view's LSN is durable. `storage` outlives this.
-    StateSender(StateView view, HistoryMark mark, std::uint64_t hash_seed, const Storage& storage,
-                const DatabaseId& database_id, HistoryMarks marks);
+    /// Everything up to the view's LSN is durable. `last_event_ms`: the time of the last event, Unix
+    /// milliseconds; 0: not known. `storage` outlives this.
+    StateSender(StateView view, std::int64_t last_event_ms, HistoryMark mark, std::uint64_t hash_seed,
+                const Storage& storage, const DatabaseId& database_id, HistoryMarks marks);
 
     Lsn lsn() const noexcept override { return view_.lsn; }
     void read(const std::function<void(std::string_view piece)>& take) override;
@@ -52,6 +53,7 @@ private:
     void send_records(const Take& take) const;
 
     StateView view_;
+    std::int64_t last_event_ms_;
     HistoryMark mark_;
     std::uint64_t hash_seed_;
     const Storage& storage_;

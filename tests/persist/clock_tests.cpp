@@ -282,6 +282,43 @@ TEST_CASE("clock: a step ahead expires no idempotency record") {
     CHECK(test.counts("k"));
 }
 
+/// Gives the state of one to the other.
+void hand_over(SteppingDatabase& from, SteppingDatabase& to) {
+    const auto pin = from.database->pin_log(0);
+    const auto writer = to.database->write_state(to.database->idempotency_retention());
+    from.database->read_state(*pin)->read([&](std::string_view piece) { writer->add(piece); });
+    writer->install(Replacement());
+}
+
+TEST_CASE("clock: who takes a state has its records, whatever its own clock says") {
+    SteppingDatabase master;
+    master.open();
+    CHECK(master.counts("k"));
+    SteppingDatabase other;
+    other.clocks.step(8 * day);
+    other.open();
+    hand_over(master, other);
+    SUBCASE("as it goes on") {}
+    SUBCASE("started again") { other.open(); }
+    other.add(1);
+    other.run_minute();
+    CHECK_FALSE(other.counts("k"));
+}
+
+TEST_CASE("clock: time does not go back behind a state that was taken") {
+    SteppingDatabase master;
+    master.clocks.step(day);
+    master.open();
+    master.add(1);
+    SteppingDatabase other;
+    other.open();
+    hand_over(master, other);
+    SUBCASE("as it goes on") {}
+    SUBCASE("started again") { other.open(); }
+    other.add(1);
+    CHECK(other.event_times().back() >= master.event_times().back());
+}
+
 TEST_CASE("clock: a step ahead drops no events") {
     SteppingDatabase test;
     test.options.event_retention_s = 86'400;

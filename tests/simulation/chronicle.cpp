@@ -116,6 +116,7 @@ void Chronicle::check_replacement(SimulatedNode& node, Seen& seen, const History
         return;
     }
     seen.scanned = 0;
+    seen.last_time_ms = 0;
     std::string order;
     try {
         // Without a text of its own each start has another one, which is used once.
@@ -163,6 +164,10 @@ void Chronicle::scan(Database& database, const History& now, Seen& seen, const s
             if (event.lsn < from || event.lsn > now.lsn) {
                 return;
             }
+            if (event.time_ms < seen.last_time_ms) {
+                fail_("time goes back at LSN " + std::to_string(event.lsn) + " of " + name);
+            }
+            seen.last_time_ms = event.time_ms;
             const Epoch epoch = now.epoch_at(event.lsn);
             const auto [known, is_new] = checksums_.emplace(
                 Key(now.database.high, now.database.low, epoch.id, event.lsn), checksum_of(event));

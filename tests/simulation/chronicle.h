@@ -68,8 +68,9 @@ private:
     };
     struct Seen {
         History history;
-        Lsn scanned = 0;             // events up to there are known
-        std::set<std::string> used;  // orders of the operator, as far as it was started with them
+        Lsn scanned = 0;                // events up to there are known
+        std::int64_t last_time_ms = 0;  // of the last of them
+        std::set<std::string> used;     // orders of the operator, as far as it was started with them
     };
     struct Acknowledged {
         DatabaseId database;

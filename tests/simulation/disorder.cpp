@@ -10,6 +10,8 @@
 namespace karma::test {
 namespace {
 
+constexpr std::chrono::hours eight_days(8 * 24);
+
 std::string disorder_name(std::size_t node) { return "node-" + std::to_string(node); }
 
 }  // namespace
@@ -52,11 +54,13 @@ void Disorder::choose_plan() {
     plan_.has_small_records = scheduler_.one_in(3);
     plan_.retention_bytes = scheduler_.one_in(2) ? 0 : 2'000;
     plan_.ack_timeout_ms = static_cast<std::uint32_t>(scheduler_.between(10, 500));
+    plan_.clocks_step = scheduler_.one_in(2);
     plan_.clients = scheduler_.between(1, 3);
     plan_.mistakes = scheduler_.between(2, 9);
 }
 
 std::string Disorder::run() {
+    set_clocks();
     const auto main = scheduler_.start_thread([this] {
         for (std::size_t i = 0; i < cluster_count; ++i) {
             start(i, roles_[i]);
@@ -279,6 +283,9 @@ void Disorder::operate() {
 void Disorder::break_something() {
     const std::size_t node = scheduler_.between(0, cluster_count - 1);
     const std::size_t other = scheduler_.between(0, cluster_count - 1);
+    if (plan_.clocks_step && scheduler_.one_in(4)) {
+        return step_clock();
+    }
     switch (scheduler_.between(0, 5)) {
         case 0:
         case 1:
@@ -307,6 +314,38 @@ void Disorder::break_something() {
                 network_.cut(disorder_name(other), disorder_name(node));
             }
             pause(2'500);
+    }
+}
+
+void Disorder::set_clocks() {
+    for (const std::unique_ptr<SimulatedNode>& node : nodes_) {
+        if (plan_.clocks_step && scheduler_.one_in(3)) {
+            node->clock_ahead = std::chrono::hours(24 * scheduler_.between(0, 4)) - std::chrono::hours(48);
+        }
+    }
+}
+
+/// Idempotency records live for seven days: a clock that is eight ahead must not end them. A daemon that is
+/// started meanwhile knows no other time.
+void Disorder::step_clock() {
+    const std::size_t node = scheduler_.between(0, cluster_count - 1);
+    std::chrono::milliseconds& ahead = nodes_[node]->clock_ahead;
+    const std::chrono::milliseconds before = ahead;
+    const auto days = std::chrono::hours(24);
+    note("clock steps");
+    switch (scheduler_.between(0, 3)) {
+        case 0: ahead += days; break;
+        case 1: ahead -= days; break;
+        case 2: ahead += eight_days; break;
+        default: ahead = std::chrono::milliseconds(0);
+    }
+    if (scheduler_.one_in(2)) {
+        crash(node);
+        start(node, roles_[node]);
+    }
+    if (scheduler_.one_in(2)) {
+        pause(3'000);
+        ahead = before;
     }
 }
 

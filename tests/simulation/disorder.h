@@ -21,6 +21,7 @@ struct DisorderPlan {
     bool loses_power = true;
     bool commits_in_background = false;
     bool is_order_left_on = false;
+    bool clocks_step = false;        // and some are wrong from the start on
     bool has_small_records = false;  // followers are started with smaller idempotency limits
     std::uint64_t retention_bytes = 0;
     std::uint32_t ack_timeout_ms = 300;
@@ -67,6 +68,8 @@ private:
 
     void operate();
     void break_something();
+    void set_clocks();
+    void step_clock();
     void err_harmlessly();
     void err_badly();
     void follow_wrong_node();

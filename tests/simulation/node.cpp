@@ -11,14 +11,19 @@ namespace {
 
 constexpr std::int64_t begin_ms = 1'780'000'000'000;
 
-DatabaseOptions database_options(Scheduler& scheduler, const NodeRole& role, std::string place) {
+/// `clock_ahead` outlives the database.
+DatabaseOptions database_options(Scheduler& scheduler, const std::chrono::milliseconds& clock_ahead,
+                                 const NodeRole& role, std::string place) {
     DatabaseOptions options;
     options.place = std::move(place);
     options.threads = false;
-    options.clock_ms = [&scheduler] {
+    options.steady_ms = [&scheduler] {
         return begin_ms +
                std::chrono::duration_cast<std::chrono::milliseconds>(scheduler.now().time_since_epoch())
                    .count();
+    };
+    options.clock_ms = [steady_ms = options.steady_ms, &clock_ahead] {
+        return steady_ms() + clock_ahead.count();
     };
     options.random = [&scheduler] { return scheduler.random()(); };
     options.read_only = role.source.has_value() || role.follows_nobody;
@@ -59,7 +64,8 @@ struct SimulatedNode::Daemon {
           scheduler(owner.scheduler_),
           commits_only_awaited(role.commits_only_awaited),
           storage(owner.disk_.open()),
-          database(Database::open(database_options(scheduler, role, owner.place()), *storage)),
+          database(
+              Database::open(database_options(scheduler, owner.clock_ahead, role, owner.place()), *storage)),
           node(*database, log, node_options(role, owner.directory_, ++owner.starts_),
                {scheduler, owner.network_.of(owner.name_)}) {
         node.start(owner.name_, replica::Peer().port);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -43,6 +44,9 @@ public:
 
     const std::string& name() const noexcept { return name_; }
     SimulatedDisk& disk() noexcept { return disk_; }
+    // By how much the machine's clock is ahead of the others'; a daemon that runs sees it step. The monotonic
+    // clock does not step.
+    std::chrono::milliseconds clock_ahead{0};
     // Gets the lines of the daemon's log.
     std::function<void(const std::string& node, const std::string& line)> on_log = [](const std::string&,
                                                                                       const std::string&) {};
