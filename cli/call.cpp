@@ -11,6 +11,7 @@
 #include "cli/call_request.h"
 #include "cli/client_options.h"
 #include "cli/command_line.h"
+#include "cli/daemon_reply.h"
 #include "cli/json_text.h"
 #include "cli/text.h"
 #include "net/client_connection.h"
@@ -43,7 +44,7 @@ constexpr const char* call_usage =
 constexpr const char* exit_statuses =
     "\n"
     "Exit status: 0 success, 1 the daemon refused the request (standard error has\n"
-    "\"error_code: message\"), 2 wrong usage, 3 no connection or no reply.\n";
+    "\"error_code: message\"), or system.health is not ok, 2 wrong usage, 3 no connection or no reply.\n";
 
 struct Call {
     ClientOptions client;
@@ -105,6 +106,16 @@ void print_line(std::ostream& out, std::string_view text) {
     out.flush();
 }
 
+/// A health that is not "ok": the request succeeds, and what asks for it (a probe, a script) is to see that.
+bool is_ill(const Call& call, const json::value& response) {
+    boost::system::error_code failure;
+    const json::value request = json::parse(call.request, failure);
+    const json::object* const asked = failure ? nullptr : request.if_object();
+    if (asked == nullptr || !response.is_object()) return false;
+    return text_member(*asked, "op") == "system.health" &&
+           text_member(response.get_object(), "status") != "ok";
+}
+
 int print_reply(const Call& call, std::string_view line, std::ostream& out, std::ostream& err) {
     boost::system::error_code failure;
     const json::value reply = json::parse(line, failure);
@@ -116,7 +127,8 @@ int print_reply(const Call& call, std::string_view line, std::ostream& out, std:
             << " answers something that is no reply of Karma: " << cli::quoted(line, 200) << '\n';
         return exit_no_reply;
     }
-    const int status = success->as_bool() ? exit_success : exit_failure;
+    const int status =
+        success->as_bool() && !is_ill(call, object->at("response")) ? exit_success : exit_failure;
     if (call.raw) {
         print_line(out, line);
         return status;
@@ -125,7 +137,7 @@ int print_reply(const Call& call, std::string_view line, std::ostream& out, std:
     const std::string text = response.is_string() ? std::string(response.as_string())
                              : call.pretty        ? indented(*response_text)
                                                   : compact(*response_text);
-    if (status == exit_success) {
+    if (success->as_bool()) {
         print_line(out, text);
     } else {
         const json::value* const code = object->if_contains("error_code");

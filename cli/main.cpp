@@ -1,8 +1,11 @@
+#include <cerrno>
+#include <fcntl.h>
 #include <iostream>
 #include <span>
 #include <string>
 #include <string_view>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <vector>
 
 #include "cli/backup.h"
@@ -54,9 +57,23 @@ int help(std::span<const std::string> arguments) {
     return run(arguments.empty() ? "serve" : arguments.front(), std::span(&option, 1));
 }
 
+/// Standard input, output and error, where they are closed: the next file that is opened would get the
+/// number, and what is printed would land in it. False when that cannot be prevented.
+bool occupy_standard_files() {
+    for (const int file : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+        const bool is_closed = ::fcntl(file, F_GETFD) < 0 && errno == EBADF;
+        // The lowest free number is given, and those below are taken.
+        if (is_closed && ::open("/dev/null", file == STDIN_FILENO ? O_RDONLY : O_WRONLY) != file) {
+            return false;
+        }
+    }
+    return true;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+    if (!occupy_standard_files()) return exit_failure;
     const std::vector<std::string> all(argv + 1, argv + argc);
     hide_tokens(argc, argv);
     ::umask(0077);  // what is written is nobody else's business

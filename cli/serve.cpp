@@ -301,6 +301,7 @@ int serve(const ServeOptions& options) {
     database_options.on_warning = [&log](const std::string& event, const std::string& message) {
         log.warning(event, {{"message", message}});
     };
+    net::check_address(options.server);  // before --restore=false puts a database aside
     const std::unique_ptr<Database> database = Database::open(database_options);
     for (const std::string& damage : database->restore_warnings()) {
         log.error("damaged_snapshot",
@@ -336,7 +337,8 @@ int serve(const ServeOptions& options) {
     database->set_replication(nullptr);
     node.stop();
     if (database->has_failed()) {
-        log.error("stopped", {{"message", "the event log could not be written"}});
+        log.error("stopped", {{"message", "nothing could be written any more: " + database->failure()},
+                              {"last_durable_lsn", database->has_log() ? database->durable_lsn() : 0}});
         return exit_failure;
     }
     const bool wants_snapshot = !options.database.wal || supervisor.stopped_by() == SIGINT;

@@ -1,10 +1,15 @@
 #include "net/log.h"
 
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <ctime>
+#include <unistd.h>
+#include <utility>
 
 #include <boost/json/serialize.hpp>
+
+#include "net/log_writer.h"
 
 namespace karma::net {
 namespace {
@@ -23,7 +28,33 @@ std::string timestamp() {
     return text;
 }
 
+std::string log_line(std::string_view level, std::string_view event, boost::json::object&& fields) {
+    boost::json::object line;
+    line["time"] = timestamp();
+    line["level"] = level;
+    line["event"] = event;
+    for (auto& field : fields) {
+        line.insert_or_assign(field.key(), std::move(field.value()));
+    }
+    return boost::json::serialize(line) + "\n";
+}
+
+std::string dropped_line(std::uint64_t dropped) {
+    return log_line(
+        "warning", "log_lines_dropped",
+        {{"count", dropped},
+         {"message", "who reads this log had stopped reading: lines before this one are missing"}});
+}
+
 }  // namespace
+
+Log::Log(bool enabled)
+    : enabled_(enabled),
+      writer_(std::make_unique<LogWriter>(LogWriter::Options{.dropped_line = dropped_line})) {}
+
+Log::Log(std::function<void(const std::string& line)> sink) : enabled_(true), sink_(std::move(sink)) {}
+
+Log::~Log() = default;
 
 void Log::info(std::string_view event, boost::json::object fields) {
     if (enabled_) {
@@ -41,22 +72,13 @@ void Log::error(std::string_view event, boost::json::object fields) {
 
 void Log::write(std::string_view level, std::string_view event, boost::json::object&& fields,
                 bool to_stderr) {
-    boost::json::object line;
-    line["time"] = timestamp();
-    line["level"] = level;
-    line["event"] = event;
-    for (auto& field : fields) {
-        line.insert_or_assign(field.key(), std::move(field.value()));
-    }
-    const std::string text = boost::json::serialize(line) + "\n";
     const std::lock_guard lock(mutex_);
+    std::string text = log_line(level, event, std::move(fields));
     if (sink_) {
         sink_(text);
-        return;
+    } else {
+        writer_->write(to_stderr ? STDERR_FILENO : STDOUT_FILENO, std::move(text));
     }
-    std::FILE* const stream = to_stderr ? stderr : stdout;
-    std::fwrite(text.data(), 1, text.size(), stream);
-    std::fflush(stream);
 }
 
 }  // namespace karma::net

@@ -21,7 +21,36 @@ using boost::asio::ip::tcp;
 constexpr int listen_backlog = 4096;
 constexpr auto accept_pause = std::chrono::milliseconds(100);
 
+std::string place_of(const ServerOptions& options) {
+    return options.address + ":" + std::to_string(options.port);
+}
+
+/// Bound, and does not listen yet.
+tcp::acceptor bind_to(const ServerOptions& options, boost::asio::io_context& context) {
+    boost::system::error_code failure;
+    const auto found =
+        tcp::resolver(context).resolve(options.address, std::to_string(options.port),
+                                       tcp::resolver::passive | tcp::resolver::numeric_service, failure);
+    if (failure || found.empty()) {
+        throw std::runtime_error("--bind: cannot resolve " + place_of(options) + ": " + failure.message());
+    }
+    const tcp::endpoint endpoint = found.begin()->endpoint();
+    try {
+        tcp::acceptor acceptor(context, endpoint.protocol());
+        acceptor.set_option(tcp::acceptor::reuse_address(true));
+        acceptor.bind(endpoint);
+        return acceptor;
+    } catch (const boost::system::system_error& error) {
+        throw std::runtime_error("cannot listen on " + place_of(options) + ": " + error.code().message());
+    }
+}
+
 }  // namespace
+
+void check_address(const ServerOptions& options) {
+    boost::asio::io_context context;
+    bind_to(options, context);
+}
 
 Server::Server(const ServerOptions& options, Executor& executor, Log& log, SubscriptionHost* subscriptions)
     : options_(options),
@@ -55,24 +84,12 @@ Server::~Server() {
 
 void Server::listen() {
     boost::asio::io_context& context = threads_.front()->context();
-    const std::string place = options_.address + ":" + std::to_string(options_.port);
-    boost::system::error_code failure;
-    const auto found =
-        tcp::resolver(context).resolve(options_.address, std::to_string(options_.port),
-                                       tcp::resolver::passive | tcp::resolver::numeric_service, failure);
-    if (failure || found.empty()) {
-        throw std::runtime_error("--bind: cannot resolve " + place + ": " + failure.message());
-    }
-    const tcp::endpoint endpoint = found.begin()->endpoint();
-    acceptor_ = std::make_unique<tcp::acceptor>(context);
+    acceptor_ = std::make_unique<tcp::acceptor>(bind_to(options_, context));
     accept_timer_ = std::make_unique<boost::asio::steady_timer>(context);
-    try {
-        acceptor_->open(endpoint.protocol());
-        acceptor_->set_option(tcp::acceptor::reuse_address(true));
-        acceptor_->bind(endpoint);
-        acceptor_->listen(listen_backlog);
-    } catch (const boost::system::system_error& error) {
-        throw std::runtime_error("cannot listen on " + place + ": " + error.code().message());
+    boost::system::error_code failure;
+    acceptor_->listen(listen_backlog, failure);
+    if (failure) {
+        throw std::runtime_error("cannot listen on " + place_of(options_) + ": " + failure.message());
     }
     port_ = acceptor_->local_endpoint().port();
 }

@@ -18,6 +18,10 @@
 
 namespace karma::net {
 
+/// Throws std::runtime_error that names the address where a server could not listen: before anything is
+/// changed for it.
+void check_address(const ServerOptions& options);
+
 /// Serves a database over TCP. Thread-safe.
 class Server {
 public:

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
 #include <vector>
@@ -88,6 +89,34 @@ void DataDirectory::lock() {
         ::close(lock_fd_);
         throw StorageError("cannot write to " + name + ": " + why);
     }
+}
+
+void DataDirectory::note_database() {
+    struct stat status {};
+    if (::stat(database().c_str(), &status) != 0) {
+        throw StorageError("cannot look at " + database().string() + ": " + errno_text());
+    }
+    noted_database_ = {status.st_dev, status.st_ino};
+}
+
+std::string DataDirectory::loss() const {
+    struct stat status {};
+    struct stat current {};
+    // The file names what the database consists of; RocksDB never leaves it out.
+    if (::stat(database().c_str(), &status) != 0 || ::stat((database() / "CURRENT").c_str(), &current) != 0) {
+        const bool is_gone = errno == ENOENT || errno == ENOTDIR;
+        return is_gone ? database().string() + " was removed or renamed while the daemon uses it"
+                       : std::string();
+    }
+    return noted_database_ == std::pair(status.st_dev, status.st_ino)
+               ? std::string()
+               : database().string() + " is another one now than the one that the daemon uses";
+}
+
+std::string DataDirectory::write_refusal() const {
+    const bool is_refused = ::faccessat(AT_FDCWD, database().c_str(), W_OK, AT_EACCESS) != 0 &&
+                            (errno == EROFS || errno == EACCES || errno == EPERM);
+    return is_refused ? "no file can be made in " + database().string() + ": " + errno_text() : std::string();
 }
 
 void DataDirectory::refuse_karma_1() const {

@@ -2,6 +2,8 @@
 
 #include <filesystem>
 #include <string>
+#include <sys/types.h>
+#include <utility>
 #include <vector>
 
 namespace karma {
@@ -38,12 +40,21 @@ public:
     /// that it has now, or an empty path where there was none.
     std::filesystem::path set_aside(const std::string& suffix);
 
+    /// Remembers which one the database is; once it is there.
+    void note_database();
+    /// What has become of the database since, so that what is written to it would not be found again: it was
+    /// removed, or another one is in its place. Empty where it is still there.
+    std::string loss() const;
+    /// Why no file can be made in the database any more; empty where that is possible.
+    std::string write_refusal() const;
+
 private:
     void lock();
     void refuse_karma_1() const;
 
     std::filesystem::path path_;
     int lock_fd_ = -1;
+    std::pair<dev_t, ino_t> noted_database_{};
 };
 
 }  // namespace karma

@@ -94,6 +94,7 @@ std::unique_ptr<Database> Database::open(const DatabaseOptions& options) {
     DatabaseOptions placed = options;
     if (options.storage == StorageKind::rocksdb) {
         placed.place = place_of(directory->database());
+        directory->note_database();
     }
     std::unique_ptr<Database> database(new Database(placed, std::move(directory), std::move(storage), raw));
     if (!aside.empty()) {
@@ -138,10 +139,14 @@ Database::Database(const DatabaseOptions& options, std::unique_ptr<DataDirectory
             snapshots_.save_all(snapshots_.begin_saving(), engine_.view(), now_ms());
         }
         skip_log_to(storage_, engine_.last_lsn() + 1);
-        committer_ = std::make_unique<GroupCommitter>(
-            storage_, mutex_, stats_,
-            GroupCommitter::Options{options_.wal_fsync, options_.wal_batch_size, options_.wal_batch_wait_us,
-                                    options_.threads});
+        GroupCommitter::Options committing{options_.wal_fsync, options_.wal_batch_size,
+                                           options_.wal_batch_wait_us, options_.threads};
+        committing.on_failure = [this](const std::string& why) {
+            if (options_.on_failure) {
+                options_.on_failure("event_log", why);
+            }
+        };
+        committer_ = std::make_unique<GroupCommitter>(storage_, mutex_, stats_, committing);
         committer_->add_listener([this] { notify(); });
     }
     begin_identity();
@@ -648,10 +653,8 @@ std::string Database::fenced_text() const {
 reply::Health Database::health() const {
     std::string status = "ok";
     const std::string why_no_snapshot = snapshot_failure();
-    if (is_half_installed_) {
-        status = std::string("failed: ") + half_installed_text;
-    } else if (has_failed()) {
-        status = "failed: " + committer_->failure();
+    if (const std::string why = failure(); !why.empty()) {
+        status = "failed: " + why;
     } else if (has_records() && !records_failure_.empty()) {
         status = "failed: " + records_failure_;
     } else if (!why_no_snapshot.empty() && !committer_) {
@@ -665,6 +668,8 @@ reply::Health Database::health() const {
                  "good or was promoted by mistake, make this one master again (karma promote --force)";
     } else if (const std::string alarm = replication_alarm(); !alarm.empty()) {
         status = alarm;
+    } else if (const std::string why_no_file = write_refusal(); !why_no_file.empty()) {
+        status = "degraded: " + why_no_file;
     } else if (!why_no_snapshot.empty()) {
         status = "degraded: the last snapshot could not be stored: " + why_no_snapshot;
     }
@@ -677,7 +682,23 @@ Lsn Database::durable_lsn() const noexcept {
 }
 
 bool Database::has_failed() const noexcept {
-    return is_half_installed_ || (committer_ && committer_->has_failed());
+    return is_half_installed_ || is_directory_lost_ || (committer_ && committer_->has_failed());
+}
+
+std::string Database::failure() const {
+    if (is_half_installed_) {
+        return half_installed_text;
+    }
+    if (is_directory_lost_) {
+        const std::lock_guard lock(failure_mutex_);
+        return directory_loss_;
+    }
+    return committer_ && committer_->has_failed() ? committer_->failure() : std::string();
+}
+
+std::string Database::write_refusal() const {
+    const std::lock_guard lock(failure_mutex_);
+    return write_refusal_;
 }
 
 int Database::add_durable_listener(std::function<void()> listener) {

@@ -177,6 +177,9 @@ public:
     std::optional<Error> rebuild_series(Engine& past, std::string_view series, const HistoryPoint& point,
                                         Lsn last_lsn, const Deadline& deadline);
 
+    /// Why nothing is written any more (see has_failed); empty where that is not so.
+    std::string failure() const;
+
     /// What `open` found, for the operator: "restored 3 series, ...".
     const std::string& restore_summary() const noexcept { return restore_summary_; }
     /// Damage that `open` has found and got round, without loss.
@@ -229,6 +232,8 @@ private:
     static constexpr std::int64_t retention_interval_ms = 10'000;
     void begin_clocks();
     void follow_clock();
+    void check_directory();
+    std::string write_refusal() const;
     void store_age();
     void find_order();
     void note_order(const Event& event);
@@ -324,6 +329,8 @@ private:
 
     UnsavedRecords unsaved_;  // without a WAL; under the mutex
     mutable std::mutex failure_mutex_;
+    std::string directory_loss_;    // why what is written would not be found again; under failure_mutex_
+    std::string write_refusal_;     // why no file can be made; under failure_mutex_
     std::string snapshot_failure_;  // why the last snapshot could not be stored; under failure_mutex_
 
     std::atomic<Role> role_{Role::master};
@@ -338,6 +345,7 @@ private:
     std::mutex acks_mutex_;          // of who changes acked_lsn_ or generation_; taken after mutex_
     std::atomic<Lsn> acked_lsn_{0};  // in this generation
     std::atomic<std::uint64_t> generation_{0};
+    std::atomic<bool> is_directory_lost_{false};  // what is written would not be found again
     std::atomic<bool> is_half_installed_{false};  // what is stored is neither this state nor another one
     mutable std::mutex pins_mutex_;
     std::multiset<Lsn> pins_;  // LSNs above which the log is kept

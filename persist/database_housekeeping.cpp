@@ -110,6 +110,7 @@ bool Database::is_worth_erasing(const Forgotten& now, std::uint64_t live) const 
 }
 
 void Database::keep_house() {
+    check_directory();
     follow_clock();
     forget_records();
     run_in_background("snapshot", [this] { save_when_due(); });
@@ -124,6 +125,29 @@ void Database::keep_house() {
     run_in_background("listing snapshots", [this] { catalog_.get()->count(); });
     exports_.drop_idle();
     records_files_.drop_idle();
+}
+
+/// What goes into files that nobody finds again is not durable: nothing is accepted any more. A directory
+/// that became read-only is told of only: what the open files take is durable.
+void Database::check_directory() {
+    if (!directory_ || options_.storage != StorageKind::rocksdb || is_directory_lost_) {
+        return;
+    }
+    const std::string loss = directory_->loss();
+    const std::string refusal = loss.empty() ? directory_->write_refusal() : std::string();
+    bool is_new = false;
+    {
+        const std::lock_guard lock(failure_mutex_);
+        directory_loss_ = loss;
+        is_new = std::exchange(write_refusal_, refusal).empty() && !refusal.empty();
+    }
+    if (!loss.empty()) {
+        is_directory_lost_ = true;
+        notify();  // who waits for the log waits in vain
+    }
+    if (options_.on_failure && (is_new || !loss.empty())) {
+        options_.on_failure("data_directory", loss.empty() ? refusal : loss);
+    }
 }
 
 void Database::follow_clock() {

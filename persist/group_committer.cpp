@@ -144,9 +144,14 @@ void GroupCommitter::write_group() {
         storage_.append({first_lsn, count, bytes_}, group_.changes, options_.sync);
         durable_lsn_.store(first_lsn + count - 1, std::memory_order_release);
     } catch (const std::exception& failure) {
-        const std::lock_guard lock(publish_mutex_);
-        failure_ = failure.what();
-        failed_.store(true, std::memory_order_release);
+        {
+            const std::lock_guard lock(publish_mutex_);
+            failure_ = failure.what();
+            failed_.store(true, std::memory_order_release);
+        }
+        if (options_.on_failure) {
+            options_.on_failure(failure.what());
+        }
     }
     if (idempotency_count != 0) {
         // The record holds the room that the next group's can have.

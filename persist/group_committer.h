@@ -28,6 +28,8 @@ public:
         std::uint32_t group_wait_us = 0;           // how long a group that is not full waits for more
         bool own_thread = true;                    // false: who waits for an event commits it
         std::size_t group_bytes_max = 16U << 20U;  // a group that has so many takes no further event
+        /// Told why nothing can be written any more, once, from the thread that commits.
+        std::function<void(const std::string& why)> on_failure = {};
     };
 
     /// `mutex` is the one under which events are made; `storage` and `stats` outlive the committer.

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <atomic>
 #include <string>
 #include <thread>
@@ -154,7 +155,12 @@ TEST_CASE("database: once the log has failed nothing is acknowledged any more") 
     MemoryStorage disk;
     {
         test::FaultyStorage storage(disk);
-        const auto database = Database::open(on("."), storage);
+        std::vector<std::string> told;
+        DatabaseOptions options = on(".");
+        options.on_failure = [&](const std::string& what, const std::string& why) {
+            told.push_back(what + ": " + why);
+        };
+        const auto database = Database::open(options, storage);
         database->increment("links", 1, 5, some_day);
         storage.fail_after(1, 1'000);
         database->increment("links", 1, 1, some_day);
@@ -169,6 +175,9 @@ TEST_CASE("database: once the log has failed nothing is acknowledged any more") 
         CHECK(code_of(database->call(control::SaveAllSnapshots{})) == ErrorCode::internal_error);
         const Reply health = database->call(query::Health{});
         CHECK(std::get<reply::Health>(health).status.find("no space left") != std::string::npos);
+        // Said once, with the reason.
+        CHECK(database->failure().find("no space left") != std::string::npos);
+        CHECK(std::ranges::count(told, "event_log: " + database->failure()) == 1);
     }
     CHECK(Database::open(on("."), disk)->sum("links", 1) == 6);
 }

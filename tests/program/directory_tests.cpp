@@ -1,10 +1,12 @@
 // Whose data directory it is: one daemon's at a time, and only of a format that it knows.
 #include <filesystem>
 #include <string>
+#include <unistd.h>
 #include <vector>
 
 #include <doctest/doctest.h>
 
+#include "tests/support/comes_true.h"
 #include "tests/support/daemon.h"
 #include "tests/support/settings.h"
 #include "tests/support/values.h"
@@ -18,6 +20,10 @@ ProgramResult start_on(const std::filesystem::path& directory) {
     const ReservedPort port;
     return run_program(karma_binary(), {"--bind=127.0.0.1", "--port=" + std::to_string(port.number()),
                                         "--directory=" + directory.string(), "--log=false"});
+}
+
+bool starts_with_failed(const json::value& health) {
+    return std::string(member(health, "status").as_string()).starts_with("failed: ");
 }
 
 }  // namespace
@@ -72,6 +78,60 @@ TEST_CASE("directory: one that cannot be used is named") {
     CHECK(contains(result.standard_error, (directory / "file").string()));
 }
 
+TEST_CASE("directory: one that is removed while it is used takes no more writes, and that is said") {
+    for (const char* const wal : {"--wal=true", "--wal=false"}) {
+        CAPTURE(wal);
+        const TempDir scratch;
+        DaemonOptions options;
+        options.arguments = {wal};
+        options.directory = scratch / "data";
+        Daemon daemon(options);
+        Client client = daemon.connect();
+        client.call("counter.increment", {{"series", "a"}, {"key", 1}});
+        std::filesystem::remove_all(scratch / "data");
+        REQUIRE(comes_true([&] { return starts_with_failed(client.call("system.health")); }));
+        CHECK(client.error_of("counter.increment", {{"series", "a"}, {"key", 1}}) == "internal_error");
+        CHECK(as_number(client.call("counter.sum", {{"series", "a"}, {"key", 1}})) == 1);
+        const ProgramResult asked =
+            run_program(karma_binary(), {"call", "--port=" + std::to_string(daemon.port()), "system.health"});
+        CHECK(asked.status.code == 1);
+        CHECK(contains(asked.standard_output, "was removed"));
+        CHECK(daemon.stop().code == 1);
+        CHECK(contains(daemon.standard_error(), "\"data_directory_failed\""));
+        CHECK(contains(daemon.standard_error(), "was removed or renamed"));
+    }
+}
+
+TEST_CASE("directory: another one in the place of the one that is used is noticed") {
+    const TempDir scratch;
+    DaemonOptions options;
+    options.directory = scratch / "data";
+    Daemon daemon(options);
+    std::filesystem::rename(scratch / "data", scratch / "moved");
+    std::filesystem::copy(scratch / "moved", scratch / "data", std::filesystem::copy_options::recursive);
+    Client client = daemon.connect();
+    CHECK(comes_true([&] { return starts_with_failed(client.call("system.health")); }));
+    CHECK(client.error_of("counter.increment", {{"series", "a"}, {"key", 1}}) == "internal_error");
+    CHECK(daemon.stop().code == 1);
+}
+
+TEST_CASE("directory: one where no file can be made any more is told of, until it can") {
+    if (::geteuid() == 0) {
+        MESSAGE("not tried: nothing is read-only for root");
+        return;
+    }
+    Daemon daemon;
+    Client client = daemon.connect();
+    const auto status = [&] {
+        return std::string(member(client.call("system.health"), "status").as_string());
+    };
+    std::filesystem::permissions(daemon.directory() / "karma.db", std::filesystem::perms(0500));
+    CHECK(comes_true([&] { return status().starts_with("degraded: no file can be made in "); }));
+    std::filesystem::permissions(daemon.directory() / "karma.db", std::filesystem::perms(0700));
+    CHECK(comes_true([&] { return status() == "ok"; }));
+    CHECK(daemon.stop().code == 0);
+}
+
 TEST_CASE("directory: a port that is taken is named, and the directory stays free") {
     Daemon daemon;
     const TempDir directory;
@@ -82,6 +142,25 @@ TEST_CASE("directory: a port that is taken is named, and the directory stays fre
     CHECK(result.status.code > 0);
     CHECK(contains(result.standard_error, std::to_string(daemon.port())));
     CHECK(daemon.connect().call("system.ping") == json::value("pong"));
+}
+
+TEST_CASE("directory: --restore=false puts nothing aside where the port is taken") {
+    Daemon daemon;
+    Daemon other;
+    other.connect().call("counter.increment", {{"series", "a"}, {"key", 1}});
+    REQUIRE(other.stop().code == 0);
+    for (int attempt = 0; attempt < 2; ++attempt) {
+        const ProgramResult result = run_program(
+            karma_binary(), {"--bind=127.0.0.1", "--port=" + std::to_string(daemon.port()),
+                             "--directory=" + other.directory().string(), "--restore=false", "--log=false"});
+        CHECK(result.status.code == 1);
+        CHECK(contains(result.standard_error, std::to_string(daemon.port())));
+    }
+    for (const auto& entry : std::filesystem::directory_iterator(other.directory())) {
+        CHECK_FALSE(entry.path().filename().string().starts_with("karma.db."));
+    }
+    other.start();
+    CHECK(as_number(other.connect().call("counter.sum", {{"series", "a"}, {"key", 1}})) == 1);
 }
 
 }  // namespace karma::test

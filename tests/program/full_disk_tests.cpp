@@ -110,6 +110,7 @@ void run_out_of_space(SmallDisk& disk, bool sync) {
     CHECK(daemon.connect().error_of("counter.increment", {{"series", "one"}, {"key", 1}}) ==
           "internal_error");
     CHECK(daemon.stop().code == 1);
+    CHECK(contains(daemon.standard_error(), "\"event_log_failed\""));
 
     daemon.start();
     CHECK(status_of(daemon) == "ok");

@@ -1,14 +1,24 @@
 // What the daemon writes: JSON lines on standard output, and never a token.
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
 #include <cstddef>
+#include <fcntl.h>
 #include <filesystem>
 #include <random>
 #include <sstream>
 #include <string>
+#include <sys/stat.h>
+#include <system_error>
+#include <thread>
+#include <unistd.h>
 #include <vector>
 
 #include <doctest/doctest.h>
 
 #include "tests/support/daemon.h"
+#include "tests/support/file_descriptor.h"
 #include "tests/support/settings.h"
 #include "tests/support/values.h"
 
@@ -48,6 +58,36 @@ std::size_t files_with(const std::filesystem::path& directory, const std::string
     return found;
 }
 
+// Waits until a daemon listens that was started without Daemon.
+void wait_for_listener(Process& process, const ReservedPort& port) {
+    const auto deadline = std::chrono::steady_clock::now() + patience();
+    for (;;) {
+        try {
+            const Client probe(port.number());
+            return;
+        } catch (const std::system_error&) {
+            REQUIRE_MESSAGE(!process.poll(), "the daemon has ended");
+            REQUIRE_MESSAGE(std::chrono::steady_clock::now() < deadline, "the daemon does not listen");
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+}
+
+// A named pipe with no room left, and nobody who reads.
+class FullPipe {
+public:
+    explicit FullPipe(const std::filesystem::path& path) {
+        if (::mkfifo(path.c_str(), 0600) != 0) throw std::system_error(errno, std::generic_category());
+        file_ = FileDescriptor(::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
+        const std::array<char, 4096> bytes{};
+        while (::write(file_.get(), bytes.data(), bytes.size()) > 0) {}
+        REQUIRE(errno == EAGAIN);
+    }
+
+private:
+    FileDescriptor file_;
+};
+
 }  // namespace
 
 TEST_CASE("output: tokens appear nowhere") {
@@ -86,6 +126,47 @@ TEST_CASE("output: the log is one JSON object a line on standard output") {
     CHECK(lines > 0);
     CHECK(daemon.standard_output().ends_with('\n'));
     CHECK(daemon.standard_error() == "");
+}
+
+TEST_CASE(
+    "output: where standard input, output and error are closed, no file of the daemon gets what is printed") {
+    const TempDir scratch;
+    const ReservedPort port;
+    // The shell becomes the daemon, with the same process id.
+    Process process("/bin/sh",
+                    {.arguments = {"-c", "exec \"$0\" \"$@\" <&- >&- 2>&-", karma_binary().string(),
+                                   "--bind=127.0.0.1", "--port=" + std::to_string(port.number()),
+                                   "--directory=" + (scratch / "data").string(), "--log=true"},
+                     .environment = {},
+                     .standard_input = {},
+                     .standard_output = {},
+                     .standard_error = {},
+                     .open_files = {}});
+    wait_for_listener(process, port);
+    CHECK(Client(port.number()).call("system.ping") == json::value("pong"));
+    process.send_signal(SIGTERM);
+    CHECK(process.wait(patience()).code == 0);
+    CHECK(read_file(scratch / "data" / "karma.lock") == std::to_string(process.pid()));
+    CHECK(files_with(scratch / "data", "\"listening\"") == 0);
+}
+
+TEST_CASE("output: a reader that takes nothing holds up neither the start, nor clients, nor the end") {
+    const TempDir scratch;
+    const ReservedPort port;
+    const FullPipe pipe(scratch / "log");
+    Process process(karma_binary(),
+                    {.arguments = {"--bind=127.0.0.1", "--port=" + std::to_string(port.number()),
+                                   "--directory=" + (scratch / "data").string(), "--log=true"},
+                     .environment = {},
+                     .standard_input = {},
+                     .standard_output = scratch / "log",
+                     .standard_error = scratch / "log",
+                     .open_files = {}});
+    wait_for_listener(process, port);
+    Client client(port.number());
+    CHECK(as_number(client.call("counter.increment", {{"series", "a"}, {"key", 1}})) == 1);
+    process.send_signal(SIGTERM);
+    CHECK(process.wait(patience()) == ExitStatus{.code = 0, .signal = 0});
 }
 
 TEST_CASE("output: with --log=false nothing goes to standard output") {
