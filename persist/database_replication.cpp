@@ -29,9 +29,19 @@ bool last_event_is_known(const Engine& engine) {
     return engine.last_event_ms() != std::numeric_limits<std::int64_t>::min();
 }
 
-/// Who takes over a history measures ages from its last event on: this machine's clock may be ahead.
-void begin_age(AgeClock& age, std::int64_t last_event_ms, const DatabaseClock::Reading& reading) {
-    age.begin(std::min(last_event_ms, reading.now_ms), reading.steady_ms);
+/// Who takes over a history goes on from `age_ms`, up to when ages were measured there: this machine's clock
+/// may be ahead.
+void begin_age(AgeClock& age, std::int64_t age_ms, const DatabaseClock::Reading& reading) {
+    age.begin(std::min(age_ms, reading.now_ms), reading.steady_ms);
+}
+
+bool tells_age(const ReceivedState& received) {
+    return received.age_ms > 0 || last_event_is_known(received.engine);
+}
+
+/// Of a version that tells no age it is the time of the last event.
+std::int64_t age_of(const ReceivedState& received) {
+    return received.age_ms > 0 ? received.age_ms : received.engine.last_event_ms();
 }
 
 }  // namespace
@@ -164,11 +174,11 @@ Lsn Database::first_pinned_lsn() const {
 
 std::unique_ptr<StateReader> Database::read_state(LogPin& pin) {
     StateView state;
-    std::int64_t last_event_ms = 0;
+    StateTimes times;
     {
         const std::lock_guard lock(mutex_);
         state = engine_.view();
-        last_event_ms = std::max<std::int64_t>(engine_.last_event_ms(), 0);
+        times = {std::max<std::int64_t>(engine_.last_event_ms(), 0), age_.at(clock_.read())};
     }
     if (!wait_durable(state.lsn)) {
         throw StorageError(log_failed().message);
@@ -176,7 +186,7 @@ std::unique_ptr<StateReader> Database::read_state(LogPin& pin) {
     const HistoryMark mark = mark_at(state.lsn);
     pin.advance(state.lsn);
     HistoryMarks marks = marks_up_to(state.lsn);
-    return std::make_unique<StateSender>(std::move(state), last_event_ms, mark, engine_.hash_seed(), storage_,
+    return std::make_unique<StateSender>(std::move(state), times, mark, engine_.hash_seed(), storage_,
                                          database_id(), std::move(marks));
 }
 
@@ -362,10 +372,10 @@ std::filesystem::path Database::install_state(ReceivedState& received, const Rep
     }
     {
         const std::lock_guard lock(mutex_);
-        engine_.exchange_state(received.engine);
-        if (last_event_is_known(engine_)) {
-            begin_age(age_, engine_.last_event_ms(), clock_.read());
+        if (tells_age(received)) {
+            begin_age(age_, age_of(received), clock_.read());
         }
+        engine_.exchange_state(received.engine);
         if (are_strangers(received.database_id, database_id_)) {
             told_epoch_.reset();
         }
@@ -425,6 +435,9 @@ void Database::replace_stored(const Replacing& held, const ReceivedState& receiv
                                          retention_told_change(received.retention)};
     if (received.database_id.is_known()) {
         changes.push_back(database_id_change(received.database_id));
+    }
+    if (tells_age(received)) {
+        changes.push_back(meta_numbers_change(age_key, {static_cast<std::uint64_t>(age_of(received))}));
     }
     if (last_event_is_known(received.engine)) {
         changes.push_back(meta_numbers_change(base_time_key,

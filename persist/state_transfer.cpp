@@ -60,11 +60,10 @@ std::string_view take_bytes(std::string_view& bytes, std::size_t size) {
 
 // ---- sending
 
-StateSender::StateSender(StateView view, std::int64_t last_event_ms, HistoryMark mark,
-                         std::uint64_t hash_seed, const Storage& storage, const DatabaseId& database_id,
-                         HistoryMarks marks)
+StateSender::StateSender(StateView view, const StateTimes& times, HistoryMark mark, std::uint64_t hash_seed,
+                         const Storage& storage, const DatabaseId& database_id, HistoryMarks marks)
     : view_(std::move(view)),
-      last_event_ms_(last_event_ms),
+      times_(times),
       mark_(mark),
       hash_seed_(hash_seed),
       storage_(storage),
@@ -73,12 +72,12 @@ StateSender::StateSender(StateView view, std::int64_t last_event_ms, HistoryMark
 
 void StateSender::read(const Take& take) {
     std::vector<SeriesView> views;
-    const SnapshotManifest manifest = manifest_of(view_, last_event_ms_, views);
+    const SnapshotManifest manifest = manifest_of(view_, times_.last_event_ms, views);
     msgpack::sbuffer head;
     head.write("H", 1);
     msgpack::packer packer(head);
     const std::string described = encode_manifest(manifest);
-    packer.pack_array(8);
+    packer.pack_array(9);
     packer.pack(transfer_version);
     packer.pack(hash_seed_);
     packer.pack(mark_.lsn);
@@ -90,6 +89,7 @@ void StateSender::read(const Take& take) {
     const std::string marks = marks_.encoded();
     packer.pack_bin(static_cast<std::uint32_t>(marks.size()));
     packer.pack_bin_body(marks.data(), static_cast<std::uint32_t>(marks.size()));
+    packer.pack(times_.age_ms);
     take({head.data(), head.size()});
     send_pages(views, take);
     send_records(take);
@@ -166,15 +166,16 @@ void StateReceiver::add_head(std::string_view bytes) {
     if (manifest_) {
         damaged("a second head");
     }
+    // Versions before send no age, and ignore one.
     using Head = std::tuple<std::uint32_t, std::uint64_t, Lsn, std::optional<std::uint32_t>,
-                            std::vector<char>, std::uint64_t, std::uint64_t, std::vector<char>>;
+                            std::vector<char>, std::uint64_t, std::uint64_t, std::vector<char>, std::int64_t>;
     Head head;
     try {
         unpack_stored(bytes).get().convert(head);
     } catch (const std::exception& failure) {
         damaged(std::string("its head cannot be read: ") + failure.what());
     }
-    const auto& [version, seed, lsn, checksum, described, id_high, id_low, marks] = head;
+    const auto& [version, seed, lsn, checksum, described, id_high, id_low, marks, age_ms] = head;
     if (version != transfer_version) {
         damaged("of version " + std::to_string(version) + ", this program knows version " +
                 std::to_string(transfer_version));
@@ -182,6 +183,7 @@ void StateReceiver::add_head(std::string_view bytes) {
     mark_ = {lsn, checksum};
     database_id_ = {id_high, id_low};
     marks_ = HistoryMarks::decoded({marks.data(), marks.size()});
+    age_ms_ = age_ms;
     manifest_ = decode_manifest(0, {described.data(), described.size()});
     state_ = std::make_unique<Engine>(seed, sink_, retention_);
 }
@@ -242,7 +244,8 @@ std::filesystem::path StateReceiver::install(const Replacement& replacement) {
         state_->restore_last_event_ms(manifest_->created_ms);
     }
     state_->restore_first_record_lsn(manifest_->first_record_lsn);
-    ReceivedState received{*state_, std::move(records_), mark_, database_id_, std::move(marks_), retention_};
+    ReceivedState received{*state_,           std::move(records_), mark_,  database_id_,
+                           std::move(marks_), retention_,          age_ms_};
     return install_(received, replacement);
 }
 

@@ -21,6 +21,12 @@ namespace karma {
 /// then.
 inline constexpr const char* installing_key = "installing_state";
 
+/// Times that go with a state, Unix milliseconds; 0: not known.
+struct StateTimes {
+    std::int64_t last_event_ms = 0;
+    std::int64_t age_ms = 0;  // up to when the age of records has been counted: see AgeClock
+};
+
 /// A state that was received, or made, to take the place of a database's.
 struct ReceivedState {
     Engine& engine;
@@ -29,6 +35,7 @@ struct ReceivedState {
     DatabaseId database_id;             // may be not known
     HistoryMarks marks;                 // of earlier events
     IdempotencyRetention retention;     // by which its idempotency records live
+    std::int64_t age_ms = 0;            // as in StateTimes
 };
 
 /// Why a database fails where that has been cut short.
@@ -38,9 +45,8 @@ inline constexpr const char* half_installed_text =
 /// Makes the pieces of a state: from the pages of a view, and from the records that lie in storage.
 class StateSender final : public StateReader {
 public:
-    /// Everything up to the view's LSN is durable. `last_event_ms`: the time of the last event, Unix
-    /// milliseconds; 0: not known. `storage` outlives this.
-    StateSender(StateView view, std::int64_t last_event_ms, HistoryMark mark, std::uint64_t hash_seed,
+    /// Everything up to the view's LSN is durable. `storage` outlives this.
+    StateSender(StateView view, const StateTimes& times, HistoryMark mark, std::uint64_t hash_seed,
                 const Storage& storage, const DatabaseId& database_id, HistoryMarks marks);
 
     Lsn lsn() const noexcept override { return view_.lsn; }
@@ -53,7 +59,7 @@ private:
     void send_records(const Take& take) const;
 
     StateView view_;
-    std::int64_t last_event_ms_;
+    StateTimes times_;
     HistoryMark mark_;
     std::uint64_t hash_seed_;
     const Storage& storage_;
@@ -81,6 +87,7 @@ private:
     Series take_series(const SnapshotSeries& entry);
 
     IdempotencyRetention retention_;
+    std::int64_t age_ms_ = 0;
     Install install_;
     NullSink sink_;
     std::optional<SnapshotManifest> manifest_;

@@ -82,7 +82,7 @@ private:
                                received = digest_of_state(same.engine);
                                return {};
                            });
-        StateSender(state.view(), 0, mark, state.hash_seed(), storage, DatabaseId(), HistoryMarks())
+        StateSender(state.view(), {}, mark, state.hash_seed(), storage, DatabaseId(), HistoryMarks())
             .read([&](std::string_view piece) { next.add(piece); });
         (void)next.install(Replacement());
         expect(received == digest_of_state(state), "a state that was given on is the same");

@@ -305,6 +305,25 @@ TEST_CASE("clock: who takes a state has its records, whatever its own clock says
     CHECK_FALSE(other.counts("k"));
 }
 
+TEST_CASE("clock: who takes a state measures ages from where the master does, whose events may be ahead") {
+    SteppingDatabase master;
+    master.open();
+    CHECK(master.counts("k"));
+    // Started again with a clock that is wrong, which its events have, and its measure of ages has not.
+    master.clocks.step(8 * day);
+    master.open();
+    master.add(1);
+    SteppingDatabase other;
+    other.clocks.step(8 * day);
+    other.open();
+    hand_over(master, other);
+    SUBCASE("as it goes on") {}
+    SUBCASE("started again") { other.open(); }
+    other.add(1);
+    other.run_minute();
+    CHECK_FALSE(other.counts("k"));
+}
+
 TEST_CASE("clock: time does not go back behind a state that was taken") {
     SteppingDatabase master;
     master.clocks.step(day);

@@ -320,7 +320,7 @@ void Disorder::break_something() {
 void Disorder::set_clocks() {
     for (const std::unique_ptr<SimulatedNode>& node : nodes_) {
         if (plan_.clocks_step && scheduler_.one_in(3)) {
-            node->clock_ahead = std::chrono::hours(24 * scheduler_.between(0, 4)) - std::chrono::hours(48);
+            node->clock_ahead = std::chrono::hours(24 * scheduler_.between(0, 16)) - eight_days;
         }
     }
 }
