@@ -95,16 +95,25 @@ bool GroupCommitter::prefers_commit_here() const noexcept {
 
 bool GroupCommitter::commit_here() {
     bool committed = false;
-    {
+    do {
         const std::unique_lock committing(commit_mutex_, std::try_to_lock);
-        committed = committing.owns_lock() && commit_next();
-    }
-    // Either the other one has begun without these, or more came meanwhile.
+        if (!committing.owns_lock()) {
+            break;
+        }
+        committed = commit_next() || committed;
+    } while (!options_.own_thread && has_work());
+    // Either the other one has begun without these, and looks again where there is no thread; or more came
+    // meanwhile.
     const std::lock_guard lock(mutex_);
     if (!full_.empty() || !open_.empty()) {
         flush();
     }
     return committed;
+}
+
+bool GroupCommitter::has_work() {
+    const std::lock_guard lock(mutex_);
+    return !full_.empty() || !open_.empty();
 }
 
 bool GroupCommitter::take_group() {

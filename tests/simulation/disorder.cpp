@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <sstream>
 
 #include "engine/error.h"
 #include "engine/request.h"
@@ -518,6 +519,25 @@ bool Disorder::are_equal(std::size_t master) {
            });
 }
 
+std::string Disorder::described_nodes() {
+    std::ostringstream text;
+    for (std::size_t i = 0; i < nodes_.size(); ++i) {
+        text << (i == 0 ? "" : "; ") << disorder_name(i);
+        const Database* const database = nodes_[i]->database();
+        if (database == nullptr) {
+            text << " does not run";
+            continue;
+        }
+        text << (database->role() == Role::master ? " is master" : "")
+             << (database->has_failed() ? " has failed" : "") << " at LSN " << database->durable_lsn()
+             << " of " << database->last_lsn() << ", database " << database->database_id().low << ", epochs";
+        for (const Epoch& epoch : database->epochs()) {
+            text << " " << epoch.number << " from " << epoch.first_lsn;
+        }
+    }
+    return text.str();
+}
+
 void Disorder::repair() {
     is_repairing_ = true;
     is_order_on_ = false;
@@ -525,7 +545,7 @@ void Disorder::repair() {
     std::optional<std::size_t> master;
     while (!is_over_) {
         if (scheduler_.now() > end) {
-            return note_failure("the nodes do not become equal");
+            return note_failure("the nodes do not become equal: " + described_nodes());
         }
         const std::optional<std::size_t> now = choose_final_master();
         if (now && now != master) {
@@ -585,7 +605,7 @@ void Disorder::check_end() {
         const auto end = scheduler_.now() + std::chrono::minutes(5);
         while (node == *master && !is_over_ && !are_equal(*master)) {
             if (scheduler_.now() > end) {
-                return note_failure("the nodes do not become equal again");
+                return note_failure("the nodes do not become equal again: " + described_nodes());
             }
             pause(100);
         }

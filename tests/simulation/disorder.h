@@ -79,6 +79,7 @@ private:
     void promote(std::size_t node, bool is_forced);
     void promote_two();
 
+    std::string described_nodes();
     void repair();
     bool promote_forced(std::size_t node);
     std::optional<std::size_t> choose_final_master();
