@@ -118,7 +118,7 @@ struct SimulatedNode::Daemon {
             lock.unlock();
             scheduler.sleep(std::chrono::microseconds(scheduler.between(0, 3'000)));
             if (!is_ending) {
-                database->commit();
+                commit_all(*database);
             }
             lock.lock();
         }
