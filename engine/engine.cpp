@@ -320,7 +320,11 @@ StateView Engine::view() const {
                    streams_.committed_count(),
                    keys_->size(),
                    keys_->first_live_lsn(),
-                   epochs_};
+                   epochs_,
+                   {}};
+    if (last_event_ms_ != std::numeric_limits<std::int64_t>::min()) {
+        view.records = keys_->digest(last_event_ms_ / 1000);
+    }
     view.series.reserve(series_.size());
     series_.for_each_by_name([&](const Series& series) { view.series.push_back(series.view()); });
     return view;

@@ -59,6 +59,9 @@ struct StateView {
     std::uint64_t idempotency_record_count = 0;
     Lsn first_record_lsn = 0;  // idempotency records of lower LSNs are forgotten; 0: none is, or not known
     Epochs epochs;
+    /// Of the idempotency records that the last event finds young enough; nothing where not all of them have
+    /// been read yet, or its time is not known.
+    std::optional<RecordsDigest> records;
 
     /// Depends on the state alone: see Digest. Idempotency records are not part of it: how long they live is
     /// an option.

@@ -27,6 +27,13 @@ std::uint64_t make_slot(std::uint64_t tag, std::uint64_t seq) noexcept {
     return (tag << 32U) | static_cast<std::uint32_t>(seq);
 }
 
+Digest digest_of(const IdempotencyIndex::Record& record) noexcept {
+    const std::uint64_t counts = std::uint64_t{record.first_count} << 32U | record.second_count;
+    const std::uint64_t low =
+        mix64(mix64(mix64(record.lsn) + record.fingerprint[0]) + (record.fingerprint[1] ^ mix64(counts)));
+    return {low, mix64(low ^ record.lsn)};
+}
+
 }  // namespace
 
 KeyHash hash_idempotency_key(std::string_view key, std::uint64_t seed) noexcept {
@@ -129,6 +136,10 @@ void IdempotencyIndex::add(Record added) {
     }
     table.used += table.slots[at] == 0 ? 1U : 0U;
     table.slots[at] = make_slot(tag, seq);
+    if (seq % sum_spacing == 0) {
+        sums_.push_back(sum_);
+    }
+    sum_ += digest_of(added);
     records_.push_back(added);
     if (size() > retention_.records_max) {
         forget_to(end_seq() - retention_.records_max);
@@ -147,12 +158,32 @@ void IdempotencyIndex::forget_to(std::uint64_t seq) noexcept {
     live_seq_ = seq;
 }
 
-std::uint64_t IdempotencyIndex::prune(std::int64_t before_unix, std::optional<std::uint64_t> limit) {
+std::uint64_t IdempotencyIndex::first_since(std::int64_t unix) const noexcept {
     const auto first = records_.begin() + static_cast<std::ptrdiff_t>(live_seq_ - begin_seq_);
-    const auto end = std::partition_point(first, records_.end(), [&](const Record& each) {
-        return std::int64_t{each.created_unix} < before_unix;
-    });
-    const auto count = std::min(static_cast<std::uint64_t>(end - first),
+    const auto found = std::partition_point(
+        first, records_.end(), [&](const Record& each) { return std::int64_t{each.created_unix} < unix; });
+    return live_seq_ + static_cast<std::uint64_t>(found - first);
+}
+
+RecordsDigest IdempotencyIndex::digest(std::int64_t now_unix) const noexcept {
+    const std::uint64_t first =
+        retention_.age_max_s == 0 ? live_seq_ : first_since(now_unix - retention_.age_max_s + 1);
+    const std::uint64_t next_sum = (first + sum_spacing - 1) / sum_spacing;
+    const std::uint64_t end = std::min(next_sum * sum_spacing, end_seq());
+    RecordsDigest digest{end_seq() - first, {}};
+    for (std::uint64_t seq = first; seq < end; ++seq) {
+        digest.sum += digest_of(records_[seq - begin_seq_]);
+    }
+    if (end < end_seq()) {
+        const std::uint64_t first_sum = (begin_seq_ + sum_spacing - 1) / sum_spacing;
+        const Digest& before = sums_[next_sum - first_sum];
+        digest.sum += {sum_.low - before.low, sum_.high - before.high};
+    }
+    return digest;
+}
+
+std::uint64_t IdempotencyIndex::prune(std::int64_t before_unix, std::optional<std::uint64_t> limit) {
+    const auto count = std::min(first_since(before_unix) - live_seq_,
                                 limit.value_or(std::numeric_limits<std::uint64_t>::max()));
     forget_to(live_seq_ + count);
     return count;
@@ -174,6 +205,9 @@ void IdempotencyIndex::expire(std::int64_t now_unix) {
 
 bool IdempotencyIndex::sweep(std::size_t max) {
     for (; max > 0 && begin_seq_ < live_seq_; --max) {
+        if (begin_seq_ % sum_spacing == 0) {
+            sums_.pop_front();
+        }
         records_.pop_front();
         ++begin_seq_;
     }

@@ -11,6 +11,7 @@
 
 #include "engine/fingerprint.h"
 #include "engine/number.h"
+#include "engine/scan.h"
 
 namespace karma {
 
@@ -29,6 +30,16 @@ KeyHash hash_idempotency_key(std::string_view key, std::uint64_t seed) noexcept;
 struct IdempotencyRetention {
     std::uint64_t records_max = 1'000'000;  // 1 to 2^31; beyond it the oldest go
     std::int64_t age_max_s = 604'800;       // 0: no limit by age
+};
+
+/// What some idempotency records hold, to be compared with those of another node.
+struct RecordsDigest {
+    std::uint64_t count = 0;
+    /// The sum of what each of them holds: its LSN, fingerprint and response. Not the hash of its key, whose
+    /// seed may be another one on each node, and not its time, which is the event's.
+    Digest sum;
+
+    bool operator==(const RecordsDigest&) const = default;
 };
 
 /// The idempotency records in memory, some 75 bytes each: a queue by age and a hash table into it. Looking
@@ -84,6 +95,9 @@ public:
     /// Says that the records of lower LSNs were forgotten before this index was filled.
     void restore_first_live_lsn(Lsn lsn) noexcept { first_live_lsn_ = std::max(first_live_lsn_, lsn); }
     std::size_t bytes() const noexcept;
+    /// Of the records that are not too old at a time. Those that are may be forgotten or not: when that is
+    /// done differs between nodes that hold the same. Takes constant time but for a search by halves.
+    RecordsDigest digest(std::int64_t now_unix) const noexcept;
 
 private:
     /// A slot of a shard: 0 where free, or 32 bits of the key's hash (never 0) and 32 of the record's number.
@@ -99,18 +113,27 @@ private:
     // stop everything for a while.
     static constexpr std::size_t shard_count = 256;
 
+    // Records between two of `sums_`.
+    static constexpr std::size_t sum_spacing = 256;
+
     std::uint64_t end_seq() const noexcept { return begin_seq_ + records_.size(); }
     bool is_live(Slot slot) const noexcept;
     const Record& record(Slot slot) const noexcept;
     Shard& shard(const KeyHash& key) noexcept { return shards_[key.high >> 56U]; }
     const Shard& shard(const KeyHash& key) const noexcept { return shards_[key.high >> 56U]; }
     void forget_to(std::uint64_t seq) noexcept;
+    /// The number of the first live record that was created at this time or later.
+    std::uint64_t first_since(std::int64_t unix) const noexcept;
     void make_room(Shard& table);
 
     IdempotencyRetention retention_;
     std::deque<Record> records_;   // forgotten ones in front, then the live ones; LSN and time ascend
     std::uint64_t begin_seq_ = 0;  // number of the first record of the queue
     std::uint64_t live_seq_ = 0;   // number of the first one that is not forgotten
+    Digest sum_;                   // of all records that were ever added
+    // What `sum_` was before each record of the queue whose number is a multiple of `sum_spacing`: what
+    // follows such a record is a difference, and forgetting has nothing to subtract.
+    std::deque<Digest> sums_;
     std::uint64_t forgotten_ = 0;
     Lsn first_live_lsn_ = 0;
     std::array<Shard, shard_count> shards_;

@@ -803,7 +803,16 @@ void Database::save_snapshot() {
 
 StateView Database::view() const {
     const std::lock_guard lock(mutex_);
-    return engine_.view();
+    return view_locked();
+}
+
+/// Records that could not be read are not told as forgotten.
+StateView Database::view_locked() const {
+    StateView view = engine_.view();
+    if (!has_records() || !records_failure_.empty()) {
+        view.records.reset();
+    }
+    return view;
 }
 
 Digest Database::digest() const { return view().digest(NoDeadline()); }

@@ -239,6 +239,8 @@ private:
     void note_order(const Event& event);
     void load_records();
     void set_has_records(const std::string& failure);
+    /// The caller holds `mutex_`.
+    StateView view_locked() const;
     void forget_records();
     /// Idempotency records that were forgotten: all below an LSN, and how many since the start.
     struct Forgotten {

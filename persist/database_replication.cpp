@@ -280,7 +280,7 @@ std::optional<StateView> Database::replicate(std::string_view group, std::option
         check_installed();
         const auto look = [&] {
             if (view_at == engine_.last_lsn()) {
-                seen = engine_.view();
+                seen = view_locked();
             }
         };
         look();

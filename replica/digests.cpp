@@ -13,9 +13,16 @@ namespace karma::replica {
 namespace {
 
 using EncodedDigest = std::tuple<std::uint64_t, std::uint64_t>;
-using EncodedDigests = std::tuple<Lsn, EncodedDigest, std::map<std::string, EncodedDigest>>;
+/// Count and sum of the idempotency records; nothing where they are not known.
+using EncodedRecords = std::vector<std::uint64_t>;
+/// Those of versions before the last field read what they know of it, and write a shorter one.
+using EncodedDigests = std::tuple<Lsn, EncodedDigest, std::map<std::string, EncodedDigest>, EncodedRecords>;
 
 EncodedDigest encoded(const Digest& digest) { return {digest.low, digest.high}; }
+EncodedRecords encoded(const std::optional<RecordsDigest>& records) {
+    return records ? EncodedRecords{records->count, records->sum.low, records->sum.high} : EncodedRecords();
+}
+
 /// A name may be as long as a request.
 std::string shortened(const std::string& name) {
     constexpr std::size_t bytes_max = 200;
@@ -30,6 +37,12 @@ std::string shortened(const std::string& name) {
 }
 
 Digest decoded(const EncodedDigest& digest) { return {std::get<0>(digest), std::get<1>(digest)}; }
+std::optional<RecordsDigest> decoded(const EncodedRecords& records) {
+    if (records.size() < 3) {
+        return std::nullopt;
+    }
+    return RecordsDigest{records[0], {records[1], records[2]}};
+}
 
 }  // namespace
 
@@ -48,11 +61,12 @@ Digests digests_of(const StateView& view) {
     for (const SeriesView& series : view.series) {
         digests.series.emplace(series.name(), scan_digest(series, NoDeadline()));
     }
+    digests.records = view.records;
     return digests;
 }
 
 std::string write_digests(const Digests& digests) {
-    EncodedDigests all{digests.lsn, encoded(digests.beside), {}};
+    EncodedDigests all{digests.lsn, encoded(digests.beside), {}, encoded(digests.records)};
     for (const auto& [name, digest] : digests.series) {
         std::get<2>(all).emplace(name, encoded(digest));
     }
@@ -68,7 +82,7 @@ Digests read_digests(std::string_view payload) {
     } catch (const std::exception& failure) {
         throw ChannelError(std::string("a frame of digests cannot be read: ") + failure.what());
     }
-    Digests digests{std::get<0>(all), decoded(std::get<1>(all)), {}};
+    Digests digests{std::get<0>(all), decoded(std::get<1>(all)), {}, decoded(std::get<3>(all))};
     for (const auto& [name, digest] : std::get<2>(all)) {
         digests.series.emplace(name, decoded(digest));
     }
@@ -100,6 +114,11 @@ std::string difference(const Digests& here, const Digests& there) {
     }
     if (!(here.beside == there.beside)) {
         text += std::string(text.empty() ? "" : ", and ") + "checkpoints, ingest streams or epochs";
+    }
+    if (here.records && there.records && !(*here.records == *there.records)) {
+        text += std::string(text.empty() ? "" : ", and ") + "idempotency records (" +
+                std::to_string(here.records->count) + " here, " + std::to_string(there.records->count) +
+                " there)";
     }
     return text;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -13,9 +14,12 @@ struct Digests {
     Lsn lsn = 0;
     Digest beside;  // of what is of no series: checkpoints, ingest streams, epochs
     std::map<std::string, Digest> series;
+    /// Of the idempotency records, where the node knows it. Not part of the total, which every node can
+    /// compute of a state, whenever its records are forgotten.
+    std::optional<RecordsDigest> records;
 
     bool operator==(const Digests&) const = default;
-    /// Of the whole state.
+    /// Of the state without idempotency records: what snapshot.verify says, too.
     Digest total() const noexcept;
 };
 
@@ -26,7 +30,8 @@ Digests digests_of(const StateView& view);
 std::string write_digests(const Digests& digests);
 Digests read_digests(std::string_view payload);
 
-/// What differs, for people: some of the series' names. Empty where nothing does.
+/// What differs, for people: some of the series' names. Empty where nothing does. Records are
+/// compared where both sides tell of them.
 std::string difference(const Digests& here, const Digests& there);
 
 }  // namespace karma::replica

@@ -19,6 +19,7 @@ IdempotencyIndex::Record record(std::uint64_t key, Lsn lsn, std::uint32_t create
     made.lsn = lsn;
     made.created_unix = created;
     made.first_count = static_cast<std::uint32_t>(key);
+    made.fingerprint = {key * 3, key * 5};
     return made;
 }
 
@@ -56,6 +57,16 @@ public:
         if (retention_.age_max_s != 0) {
             prune(now - retention_.age_max_s + 1, std::nullopt);
         }
+    }
+    // Of an index that was never given any other records than those that are young enough.
+    RecordsDigest digest(std::int64_t now) const {
+        IdempotencyIndex others({1'000'000, 0});
+        for (const auto& [lsn, plain] : records_) {
+            if (retention_.age_max_s == 0 || plain.created + retention_.age_max_s > now) {
+                others.add(record(plain.key, lsn, plain.created));
+            }
+        }
+        return others.digest(now);
     }
     std::size_t size() const { return records_.size(); }
     Lsn first_live_lsn() const { return first_live_lsn_; }
@@ -118,8 +129,45 @@ TEST_CASE("idempotency index: agrees with a plain one under random use") {
             }
             REQUIRE(index.size() == plain.size());
             REQUIRE(index.first_live_lsn() == plain.first_live_lsn());
+            if (lsn % 37 == 0) {
+                REQUIRE(index.digest(now) == plain.digest(now));
+            }
         }
     }
+}
+
+TEST_CASE("idempotency index: the digest tells records apart, and forgets no sooner or later than it says") {
+    const IdempotencyRetention retention{10'000, 60};
+    IdempotencyIndex here(retention);
+    IdempotencyIndex there(retention);
+    for (Lsn lsn = 1; lsn <= 1'000; ++lsn) {
+        here.add(record(lsn, lsn, static_cast<std::uint32_t>(lsn)));
+        there.add(record(lsn, lsn, static_cast<std::uint32_t>(lsn)));
+    }
+    CHECK(here.digest(1'000) == there.digest(1'000));
+    CHECK(here.digest(1'000).count == 60);
+    here.expire(1'000);  // one of them has done it already
+    while (here.sweep(100)) {}
+    CHECK(here.digest(1'000) == there.digest(1'000));
+    CHECK(here.digest(1'030).count == 30);
+    CHECK(here.digest(1'030) == there.digest(1'030));
+
+    const auto differs = [&](const auto& change) {
+        IdempotencyIndex one(retention);
+        IdempotencyIndex other(retention);
+        IdempotencyIndex::Record changed = record(1, 1, 1'000);
+        one.add(changed);
+        change(changed);
+        other.add(changed);
+        return !(one.digest(1'000) == other.digest(1'000));
+    };
+    CHECK_FALSE(differs([](auto&) {}));
+    CHECK_FALSE(differs([](auto& changed) { changed.key = hash_idempotency_key("1", 8); }));
+    CHECK(differs([](auto& changed) { changed.lsn = 2; }));
+    CHECK(differs([](auto& changed) { ++changed.fingerprint[0]; }));
+    CHECK(differs([](auto& changed) { ++changed.fingerprint[1]; }));
+    CHECK(differs([](auto& changed) { ++changed.first_count; }));
+    CHECK(differs([](auto& changed) { ++changed.second_count; }));
 }
 
 TEST_CASE("idempotency index: the memory of forgotten records is given back") {

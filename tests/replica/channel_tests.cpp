@@ -1,9 +1,12 @@
 #include <array>
+#include <map>
 #include <string>
 #include <sys/socket.h>
 #include <thread>
+#include <tuple>
 
 #include <doctest/doctest.h>
+#include <msgpack.hpp>
 
 #include "replica/channel.h"
 #include "replica/digests.h"
@@ -118,8 +121,25 @@ TEST_CASE("channel: a wake ends a wait, also one that comes before it") {
     waker.join();
 }
 
+TEST_CASE("digests: those of versions without idempotency records are read, and read these") {
+    const Digests here{7, {1, 2}, {{"a", {3, 4}}}, RecordsDigest{2, {8, 9}}};
+    using Number = std::tuple<std::uint64_t, std::uint64_t>;
+    using Before = std::tuple<Lsn, Number, std::map<std::string, Number>>;
+    const std::string written = write_digests(here);
+    Before before;
+    msgpack::unpack(written.data(), written.size()).get().convert(before);
+    CHECK(before == Before{7, {1, 2}, {{"a", {3, 4}}}});
+    msgpack::sbuffer buffer;
+    msgpack::pack(buffer, before);
+    const Digests read = read_digests({buffer.data(), buffer.size()});
+    CHECK(read.lsn == 7);
+    CHECK(read.series == here.series);
+    CHECK_FALSE(read.records.has_value());
+    CHECK(difference(here, read).empty());
+}
+
 TEST_CASE("digests: what differs is named") {
-    Digests here{7, {1, 2}, {{"a", {3, 4}}, {"b", {5, 6}}}};
+    Digests here{7, {1, 2}, {{"a", {3, 4}}, {"b", {5, 6}}}, RecordsDigest{2, {8, 9}}};
     Digests there = here;
     CHECK(difference(here, there).empty());
     CHECK(read_digests(write_digests(here)) == here);
@@ -131,6 +151,16 @@ TEST_CASE("digests: what differs is named") {
     there = here;
     there.beside.high = 0;
     CHECK(difference(here, there) == "checkpoints, ingest streams or epochs");
+    there = here;
+    there.records->sum.high = 0;
+    CHECK(difference(here, there) == "idempotency records (2 here, 2 there)");
+    there.series.erase("a");
+    CHECK(difference(here, there) == "series \"a\", and idempotency records (2 here, 2 there)");
+    there = here;
+    there.records.reset();  // it does not know
+    CHECK(difference(here, there).empty());
+    CHECK(difference(there, here).empty());
+    CHECK(read_digests(write_digests(there)) == there);
     CHECK_THROWS_AS(read_digests("\x01"), ChannelError);
     std::string long_name(199, 'n');
     for (int i = 0; i < 1'000; ++i) long_name += "\xC3\xA4";

@@ -113,6 +113,48 @@ TEST_CASE("nodes: another state behind the same history is found by its digest, 
     }));
 }
 
+TEST_CASE("nodes: a follower that has lost idempotency records is told as different") {
+    MemoryStorage master_storage;
+    MemoryStorage slave_storage;
+    const TempDir directory;
+    for (auto* const storage : {&master_storage, &slave_storage}) {
+        InProcessNode node(*storage);
+        Client client(node.port());
+        for (const char* const key : {"one", "two"}) {
+            client.call("counter.increment",
+                        {{"series", "a"}, {"key", 1}, {"bucket", 20260505}, {"idempotency_key", key}});
+        }
+    }
+    make_one_database(master_storage, slave_storage);
+    const auto compare = [&] {
+        InProcessNode master(master_storage);
+        InProcessNode slave(slave_storage, slave_options(), following(master.port(), directory));
+        REQUIRE(comes_true([&] { return slave.node().figures().state == "streaming"; }));
+        REQUIRE(comes_true([&] { return master.database().has_records(); }));
+        Client client(slave.port());
+        const json::value compared = client.ask("replication.verify");
+        const std::string status(member(client.call("system.health"), "status").as_string());
+        const std::string expected =
+            "differs from its master at LSN 2: idempotency records (1 here, 2 there)";
+        if (status == expected) {
+            CHECK(std::string(member(compared, "response").as_string()).ends_with(expected));
+            CHECK(member(client.call("system.stats"), "replication_digests_different") == json::value(1));
+            CHECK(comes_true([&] {
+                return health_of(master).find("differs at LSN 2: idempotency records") != std::string::npos;
+            }));
+        }
+        return status;
+    };
+    CHECK(compare() == "ok");
+    std::string row;
+    slave_storage.scan(Table::idempotency, "", [&](std::string_view key, std::string_view) {
+        row = key;
+        return false;
+    });
+    slave_storage.erase_prefix(Table::idempotency, row);
+    CHECK(compare() == "differs from its master at LSN 2: idempotency records (1 here, 2 there)");
+}
+
 TEST_CASE("nodes: another event behind the same LSN is refused, and where they part is found") {
     MemoryStorage master_storage;
     MemoryStorage slave_storage;

@@ -77,8 +77,15 @@ DatabaseId Chronicle::database_of(const std::string& node) const {
     return found == nodes_.end() ? DatabaseId() : found->second.history.database;
 }
 
+void Chronicle::forget(const std::string& node) {
+    if (const auto found = nodes_.find(node); found != nodes_.end()) {
+        replaced_.emplace_back(node, std::move(found->second.history));
+        nodes_.erase(found);
+    }
+}
+
 void Chronicle::look_at(SimulatedNode& node) {
-    Database* const database = node.database();
+    Database* const database = node.database_to_look_at();
     // What one has that has failed since may have been acknowledged before.
     if (database == nullptr || database->is_empty() || !database->database_id().is_known()) {
         return;
@@ -121,7 +128,7 @@ void Chronicle::check_replacement(SimulatedNode& node, Seen& seen, const History
     try {
         // Without a text of its own each start has another one, which is used once.
         const std::string text = node.role().order.value_or("");
-        if (text.empty() || (node.database()->is_order_used(text) && !seen.used.contains(text))) {
+        if (text.empty() || (node.database_to_look_at()->is_order_used(text) && !seen.used.contains(text))) {
             order = text.empty() ? "of this start" : text;
         }
     } catch (const StorageError&) {
@@ -195,10 +202,19 @@ void Chronicle::note_safe_epoch(SimulatedNode& node) {
 
 void Chronicle::acknowledge(std::uint64_t write, const std::string& node, std::uint32_t min_acks,
                             Scheduler::Clock::time_point now) {
-    std::size_t nodes = 0;
+    std::set<std::string> holders;
     for (const auto& [name, seen] : nodes_) {
-        nodes += times_in(seen.history, write) != 0 ? 1 : 0;
+        if (times_in(seen.history, write) != 0) {
+            holders.insert(name);
+        }
     }
+    // The reply may have been under way while a directory was replaced that had the write.
+    for (const auto& [name, history] : replaced_) {
+        if (times_in(history, write) != 0) {
+            holders.insert(name);
+        }
+    }
+    const std::size_t nodes = holders.size();
     constexpr auto unseen = std::chrono::seconds(3);
     const bool may_be_elsewhere =
         given_up_.contains(write) || orders_ != 0 || (crashed_at_ && now - *crashed_at_ < unseen);

@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "persist/database.h"
@@ -27,7 +28,7 @@ public:
     // Looks at a node as it is now.
     void look_at(SimulatedNode& node);
     // Its directory is another one: it may hold anything.
-    void forget(const std::string& node) { nodes_.erase(node); }
+    void forget(const std::string& node);
     // It was lost before it could be looked at.
     void note_crash(Scheduler::Clock::time_point now) { crashed_at_ = now; }
     // It says that its file of discarded events has none up to there: it never had them, or retention took
@@ -87,6 +88,7 @@ private:
 
     std::function<void(const std::string&)> fail_;
     std::map<std::string, Seen> nodes_;
+    std::vector<std::pair<std::string, History>> replaced_;  // nodes, and what their directories held before
     std::map<Key, std::uint32_t> checksums_;
     std::map<std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>, std::string> writers_;
     std::map<std::uint64_t, std::vector<Place>> places_;  // of writes

@@ -26,6 +26,7 @@ Disorder::Disorder(std::uint64_t seed)
     for (std::size_t i = 0; i < nodes_count; ++i) {
         nodes_.push_back(std::make_unique<SimulatedNode>(disorder_name(i), scheduler_, network_));
         nodes_.back()->on_log = [this, i](const std::string&, const std::string& line) { on_log(i, line); };
+        nodes_.back()->on_ended = [this, i] { chronicle_.look_at(*nodes_[i]); };
         roles_.push_back(i == 0 ? master() : follower_of(0));
     }
     WriterView view;
@@ -184,11 +185,6 @@ NodeRole Disorder::follower_of(std::size_t source) const {
 
 /// False when it cannot be started, for now.
 bool Disorder::start(std::size_t node, const NodeRole& role) {
-    if (nodes_[node]->database() != nullptr) {
-        // It takes and acknowledges what has arrived before it ends.
-        chronicle_.look_at(*nodes_[node]);
-        chronicle_.note_crash(scheduler_.now());
-    }
     nodes_[node]->stop();
     roles_[node] = role;
     try {
@@ -386,7 +382,6 @@ void Disorder::follow_wrong_node() {
 void Disorder::copy_storage(bool as_master) {
     const std::size_t node = scheduler_.between(cluster_count, nodes_count - 1);
     const std::size_t from = scheduler_.between(0, cluster_count - 1);
-    chronicle_.look_at(*nodes_[node]);
     nodes_[node]->stop();
     chronicle_.forget(disorder_name(node));
     const bool is_old = backup_ && scheduler_.one_in(2);

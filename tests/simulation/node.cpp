@@ -82,7 +82,9 @@ struct SimulatedNode::Daemon {
         }
     }
 
-    ~Daemon() {
+    ~Daemon() { end(); }
+
+    void end() {
         is_ending = true;
         to_commit->notify_all();
         handlers.clear();
@@ -116,7 +118,7 @@ struct SimulatedNode::Daemon {
             lock.unlock();
             scheduler.sleep(std::chrono::microseconds(scheduler.between(0, 3'000)));
             if (!is_ending) {
-                database->commit();
+                commit_all(*database);
             }
             lock.lock();
         }
@@ -191,6 +193,7 @@ void SimulatedNode::crash(bool loses_power) {
     network_.lose(name_);
     disk_.crash(loses_power);
     disk_.crash_in = 0;
+    ending_ = nullptr;
     if (daemon_) {
         daemon_->is_ending = true;
         crashed_.push_back(std::move(daemon_));
@@ -201,12 +204,19 @@ void SimulatedNode::stop() {
     std::exchange(crashed_, {}).clear();
     if (daemon_) {
         network_.close(name_);
-        daemon_.reset();
+        std::unique_ptr<Daemon> ending = std::move(daemon_);
+        ending_ = ending->database.get();
+        ending->end();
+        on_ended();
+        ending_ = nullptr;
+        ending.reset();
         disk_.crash(false);
     }
 }
 
 Database* SimulatedNode::database() noexcept { return daemon_ ? daemon_->database.get() : nullptr; }
+
+Database* SimulatedNode::database_to_look_at() noexcept { return daemon_ ? database() : ending_; }
 
 void SimulatedNode::promote(bool is_forced) { daemon_->node.promote(is_forced); }
 

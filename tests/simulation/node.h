@@ -50,6 +50,8 @@ public:
     // Gets the lines of the daemon's log.
     std::function<void(const std::string& node, const std::string& line)> on_log = [](const std::string&,
                                                                                       const std::string&) {};
+    // Called when a daemon that was stopped has done its last, before what it had opened is closed.
+    std::function<void()> on_ended = [] {};
 
     // From a simulated thread. Throws what opening the database throws.
     void start(const NodeRole& role);
@@ -62,6 +64,9 @@ public:
 
     // The daemon that runs; null while none does.
     Database* database() noexcept;
+    // That one, or the one that is being stopped: it takes, and acknowledges, what arrives until it has
+    // ended.
+    Database* database_to_look_at() noexcept;
     // How it was started last, and when.
     const NodeRole& role() const noexcept { return role_; }
     Scheduler::Clock::time_point started_at() const noexcept { return started_at_; }
@@ -90,6 +95,7 @@ private:
     NodeRole role_;
     Scheduler::Clock::time_point started_at_;
     std::unique_ptr<Daemon> daemon_;
+    Database* ending_ = nullptr;  // of a daemon that is being stopped
     std::vector<std::unique_ptr<Daemon>> crashed_;
 };
 
