@@ -138,7 +138,7 @@ class ProgramTests(unittest.TestCase):
 
     def command(self, *more: str) -> list[str]:
         return [sys.executable, str(PERF / "compare"), "--build", str(BUILD), "--karma", str(FAKE), "--directory",
-                str(self.directory), "--runs=1", "--seconds=0.1", "--warmup-seconds=0.05", *more]
+                str(self.directory), "--runs=1", "--seconds=0.3", "--warmup-seconds=0.05", *more]
 
     def compare(self, *more: str, mode: str = "") -> subprocess.CompletedProcess[str]:
         done = subprocess.run(self.command(*more), env={**self.environment, "FAKE_MODE": mode}, text=True,

@@ -18,7 +18,7 @@ while sys.argv[1:2] and sys.argv[1] in PROGRAMS:
 TABLE = ("load_s", "memory_bytes_a_point", "snapshot_s", "snapshot_bytes", "snapshot_1_percent_s", "restore_s",
          "summary_s", "top_s", "batch_sum_keys_per_second")
 DETAILS = ("restore_with_events_s", "verify_s", "fetch_s", "fetch_bytes", "disk_bytes_after_rounds")
-LITTLE = ("--repeats=2", "--scans=3", "--seconds=0.2", "--events=4000", "--rounds=3")
+LITTLE = ("--repeats=2", "--scans=3", "--seconds=0.5", "--events=4000", "--rounds=3")
 
 
 class VolumeTest(unittest.TestCase):
