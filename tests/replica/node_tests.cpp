@@ -133,7 +133,7 @@ TEST_CASE("nodes: a follower that has lost idempotency records is told as differ
         REQUIRE(comes_true([&] { return master.database().has_records(); }));
         Client client(slave.port());
         const json::value compared = client.ask("replication.verify");
-        const std::string status(member(client.call("system.health"), "status").as_string());
+        std::string status(member(client.call("system.health"), "status").as_string());
         const std::string expected =
             "differs from its master at LSN 2: idempotency records (1 here, 2 there)";
         if (status == expected) {
