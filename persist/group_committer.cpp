@@ -68,7 +68,7 @@ void GroupCommitter::flush() {
 
 bool GroupCommitter::wait_for_work() {
     std::unique_lock lock(mutex_);
-    while (!stopping_ && full_.empty() && open_.empty()) {
+    while (!stopping_ && !has_work()) {
         sleeping_ = true;
         work_.wait(lock);
     }
@@ -77,7 +77,7 @@ bool GroupCommitter::wait_for_work() {
         work_.wait_for(lock, std::chrono::microseconds(options_.group_wait_us),
                        [this] { return stopping_ || !full_.empty(); });
     }
-    return !full_.empty() || !open_.empty();
+    return has_work();
 }
 
 void GroupCommitter::run() {
@@ -95,26 +95,26 @@ bool GroupCommitter::prefers_commit_here() const noexcept {
 
 bool GroupCommitter::commit_here() {
     bool committed = false;
-    do {
-        const std::unique_lock committing(commit_mutex_, std::try_to_lock);
-        if (!committing.owns_lock()) {
-            break;
+    while (true) {
+        bool is_here = false;
+        {
+            const std::unique_lock committing(commit_mutex_, std::try_to_lock);
+            is_here = committing.owns_lock();
+            committed = (is_here && commit_next()) || committed;
         }
-        committed = commit_next() || committed;
-    } while (!options_.own_thread && has_work());
-    // Either the other one has begun without these, and looks again where there is no thread; or more came
-    // meanwhile.
-    const std::lock_guard lock(mutex_);
-    if (!full_.empty() || !open_.empty()) {
-        flush();
+        // Either the other one has begun without these, or more came meanwhile.
+        const std::lock_guard lock(mutex_);
+        if (!has_work()) {
+            return committed;
+        }
+        if (options_.own_thread || !is_here) {  // without a thread, whoever commits looks again
+            flush();
+            return committed;
+        }
     }
-    return committed;
 }
 
-bool GroupCommitter::has_work() {
-    const std::lock_guard lock(mutex_);
-    return !full_.empty() || !open_.empty();
-}
+bool GroupCommitter::has_work() const noexcept { return !full_.empty() || !open_.empty(); }
 
 bool GroupCommitter::take_group() {
     const std::lock_guard lock(mutex_);

@@ -90,7 +90,8 @@ private:
         bool empty() const noexcept { return events.empty(); }
     };
 
-    bool has_work();
+    /// With the mutex held.
+    bool has_work() const noexcept;
     bool take_group();
     void write_group();
     void note_time(std::int64_t took_ns, std::uint32_t idempotency_count) noexcept;

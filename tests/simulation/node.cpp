@@ -118,7 +118,7 @@ struct SimulatedNode::Daemon {
             lock.unlock();
             scheduler.sleep(std::chrono::microseconds(scheduler.between(0, 3'000)));
             if (!is_ending) {
-                commit_all(*database);
+                database->commit();
             }
             lock.lock();
         }

@@ -80,7 +80,7 @@ void ServedConnection::execute() {
         scheduler.sleep(std::chrono::microseconds(scheduler.between(0, 500)));
     }
     if (!daemon_.commits_only_awaited || awaited_lsn_ > daemon_.database.durable_lsn()) {
-        commit_all(daemon_.database);
+        daemon_.database.commit();
     }
 }
 

@@ -13,11 +13,6 @@
 
 namespace karma::test {
 
-// Commits what was executed, also where that is several groups: the daemon leaves all but one to its thread.
-inline void commit_all(Database& database) {
-    while (database.commit()) {}
-}
-
 // The daemon's end of a connection: the pipeline of the real one, on a simulated network and in simulated
 // time. What it does step by step, the daemon's event loop does for all of its connections.
 class ServedConnection final : private net::PipelineHost {
