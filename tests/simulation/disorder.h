@@ -50,6 +50,7 @@ private:
     static constexpr std::size_t nodes_count = 5;
     static constexpr std::size_t cluster_count = 3;  // the others are spare
 
+    static std::string name_of(std::size_t node) { return "node-" + std::to_string(node); }
     void choose_plan();
     void observe();
     void look_at_all();
