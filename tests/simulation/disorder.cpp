@@ -12,7 +12,7 @@ Disorder::Disorder(std::uint64_t seed)
     : seed_(seed),
       scheduler_(seed),
       network_(scheduler_),
-      chronicle_([this](const std::string& what) { note_failure(what); }) {
+      chronicle_(scheduler_, [this](const std::string& what) { note_failure(what); }) {
     choose_plan();
     for (std::size_t i = 0; i < nodes_count; ++i) {
         nodes_.push_back(std::make_unique<SimulatedNode>(name_of(i), scheduler_, network_));
@@ -24,12 +24,13 @@ Disorder::Disorder(std::uint64_t seed)
     view.any_node = [this] { return name_of(scheduler_.between(0, cluster_count - 1)); };
     view.is_over = [this] { return is_over_; };
     view.next_write = [this] { return ++writes_; };
+    view.patience = std::chrono::milliseconds(plan_.ack_timeout_ms + 200);
     view.acknowledged = [this](std::uint64_t write, const std::string& node) {
         look_at_all();
         const SimulatedNode& from = *nodes_[static_cast<std::size_t>(node.back() - '0')];
         // A reply may be of the daemon before, with other options.
         const bool is_of_this = scheduler_.now() - from.started_at() > std::chrono::seconds(1);
-        chronicle_.acknowledge(write, node, is_of_this ? from.role().min_acks : 0, scheduler_.now());
+        chronicle_.acknowledge(write, node, is_of_this ? from.role().min_acks : 0);
     };
     for (std::size_t i = 0; i < plan_.clients; ++i) {
         clients_.push_back(std::make_unique<SimulatedWriter>("client-" + std::to_string(i), network_, view));
@@ -47,6 +48,9 @@ void Disorder::choose_plan() {
     plan_.has_small_records = scheduler_.one_in(3);
     plan_.retention_bytes = scheduler_.one_in(2) ? 0 : 2'000;
     plan_.ack_timeout_ms = static_cast<std::uint32_t>(scheduler_.between(10, 500));
+    if (!plan_.is_careful && scheduler_.one_in(2)) {
+        plan_.ack_timeout_ms = 20'000;  // replies wait while one master takes the place of the other
+    }
     plan_.clocks_step = scheduler_.one_in(2);
     plan_.clients = scheduler_.between(1, 3);
     plan_.mistakes = scheduler_.between(2, 9);
@@ -119,6 +123,7 @@ void Disorder::on_log(std::size_t node, const std::string& line) {
     }
     if (says("\"failed_over\"")) {
         ++counts_["failovers"];
+        check_failover(node);
         if (!plan_.failover_unsafe && plan_.min_acks != 0) {
             chronicle_.note_safe_epoch(*nodes_[node]);
         }
@@ -138,6 +143,7 @@ void Disorder::on_log(std::size_t node, const std::string& line) {
 void Disorder::observe() {
     while (!is_over_) {
         look_at_all();
+        check_claims();
         scheduler_.sleep(std::chrono::microseconds(scheduler_.between(100, 10'000)));
     }
 }
@@ -177,6 +183,9 @@ NodeRole Disorder::follower_of(std::size_t source) const {
 /// False when it cannot be started, for now.
 bool Disorder::start(std::size_t node, const NodeRole& role) {
     nodes_[node]->stop();
+    if (node < cluster_count) {
+        disturb();
+    }
     roles_[node] = role;
     try {
         nodes_[node]->start(role);
@@ -193,12 +202,14 @@ bool Disorder::start(std::size_t node, const NodeRole& role) {
 
 void Disorder::crash(std::size_t node) {
     look_at_all();
+    disturb();
     chronicle_.note_crash(scheduler_.now());
     nodes_[node]->crash(plan_.loses_power && scheduler_.one_in(2));
 }
 
 void Disorder::heal() {
     network_.heal();
+    disturb();
     for (const std::unique_ptr<SimulatedNode>& node : nodes_) {
         node->disk().failing_writes = 0;
         node->disk().failing_reads = 0;
