@@ -124,6 +124,7 @@ void Session::refuse(const Decision& decision, const OwnHistory& own) {
                                      [](const Epoch& a, const Epoch& b) { return b.is_later_than(a); });
         try {
             database_.fence(later);
+            source_.note_follower(*this);
         } catch (const RequestError& damaged) {
             message = damaged.what();
         }
@@ -198,7 +199,7 @@ bool Session::shake_hands() {
     const std::string line = reply_line(reply);
     reply_bytes_ = line.size();
     channel_.queue_raw(line);
-    source_.note_accepted(*this);
+    source_.note_follower(*this);
     source_.log().info("follower_accepted", {{"follower", subscription_.name},
                                              {"address", address_},
                                              {"after_lsn", subscription_.after_lsn},
@@ -333,7 +334,12 @@ void Session::send_heartbeat() {
     next_heartbeat_ = sent_at + heartbeat_;
     const Lsn lsn = database_.durable_lsn();
     find_out_if_counted();
-    const Life life = source_.life_for(*this);
+    Life life = source_.life_for(*this);
+    if (life.peers && life.peers == peers_told_) {
+        life.peers.reset();
+    } else if (life.peers) {
+        peers_told_ = *life.peers;
+    }
     channel_.queue_numbers(FrameKind::heartbeat, {lsn, last_epoch(database_.epochs()).number},
                            write_life(life));
     const std::lock_guard lock(samples_mutex_);

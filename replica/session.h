@@ -7,6 +7,7 @@
 #include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "engine/replication_figures.h"
 #include "net/subscription.h"
@@ -112,6 +113,7 @@ private:
     std::uint64_t reply_bytes_ = 0;   // the reply to its request, before the first frame
     std::uint64_t received_ = 0;      // it has received everything before
     std::uint64_t state_end_at_ = 0;  // where the state ends
+    std::vector<KnownNode> peers_told_;  // to the follower
     Background<Digests> digests_;
     Lsn compared_lsn_ = 0;
     std::string compared_digest_;

@@ -183,7 +183,7 @@ std::string Source::begin_session(std::unique_ptr<Wire>& wire, const std::string
     }
 }
 
-void Source::note_accepted(const Session& session) {
+void Source::note_follower(const Session& session) {
     if (on_follower_) {
         on_follower_(session.node());
     }

@@ -51,7 +51,7 @@ public:
     /// Says what this node is: called from any thread, from before the first follower until `stop`. Without
     /// it a node is what its database says.
     void describe_node(std::function<SelfDescription()> describe) { describe_ = std::move(describe); }
-    /// Told of each follower that is accepted.
+    /// Told of each follower that is accepted, or names a later epoch.
     void on_follower(std::function<void(const KnownNode&)> listener) { on_follower_ = std::move(listener); }
 
     /// A follower that is refused gets a line that says why.
@@ -89,7 +89,8 @@ public:
     std::vector<NodeId> chain() const;
     /// What this follower is told with a heartbeat.
     Life life_for(const Session& session) const;
-    void note_accepted(const Session& session);
+    /// It has proved to be of this database.
+    void note_follower(const Session& session);
     void note_ended(const Session& session);
     /// Whether what this follower acknowledges counts from here on. Sees to it that it will.
     bool consider(const Session& session);
