@@ -141,8 +141,9 @@ void Session::refuse(const std::string& code, const std::string& reason, const s
     reply.common_lsn = common_lsn;
     describe(reply);
     channel_.queue_raw(reply_line(reply));
-    source_.log().warning("follower_refused",
-                          {{"follower", subscription_.name}, {"address", address_}, {"message", message}});
+    // Not by the message: it may name positions, which move.
+    source_.log_refusal(subscription_.name, address_, reason + ' ' + std::to_string(common_lsn.value_or(0)),
+                        message);
     try {
         while (channel_.queued_bytes() != 0) {
             pump(std::chrono::milliseconds(100));
@@ -199,7 +200,7 @@ bool Session::shake_hands() {
     const std::string line = reply_line(reply);
     reply_bytes_ = line.size();
     channel_.queue_raw(line);
-    source_.note_follower(*this);
+    source_.note_accepted(*this);
     source_.log().info("follower_accepted", {{"follower", subscription_.name},
                                              {"address", address_},
                                              {"after_lsn", subscription_.after_lsn},

@@ -110,9 +110,9 @@ private:
     Clock::time_point next_heartbeat_;
     Clock::time_point next_comparison_;
     // Positions in what is sent to the follower:
-    std::uint64_t reply_bytes_ = 0;   // the reply to its request, before the first frame
-    std::uint64_t received_ = 0;      // it has received everything before
-    std::uint64_t state_end_at_ = 0;  // where the state ends
+    std::uint64_t reply_bytes_ = 0;      // the reply to its request, before the first frame
+    std::uint64_t received_ = 0;         // it has received everything before
+    std::uint64_t state_end_at_ = 0;     // where the state ends
     std::vector<KnownNode> peers_told_;  // to the follower
     Background<Digests> digests_;
     Lsn compared_lsn_ = 0;

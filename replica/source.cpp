@@ -75,8 +75,11 @@ std::string Source::refusal_line(const std::string& why) const {
     return reply_line(reply);
 }
 
-void Source::log_refusal(const std::string& name, const std::string& address, const std::string& why) {
-    log_.warning("follower_refused", {{"follower", name}, {"address", address}, {"message", why}});
+void Source::log_refusal(const std::string& name, const std::string& address, const std::string& reason,
+                         const std::string& message) {
+    if (refusals_.is_new(name, reason)) {
+        log_.warning("follower_refused", {{"follower", name}, {"address", address}, {"message", message}});
+    }
 }
 
 void Source::adopt(int file, const std::string& address, net::Subscription subscription) {
@@ -84,7 +87,7 @@ void Source::adopt(int file, const std::string& address, net::Subscription subsc
     try {
         wire = socket_wire(file, [this](const char* why) { return refusal_line(why); });
     } catch (const ChannelError& failure) {
-        log_refusal(subscription.name, address, failure.what());
+        log_refusal(subscription.name, address, failure.what(), failure.what());
         return;
     }
     adopt(std::move(wire), address, std::move(subscription));
@@ -107,7 +110,7 @@ void Source::adopt(std::unique_ptr<Wire> wire, const std::string& address, net::
     if (refused.empty()) {
         return;
     }
-    log_refusal(name, address, refused);
+    log_refusal(name, address, refused, refused);
     if (failed) {
         failed->say(refusal_line(refused));
         return;
@@ -181,6 +184,11 @@ std::string Source::begin_session(std::unique_ptr<Wire>& wire, const std::string
         }
         return std::string("this node cannot serve another follower: ") + failure.what();
     }
+}
+
+void Source::note_accepted(const Session& session) {
+    refusals_.forget(session.name());
+    note_follower(session);
 }
 
 void Source::note_follower(const Session& session) {

@@ -18,6 +18,7 @@
 #include "replica/counted_followers.h"
 #include "replica/life.h"
 #include "replica/network.h"
+#include "replica/refusals.h"
 
 namespace karma::replica {
 
@@ -89,8 +90,13 @@ public:
     std::vector<NodeId> chain() const;
     /// What this follower is told with a heartbeat.
     Life life_for(const Session& session) const;
-    /// It has proved to be of this database.
+    void note_accepted(const Session& session);
+    /// It has named a later epoch, or is accepted: later ones are announced to it.
     void note_follower(const Session& session);
+    /// Logs it, unless the follower of this name was refused for the same reason before. `reason`: what does
+    /// not change from one try to the next.
+    void log_refusal(const std::string& name, const std::string& address, const std::string& reason,
+                     const std::string& message);
     void note_ended(const Session& session);
     /// Whether what this follower acknowledges counts from here on. Sees to it that it will.
     bool consider(const Session& session);
@@ -112,7 +118,6 @@ private:
     /// Why this node does not take this follower; empty where it does. With the mutex held.
     std::string refusal_of(const net::Subscription& subscription, const SelfDescription& self);
     std::string refusal_line(const std::string& why) const;
-    void log_refusal(const std::string& name, const std::string& address, const std::string& why);
     SelfDescription describe() const;
     /// With the mutex held. Gives why there is no session, empty when there is one; `failed` is one that
     /// could not start and has the wire, which is null where it was lost.
@@ -139,6 +144,8 @@ private:
     std::list<std::unique_ptr<Session>> sessions_;
     bool stopping_ = false;
     std::uint64_t bytes_sent_before_ = 0;  // to followers that are gone
+
+    Refusals refusals_;
 
     std::mutex acks_mutex_;
 
