@@ -43,6 +43,7 @@ public:
     /// There is something durable that is new, or the end has come.
     void wake() noexcept;
     void stop() noexcept;
+    bool is_stopping() const noexcept { return stopping_.load(); }
     /// Compares digests as soon as it can.
     void want_comparison() noexcept;
     /// Sends what it can of a text, and no more, instead of `start`.

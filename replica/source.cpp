@@ -251,14 +251,15 @@ std::uint64_t Source::bytes_sent() const {
 // ---- acknowledgements
 
 bool Source::counts(const Session& session, std::uint64_t generation) const {
-    return session.is_counted() && session.is_streaming() && !session.has_ended() &&
+    return session.is_counted() && session.is_streaming() && !session.has_ended() && !session.is_stopping() &&
            session.generation() == generation;
 }
 
 bool Source::consider(const Session& session) {
-    return options_.min_acks != 0 && session.is_streaming() && session.syncs() && session.stores_lists() &&
-           session.node_id() != 0 && session.generation() == database_.generation() &&
-           database_.role() == Role::master && counted_.consider(session.node());
+    return options_.min_acks != 0 && session.is_streaming() && !session.is_stopping() && session.syncs() &&
+           session.stores_lists() && session.node_id() != 0 &&
+           session.generation() == database_.generation() && database_.role() == Role::master &&
+           counted_.consider(session.node());
 }
 
 void Source::note_list_stored(const Session& session, const Epoch& epoch, std::uint64_t version) {
@@ -295,7 +296,19 @@ KnownNode Source::forget_follower(NodeId node, const std::string& name) {
             }
         }
     }
-    KnownNode forgotten = counted_.forget(node, name, database_.durable_lsn());
+    KnownNode forgotten;
+    {
+        // It may have subscribed since: nothing that it acknowledges counts between its last event that did
+        // and its end.
+        const std::lock_guard acks(acks_mutex_);
+        forgotten = counted_.forget(node, name, database_.durable_lsn());
+        const std::lock_guard lock(mutex_);
+        for (const std::unique_ptr<Session>& session : sessions_) {
+            if (session->node_id() == forgotten.node.id) {
+                session->stop();
+            }
+        }
+    }
     log_.warning("follower_forgotten",
                  {{"follower", forgotten.node.name}, {"node_id", node_id_text(forgotten.node.id)}});
     tell_lists();

@@ -147,7 +147,7 @@ private:
 
     Refusals refusals_;
 
-    std::mutex acks_mutex_;
+    std::mutex acks_mutex_;  // of who tells what is acknowledged; held while a follower is forgotten
 
     mutable std::mutex compared_mutex_;
     const std::unique_ptr<Condition> compared_ = ground_.runtime.make_condition();

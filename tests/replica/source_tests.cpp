@@ -88,4 +88,25 @@ TEST_CASE("source: so many refused followers are remembered, the latest ones") {
     CHECK(refusals.is_new(name(0), "another reason"));
 }
 
+TEST_CASE("source: what is there of a follower that was forgotten ends, under whichever name") {
+    MemoryStorage storage;
+    InProcessNode master(storage, waiting_for(1), with_acks(1));
+    // It hears nothing for a long time, so that nobody looks whether it counts.
+    HandMadeFollower follower(master.port(), [](net::Subscription& self) { self.heartbeat_ms = 10'000; });
+    follower.acknowledge(0);
+    REQUIRE(follower.hear([](const replica::Life& life) { return life.counted.has_value(); }));
+    // The same node under another name, for some moments: what asks for that one does not see the first.
+    const bool was_forgotten = comes_true([&] {
+        {
+            HandMadeFollower second(master.port(), [](net::Subscription& self) { self.name = "renamed"; });
+            second.acknowledge(0);
+            second.hear([](const replica::Life&) { return true; });
+        }
+        return comes_true([&] { return master.node().figures().followers.size() == 1; }) &&
+               Client(master.port()).error_of("replication.forget_follower", {{"name", "renamed"}}).empty();
+    });
+    REQUIRE(was_forgotten);
+    CHECK_THROWS_AS(follower.hear([](const replica::Life&) { return false; }), replica::ChannelError);
+}
+
 }  // namespace karma::test
