@@ -297,6 +297,7 @@ private:
     Outcome metrics_later();
 
     friend class PinOfLog;
+    friend class FenceTask;
     friend class ReplicationTask;
     friend class SnapshotTask;
     friend class EntriesTask;
