@@ -235,6 +235,7 @@ private:
     void check_directory();
     std::string write_refusal() const;
     void store_age();
+    RecordChange age_change();
     void find_order();
     void note_order(const Event& event);
     void load_records();

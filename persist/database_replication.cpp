@@ -270,6 +270,8 @@ void Database::note_order(const Event& event) {
     }
     if (engine_.last_lsn() == 0) {
         begin_age(age_, event.time_ms, clock_.read());
+        const RecordChange change = age_change();
+        storage_.write(std::span(&change, 1), false);
     }
 }
 
