@@ -222,11 +222,16 @@ struct ForgetFollower {
     std::string_view name;  // empty: not known
 };
 
-/// Says that there is an epoch.
+/// Says that there is an epoch, and where the node that began it can be asked.
 struct Fence {
     std::uint64_t number = 0;
     std::uint64_t id = 0;
-    DatabaseId database_id;  // of whose history it is; may be not known
+    DatabaseId database_id;      // of whose history it is; may be not known
+    NodeId node_id = 0;          // of who began it; 0: not known
+    std::string_view name = {};  // of that node
+    /// Empty where the sender does not tell it: the connection then fills in the sender's own address.
+    std::string_view host = {};
+    std::uint16_t port = 0;  // on which that node can be asked; 0: not known
 };
 
 /// Turns the connection into a stream of events: what the follower says of itself. The place that holds the

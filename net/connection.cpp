@@ -172,9 +172,14 @@ void Connection::process(Time now) {
 }
 
 void Connection::note_refused_logins(std::uint32_t count, Time now) {
+    const std::string host = client_host();
+    thread_.server().refused_logins.note(host.empty() ? "unknown" : host, count, now);
+}
+
+std::string Connection::client_host() const {
     boost::system::error_code failure;
     const auto peer = socket_.remote_endpoint(failure);
-    thread_.server().refused_logins.note(failure ? "unknown" : peer.address().to_string(), count, now);
+    return failure ? std::string() : peer.address().to_string();
 }
 
 void Connection::await_release(const ReplyQueue::Wait& wait) {

@@ -162,8 +162,20 @@ NodeId node_id(F f) {
     return *id;
 }
 
+/// The field `port`; 0 where it is missing.
+std::uint16_t port(F f) {
+    const std::uint64_t port = f.optional_number("port").value_or(0);
+    if (port > std::numeric_limits<std::uint16_t>::max()) {
+        refuse("Field port must be a port");
+    }
+    return static_cast<std::uint16_t>(port);
+}
+
 Decoded replication_fence(F f) {
-    const control::Fence fence{f.number("epoch"), f.number("epoch_id"), database_id(f)};
+    control::Fence fence{f.number("epoch"), f.number("epoch_id"), database_id(f), node_id(f)};
+    fence.name = f.text_or_number("name").value_or("");
+    fence.host = f.text_or_number("host").value_or("");
+    fence.port = port(f);
     if (fence.number == 0) {
         refuse("Field epoch must be greater than 0");
     }
@@ -213,11 +225,7 @@ Decoded replication_subscribe(F f) {
     subscribe.known_epoch_id = f.optional_number("known_epoch_id").value_or(0);
     subscribe.is_empty = f.optional_number("empty").value_or(0) != 0;
     subscribe.syncs = f.optional_number("syncs").value_or(0) != 0;
-    const std::uint64_t port = f.optional_number("port").value_or(0);
-    if (port > std::numeric_limits<std::uint16_t>::max()) {
-        refuse("Field port must be a port");
-    }
-    subscribe.port = static_cast<std::uint16_t>(port);
+    subscribe.port = port(f);
     subscribe.fails_over = f.optional_number("fails_over").value_or(0) != 0;
     subscribe.stores_lists = f.optional_number("stores_lists").value_or(0) != 0;
     subscribe.order = f.text_or_number("order").value_or("");

@@ -298,6 +298,7 @@ private:
     Outcome metrics_later();
 
     friend class PinOfLog;
+    friend class FenceTask;
     friend class ReplicationTask;
     friend class SnapshotTask;
     friend class EntriesTask;
@@ -361,6 +362,8 @@ private:
     std::string records_failure_;  // why they could not be read; set before has_records_
     std::map<int, std::function<void()>> listeners_;
     int next_listener_ = 0;
+    /// Who reads a state that is sent holds this too: no rows of idempotency records are erased then.
+    const std::shared_ptr<const void> records_kept_ = std::make_shared<char>();
     mutable std::mutex retention_mutex_;  // of who drops what is old
     // Under it:
     std::optional<Forgotten> erased_;  // what was forgotten when rows were removed last

@@ -81,6 +81,11 @@ void Database::forget_records() {
     if (!records_failure_.empty() || !is_worth_erasing(now, live)) {
         return;
     }
+    // A state that is being sent may be of a time before they were forgotten; one that is read from now on is
+    // not.
+    if (records_kept_.use_count() > 1) {
+        return;
+    }
     // What has made them go must not be taken back by a crash.
     if (committer_ && !committer_->wait_durable(last_lsn)) {
         return;

@@ -99,7 +99,7 @@ private:
     DatabaseFiles files_;
     bool read_only_;
     std::vector<std::string> damage_;
-    std::unique_ptr<rocksdb::Env> salvage_env_;  // outlives the database; null but where damage is got round
+    std::unique_ptr<rocksdb::Env> env_;  // outlives the database; null where it uses that of the options
     mutable std::shared_mutex opening_;
     std::unique_ptr<rocksdb::DB> db_;  // null while it cannot be opened again
     rocksdb::ColumnFamilyHandle* events_ = nullptr;

@@ -25,13 +25,15 @@ constexpr auto lasting_stream_min = std::chrono::seconds(5);
 }  // namespace
 
 Follower::Follower(Replicated& database, net::Log& log, FollowerOptions options,
-                   std::function<void()> on_master_lost, const Ground& ground, CountedFollowers* counted)
+                   std::function<void()> on_master_lost, const Ground& ground, CountedFollowers* counted,
+                   Peers* peers)
     : database_(database),
       log_(log),
       options_(std::move(options)),
       on_master_lost_(std::move(on_master_lost)),
       ground_(ground),
-      counted_(counted) {
+      counted_(counted),
+      peers_(peers) {
     figures_.source = source();
     figures_.state = "stopped";
 }

@@ -235,6 +235,18 @@ TEST_CASE(
     CHECK(known.id == 3);
 }
 
+TEST_CASE("promises: who has heard of the epoch from one that promised before promises it as well") {
+    MemoryStorage storage;
+    InProcessNode slave(storage, slave_options(), following(free_port(), TempDir()));
+    Client client(slave.port());
+    client.call("replication.fence", {{"epoch", 5}, {"epoch_id", 3}});
+    REQUIRE(slave.database().known_epoch().number == 5);
+    CHECK(member(client.call("replication.promise", asking({5, 3})), "promised") == json::value(true));
+    CHECK(member(client.call("replication.promise", asking({5, 2})), "promised") == json::value(false));
+    client.call("replication.fence", {{"epoch", 5}, {"epoch_id", 4}});
+    CHECK(member(client.call("replication.promise", asking({5, 3})), "promised") == json::value(false));
+}
+
 TEST_CASE("promises: what was promised is durable before it is answered") {
     MemoryStorage storage;
     {
