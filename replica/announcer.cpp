@@ -120,8 +120,13 @@ bool Announcer::tell(const KnownNode& peer, const Epoch& epoch) {
     constexpr auto timeout = std::chrono::milliseconds(1000);
     const std::string address = net::address_text(peer.host, peer.port);
     const KnownNode beginner = beginner_of(epoch);
-    json::object fields{
-        {"epoch", epoch.number}, {"epoch_id", epoch.id}, {"database_id", database_.database_id().text()}};
+    // A state may take the place of another database meanwhile: an epoch goes with the id that it was known
+    // in.
+    const DatabaseId database = database_.database_id();
+    if (!epoch.is_same_as(database_.known_epoch())) {
+        return false;
+    }
+    json::object fields{{"epoch", epoch.number}, {"epoch_id", epoch.id}, {"database_id", database.text()}};
     if (beginner.port != 0) {
         fields["node_id"] = node_id_text(beginner.node.id);
         fields["name"] = beginner.node.name;
@@ -134,6 +139,9 @@ bool Announcer::tell(const KnownNode& peer, const Epoch& epoch) {
         MasterClient client(ground_.network, {peer.host, peer.port, timeout, &interrupted_}, token_);
         const json::value answer = client.ask("replication.fence", std::move(fields));
         const JsonFields latest(answer);
+        if (database_.database_id() != database) {
+            return false;
+        }
         database_.fence({latest.number("epoch"), latest.number("epoch_id"), 0});
         log_.info("epoch_announced", {{"address", address}, {"epoch", epoch.number}});
         return true;

@@ -20,7 +20,10 @@ std::optional<std::size_t> Disorder::choose_final_master() {
     }
     if (!best) {
         note("nothing left");
-        return start(0, master()) ? find_master() : std::nullopt;
+        // It may know a later epoch yet, which nobody is of any more.
+        start(0, master());
+        const std::optional<std::size_t> found = find_master();
+        return found || !promote_forced(0) ? found : find_master();
     }
     return promote_forced(*best) ? best : std::nullopt;
 }
