@@ -359,6 +359,34 @@ TEST_CASE("offline: import and verify compare an export with its manifest") {
     CHECK(import_of(out, scratch / "at last").status == 0);
 }
 
+TEST_CASE("offline: the digest of an import is that of the original, also after a promotion") {
+    const TempDir scratch;
+    const std::string data = (scratch / "data").string();
+    std::string digest;
+    {
+        DatabaseOptions options;
+        options.directory = data;
+        options.read_only = true;
+        const auto database = Database::open(options);
+        database->promote(std::nullopt);
+        database->increment("links", 1, 5, day);
+        database->save_snapshot();
+        database->increment("links", 2, 5, day);
+        REQUIRE(database->epochs().size() == 1);
+        digest = database->digest().text();
+    }
+    const std::string line = "digest " + digest + "\n";
+    CHECK(contains(run(run_replay, {data}).out, line));
+    CHECK(contains(run(verify_quietly, {data}).out, "digest                " + digest + "\n"));
+    const std::string out = (scratch / "out").string();
+    CHECK(contains(run(run_export, {out, "--directory", data}).out, line));
+    CHECK(contains(run(verify_quietly, {out}).out, digest + "\n"));
+    const std::string imported = (scratch / "imported").string();
+    CHECK(contains(run(run_import_directory, {out, "--directory", imported}).out,
+                   "digest               " + digest + "\n"));
+    CHECK(contains(run(verify_quietly, {imported}).out, "digest                " + digest + "\n"));
+}
+
 TEST_CASE("offline: names of series in names of files") {
     CHECK(file_name_of("links") == "links");
     CHECK(file_name_of("a/b\\c%d") == "a%2Fb%5Cc%25d");
