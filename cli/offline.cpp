@@ -18,8 +18,10 @@ HistoryPoint until_option(const po::variables_map& values) {
     const auto& text = values["until"].as<std::string>();
     const std::optional<HistoryPoint> point = history_point_from_text(text);
     if (!point) {
-        throw UsageError("--until must be an LSN or a time such as 2026-05-05T00:00:00Z, not " +
-                         cli::quoted(text));
+        throw UsageError(
+            "--until must be an LSN, a time such as 2026-05-05T00:00:00Z or a UTC day such as "
+            "2026-05-05, which means its end, not " +
+            cli::quoted(text));
     }
     return *point;
 }

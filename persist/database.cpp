@@ -303,7 +303,7 @@ Outcome Database::ask_past(const Query& query, std::int64_t now) {
     const HistoryPoint& point = *query.as_of;
     constexpr HistoryPoint latest;
     if ((point.lsn != latest.lsn && point.lsn > last_lsn) ||
-        (point.time_ms != latest.time_ms && point.time_ms > std::max(now, engine_.last_event_ms()))) {
+        (point.time_ms != latest.time_ms && point.begin_ms > std::max(now, engine_.last_event_ms()))) {
         return {Reply(Error{ErrorCode::validation_error,
                             "Field as_of must not be in the future: the last event has LSN " +
                                 std::to_string(last_lsn)}),
