@@ -10,7 +10,7 @@
 #include "cli/text.h"
 #include "engine/error.h"
 #include "net/base64.h"
-#include "persist/mapped_file.h"
+#include "persist/file_content.h"
 #include "persist/tree_reader.h"
 
 namespace karma::cli {
@@ -141,7 +141,7 @@ SeriesTotals totals_of(std::string_view tree) {
 void finish_series(ExportedSeries& one, std::int64_t timestamp, ExportDirectory& directory,
                    ExportFormat format) {
     const std::string fetched = one.file;
-    const MappedFile tree(directory.path() / fetched);
+    const FileContent tree(directory.path() / fetched);
     if (format == ExportFormat::tree) {
         one.totals = totals_of(tree.bytes());
         directory.write(one.file + ".meta.json",
