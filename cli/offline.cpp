@@ -86,6 +86,9 @@ void warn_of_damage(const StoredDatabase& stored, const std::string& name, std::
     for (const std::string& damage : stored.damage()) {
         err << name << ": warning: damaged: " << damage << '\n';
     }
+    if (!stored.doubt().empty()) {
+        err << name << ": warning: " << stored.doubt() << '\n';
+    }
 }
 
 Restored rebuild(const StoredDatabase& stored, const HistoryPoint& until, Engine& engine) {

@@ -311,6 +311,11 @@ int serve(const ServeOptions& options) {
     if (!database->copy_warning().empty()) {
         log.warning("copied_database", {{"message", database->copy_warning()}});
     }
+    if (database->is_empty()) {
+        log.info("empty_database",
+                 {{"directory", options.database.directory.string()},
+                  {"message", "it begins without data: if there should be some, look at --directory"}});
+    }
     Supervisor supervisor(*database, log, options);
     const replica::NodeOptions replication = node_options(options);
     check_failover(*database, replication, options.server.port);

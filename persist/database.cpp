@@ -78,6 +78,7 @@ private:
 std::unique_ptr<Database> Database::open(const DatabaseOptions& options) {
     auto directory = std::make_unique<DataDirectory>(options.directory);
     std::unique_ptr<Storage> storage;
+    DatabaseOptions placed = options;
     std::string aside;
     if (options.storage == StorageKind::memory) {
         storage = std::make_unique<MemoryStorage>();
@@ -86,12 +87,13 @@ std::unique_ptr<Database> Database::open(const DatabaseOptions& options) {
             aside = directory->set_aside(std::to_string(DatabaseClock(options.clock_ms, {}).now_ms() / 1000))
                         .string();
         }
-        storage = std::make_unique<RocksdbStorage>(
+        auto rocksdb = std::make_unique<RocksdbStorage>(
             RocksdbStorage::Options{directory->database(), options.wal_segment_bytes, nullptr, false, false,
                                     static_cast<int>(options.storage_open_files)});
+        placed.ended_cleanly = rocksdb->ended_cleanly();
+        storage = std::move(rocksdb);
     }
     Storage* const raw = storage.get();
-    DatabaseOptions placed = options;
     if (options.storage == StorageKind::rocksdb) {
         placed.place = place_of(directory->database());
         directory->note_database();

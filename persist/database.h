@@ -50,6 +50,9 @@ struct DatabaseOptions {
     /// Where the storage lies, for a storage of the caller's: a database that finds itself in another place
     /// than the one it was last opened in is a copy (see NodeIdentity). Empty: it never is one.
     std::string place;
+    /// Whether the storage was closed in good order when it was last used. A copy of one that was not may
+    /// miss events that were acknowledged.
+    bool ended_cleanly = true;
     /// A mutation's reply waits until so many followers have it; 0: it does not.
     std::uint32_t replication_min_acks = 0;
     std::uint32_t replication_ack_timeout_ms = 1000;

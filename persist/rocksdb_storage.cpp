@@ -121,6 +121,7 @@ RocksdbStorage::RocksdbStorage(const Options& options)
     } else {
         mark = files_.check();
     }
+    ended_cleanly_ = mark && mark->is_closed;
     open(options);
     if (!options.read_only) {
         make_name_durable(options.path);
