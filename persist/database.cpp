@@ -449,6 +449,9 @@ Outcome Database::metrics_later() {
     figures.replication = replication_figures();
     figures.epochs = engine_.epochs();
     figures.has_alarm = role() == Role::fenced || !replication_alarm().empty();
+    figures.clock_steps = clock_.steps();
+    figures.log_lines_dropped = options_.log_lines_dropped ? options_.log_lines_dropped() : 0;
+    figures.is_directory_lost = is_directory_lost_;
     figures.wal_enabled = options_.wal;
     figures.series = engine_.series_count();
     figures.keys = engine_.key_count();

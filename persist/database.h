@@ -76,6 +76,8 @@ struct DatabaseOptions {
     std::function<void(const std::string& what, const std::string& why)> on_failure;
     /// Told of what the operator should know, from another thread.
     std::function<void(const std::string& event, const std::string& message)> on_warning;
+    /// For the statistics: lines of the program's log that were dropped. Quick, from any thread; empty: none.
+    std::function<std::uint64_t()> log_lines_dropped;
 };
 
 /// A counter database: the engine, its storage and the thread that commits. This is what a program embeds

@@ -93,6 +93,10 @@ TEST_CASE("access: a client that goes on with wrong tokens is cut off, and the l
     }
     CHECK(ping_error(daemon, "secret").empty());
     CHECK(is_logged(daemon, "refused_logins"));
+    const json::value stats = daemon.connect().call("system.stats", {{"token", "secret"}});
+    CHECK(as_number(member(stats, "refused_login_count")) == 300);
+    CHECK(contains(std::string(daemon.connect().call("system.metrics", {{"token", "secret"}}).as_string()),
+                   "\nkarma_refused_logins_total 300\n"));
     CHECK(daemon.stop().code == 0);
     const std::string log = daemon.standard_error();
     CHECK(log.find("refused_logins") == log.rfind("refused_logins"));

@@ -92,6 +92,9 @@ TEST_CASE("directory: one that is removed while it is used takes no more writes,
         REQUIRE(comes_true([&] { return starts_with_failed(client.call("system.health")); }));
         CHECK(client.error_of("counter.increment", {{"series", "a"}, {"key", 1}}) == "internal_error");
         CHECK(as_number(client.call("counter.sum", {{"series", "a"}, {"key", 1}})) == 1);
+        CHECK(as_number(member(client.call("system.stats"), "data_directory_lost")) == 1);
+        CHECK(contains(std::string(client.call("system.metrics").as_string()),
+                       "\nkarma_data_directory_lost 1\n"));
         const ProgramResult asked =
             run_program(karma_binary(), {"call", "--port=" + std::to_string(daemon.port()), "system.health"});
         CHECK(asked.status.code == 1);

@@ -59,7 +59,7 @@ private:
         return Database::open(options, storage);
     }
 
-    net::Log log_{false};
+    net::Log log_{net::LogLevel::warning};
     std::unique_ptr<Database> database_;
     replica::Node node_;
     std::unique_ptr<net::Server> server_;
