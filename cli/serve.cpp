@@ -13,6 +13,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <boost/json/value_from.hpp>
 
 #include "cli/command_line.h"
 #include "cli/serve_options.h"
@@ -330,6 +331,7 @@ int serve(const ServeOptions& options) {
     server.start();
     log.info("listening", {{"version", KARMA_VERSION},
                            {"address", options.server.address},
+                           {"addresses", boost::json::value_from(server.addresses())},
                            {"port", server.port()},
                            {"directory", options.database.directory.string()},
                            {"open_files", std::uint64_t{files_max}},
