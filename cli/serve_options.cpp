@@ -572,6 +572,7 @@ void print_serve_help(std::ostream& out) {
            "       karma replay DIR                 rebuilds an earlier state of it; karma replay --help\n"
            "       karma promote                    makes a running slave the master; karma promote --help\n"
            "       karma ping, karma health         does it answer, is all well; --wait waits until so\n"
+           "       karma status                     what it is and how it does; karma status --help\n"
            "       karma help SUBCOMMAND            the options of one of these\n"
            "       karma --version | --help\n"
            "\n"
