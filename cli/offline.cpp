@@ -106,6 +106,14 @@ void warn_of_left_out(const Exported& exported, const std::string& name, std::os
         err << name << ": warning: " << counted(exported.records_left_out, "idempotency record")
             << " left out: the log does not hold the events any more that tell of which series they are\n";
     }
+    if (exported.records_hidden != 0) {
+        err << name << ": warning: " << counted(exported.records_hidden, "idempotency record")
+            << " left out, because their keys are not shown to a token that may only read: a database that "
+               "is "
+               "made of this export counts those requests again where they are sent again. Export with a "
+               "token "
+               "that may write\n";
+    }
 }
 
 void print_exported(const Exported& exported, const std::filesystem::path& directory,

@@ -15,7 +15,8 @@ Reply SnapshotTask::run(const Deadline& /*deadline*/) { return database_.store_s
 
 Reply EntriesTask::run(const Deadline& deadline) {
     constexpr std::size_t bytes_max = 64U << 20U;  // more than a reply should have
-    reply::LogEntries entries{query_.after_lsn, query_.limit, source_lsn_, {}, false};
+    reply::LogEntries entries{
+        query_.after_lsn, query_.limit, source_lsn_, {}, false, query_.shows_idempotency_keys};
     if (query_.after_lsn >= source_lsn_) {
         return entries;
     }
@@ -44,7 +45,11 @@ Reply EntriesTask::run(const Deadline& deadline) {
 }
 
 EventsTask::EventsTask(Database& database, const query::Events& query, Lsn last_lsn)
-    : database_(database), after_lsn_(query.after_lsn), limit_(query.limit), last_lsn_(last_lsn) {
+    : database_(database),
+      after_lsn_(query.after_lsn),
+      limit_(query.limit),
+      last_lsn_(last_lsn),
+      shows_idempotency_keys_(query.shows_idempotency_keys) {
     if (query.series) {
         filter_.series = *query.series;
     }
@@ -58,7 +63,11 @@ Reply EventsTask::run(const Deadline& deadline) {
         return log_failed();
     }
     const auto kept = database_.snapshots_.keep_state();
-    return search_events(database_.storage_, filter_, after_lsn_, limit_, last_lsn_, deadline);
+    Reply found = search_events(database_.storage_, filter_, after_lsn_, limit_, last_lsn_, deadline);
+    if (auto* const events = std::get_if<reply::Events>(&found)) {
+        events->shows_idempotency_keys = shows_idempotency_keys_;
+    }
+    return found;
 }
 
 Reply VerifyTask::run(const Deadline& deadline) {

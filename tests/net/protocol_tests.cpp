@@ -224,7 +224,7 @@ TEST_CASE("protocol: an instant before 1970 is written back as one that can be r
     const auto& asked = std::get<mutation::PruneRecords>(std::get<Mutation>(std::get<Request>(decoded)));
     for (const std::int64_t before_unix : {asked.before_unix, std::int64_t{-1}}) {
         std::string entry;
-        karma::net::append_entry({1, 0, mutation::PruneRecords{before_unix, std::nullopt}}, entry);
+        karma::net::append_entry({1, 0, mutation::PruneRecords{before_unix, std::nullopt}}, true, entry);
         CAPTURE(entry);
         CHECK(code(entry).empty());
     }
