@@ -175,6 +175,7 @@ Lsn Database::first_pinned_lsn() const {
 std::unique_ptr<StateReader> Database::read_state(LogPin& pin) {
     StateView state;
     StateTimes times;
+    std::shared_ptr<const void> kept = records_kept_;  // before the view: see `forget_records`
     {
         const std::lock_guard lock(mutex_);
         state = engine_.view();
@@ -187,7 +188,7 @@ std::unique_ptr<StateReader> Database::read_state(LogPin& pin) {
     pin.advance(state.lsn);
     HistoryMarks marks = marks_up_to(state.lsn);
     return std::make_unique<StateSender>(std::move(state), times, mark, engine_.hash_seed(), storage_,
-                                         database_id(), std::move(marks));
+                                         database_id(), std::move(marks), std::move(kept));
 }
 
 void Database::set_acked_lsn(Lsn lsn, std::uint64_t generation) {
@@ -269,6 +270,8 @@ void Database::note_order(const Event& event) {
     }
     if (engine_.last_lsn() == 0) {
         begin_age(age_, event.time_ms, clock_.read());
+        const RecordChange change = age_change();
+        storage_.write(std::span(&change, 1), false);
     }
 }
 

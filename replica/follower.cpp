@@ -112,7 +112,7 @@ void Follower::on_lost(const std::string& why) {
         const std::lock_guard lock(mutex_);
         figures_.polls.fail(database_.unix_now(), why.c_str());
         figures_.state = "connecting";
-        watch_.note_lost();
+        watch_.note_lost(now());
     }
     if (std::exchange(last_error_, why) != why) {
         log_.warning("master_lost", {{"master", source()}, {"message", why}});
@@ -284,7 +284,7 @@ void Follower::turn_down(const char* state, const std::string& why) {
         figures_.polls.fail(database_.unix_now(), why.c_str());
         figures_.state = state;
         refusal_ = why;
-        watch_.note_lost();
+        watch_.note_lost(now());
     }
     if (std::exchange(last_error_, why) != why) {
         log_.warning(state, {{"master", source()}, {"message", why}});

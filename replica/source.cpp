@@ -120,7 +120,14 @@ void Source::adopt(std::unique_ptr<Wire> wire, const std::string& address, net::
     }
     try {
         // Nothing was sent on this connection that is not taken yet: there is room for a line.
-        wire->send(refusal_line(refused));
+        const std::string line = refusal_line(refused);
+        for (std::string_view rest = line; !rest.empty();) {
+            const std::size_t sent = wire->send(rest);
+            if (sent == 0) {
+                break;
+            }
+            rest.remove_prefix(sent);
+        }
     } catch (const ChannelError&) {  // NOLINT(bugprone-empty-catch): it has gone
     }
     wire->end();

@@ -129,7 +129,7 @@ TEST_CASE("source failover: only the silence of a master is one") {
     SUBCASE("of a master that this node had everything of") {
         watch.note_life(life, begin);
         watch.note_has_everything(begin);
-        watch.note_lost();
+        watch.note_lost(begin);
         CHECK_FALSE(watch.was_lost_in_sync(begin + limit / 2, limit));
         CHECK(watch.was_lost_in_sync(begin + limit, limit));
     }
@@ -137,7 +137,7 @@ TEST_CASE("source failover: only the silence of a master is one") {
         life.role = "slave";
         watch.note_life(life, begin);
         watch.note_has_everything(begin);
-        watch.note_lost();
+        watch.note_lost(begin);
         CHECK_FALSE(watch.was_lost_in_sync(begin + 10 * limit, limit));
     }
     SUBCASE("of a fenced node, a diverged one, or one that is no way to a master") {
@@ -149,9 +149,28 @@ TEST_CASE("source failover: only the silence of a master is one") {
         SUBCASE("diverged") { life.role = "slave"; }
         watch.note_life(life, begin + limit / 4);
         watch.note_has_everything(begin + limit / 4);
-        watch.note_lost();
+        watch.note_lost(begin);
         CHECK_FALSE(watch.was_lost_in_sync(begin + 10 * limit, limit));
     }
+}
+
+TEST_CASE("source failover: a source that closes each connection is doubted like one that is silent") {
+    const replica::Clock::time_point begin{};
+    const Milliseconds timeout(1'000);
+    replica::SourceWatch watch(timeout);
+    watch.begin(begin);
+    SUBCASE("from the beginning") {}
+    SUBCASE("after a time") {
+        watch.note_connected(begin);
+        watch.note_lost(begin);
+    }
+    for (int i = 1; i < 10; ++i) {
+        watch.note_word(begin + i * timeout / 10);
+        watch.note_lost(begin + i * timeout / 10);
+        CHECK(watch.doubt(begin + i * timeout / 10).empty());
+    }
+    watch.note_word(begin + timeout);
+    CHECK(watch.doubt(begin + timeout) == "not connected to the source for 1 s");
 }
 
 }  // namespace karma::test
