@@ -42,6 +42,7 @@ private:
     void await_release(const ReplyQueue::Wait& wait) override;
     void start_task(std::unique_ptr<Task> task, Time received) override;
     void await_records() override;
+    std::string client_host() const override;
 
     void on_read(const boost::system::error_code& failure, std::size_t size);
     bool read_rest();
@@ -58,6 +59,7 @@ private:
     std::size_t untaken_bytes() noexcept;
 
     Share place_;
+    std::string peer_;  // for lines of the log at level debug; else empty
     bool is_brief_;
     boost::asio::ip::tcp::socket socket_;
     IoThread& thread_;

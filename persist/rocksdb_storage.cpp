@@ -15,6 +15,7 @@
 
 #include "engine/error.h"
 #include "persist/keys.h"
+#include "persist/log_file_order.h"
 #include "persist/salvage_files.h"
 #include "persist/stored_rows.h"
 #include "persist/table_file_writer.h"
@@ -118,10 +119,14 @@ RocksdbStorage::RocksdbStorage(const Options& options)
     std::optional<DurableMark> mark;
     if (options.read_only && options.salvage) {
         damage_ = files_.damage(mark);
-        salvage_env_ = make_salvage_env(disk_);
+        env_ = make_salvage_env(disk_);
     } else {
         mark = files_.check();
+        if (!options.read_only) {
+            env_ = make_log_ordering_env(options.env == nullptr ? *rocksdb::Env::Default() : *options.env);
+        }
     }
+    ended_cleanly_ = mark && mark->is_closed;
     open(options);
     if (!options.read_only) {
         make_name_durable(options.path);
@@ -170,8 +175,8 @@ void RocksdbStorage::open(const Options& options) {
     rocksdb::DB* db = nullptr;
     std::vector<rocksdb::ColumnFamilyHandle*> handles;
     rocksdb::Options with = database_options(options);
-    if (salvage_env_) {
-        with.env = salvage_env_.get();
+    if (env_) {
+        with.env = env_.get();
     }
     const rocksdb::Status status = options.read_only
                                        ? rocksdb::DB::OpenForReadOnly(with, path_, families, &handles, &db)
