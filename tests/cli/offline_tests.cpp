@@ -484,6 +484,7 @@ TEST_CASE("offline: readers share a directory, and a daemon keeps them out") {
     const Run refused = run(run_replay, {data.string()});
     CHECK(refused.status == 1);
     CHECK(contains(refused.err, "is in use by another process (pid " + std::to_string(::getpid()) + ")"));
+}
 
 TEST_CASE("offline: an export holds the idempotency records of its LSN") {
     const TempDir directory;
