@@ -15,6 +15,7 @@
 #include "cli/json_text.h"
 #include "cli/text.h"
 #include "engine/storage.h"
+#include "engine/utf8.h"
 
 namespace karma::cli {
 
@@ -216,6 +217,11 @@ std::vector<TreeFile> find_tree_files(const std::filesystem::path& directory) {
             continue;
         }
         read_metadata(*file);
+        if (!is_utf8(file->series)) {
+            throw InputError(file->path.string() +
+                             ": the name of its series is not UTF-8: rename the file, or name the series in "
+                             "a field tree of its .meta.json");
+        }
         const auto [at, is_new] = latest.try_emplace(file->series, *file);
         if (!is_new && std::pair(file->timestamp, file->last_lsn) >
                            std::pair(at->second.timestamp, at->second.last_lsn)) {

@@ -6,6 +6,7 @@
 #include "cli/text.h"
 #include "engine/error.h"
 #include "persist/log_search.h"
+#include "persist/record_store.h"
 
 namespace karma::cli {
 
@@ -95,6 +96,10 @@ Restored rebuild(const StoredDatabase& stored, const HistoryPoint& until, Engine
     try {
         Restored restored = restore_state(engine, stored.storage(), stored.snapshots(), NoDeadline(), until);
         check_reaches(stored, until, engine);
+        if (engine.last_lsn() + 1 >= stored.storage().next_lsn()) {
+            // The log was applied without records: what it forgot since the snapshot is told beside it.
+            engine.restore_first_record_lsn(read_first_record_lsn(stored.storage()));
+        }
         return restored;
     } catch (const CorruptionError& failure) {
         throw CorruptionError(failure.what() + text_of_kept(stored));

@@ -216,6 +216,11 @@ Outcome Engine::accept(const Mutation& body, std::int64_t now_ms, const KeyedMut
     if (prepared == nullptr) {
         resolve_day(event.body, now_ms);
     }
+    if (auto* const prune = std::get_if<mutation::PruneRecords>(&event.body);
+        prune != nullptr && prune->limit) {
+        keys_->expire(std::min(event.time_ms, age_ms_) / 1000);
+        prune->below_lsn = keys_->end_of_oldest(prune->before_unix, *prune->limit);
+    }
     Outcome outcome{record(event, prepared), event.lsn};
     if (keyed != nullptr) {
         outcome.repetition = Repetition::first;

@@ -1,6 +1,9 @@
 // The subcommands that need no daemon: what they print, and how they refuse.
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <limits>
 #include <map>
 #include <sstream>
 #include <string>
@@ -481,6 +484,40 @@ TEST_CASE("offline: readers share a directory, and a daemon keeps them out") {
     const Run refused = run(run_replay, {data.string()});
     CHECK(refused.status == 1);
     CHECK(contains(refused.err, "is in use by another process (pid " + std::to_string(::getpid()) + ")"));
+
+TEST_CASE("offline: an export holds the idempotency records of its LSN") {
+    const TempDir directory;
+    DatabaseOptions options;
+    options.directory = directory.path();
+    options.threads = false;
+    const mutation::PruneRecords prune{std::numeric_limits<std::int64_t>::max(), 2};
+    {
+        const auto database = Database::open(options);
+        const Mutation body = mutation::Increment{"a", 1, day, 1};
+        for (int i = 0; i < 10; ++i) {
+            database->call(KeyedMutation{&body, "k" + std::to_string(i), {}});
+        }
+        database->call(Mutation(prune));
+        database->save_snapshot();
+        database->call(Mutation(prune));
+    }
+    const auto exported = [&](const std::string& until) {
+        const TempDir parent;
+        const std::string files = (parent / "files").string();
+        std::vector<std::string> args{files, "--directory", directory.path().string()};
+        if (!until.empty()) {
+            args.insert(args.end(), {"--until", until});
+        }
+        const Run done = run(run_export, args);
+        CAPTURE(done.err);
+        CHECK(done.status == 0);
+        std::ifstream in(parent / "files" / "karma.idempotency.json");
+        const std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+        return json::parse(text).as_object().at("records").as_array().size();
+    };
+    CHECK(exported("") == 6);
+    CHECK(exported("11") == 8);
+    CHECK(exported("10") == 10);  // from before anything was forgotten
 }
 
 TEST_CASE("offline: names of series in names of files") {

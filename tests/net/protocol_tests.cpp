@@ -59,6 +59,11 @@ std::string full_request(std::string_view op) {
 
 }  // namespace
 
+TEST_CASE("replies: a message that quotes bytes which are no text is JSON even so") {
+    const std::string line = written(Error{ErrorCode::validation_error, "File \"a\xFF\": \xCE\xB1"});
+    CHECK(test::parse_json(line).as_object().at("response") == "File \"a\xEF\xBF\xBD\": \xCE\xB1");
+}
+
 TEST_CASE("protocol: every op of the table is understood, by its name and its aliases") {
     std::set<std::string_view> names;
     for (const net::OpName& entry : net::all_ops()) {
