@@ -7,6 +7,7 @@
 #include "persist/meta_numbers.h"
 #include "persist/rocksdb_storage.h"
 #include "persist/state_transfer.h"
+#include "persist/storage_copy.h"
 
 /// A database as one among others: which one it is, which node holds it, and whose turn it is to append
 /// events (docs/replication-protocol.md).
@@ -170,14 +171,19 @@ std::string Database::unused_order() const {
 }
 
 /// A copy of the files, which share their contents with the database as long as it has them: whole at any
-/// moment, also of a crash.
+/// moment, also of a crash. What is in memory becomes files. Storage that was handed in is its owner's.
 std::filesystem::path Database::move_aside(const Replacement& replacement) const {
-    const auto* const files = dynamic_cast<const RocksdbStorage*>(owned_storage_.get());
-    if (replacement.order.empty() || files == nullptr || !directory_) {
+    if (replacement.order.empty() || !owned_storage_ || !directory_) {
         return {};
     }
     std::filesystem::path aside = directory_->free_name("discarded-" + std::to_string(now_ms() / 1000));
-    files->copy_to(aside);
+    if (const auto* const files = dynamic_cast<const RocksdbStorage*>(owned_storage_.get())) {
+        files->copy_to(aside);
+    } else {
+        const std::lock_guard retention(retention_mutex_);
+        const auto kept = snapshots_.keep_all();
+        copy_to_directory(storage_, aside);
+    }
     return aside;
 }
 

@@ -535,7 +535,10 @@ public:
                          "This node holds another database: " + database_.database_id().text() + ", not " +
                              named_.database_id.text()};
         }
-        database_.fence({named_.number, named_.id, 0});
+        // Who has no database yet hears of epochs from its source: these may be of any.
+        if (database_.database_id().is_known() || !named_.database_id.is_known() || !database_.is_empty()) {
+            database_.fence({named_.number, named_.id, 0});
+        }
         if (ReplicationControl* const control = database_.control_) {
             control->note_announcement(named_);
         }

@@ -75,6 +75,9 @@ bool Announcer::tell_all() {
     if (epoch.number == 0) {
         return true;
     }
+    if (!database_.database_id().is_known() && database_.is_empty()) {
+        return false;  // an epoch of its source: whether a peer is of that database cannot be told yet
+    }
     if (!epoch.is_same_as(told_epoch_)) {
         told_epoch_ = epoch;
         told_.clear();

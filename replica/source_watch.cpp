@@ -88,7 +88,10 @@ std::string SourceWatch::doubt(Time now) const {
     // none, like a connection that is closed each time, do not begin it anew.
     if (!is_connected_) {
         const auto gone = std::chrono::floor<Milliseconds>(now - gone_at_);
-        return gone < timeout_ ? std::string() : "not connected to the source for " + seconds_text(gone);
+        if (gone >= timeout_) {
+            return "not connected to the source for " + seconds_text(gone);
+        }
+        return life_ ? connected_doubt(now) : std::string();  // that is not gone with the connection
     }
     if (!life_ && since_source(now).value_or(Milliseconds(0)) < timeout_) {
         return {};

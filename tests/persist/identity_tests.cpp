@@ -12,6 +12,7 @@
 #include "persist/memory_storage.h"
 #include "tests/persist/faulty_storage.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/values.h"
 
 namespace karma::test {
 
@@ -380,6 +381,47 @@ TEST_CASE("identity: by order the database is moved aside whole, and the order c
     options.directory = elsewhere.path();
     options.read_only = false;
     CHECK(Database::open(options)->sum("mine", 1) == 7);
+}
+
+TEST_CASE("identity: by order a database in memory is put aside whole, as files") {
+    const TempDir of_master;
+    const TempDir directory;
+    DatabaseOptions options;
+    options.threads = false;
+    options.directory = of_master.path();
+    const auto master = Database::open(options);
+    master->increment("theirs", 1, 5);
+    options.directory = directory.path();
+    options.storage = StorageKind::memory;
+    std::filesystem::path aside;
+    {
+        const auto own = Database::open(options);
+        const Mutation body = mutation::Increment{"mine", 1, some_day, 7};
+        own->call(KeyedMutation{&body, "key", ""});
+        own->save_snapshot();
+        for (std::uint64_t i = 1; i <= 2'500; ++i) {
+            own->increment("mine", i + 1, i);
+        }
+        const auto pin = master->pin_log(0);
+        const auto writer = own->write_state(IdempotencyRetention());
+        master->read_state(*pin)->read([&](std::string_view piece) { writer->add(piece); });
+        Replacement replacement;
+        replacement.order = "first";
+        aside = writer->install(replacement);
+        CHECK(own->sum("theirs", 1) == 5);
+    }
+    REQUIRE(aside.filename().string().starts_with("karma.db.discarded-"));
+    const TempDir elsewhere;
+    std::filesystem::rename(aside, elsewhere.path() / "karma.db");
+    options.directory = elsewhere.path();
+    options.storage = StorageKind::rocksdb;
+    const auto kept = Database::open(options);
+    CHECK(kept->last_lsn() == 2'501);
+    CHECK(kept->sum("mine", 1) == 7);
+    CHECK(kept->sum("mine", 2'501) == 2'500);
+    const Mutation body = mutation::Increment{"mine", 1, some_day, 7};
+    kept->call(KeyedMutation{&body, "key", ""});
+    CHECK(kept->sum("mine", 1) == 7);
 }
 
 }  // namespace karma::test

@@ -513,6 +513,17 @@ TEST_CASE("replication: there is no promotion after the last epoch of 64 bits") 
     CHECK(node->epochs() == before);
 }
 
+TEST_CASE("replication: who has no database yet takes no epoch of one from anybody but its source") {
+    MemoryStorage storage;
+    const auto node = open_slave(storage);
+    const Reply reply = node->call(control::Fence{1'001, 1, {5, 5}});
+    REQUIRE(std::holds_alternative<reply::FenceAnswer>(reply));
+    CHECK(std::get<reply::FenceAnswer>(reply).epoch.number == 0);
+    CHECK(node->known_epoch().number == 0);
+    node->fence({2, 1, 0});  // as its source tells
+    CHECK(node->known_epoch().number == 2);
+}
+
 TEST_CASE("replication: a node that hears of a later epoch while it is promoted is no master") {
     struct Meddling final : test::ForwardingStorage {
         using ForwardingStorage::ForwardingStorage;

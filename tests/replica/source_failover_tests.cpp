@@ -173,4 +173,20 @@ TEST_CASE("source failover: a source that closes each connection is doubted like
     CHECK(watch.doubt(begin + timeout) == "not connected to the source for 1 s");
 }
 
+TEST_CASE("source failover: what is doubted of a source is not gone with the connection to it") {
+    const replica::Clock::time_point begin{};
+    replica::SourceWatch watch(Milliseconds(1'000));
+    watch.begin(begin);
+    watch.note_connected(begin);
+    replica::Life life;
+    life.role = "slave";
+    life.doubt = "follows nobody";
+    watch.note_life(life, begin);
+    CHECK(watch.doubt(begin) == "the source follows nobody");
+    watch.note_lost(begin);
+    CHECK(watch.doubt(begin) == "the source follows nobody");
+    watch.note_connected(begin);
+    CHECK(watch.doubt(begin) == "the source follows nobody");
+}
+
 }  // namespace karma::test

@@ -79,7 +79,7 @@ DatabaseId Chronicle::database_of(const std::string& node) const {
 
 void Chronicle::forget(const std::string& node) {
     if (const auto found = nodes_.find(node); found != nodes_.end()) {
-        replaced_.push_back({node, std::move(found->second.history), scheduler_.now()});
+        replaced_.push_back({node, found->second.syncs, std::move(found->second.history), scheduler_.now()});
         nodes_.erase(found);
     }
 }
@@ -93,6 +93,7 @@ void Chronicle::look_at(SimulatedNode& node) {
     const History now{database->database_id(), database->epochs(), database->durable_lsn()};
     const auto [found, is_first] = nodes_.try_emplace(node.name());
     Seen& seen = found->second;
+    seen.syncs = node.role().syncs && !node.role().keeps_nothing;
     if (!is_first) {
         check_replacement(node, seen, now);
     }
@@ -139,7 +140,7 @@ void Chronicle::check_replacement(SimulatedNode& node, Seen& seen, const History
                      " without a proof and without an order");
     }
     ++orders_;
-    replaced_.push_back({node.name(), before, scheduler_.now()});
+    replaced_.push_back({node.name(), seen.syncs, before, scheduler_.now()});
     check_audit(node, before, now);
 }
 
@@ -177,9 +178,11 @@ void Chronicle::scan(Database& database, const History& now, Seen& seen, const s
             }
             seen.last_time_ms = event.time_ms;
             const Epoch epoch = now.epoch_at(event.lsn);
-            const auto [known, is_new] = checksums_.emplace(
-                Key(now.database.high, now.database.low, epoch.id, event.lsn), checksum_of(event));
-            if (!is_new && known->second != checksum_of(event)) {
+            const Key key(now.database.high, now.database.low, epoch.id, event.lsn);
+            forget_if_lost(key, checksum_of(event), name);
+            const auto [known, is_new] =
+                contents_.try_emplace(key, Contents{checksum_of(event), name, !seen.syncs});
+            if (known->second.checksum != checksum_of(event)) {
                 fail_("I2: two events have LSN " + std::to_string(event.lsn) + " in epoch " +
                       std::to_string(epoch.number) + "; " + name + " has the second one");
             }
@@ -193,6 +196,25 @@ void Chronicle::scan(Database& database, const History& now, Seen& seen, const s
     seen.scanned = now.lsn;
 }
 
+// An event that only a node had which does not sync may be lost, and the node go on in its epoch with others.
+void Chronicle::forget_if_lost(const Key& key, std::uint32_t checksum, const std::string& name) {
+    const auto known = contents_.find(key);
+    if (known == contents_.end()) {
+        return;
+    }
+    Contents& contents = known->second;
+    contents.may_be_lost = contents.may_be_lost && contents.node == name;
+    if (contents.checksum == checksum || !contents.may_be_lost) {
+        return;
+    }
+    contents_.erase(known);
+    for (auto& [write, places] : places_) {
+        std::erase_if(places, [&](const Place& place) {
+            return Key(place.database.high, place.database.low, place.epoch_id, place.lsn) == key;
+        });
+    }
+}
+
 void Chronicle::note_safe_epoch(SimulatedNode& node) {
     look_at(node);
     if (Database* const database = node.database(); database != nullptr && !database->has_failed()) {
@@ -204,16 +226,17 @@ void Chronicle::note_safe_epoch(SimulatedNode& node) {
 // A reply is under way for so long at most, and what was lost in a crash is seen again after as long.
 constexpr auto under_way_max = std::chrono::seconds(3);
 
-std::set<std::string> Chronicle::holders_of(std::uint64_t write) const {
+std::set<std::string> Chronicle::holders_of(std::uint64_t write, const std::string& this_one) const {
     std::set<std::string> holders;
     for (const auto& [name, seen] : nodes_) {
-        if (times_in(seen.history, write) != 0) {
+        if ((seen.syncs || name == this_one) && times_in(seen.history, write) != 0) {
             holders.insert(name);
         }
     }
     // The reply may have been under way while it was given up, or a directory was replaced that had it.
     for (const Replaced& before : replaced_) {
-        if (scheduler_.now() - before.at < under_way_max && times_in(before.history, write) != 0) {
+        if ((before.syncs || before.node == this_one) && scheduler_.now() - before.at < under_way_max &&
+            times_in(before.history, write) != 0) {
             holders.insert(before.node);
         }
     }
@@ -221,14 +244,14 @@ std::set<std::string> Chronicle::holders_of(std::uint64_t write) const {
 }
 
 void Chronicle::acknowledge(std::uint64_t write, const std::string& node, std::uint32_t min_acks) {
-    const std::size_t holders = holders_of(write).size();
+    const std::size_t holders = holders_of(write, node).size();
     const bool may_be_elsewhere = crashed_at_ && scheduler_.now() - *crashed_at_ < under_way_max;
     if (holders < 1 + min_acks && !may_be_elsewhere) {
         return fail_("I4: write " + std::to_string(write) + ", acknowledged by " + node + ", is on " +
                      std::to_string(holders) + " nodes, not on " + std::to_string(1 + min_acks));
     }
     const auto places = places_.find(write);
-    if (places == places_.end()) {
+    if (places == places_.end() || places->second.empty()) {
         return;
     }
     const Place& last = places->second.back();

@@ -72,6 +72,13 @@ private:
         Lsn scanned = 0;                // events up to there are known
         std::int64_t last_time_ms = 0;  // of the last of them
         std::set<std::string> used;     // orders of the operator, as far as it was started with them
+        bool syncs = true;
+    };
+    // An event as it was seen first.
+    struct Contents {
+        std::uint32_t checksum = 0;
+        std::string node;
+        bool may_be_lost = false;  // that node alone had it, and does not sync
     };
     struct Acknowledged {
         DatabaseId database;
@@ -89,16 +96,19 @@ private:
     // What a node held until it got another history.
     struct Replaced {
         std::string node;
+        bool syncs = true;
         History history;
         Scheduler::Clock::time_point at;
     };
-    std::set<std::string> holders_of(std::uint64_t write) const;
+    // That sync, and this one.
+    std::set<std::string> holders_of(std::uint64_t write, const std::string& this_one) const;
+    void forget_if_lost(const Key& key, std::uint32_t checksum, const std::string& name);
 
     Scheduler& scheduler_;
     std::function<void(const std::string&)> fail_;
     std::map<std::string, Seen> nodes_;
     std::vector<Replaced> replaced_;
-    std::map<Key, std::uint32_t> checksums_;
+    std::map<Key, Contents> contents_;
     std::map<std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>, std::string> writers_;
     std::map<std::uint64_t, std::vector<Place>> places_;  // of writes
     std::map<std::uint64_t, Acknowledged> acknowledged_;

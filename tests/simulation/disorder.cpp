@@ -46,6 +46,11 @@ void Disorder::choose_plan() {
     plan_.commits_in_background = scheduler_.one_in(2);
     plan_.is_order_left_on = !plan_.is_careful && scheduler_.one_in(3);
     plan_.has_small_records = scheduler_.one_in(3);
+    if (scheduler_.one_in(3)) {
+        // One that has lost what it had must not be a master again by mistake.
+        plan_.keeps_nothing = scheduler_.one_in(2);
+        plan_.without_sync = scheduler_.between(plan_.keeps_nothing ? 1 : 0, cluster_count - 1);
+    }
     plan_.retention_bytes = scheduler_.one_in(2) ? 0 : 2'000;
     plan_.ack_timeout_ms = static_cast<std::uint32_t>(scheduler_.between(10, 500));
     if (!plan_.is_careful && scheduler_.one_in(2)) {
@@ -180,9 +185,21 @@ NodeRole Disorder::follower_of(std::size_t source) const {
     return role;
 }
 
+NodeRole Disorder::as_set_up(std::size_t node, NodeRole role) const {
+    if (plan_.without_sync == node) {
+        role.syncs = false;
+        role.keeps_nothing = plan_.keeps_nothing && !is_repairing_ && role.source.has_value();
+    }
+    return role;
+}
+
 /// False when it cannot be started, for now.
-bool Disorder::start(std::size_t node, const NodeRole& role) {
+bool Disorder::start(std::size_t node, const NodeRole& as_told) {
+    const NodeRole role = as_set_up(node, as_told);
     nodes_[node]->stop();
+    if (!role.syncs) {
+        chronicle_.forget(name_of(node));  // a loss of power may have taken anything
+    }
     if (node < cluster_count) {
         disturb();
     }

@@ -21,8 +21,10 @@ struct DisorderPlan {
     bool loses_power = true;
     bool commits_in_background = false;
     bool is_order_left_on = false;
-    bool clocks_step = false;        // and some are wrong from the start on
-    bool has_small_records = false;  // followers are started with smaller idempotency limits
+    std::optional<std::size_t> without_sync;  // a node of the cluster that does not sync to its disk,
+    bool keeps_nothing = false;               // or has none
+    bool clocks_step = false;                 // and some are wrong from the start on
+    bool has_small_records = false;           // followers are started with smaller idempotency limits
     std::uint64_t retention_bytes = 0;
     std::uint32_t ack_timeout_ms = 300;
     std::size_t clients = 1;
@@ -65,6 +67,7 @@ private:
     void note(const std::string& what);
     void pause(std::uint64_t ms_max);
 
+    NodeRole as_set_up(std::size_t node, NodeRole role) const;
     NodeRole follower_of(std::size_t source) const;
     NodeRole master() const;
     bool start(std::size_t node, const NodeRole& role);
@@ -89,6 +92,7 @@ private:
     void write_noise(std::size_t node);
     void promote_half_way();
     void turn_away();
+    void follow_nobody_together();
     void name_epoch_far_ahead();
 
     std::string described_nodes();
@@ -112,6 +116,7 @@ private:
     std::uint64_t writes_ = 0;
     // A number beyond those of the cluster's own epochs.
     static constexpr std::uint64_t epoch_of_strangers = 1'000;
+    std::vector<DatabaseId> strangers_;
     std::map<std::size_t, Scheduler::Clock::time_point> without_master_;  // since when each has none behind
     Scheduler::Clock::time_point disturbed_at_;                           // by crashes, cuts, bad disks
     bool is_order_on_ = false;

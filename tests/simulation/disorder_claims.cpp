@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <set>
 
 #include "tests/simulation/disorder.h"
@@ -21,11 +22,12 @@ bool Disorder::has_master_behind(std::size_t node) const {
         }
         const auto next = static_cast<std::size_t>(source->back() - '0');
         const Database* const database = nodes_[next]->database();
-        if (database == nullptr || database->has_failed() || database->role() == Role::fenced ||
+        if (database == nullptr || database->role() == Role::fenced ||
             network_.is_cut(name_of(node), name_of(next)) || network_.is_cut(name_of(next), name_of(node))) {
             return false;
         }
-        if (database->role() == Role::master) {
+        // One whose log has failed says so itself, and not to its followers.
+        if (database->role() == Role::master || database->has_failed()) {
             return true;
         }
         node = next;
@@ -57,7 +59,8 @@ void Disorder::check_doubt(std::size_t node) {
 /// Strangers are of epochs that the cluster never comes to.
 void Disorder::check_epochs(std::size_t node) {
     const Database* const database = nodes_[node]->database();
-    if (database != nullptr && database_.is_known() && database->database_id() == database_ &&
+    if (database != nullptr && database->database_id().is_known() &&
+        std::ranges::count(strangers_, database->database_id()) == 0 &&
         database->known_epoch().number >= epoch_of_strangers) {
         note_failure("R2: " + name_of(node) + " takes epoch " +
                      std::to_string(database->known_epoch().number) +

@@ -112,13 +112,14 @@ void Disorder::step_clock() {
 
 /// What must not lose anything.
 void Disorder::err_harmlessly() {
-    switch (scheduler_.between(0, 6)) {
+    switch (scheduler_.between(0, 7)) {
         case 0: return follow_wrong_node();
         case 1: return copy_storage(false);
         case 2: return start_stranger(false);
         case 3: return promote_half_way();
         case 4: return turn_away();
         case 5: return name_epoch_far_ahead();
+        case 6: return follow_nobody_together();
         default:
             // Another one comes and finds no room, or a name that is taken.
             const std::size_t node = scheduler_.between(cluster_count, nodes_count - 1);
@@ -169,7 +170,8 @@ void Disorder::start_stranger(bool as_source) {
     if (!start(stranger, alone)) {
         return;
     }
-    if (nodes_[stranger]->database() != nullptr && scheduler_.one_in(2)) {
+    strangers_.push_back(nodes_[stranger]->database()->database_id());
+    if (scheduler_.one_in(2)) {
         // Of a later epoch than those of the cluster, which must not count there.
         nodes_[stranger]->database()->fence({epoch_of_strangers, scheduler_.random()(), 0});
         promote(stranger, true);
@@ -297,6 +299,26 @@ void Disorder::promote_half_way() {
         nodes_[node]->crash(plan_.loses_power && scheduler_.one_in(2));
         start(node, role);
     }
+}
+
+/// One that follows nobody has a follower, which has all that it has, and no master.
+void Disorder::follow_nobody_together() {
+    const std::size_t from = scheduler_.between(0, cluster_count - 1);
+    const std::size_t first = cluster_count;
+    const std::unique_ptr<MemoryStorage> contents = nodes_[from]->disk().copy();
+    note("followers without a master");
+    for (const std::size_t node : {first, first + 1}) {
+        nodes_[node]->stop();
+        chronicle_.forget(name_of(node));
+        nodes_[node]->move_in(*contents);
+        NodeRole role = follower_of(first);
+        if (node == first) {
+            role.source.reset();
+            role.follows_nobody = true;
+        }
+        start(node, role);
+    }
+    pause(9'000);
 }
 
 /// A follower that was in sync finds no room any more: that is no silence.

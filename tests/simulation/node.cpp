@@ -30,6 +30,7 @@ DatabaseOptions database_options(Scheduler& scheduler, const std::chrono::millis
     options.replication_min_acks = role.min_acks;
     options.replication_ack_timeout_ms = role.ack_timeout_ms;
     options.wal_batch_size = 16;
+    options.wal_fsync = role.syncs && !role.keeps_nothing;
     options.snapshots_retained = 2;
     options.event_retention_bytes = role.retention_bytes;
     options.idempotency.records_max = role.records_max;
@@ -186,6 +187,9 @@ void SimulatedNode::move_in(const MemoryStorage& contents) {
 void SimulatedNode::start(const NodeRole& role) {
     role_ = role;
     started_at_ = scheduler_.now();
+    if (role.keeps_nothing) {
+        move_in(MemoryStorage());
+    }
     daemon_ = std::make_unique<Daemon>(*this, role);
 }
 
