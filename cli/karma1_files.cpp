@@ -159,12 +159,12 @@ public:
             const std::string place = path_.string() + ", line " + std::to_string(number);
             std::optional<LogLine> line = parse_line(text);
             if (!line) {
-                const std::string wrong = cli::quoted(text);
+                const InputError no_entry(place + ": no log entry: " + cli::quoted(text));
                 if (is_last_file_ && is_blank(file)) {
                     summary_.torn = place;
                     return;
                 }
-                throw InputError(place + ": no log entry: " + wrong);
+                throw no_entry;
             }
             require_in_range(line->lsn, place);
             line->place = place;
