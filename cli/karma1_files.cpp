@@ -159,12 +159,11 @@ public:
             const std::string place = path_.string() + ", line " + std::to_string(number);
             std::optional<LogLine> line = parse_line(text);
             if (!line) {
-                const InputError no_entry(place + ": no log entry: " + cli::quoted(text));
                 if (is_last_file_ && is_blank(file)) {
                     summary_.torn = place;
                     return;
                 }
-                throw no_entry;
+                throw InputError(place + ": no log entry: " + cli::quoted(text));
             }
             require_in_range(line->lsn, place);
             line->place = place;
