@@ -149,27 +149,12 @@ public:
 
     void read(Lsn& last_lsn, const std::function<void(const LogLine&)>& visit) {
         std::ifstream file(path_, std::ios::binary);
-        const std::int64_t modified = modified_unix(path_);
-        std::string whole;
-        for (std::uint64_t number = 1; std::getline(file, whole); ++number) {
-            const std::string_view text = trimmed(whole);
-            if (text.empty()) {
-                continue;
+        modified_unix_ = modified_unix(path_);
+        std::string line;
+        for (std::uint64_t number = 1; std::getline(file, line); ++number) {
+            if (!trimmed(line).empty() && !take(trimmed(line), number, file, last_lsn, visit)) {
+                return;
             }
-            const std::string place = path_.string() + ", line " + std::to_string(number);
-            std::optional<LogLine> line = parse_line(text);
-            if (!line) {
-                const std::string wrong = cli::quoted(text);
-                if (is_last_file_ && is_blank(file)) {
-                    summary_.torn = place;
-                    return;
-                }
-                throw InputError(place + ": no log entry: " + wrong);
-            }
-            require_in_range(line->lsn, place);
-            line->place = place;
-            line->modified_unix = modified;
-            hand_on(*line, last_lsn, visit);
         }
         if (!file.eof()) {
             throw StorageError("cannot read " + path_.string());
@@ -177,6 +162,25 @@ public:
     }
 
 private:
+    /// Hands a line on. False where it is the last one, and torn.
+    bool take(std::string_view text, std::uint64_t number, std::ifstream& rest, Lsn& last_lsn,
+              const std::function<void(const LogLine&)>& visit) {
+        const std::string place = path_.string() + ", line " + std::to_string(number);
+        std::optional<LogLine> line = parse_line(text);
+        if (!line) {
+            if (is_last_file_ && is_blank(rest)) {
+                summary_.torn = place;
+                return false;
+            }
+            throw InputError(place + ": no log entry: " + cli::quoted(text));
+        }
+        require_in_range(line->lsn, place);
+        line->place = place;
+        line->modified_unix = modified_unix_;
+        hand_on(*line, last_lsn, visit);
+        return true;
+    }
+
     /// Whether nothing follows.
     static bool is_blank(std::ifstream& rest) {
         std::string line;
@@ -205,6 +209,7 @@ private:
     const std::filesystem::path& path_;
     bool is_last_file_;
     LogSummary& summary_;
+    std::int64_t modified_unix_ = 0;
 };
 
 }  // namespace

@@ -62,7 +62,7 @@ std::string text_or(const json::object& object, const char* name, const char* ot
     return text.empty() ? otherwise : text;
 }
 
-std::string bytes_text(std::uint64_t bytes) {
+std::string size_text(std::uint64_t bytes) {
     constexpr const char* units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
     std::size_t unit = 0;
     for (; bytes >= 10'240 && unit + 1 < std::size(units); ++unit) {
@@ -71,7 +71,7 @@ std::string bytes_text(std::uint64_t bytes) {
     return grouped(bytes) + " " + units[unit];
 }
 
-std::string duration_text(std::uint64_t seconds) {
+std::string uptime_text(std::uint64_t seconds) {
     constexpr std::uint64_t minute = 60;
     constexpr std::uint64_t hour = 60 * minute;
     constexpr std::uint64_t day = 24 * hour;
@@ -92,20 +92,20 @@ public:
         line("health") << text_member(of.health, "status") << '\n';
         line("role") << text_member(of.health, "role") << ", epoch "
                      << number_in(of.stats, "replication_epoch") << '\n';
-        line("uptime") << duration_text(number_in(of.health, "uptime_seconds")) << '\n';
+        line("uptime") << uptime_text(number_in(of.health, "uptime_seconds")) << '\n';
         const std::uint64_t keys = number_in(of.stats, "keys");
         line("holds") << grouped(number_in(of.stats, "trees")) << " series, " << grouped(keys)
                       << (keys == 1 ? " key\n" : " keys\n");
         line("last LSN") << number_in(of.stats, "wal_current_lsn") << '\n';
         const json::value* const has_log = of.stats.if_contains("wal_enabled");
         const bool is_logged = has_log == nullptr || !has_log->is_bool() || has_log->get_bool();
-        line("event log") << (is_logged ? bytes_text(number_in(of.stats, "wal_bytes"))
+        line("event log") << (is_logged ? size_text(number_in(of.stats, "wal_bytes"))
                                         : "none: only snapshots survive a restart")
                           << '\n';
         line("snapshots") << grouped(number_in(of.stats, "dump_count"))
                           << ", the latest of everything at LSN "
                           << number_in(of.replication, "last_snapshot_lsn") << '\n';
-        line("memory") << bytes_text(number_in(of.stats, "memory_bytes")) << '\n';
+        line("memory") << size_text(number_in(of.stats, "memory_bytes")) << '\n';
         line("requests") << grouped(number_in(of.stats, "command_count")) << ", of which "
                          << grouped(number_in(of.stats, "error_count")) << " refused or failed\n";
         line("database id") << text_or(of.replication, "database_id", "not known") << '\n';
@@ -142,7 +142,7 @@ private:
     std::ostream& out_;
 };
 
-int status(const ClientOptions& options, bool as_json, std::ostream& out) {
+int print_status(const ClientOptions& options, bool as_json, std::ostream& out) {
     DaemonClient daemon(options);
     Answers answers;
     answers.health = daemon.ask("system.health").as_object();
@@ -166,7 +166,7 @@ int status(const ClientOptions& options, bool as_json, std::ostream& out) {
 int run_status(std::span<const std::string> args, std::ostream& out, std::ostream& err) {
     const Subcommand subcommand{"status", status_usage, behind_status_options, status_options()};
     return run_subcommand(subcommand, args, out, err, [&](const po::variables_map& values) {
-        return status(read_client_options(values), values["json"].as<bool>(), out);
+        return print_status(read_client_options(values), values["json"].as<bool>(), out);
     });
 }
 

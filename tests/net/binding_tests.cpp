@@ -43,7 +43,7 @@ namespace {
 
 using boost::asio::ip::tcp;
 
-net::ServerOptions options_for(const std::string& address, std::uint16_t port = 0) {
+net::ServerOptions binding_options(const std::string& address, std::uint16_t port = 0) {
     net::ServerOptions options;
     options.address = address;
     options.port = port;
@@ -64,29 +64,29 @@ std::vector<std::string> hosts_of(const std::vector<tcp::acceptor>& bound) {
 TEST_CASE("binding: all addresses of a name, to one port") {
     using Hosts = std::vector<std::string>;
     boost::asio::io_context context;
-    CHECK(hosts_of(net::bind_all(options_for("127.0.0.1,127.0.0.2"), context)) ==
+    CHECK(hosts_of(net::bind_all(binding_options("127.0.0.1,127.0.0.2"), context)) ==
           Hosts{"127.0.0.1", "127.0.0.2"});
-    CHECK(hosts_of(net::bind_all(options_for("127.0.0.1,127.0.0.1"), context)) == Hosts{"127.0.0.1"});
+    CHECK(hosts_of(net::bind_all(binding_options("127.0.0.1,127.0.0.1"), context)) == Hosts{"127.0.0.1"});
     // One that this machine does not have is passed over, unless there is no other one.
-    CHECK(hosts_of(net::bind_all(options_for("240.0.0.1,127.0.0.2"), context)) == Hosts{"127.0.0.2"});
-    CHECK_THROWS_WITH_AS(net::bind_all(options_for("240.0.0.1,240.0.0.2"), context),
+    CHECK(hosts_of(net::bind_all(binding_options("240.0.0.1,127.0.0.2"), context)) == Hosts{"127.0.0.2"});
+    CHECK_THROWS_WITH_AS(net::bind_all(binding_options("240.0.0.1,240.0.0.2"), context),
                          doctest::Contains("cannot listen on 240.0.0.1,240.0.0.2:0: "), std::runtime_error);
-    CHECK_THROWS_WITH_AS(net::bind_all(options_for("no such host.invalid"), context),
+    CHECK_THROWS_WITH_AS(net::bind_all(binding_options("no such host.invalid"), context),
                          doctest::Contains("--bind: cannot resolve no such host.invalid"),
                          std::runtime_error);
     // One that is taken is not.
-    std::vector<tcp::acceptor> taken = net::bind_all(options_for("127.0.0.2"), context);
+    std::vector<tcp::acceptor> taken = net::bind_all(binding_options("127.0.0.2"), context);
     taken.front().listen();
     const std::uint16_t port = taken.front().local_endpoint().port();
     const std::string place = "127.0.0.2:" + std::to_string(port);
-    CHECK_THROWS_WITH_AS(net::bind_all(options_for("127.0.0.1,127.0.0.2", port), context),
+    CHECK_THROWS_WITH_AS(net::bind_all(binding_options("127.0.0.1,127.0.0.2", port), context),
                          doctest::Contains(("cannot listen on " + place).c_str()), std::runtime_error);
 }
 
 TEST_CASE("binding: a server answers on all addresses of its name, and stops on all") {
     FakeExecutor executor;
     net::Log log(net::LogLevel::warning);
-    net::Server server(options_for("127.0.0.1,127.0.0.2"), executor, log);
+    net::Server server(binding_options("127.0.0.1,127.0.0.2"), executor, log);
     server.start();
     const std::string port = std::to_string(server.port());
     CHECK(server.addresses() == std::vector<std::string>{"127.0.0.1:" + port, "127.0.0.2:" + port});
