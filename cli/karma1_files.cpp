@@ -14,7 +14,8 @@
 #include "cli/input_file.h"
 #include "cli/json_text.h"
 #include "cli/text.h"
-#include "persist/mapped_file.h"
+#include "engine/storage.h"
+#include "engine/utf8.h"
 
 namespace karma::cli {
 
@@ -147,33 +148,50 @@ public:
         : path_(path), is_last_file_(is_last_file), summary_(summary) {}
 
     void read(Lsn& last_lsn, const std::function<void(const LogLine&)>& visit) {
-        const MappedFile file(path_);
-        const std::int64_t modified = modified_unix(path_);
-        std::string_view rest = file.bytes();
-        for (std::uint64_t number = 1; !rest.empty(); ++number) {
-            const std::size_t end = rest.find('\n');
-            const std::string_view text = trimmed(rest.substr(0, end));
-            rest = end == std::string_view::npos ? std::string_view() : rest.substr(end + 1);
-            if (text.empty()) {
-                continue;
+        std::ifstream file(path_, std::ios::binary);
+        modified_unix_ = modified_unix(path_);
+        std::string line;
+        for (std::uint64_t number = 1; std::getline(file, line); ++number) {
+            if (!trimmed(line).empty() && !take(trimmed(line), number, file, last_lsn, visit)) {
+                return;
             }
-            const std::string place = path_.string() + ", line " + std::to_string(number);
-            std::optional<LogLine> line = parse_line(text);
-            if (!line) {
-                if (is_last_file_ && trimmed(rest).empty()) {
-                    summary_.torn = place;
-                    return;
-                }
-                throw InputError(place + ": no log entry: " + cli::quoted(text));
-            }
-            require_in_range(line->lsn, place);
-            line->place = place;
-            line->modified_unix = modified;
-            hand_on(*line, last_lsn, visit);
+        }
+        if (!file.eof()) {
+            throw StorageError("cannot read " + path_.string());
         }
     }
 
 private:
+    /// Hands a line on. False where it is the last one, and torn.
+    bool take(std::string_view text, std::uint64_t number, std::ifstream& rest, Lsn& last_lsn,
+              const std::function<void(const LogLine&)>& visit) {
+        const std::string place = path_.string() + ", line " + std::to_string(number);
+        std::optional<LogLine> line = parse_line(text);
+        if (!line) {
+            if (is_last_file_ && is_blank(rest)) {
+                summary_.torn = place;
+                return false;
+            }
+            throw InputError(place + ": no log entry: " + cli::quoted(text));
+        }
+        require_in_range(line->lsn, place);
+        line->place = place;
+        line->modified_unix = modified_unix_;
+        hand_on(*line, last_lsn, visit);
+        return true;
+    }
+
+    /// Whether nothing follows.
+    static bool is_blank(std::ifstream& rest) {
+        std::string line;
+        while (std::getline(rest, line)) {
+            if (!trimmed(line).empty()) {
+                return false;
+            }
+        }
+        return true;
+    }
+
     void hand_on(const LogLine& line, Lsn& last_lsn, const std::function<void(const LogLine&)>& visit) {
         if (line.lsn <= last_lsn) {
             ++summary_.repeated;
@@ -191,6 +209,7 @@ private:
     const std::filesystem::path& path_;
     bool is_last_file_;
     LogSummary& summary_;
+    std::int64_t modified_unix_ = 0;
 };
 
 }  // namespace
@@ -203,6 +222,11 @@ std::vector<TreeFile> find_tree_files(const std::filesystem::path& directory) {
             continue;
         }
         read_metadata(*file);
+        if (!is_utf8(file->series)) {
+            throw InputError(file->path.string() +
+                             ": the name of its series is not UTF-8: rename the file, or name the series in "
+                             "a field tree of its .meta.json");
+        }
         const auto [at, is_new] = latest.try_emplace(file->series, *file);
         if (!is_new && std::pair(file->timestamp, file->last_lsn) >
                            std::pair(at->second.timestamp, at->second.last_lsn)) {

@@ -76,13 +76,18 @@ Digest StateView::digest_beside_series(const Deadline& deadline) const {
     for (const reply::Checkpoint& checkpoint : checkpoints) {
         digest += digest_of(checkpoint);
     }
-    for (const Epoch& epoch : epochs) {
-        digest += digest_of(epoch);
-    }
     for (const StreamView& stream : streams) {
         digest += stream.digest(deadline);
     }
     digest += committed_streams;
+    return digest;
+}
+
+Digest StateView::digest_of_epochs() const {
+    Digest digest;
+    for (const Epoch& epoch : epochs) {
+        digest += digest_of(epoch);
+    }
     return digest;
 }
 

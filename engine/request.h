@@ -108,6 +108,7 @@ struct ReplicationStatus {
 struct LogEntries {
     Lsn after_lsn = 0;
     std::size_t limit = 1'000;
+    bool shows_idempotency_keys = true;  // false for who may only read, as in the requests below
 };
 
 /// Events of the log above an LSN, as far as a filter lets them through.
@@ -118,6 +119,7 @@ struct Events {
     std::optional<std::uint64_t> key;
     std::optional<std::int64_t> from_ms;  // Unix milliseconds, inclusive, as is the next one
     std::optional<std::int64_t> to_ms;
+    bool shows_idempotency_keys = true;
 };
 
 /// The names of the snapshots that are kept.
@@ -150,6 +152,7 @@ struct FetchRecords {
 struct BeginExport {
     std::optional<std::string_view> series;  // only this one
     bool is_new = true;                      // a snapshot of the present state; false: the latest one
+    bool shows_idempotency_keys = true;      // false: without idempotency records
 };
 
 struct FetchExport {
@@ -157,6 +160,7 @@ struct FetchExport {
     std::string_view file;
     std::uint64_t offset = 0;
     std::uint64_t limit = 0;
+    bool shows_idempotency_keys = true;
 };
 
 struct EndExport {

@@ -59,6 +59,7 @@ private:
     std::size_t untaken_bytes() noexcept;
 
     Share place_;
+    std::string peer_;  // for lines of the log at level debug; else empty
     bool is_brief_;
     boost::asio::ip::tcp::socket socket_;
     IoThread& thread_;

@@ -315,7 +315,7 @@ constexpr OpName alias(std::string_view name, std::string_view of, bool is_write
     return {name, {of, is_write, idempotent, decode}};
 }
 
-constexpr OpName steering(std::string_view name, Decoded (*decode)(F)) {
+constexpr OpName administrative(std::string_view name, Decoded (*decode)(F)) {
     return {name, {name, reads, false, decode, true}};
 }
 
@@ -374,15 +374,15 @@ constexpr OpName ops[] = {
     op("replication.status", reads, false, replication_status),
     op("replication.entries", reads, false, replication_entries),
     op("replication.position", reads, false, replication_position),
-    steering("replication.subscribe", replication_subscribe),
-    steering("replication.promote", replication_promote),
-    steering("replication.promise", replication_promise),
-    steering("replication.forget_follower", replication_forget_follower),
-    steering("replication.fence", replication_fence),
-    steering("replication.verify", replication_verify),
+    administrative("replication.subscribe", replication_subscribe),
+    administrative("replication.promote", replication_promote),
+    administrative("replication.promise", replication_promise),
+    administrative("replication.forget_follower", replication_forget_follower),
+    administrative("replication.fence", replication_fence),
+    administrative("replication.verify", replication_verify),
     op("event.list", reads, false, event_list),
     op("idempotency.prune", writes, false, idempotency_prune),
-    op("idempotency.snapshot_fetch_chunk", reads, false, idempotency_chunk),
+    administrative("idempotency.snapshot_fetch_chunk", idempotency_chunk),
     op("export.begin", reads, false, export_begin),
     op("export.fetch", reads, false, export_fetch),
     op("export.end", reads, false, export_end),

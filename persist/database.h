@@ -50,6 +50,9 @@ struct DatabaseOptions {
     /// Where the storage lies, for a storage of the caller's: a database that finds itself in another place
     /// than the one it was last opened in is a copy (see NodeIdentity). Empty: it never is one.
     std::string place;
+    /// Whether the storage was closed in good order when it was last used. A copy of one that was not may
+    /// miss events that were acknowledged.
+    bool ended_cleanly = true;
     /// A mutation's reply waits until so many followers have it; 0: it does not.
     std::uint32_t replication_min_acks = 0;
     std::uint32_t replication_ack_timeout_ms = 1000;
@@ -73,6 +76,8 @@ struct DatabaseOptions {
     std::function<void(const std::string& what, const std::string& why)> on_failure;
     /// Told of what the operator should know, from another thread.
     std::function<void(const std::string& event, const std::string& message)> on_warning;
+    /// For the statistics: lines of the program's log that were dropped. Quick, from any thread; empty: none.
+    std::function<std::uint64_t()> log_lines_dropped;
 };
 
 /// A counter database: the engine, its storage and the thread that commits. This is what a program embeds

@@ -44,6 +44,9 @@ void Database::begin_identity() {
     if (identity_.copied_from()) {
         copy_warning_ = "this is a copy of the database of node " + node_id_text(*identity_.copied_from()) +
                         ": from here on it is node " + node_id_text(identity_.node_id());
+        if (!options_.ended_cleanly) {
+            copy_warning_ += "; " + short_copy_text(engine_.last_lsn());
+        }
     }
     std::vector<RecordChange> changes = identity_.changes();
     const bool may_have_lost = storage_.read(Table::meta, may_lose_key).has_value();

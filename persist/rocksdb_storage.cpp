@@ -126,6 +126,7 @@ RocksdbStorage::RocksdbStorage(const Options& options)
             env_ = make_log_ordering_env(options.env == nullptr ? *rocksdb::Env::Default() : *options.env);
         }
     }
+    ended_cleanly_ = mark && mark->is_closed;
     open(options);
     if (!options.read_only) {
         make_name_durable(options.path);

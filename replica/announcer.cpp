@@ -82,19 +82,20 @@ bool Announcer::tell_all() {
         told_epoch_ = epoch;
         told_.clear();
     }
-    const std::vector<KnownNode> peers = peers_.all();
+    std::vector<KnownNode> peers = peers_.all();
     std::erase_if(told_, [&](const KnownNode& one) { return std::ranges::find(peers, one) == peers.end(); });
     bool is_known = true;
     // The latest first: of those before some are not there any more.
-    for (auto peer = peers.rbegin(); peer != peers.rend(); ++peer) {
+    std::ranges::reverse(peers);
+    for (const KnownNode& peer : peers) {
         if (interrupted_) {
             return false;
         }
-        if (std::ranges::find(told_, *peer) != told_.end()) {
+        if (std::ranges::find(told_, peer) != told_.end()) {
             continue;
         }
-        if (tell(*peer, epoch)) {
-            told_.push_back(*peer);
+        if (tell(peer, epoch)) {
+            told_.push_back(peer);
         } else {
             is_known = false;
         }

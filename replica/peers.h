@@ -57,7 +57,7 @@ private:
 
     static std::vector<Known> read(std::string_view text);
     static std::string write(const std::vector<Known>& peers);
-    void change(const KnownNode& node, const Epoch& begun);
+    void change(const KnownNode& given, const Epoch& begun);
     void replace(std::vector<Known> peers);
     std::vector<Known> kept() const;
 

@@ -1,4 +1,5 @@
 // A database whose clock steps.
+#include <algorithm>
 #include <atomic>
 #include <string>
 #include <thread>
@@ -146,6 +147,37 @@ TEST_CASE("clock: a step for a moment hides nothing") {
         CHECK(matches(found) == 4);
         CHECK(test.database->now_ms() == test.clocks.unix_ms);
     }
+}
+
+TEST_CASE("clock: steps are counted, and told of once") {
+    SteppingDatabase test;
+    test.open();
+    const auto steps = [&] {
+        const Reply reply = test.database->call(query::Metrics{});
+        for (const Metric& metric : std::get<reply::MetricsText>(reply).metrics) {
+            if (metric.metric != nullptr && metric.metric == std::string_view("karma_clock_steps_total")) {
+                CHECK(metric.stat == std::string_view("clock_step_count"));
+                return std::get<std::uint64_t>(metric.value);
+            }
+        }
+        FAIL("there is no metric of steps");
+        return std::uint64_t{0};
+    };
+    test.run_minute();
+    CHECK(steps() == 0);
+    CHECK(test.warnings.empty());
+    test.clocks.step(day);
+    test.run_minute();  // it stays, and counts
+    CHECK(steps() == 1);
+    const std::size_t told = test.warnings.size();
+    CHECK(told != 0);
+    test.run_minute();
+    CHECK(test.warnings.size() == told);
+    test.clocks.step(-day);
+    test.run_minute();
+    CHECK(steps() == 2);
+    CHECK(std::ranges::count(test.warnings, "clock_step") ==
+          static_cast<std::ptrdiff_t>(test.warnings.size()));
 }
 
 TEST_CASE("clock: a step that stays counts, and the times of events never decrease") {

@@ -76,6 +76,7 @@ TEST_CASE("options: a bad value ends with status 2 and names its option") {
         {"--nodelay=yesno", "nodelay"},
         {"--restore=x", "restore"},
         {"--log=loud", "log"},
+        {"--log-level=trace", "log-level"},
         {"--storage=tape", "storage"},
         {"--threads=-3", "threads"},
         {"--wal-batch-size=many", "wal-batch-size"},

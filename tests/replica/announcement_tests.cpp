@@ -48,7 +48,7 @@ json::object announcement(std::uint64_t epoch, json::object more = {}) {
 }
 
 std::optional<KnownNode> beginner_kept_by(InProcessNode& node, std::uint64_t epoch) {
-    net::Log log{false};
+    net::Log log{net::LogLevel::warning};
     return Peers(node.database(), log).beginner_of({epoch, 7, 0});
 }
 
@@ -173,7 +173,7 @@ TEST_CASE("announcements: where the node that began an epoch can be asked is kep
 TEST_CASE("announcements: the nodes that are known have a limit, at which those that were told of go first") {
     MemoryStorage storage;
     InProcessNode node(storage);
-    net::Log log{false};
+    net::Log log{net::LogLevel::warning};
     const auto at = [](std::uint16_t port) { return KnownNode{{port, "n"}, "10.0.0.1", port}; };
     Peers peers(node.database(), log);
     int changes = 0;

@@ -31,7 +31,7 @@ public:
                            replica::NodeOptions node_options = {}, std::uint16_t port = 0,
                            const std::function<void(const std::string&)>& log = {},
                            const replica::Ground& ground = replica::machine_ground())
-        : log_(log ? net::Log(log) : net::Log(false)),
+        : log_(log ? net::Log(log) : net::Log(net::LogLevel::warning)),
           database_(open(storage, options)),
           node_(*database_, log_, std::move(node_options), ground) {
         net::ServerOptions server;

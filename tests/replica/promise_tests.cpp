@@ -197,7 +197,7 @@ TEST_CASE("promises: a follower of a version before lists does not count, and he
 TEST_CASE("promises: a list that is damaged stops the node, rather than being taken for none") {
     MemoryStorage storage;
     const auto database = Database::open({}, storage);
-    net::Log log(false);
+    net::Log log(net::LogLevel::warning);
     database->write_note(counted_note, R"({"epoch":1})");
     CHECK_THROWS_AS(replica::CountedFollowers(*database, log), CorruptionError);
 }
