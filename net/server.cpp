@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <new>
 #include <stdexcept>
 #include <thread>
 #include <utility>
@@ -112,8 +113,15 @@ void Server::accept() {
                 pause_accepting(failure.message());
                 return;
             }
-            cannot_accept_ = false;
-            adopt(std::move(socket), thread);
+            try {
+                adopt(std::move(socket), thread);
+            } catch (const std::bad_alloc&) {
+                pause_accepting("out of memory");
+                return;
+            }
+            if (std::exchange(cannot_accept_, false)) {
+                log_.info("accepts_again", {});
+            }
             accept();
         });
 }
