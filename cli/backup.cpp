@@ -145,6 +145,11 @@ int backup(const po::variables_map& values, std::ostream& out) {
     require_free(target);
     UnfinishedDirectory made(target);
     const Exported exported = export_from_daemon(client, made.files(), ExportFormat::tree, "", true);
+    if (!exported.has_idempotency_keys) {
+        throw StorageError(
+            "the token may only read, so the daemon does not show idempotency records, and a backup without "
+            "them is not whole: use a token that may write, or karma export");
+    }
     (void)finish_export(made.files(), exported, ExportFormat::tree, "");
     const ExportManifest manifest = checked_export(made.files().path()).value();
     made.give_name();

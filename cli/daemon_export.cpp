@@ -10,7 +10,7 @@
 #include "cli/text.h"
 #include "engine/error.h"
 #include "net/base64.h"
-#include "persist/mapped_file.h"
+#include "persist/file_content.h"
 #include "persist/tree_reader.h"
 
 namespace karma::cli {
@@ -141,7 +141,7 @@ SeriesTotals totals_of(std::string_view tree) {
 void finish_series(ExportedSeries& one, std::int64_t timestamp, ExportDirectory& directory,
                    ExportFormat format) {
     const std::string fetched = one.file;
-    const MappedFile tree(directory.path() / fetched);
+    const FileContent tree(directory.path() / fetched);
     if (format == ExportFormat::tree) {
         one.totals = totals_of(tree.bytes());
         directory.write(one.file + ".meta.json",
@@ -166,6 +166,15 @@ std::vector<reply::Checkpoint> checkpoints_in(const json::value& response) {
     return checkpoints;
 }
 
+/// What the export does not have of idempotency records. Daemons of before show all keys.
+void take_left_out(const json::object& records, Exported& exported) {
+    exported.records_left_out = records.at("left_out").to_number<std::uint64_t>();
+    if (const json::value* const shown = records.if_contains("keys_shown")) {
+        exported.has_idempotency_keys = shown->as_bool();
+        exported.records_hidden = records.at("hidden").to_number<std::uint64_t>();
+    }
+}
+
 }  // namespace
 
 Exported export_from_daemon(const ClientOptions& options, ExportDirectory& directory, ExportFormat format,
@@ -188,7 +197,7 @@ Exported export_from_daemon(const ClientOptions& options, ExportDirectory& direc
         if (format == ExportFormat::tree) {
             const std::string records = text_member(contents.at("records").as_object(), "file");
             directory.write("karma.idempotency.json", [&](const auto& sink) { from.fetch(records, sink); });
-            exported.records_left_out = contents.at("records").at("left_out").to_number<std::uint64_t>();
+            take_left_out(contents.at("records").as_object(), exported);
         }
     }
     // Without the daemon, which need not wait for it.

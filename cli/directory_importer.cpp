@@ -12,8 +12,8 @@
 #include "cli/text.h"
 #include "engine/error.h"
 #include "persist/export.h"
+#include "persist/file_content.h"
 #include "persist/hash_seed.h"
-#include "persist/mapped_file.h"
 #include "persist/random_number.h"
 #include "persist/record_store.h"
 #include "persist/records_json.h"
@@ -85,8 +85,8 @@ void DirectoryImporter::read_trees() {
 }
 
 void DirectoryImporter::read_tree_file(const TreeFile& file) {
-    const MappedFile mapped(file.path);
-    Series series = read_tree_series(file.series, hash_seed_, file.last_lsn.value_or(0), mapped.bytes());
+    const FileContent content(file.path);
+    Series series = read_tree_series(file.series, hash_seed_, file.last_lsn.value_or(0), content.bytes());
     if (keep_ == Keep::all) {
         engine_.restore_series(std::move(series));
         return;
@@ -120,10 +120,10 @@ void DirectoryImporter::read_records() {
     if (!std::filesystem::exists(path)) {
         return;
     }
-    const MappedFile mapped(path);
+    const FileContent content(path);
     try {
         read_records_json(
-            mapped.bytes(),
+            content.bytes(),
             [&](const IdempotencyRecord& record) {
                 records_.push_back({std::string(record.key), record});
                 known_keys_.emplace(record.key);
@@ -153,9 +153,9 @@ void DirectoryImporter::read_checkpoints() {
     if (!std::filesystem::exists(path)) {
         return;
     }
-    const MappedFile mapped(path);
+    const FileContent content(path);
     boost::system::error_code failure;
-    const json::value document = json::parse(mapped.bytes(), failure);
+    const json::value document = json::parse(content.bytes(), failure);
     const json::value* const all =
         failure || !document.is_object() ? nullptr : document.get_object().if_contains("checkpoints");
     if (all == nullptr || !all->is_array()) {

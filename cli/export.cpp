@@ -35,7 +35,7 @@ po::options_description export_options() {
         ("series", po::value<std::string>()->value_name("SERIES"), "only this one, with its records")  //
         ("directory", po::value<std::string>()->value_name("DIR"), "of a daemon that does not run")    //
         ("until", po::value<std::string>()->value_name("LSN|TIME"),
-         "with --directory: the state at that point (the latest)")  //
+         "with --directory: the state at that point, or at the end of a UTC day (the latest)")  //
         ("no-snapshot", po::bool_switch(),
          "from a running daemon: take the latest snapshot of everything instead of a new one");
     po::options_description all;

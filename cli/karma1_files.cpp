@@ -14,7 +14,8 @@
 #include "cli/input_file.h"
 #include "cli/json_text.h"
 #include "cli/text.h"
-#include "persist/mapped_file.h"
+#include "engine/storage.h"
+#include "engine/utf8.h"
 
 namespace karma::cli {
 
@@ -147,33 +148,46 @@ public:
         : path_(path), is_last_file_(is_last_file), summary_(summary) {}
 
     void read(Lsn& last_lsn, const std::function<void(const LogLine&)>& visit) {
-        const MappedFile file(path_);
+        std::ifstream file(path_, std::ios::binary);
         const std::int64_t modified = modified_unix(path_);
-        std::string_view rest = file.bytes();
-        for (std::uint64_t number = 1; !rest.empty(); ++number) {
-            const std::size_t end = rest.find('\n');
-            const std::string_view text = trimmed(rest.substr(0, end));
-            rest = end == std::string_view::npos ? std::string_view() : rest.substr(end + 1);
+        std::string whole;
+        for (std::uint64_t number = 1; std::getline(file, whole); ++number) {
+            const std::string_view text = trimmed(whole);
             if (text.empty()) {
                 continue;
             }
             const std::string place = path_.string() + ", line " + std::to_string(number);
             std::optional<LogLine> line = parse_line(text);
             if (!line) {
-                if (is_last_file_ && trimmed(rest).empty()) {
+                const std::string wrong = cli::quoted(text);
+                if (is_last_file_ && is_blank(file)) {
                     summary_.torn = place;
                     return;
                 }
-                throw InputError(place + ": no log entry: " + cli::quoted(text));
+                throw InputError(place + ": no log entry: " + wrong);
             }
             require_in_range(line->lsn, place);
             line->place = place;
             line->modified_unix = modified;
             hand_on(*line, last_lsn, visit);
         }
+        if (!file.eof()) {
+            throw StorageError("cannot read " + path_.string());
+        }
     }
 
 private:
+    /// Whether nothing follows.
+    static bool is_blank(std::ifstream& rest) {
+        std::string line;
+        while (std::getline(rest, line)) {
+            if (!trimmed(line).empty()) {
+                return false;
+            }
+        }
+        return true;
+    }
+
     void hand_on(const LogLine& line, Lsn& last_lsn, const std::function<void(const LogLine&)>& visit) {
         if (line.lsn <= last_lsn) {
             ++summary_.repeated;
@@ -203,6 +217,11 @@ std::vector<TreeFile> find_tree_files(const std::filesystem::path& directory) {
             continue;
         }
         read_metadata(*file);
+        if (!is_utf8(file->series)) {
+            throw InputError(file->path.string() +
+                             ": the name of its series is not UTF-8: rename the file, or name the series in "
+                             "a field tree of its .meta.json");
+        }
         const auto [at, is_new] = latest.try_emplace(file->series, *file);
         if (!is_new && std::pair(file->timestamp, file->last_lsn) >
                            std::pair(at->second.timestamp, at->second.last_lsn)) {

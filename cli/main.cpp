@@ -20,6 +20,7 @@
 #include "cli/reconcile.h"
 #include "cli/replay.h"
 #include "cli/serve.h"
+#include "cli/status.h"
 #include "cli/token.h"
 #include "cli/verify.h"
 
@@ -37,6 +38,7 @@ constexpr Entry entries[] = {
     {"export", export_main}, {"reconcile", reconcile_main}, {"history", history_main},
     {"verify", verify_main}, {"replay", replay_main},       {"promote", promote_main},
     {"ping", ping_main},     {"health", health_main},       {"backup", backup_main},
+    {"status", status_main},
 };
 
 int run(std::string_view name, std::span<const std::string> arguments) {

@@ -6,6 +6,7 @@
 #include "cli/text.h"
 #include "engine/error.h"
 #include "persist/log_search.h"
+#include "persist/record_store.h"
 
 namespace karma::cli {
 
@@ -18,8 +19,10 @@ HistoryPoint until_option(const po::variables_map& values) {
     const auto& text = values["until"].as<std::string>();
     const std::optional<HistoryPoint> point = history_point_from_text(text);
     if (!point) {
-        throw UsageError("--until must be an LSN or a time such as 2026-05-05T00:00:00Z, not " +
-                         cli::quoted(text));
+        throw UsageError(
+            "--until must be an LSN, a time such as 2026-05-05T00:00:00Z or a UTC day such as "
+            "2026-05-05, which means its end, not " +
+            cli::quoted(text));
     }
     return *point;
 }
@@ -84,12 +87,19 @@ void warn_of_damage(const StoredDatabase& stored, const std::string& name, std::
     for (const std::string& damage : stored.damage()) {
         err << name << ": warning: damaged: " << damage << '\n';
     }
+    if (!stored.doubt().empty()) {
+        err << name << ": warning: " << stored.doubt() << '\n';
+    }
 }
 
 Restored rebuild(const StoredDatabase& stored, const HistoryPoint& until, Engine& engine) {
     try {
         Restored restored = restore_state(engine, stored.storage(), stored.snapshots(), NoDeadline(), until);
         check_reaches(stored, until, engine);
+        if (engine.last_lsn() + 1 >= stored.storage().next_lsn()) {
+            // The log was applied without records: what it forgot since the snapshot is told beside it.
+            engine.restore_first_record_lsn(read_first_record_lsn(stored.storage()));
+        }
         return restored;
     } catch (const CorruptionError& failure) {
         throw CorruptionError(failure.what() + text_of_kept(stored));
@@ -100,6 +110,14 @@ void warn_of_left_out(const Exported& exported, const std::string& name, std::os
     if (exported.records_left_out != 0) {
         err << name << ": warning: " << counted(exported.records_left_out, "idempotency record")
             << " left out: the log does not hold the events any more that tell of which series they are\n";
+    }
+    if (exported.records_hidden != 0) {
+        err << name << ": warning: " << counted(exported.records_hidden, "idempotency record")
+            << " left out, because their keys are not shown to a token that may only read: a database that "
+               "is "
+               "made of this export counts those requests again where they are sent again. Export with a "
+               "token "
+               "that may write\n";
     }
 }
 

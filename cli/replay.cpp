@@ -34,7 +34,8 @@ po::options_description replay_options() {
     po::options_description visible("Options");
     visible.add_options()  //
         ("until", po::value<std::string>()->value_name("LSN|TIME"),
-         "the last event to apply, or a time after which nothing is (the latest state)")                  //
+         "the last event to apply, a time after which nothing is, or a UTC day, which means its end (the "
+         "latest state)")                                                                                 //
         ("series", po::value<std::string>()->value_name("SERIES"), "print and export only this one")      //
         ("export", po::value<std::string>()->value_name("OUT"), "write the state to this directory too")  //
         ("format", po::value<std::string>()->default_value("tree")->value_name("tree|csv"),

@@ -14,12 +14,14 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <boost/json/value_from.hpp>
 
 #include "cli/command_line.h"
 #include "cli/serve_options.h"
 #include "engine/error.h"
 #include "engine/scan.h"
 #include "net/log.h"
+#include "net/log_writer.h"
 #include "net/machine.h"
 #include "net/server.h"
 #include "persist/statistics.h"
@@ -301,7 +303,7 @@ bool save_last_snapshot(Database& database, bool has_log, net::Log& log) {
 }
 
 int serve(const ServeOptions& options) {
-    net::Log log(options.log);
+    net::Log log(options.log_level());
     warn(options, log);
     warn_of_exposure(options, log);
     ::umask(options.group_access ? 0027 : 0077);
@@ -314,6 +316,7 @@ int serve(const ServeOptions& options) {
     database_options.on_warning = [&log](const std::string& event, const std::string& message) {
         log.warning(event, {{"message", message}});
     };
+    database_options.log_lines_dropped = [&log] { return log.lines_dropped(); };
     net::check_address(options.server);  // before --restore=false puts a database aside
     database_options.gives_up = is_stop_pending;
     std::unique_ptr<Database> database;
@@ -334,6 +337,11 @@ int serve(const ServeOptions& options) {
     if (!database->copy_warning().empty()) {
         log.warning("copied_database", {{"message", database->copy_warning()}});
     }
+    if (database->is_empty()) {
+        log.info("empty_database",
+                 {{"directory", options.database.directory.string()},
+                  {"message", "it begins without data: if there should be some, look at --directory"}});
+    }
     Supervisor supervisor(*database, log, options);
     const replica::NodeOptions replication = node_options(options);
     check_failover(*database, replication, options.server.port);
@@ -346,6 +354,7 @@ int serve(const ServeOptions& options) {
     server.start();
     log.info("listening", {{"version", KARMA_VERSION},
                            {"address", options.server.address},
+                           {"addresses", boost::json::value_from(server.addresses())},
                            {"port", server.port()},
                            {"directory", options.database.directory.string()},
                            {"open_files", std::uint64_t{files_max}},
@@ -373,6 +382,13 @@ int serve(const ServeOptions& options) {
     return exit_success;
 }
 
+/// Why the daemon did not start. Who reads standard error may have stopped reading: see LogWriter.
+void print_refusal(const std::string& why) {
+    const net::LogWriter::Options options{
+        .dropped_line = [](std::uint64_t /*count*/) { return std::string(); }};
+    net::LogWriter(options).write(STDERR_FILENO, "karma: " + why + "\n");
+}
+
 }  // namespace
 
 int serve_main(std::span<const std::string> arguments) {
@@ -385,10 +401,10 @@ int serve_main(std::span<const std::string> arguments) {
     try {
         return serve(read_serve_options(arguments, [](const char* name) { return std::getenv(name); }));
     } catch (const UsageError& wrong) {
-        std::cerr << "karma: " << wrong.what() << "\n(karma --help lists the options)\n";
+        print_refusal(wrong.what() + std::string("\n(karma --help lists the options)"));
         return exit_usage;
     } catch (const std::exception& failure) {
-        std::cerr << "karma: " << failure.what() << "\n";
+        print_refusal(failure.what());
         return exit_failure;
     }
 }

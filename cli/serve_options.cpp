@@ -181,6 +181,15 @@ std::vector<Setting> general_settings() {
          "log one JSON object a line on standard output; warnings and errors always go to standard error "
          "(true)",
          [](Options& o, Text text, Text s) { o.log = to_bool(text, s); }},
+        {"log-level", 0, "KARMA_LOG_LEVEL", group, "LEVEL",
+         "log what is of this level or above: debug (with each connection), info, warning or error (info)",
+         [](Options& o, Text text, Text source) {
+             const std::optional<net::LogLevel> level = net::log_level_from_name(text);
+             if (!level) {
+                 refuse(source, text, "debug, info, warning or error");
+             }
+             o.lowest_log_level = *level;
+         }},
     };
 }
 
@@ -572,6 +581,7 @@ void print_serve_help(std::ostream& out) {
            "       karma replay DIR                 rebuilds an earlier state of it; karma replay --help\n"
            "       karma promote                    makes a running slave the master; karma promote --help\n"
            "       karma ping, karma health         does it answer, is all well; --wait waits until so\n"
+           "       karma status                     what it is and how it does; karma status --help\n"
            "       karma help SUBCOMMAND            the options of one of these\n"
            "       karma --version | --help\n"
            "\n"

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <iosfwd>
@@ -8,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "net/log.h"
 #include "net/server_options.h"
 #include "persist/database.h"
 
@@ -43,8 +45,14 @@ struct ServeOptions {
     TokenFiles token_files;
     bool group_access = false;
     bool log = true;
+    net::LogLevel lowest_log_level = net::LogLevel::info;
     /// What was given and has no effect, or is not safe, a sentence each.
     std::vector<std::string> warnings;
+
+    /// From which level on lines are logged.
+    net::LogLevel log_level() const noexcept {
+        return log ? lowest_log_level : std::max(lowest_log_level, net::LogLevel::warning);
+    }
 };
 
 /// Reads an environment variable; null where it is not set.

@@ -173,6 +173,7 @@ int verify(const std::string& directory, bool as_json, std::ostream& out, std::o
     const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
     if (as_json) {
         json::object all = summary(found, seconds);
+        all["warnings"] = stored.doubt().empty() ? json::array() : json::array{json::value(stored.doubt())};
         all["sound_until_lsn"] = sound_until;
         out << json::serialize(all) << '\n';
     } else {
@@ -180,6 +181,9 @@ int verify(const std::string& directory, bool as_json, std::ostream& out, std::o
             out << "damage: " << damage << '\n';
         }
         print(found, seconds, out);
+        if (!stored.doubt().empty()) {
+            out << "warning: " << stored.doubt() << '\n';
+        }
         if (!found.is_sound() && sound_until != 0) {
             out << std::left << std::setw(22) << "sound up to"
                 << "LSN " << sound_until << ": karma replay DIR --until LSN takes it\n";

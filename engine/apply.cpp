@@ -255,7 +255,8 @@ Reply Applier::operator()(const mutation::LoadSeries& m) {
 
 Reply Applier::operator()(const mutation::PruneRecords& m) {
     engine_.keys_->expire(std::min(event_.time_ms, engine_.age_ms_) / 1000);
-    return reply::Pruned{engine_.keys_->prune(m.before_unix, m.limit)};
+    return reply::Pruned{m.below_lsn == 0 ? engine_.keys_->prune(m.before_unix, m.limit)
+                                          : engine_.keys_->prune_below(m.below_lsn)};
 }
 
 Reply Applier::operator()(const mutation::StartEpoch& m) {

@@ -76,13 +76,18 @@ Digest StateView::digest_beside_series(const Deadline& deadline) const {
     for (const reply::Checkpoint& checkpoint : checkpoints) {
         digest += digest_of(checkpoint);
     }
-    for (const Epoch& epoch : epochs) {
-        digest += digest_of(epoch);
-    }
     for (const StreamView& stream : streams) {
         digest += stream.digest(deadline);
     }
     digest += committed_streams;
+    return digest;
+}
+
+Digest StateView::digest_of_epochs() const {
+    Digest digest;
+    for (const Epoch& epoch : epochs) {
+        digest += digest_of(epoch);
+    }
     return digest;
 }
 
@@ -230,6 +235,11 @@ Outcome Engine::accept(const Mutation& body, std::int64_t now_ms, const KeyedMut
                 keyed == nullptr ? std::string_view() : keyed->key};
     if (prepared == nullptr) {
         resolve_day(event.body, now_ms);
+    }
+    if (auto* const prune = std::get_if<mutation::PruneRecords>(&event.body);
+        prune != nullptr && prune->limit) {
+        keys_->expire(std::min(event.time_ms, age_ms_) / 1000);
+        prune->below_lsn = keys_->end_of_oldest(prune->before_unix, *prune->limit);
     }
     Outcome outcome{record(event, prepared), event.lsn};
     if (keyed != nullptr) {

@@ -63,11 +63,13 @@ struct StateView {
     /// been read yet, or its time is not known.
     std::optional<RecordsDigest> records;
 
-    /// Depends on the state alone: see Digest. Idempotency records are not part of it: how long they live is
-    /// an option.
+    /// Depends on the contents alone: see Digest. Idempotency records are not part of it: how long they live
+    /// is an option. Epochs are not either: they say who wrote the history, and an import of the same
+    /// contents begins one of its own.
     Digest digest(const Deadline& deadline) const;
     /// The part of it that is of no series.
     Digest digest_beside_series(const Deadline& deadline) const;
+    Digest digest_of_epochs() const;
 };
 
 /// A view that is being made: what is not of a series at once, the series some at a time, while events are

@@ -21,6 +21,9 @@ struct Epoch {
         return number == other.number && id == other.id && first_lsn == other.first_lsn;
     }
 
+    /// The same one, whoever names it: not everybody knows where it began.
+    bool is_same_as(const Epoch& other) const noexcept { return number == other.number && id == other.id; }
+
     /// Of two nodes that were promoted at once, each in an epoch of the same number, one has to give way.
     bool is_later_than(const Epoch& other) const noexcept {
         return number != other.number ? number > other.number : id > other.id;

@@ -143,9 +143,12 @@ public:
         packer_.pack(m.stream_id);
     }
     void operator()(const mutation::PruneRecords& m) {
-        head(Kind::prune_records, 2);
+        head(Kind::prune_records, m.below_lsn == 0 ? 2 : 3);  // as it was written, so that its checksum stays
         packer_.pack(m.before_unix);
         packer_.pack(m.limit);
+        if (m.below_lsn != 0) {
+            packer_.pack(m.below_lsn);
+        }
     }
     void operator()(const mutation::StartEpoch& m) {
         head(Kind::start_epoch, m.node == 0 ? 2 : 3);  // as it was written, so that its checksum stays
@@ -316,6 +319,7 @@ public:
                 PruneRecords m;
                 m.before_unix = fields.signed_number();
                 m.limit = fields.optional_number();
+                m.below_lsn = fields.left() == 0 ? 0 : fields.number();
                 return m;
             }
             case Kind::start_epoch: {

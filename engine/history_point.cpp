@@ -12,8 +12,9 @@ std::optional<HistoryPoint> history_point_from_text(std::string_view text) noexc
     if (const auto read = std::from_chars(text.data(), end, lsn); read.ec == std::errc{} && read.ptr == end) {
         return HistoryPoint::at_lsn(lsn);
     }
-    const std::optional<std::int64_t> time_ms = unix_ms_from_rfc3339(text);
-    return time_ms ? std::optional(HistoryPoint::at_time(*time_ms)) : std::nullopt;
+    const std::optional<std::int64_t> first = unix_ms_from_time_or_day(text, DayEnd::first);
+    const std::optional<std::int64_t> last = unix_ms_from_time_or_day(text, DayEnd::last);
+    return first && last ? std::optional(HistoryPoint::at_end_of(*first, *last)) : std::nullopt;
 }
 
 }  // namespace karma

@@ -189,6 +189,21 @@ std::uint64_t IdempotencyIndex::prune(std::int64_t before_unix, std::optional<st
     return count;
 }
 
+Lsn IdempotencyIndex::end_of_oldest(std::int64_t before_unix, std::uint64_t limit) const {
+    const std::uint64_t count = std::min(first_since(before_unix) - live_seq_, limit);
+    return count == 0 ? std::max<Lsn>(first_live_lsn_, 1)
+                      : records_[live_seq_ + count - 1 - begin_seq_].lsn + 1;
+}
+
+std::uint64_t IdempotencyIndex::prune_below(Lsn lsn) {
+    const auto first = records_.begin() + static_cast<std::ptrdiff_t>(live_seq_ - begin_seq_);
+    const auto end =
+        std::partition_point(first, records_.end(), [&](const Record& each) { return each.lsn < lsn; });
+    const auto count = static_cast<std::uint64_t>(end - first);
+    forget_to(live_seq_ + count);
+    return count;
+}
+
 void IdempotencyIndex::set_retention(const IdempotencyRetention& retention) {
     retention_ = retention;
     if (size() > retention_.records_max) {

@@ -76,6 +76,10 @@ public:
 
     /// Forgets the records created before an instant, the oldest first; returns how many.
     std::uint64_t prune(std::int64_t before_unix, std::optional<std::uint64_t> limit);
+    /// The LSN behind the records that this would forget; at least 1.
+    Lsn end_of_oldest(std::int64_t before_unix, std::uint64_t limit) const;
+    /// Forgets the records of lower LSNs; returns how many.
+    std::uint64_t prune_below(Lsn lsn);
 
     /// From here on; what the new limits do not let live is forgotten.
     void set_retention(const IdempotencyRetention& retention);

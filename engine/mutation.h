@@ -9,6 +9,7 @@
 #include "engine/day.h"
 #include "engine/fingerprint.h"
 #include "engine/identity.h"
+#include "engine/number.h"
 
 namespace karma {
 
@@ -169,6 +170,9 @@ struct LoadSeries {
 struct PruneRecords {
     std::int64_t before_unix = 0;
     std::optional<std::uint64_t> limit;
+    /// In an event: the records that the limit took were those of lower LSNs. What is too old already, and so
+    /// not among them, is not the same on each node. 0 without a limit, and in events of earlier versions.
+    Lsn below_lsn = 0;
 };
 
 /// Begins an epoch: from here on the node that made this event is the one that accepts writes.

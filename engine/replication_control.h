@@ -38,6 +38,10 @@ public:
     /// The database has been told of a later epoch.
     virtual void on_fenced() = 0;
 
+    /// Another node has named an epoch of this database, of which note was taken: where the node that began
+    /// it can be asked is kept. Does not throw for what cannot be stored.
+    virtual void note_announcement(const control::Fence& named) = 0;
+
     /// Compares this node's state with that of its master, or of its followers, at one LSN. Throws
     /// RequestError: `replication_error` where they differ, or nobody is there.
     virtual reply::DigestsCompared compare_digests(const Deadline& deadline) = 0;

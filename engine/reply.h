@@ -244,6 +244,7 @@ struct LogEntries {
     Lsn source_lsn = 0;               // the last event when it was asked
     std::vector<std::string> groups;  // see read_event_group; they reach to source_lsn or past the limit
     bool truncated = false;           // unless they were too many bytes
+    bool shows_idempotency_keys = true;
 };
 
 /// Events that a filter lets through, as the groups that hold them.
@@ -256,6 +257,7 @@ struct Events {
     std::vector<std::string> groups;  // see read_event_group; without those in which nothing matches
     Lsn searched_lsn = 0;             // up to here the log was searched
     bool complete = false;            // and there is nothing more to be found
+    bool shows_idempotency_keys = true;
 };
 
 struct SnapshotNames {

@@ -108,6 +108,7 @@ struct ReplicationStatus {
 struct LogEntries {
     Lsn after_lsn = 0;
     std::size_t limit = 1'000;
+    bool shows_idempotency_keys = true;  // false for who may only read, as in the requests below
 };
 
 /// Events of the log above an LSN, as far as a filter lets them through.
@@ -118,6 +119,7 @@ struct Events {
     std::optional<std::uint64_t> key;
     std::optional<std::int64_t> from_ms;  // Unix milliseconds, inclusive, as is the next one
     std::optional<std::int64_t> to_ms;
+    bool shows_idempotency_keys = true;
 };
 
 /// The names of the snapshots that are kept.
@@ -150,6 +152,7 @@ struct FetchRecords {
 struct BeginExport {
     std::optional<std::string_view> series;  // only this one
     bool is_new = true;                      // a snapshot of the present state; false: the latest one
+    bool shows_idempotency_keys = true;      // false: without idempotency records
 };
 
 struct FetchExport {
@@ -157,6 +160,7 @@ struct FetchExport {
     std::string_view file;
     std::uint64_t offset = 0;
     std::uint64_t limit = 0;
+    bool shows_idempotency_keys = true;
 };
 
 struct EndExport {
@@ -222,11 +226,16 @@ struct ForgetFollower {
     std::string_view name;  // empty: not known
 };
 
-/// Says that there is an epoch.
+/// Says that there is an epoch, and where the node that began it can be asked.
 struct Fence {
     std::uint64_t number = 0;
     std::uint64_t id = 0;
-    DatabaseId database_id;  // of whose history it is; may be not known
+    DatabaseId database_id;      // of whose history it is; may be not known
+    NodeId node_id = 0;          // of who began it; 0: not known
+    std::string_view name = {};  // of that node
+    /// Empty where the sender does not tell it: the connection then fills in the sender's own address.
+    std::string_view host = {};
+    std::uint16_t port = 0;  // on which that node can be asked; 0: not known
 };
 
 /// Turns the connection into a stream of events: what the follower says of itself. The place that holds the

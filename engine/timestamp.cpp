@@ -67,11 +67,24 @@ std::optional<std::int64_t> read_offset(Reader& reader) noexcept {
 }
 
 constexpr std::int64_t unix_epoch_day = 719'162;  // 1970-01-01
+constexpr std::int64_t day_ms = 86'400'000;
+constexpr std::size_t date_size = 10;  // "2026-05-05"
 
 }  // namespace
 
+std::optional<std::int64_t> unix_ms_from_time_or_day(std::string_view text, DayEnd end) noexcept {
+    if (text.size() != date_size || text[4] != '-') {
+        return unix_ms_from_rfc3339(text);
+    }
+    const std::optional<Day> day = day_from_text(text);
+    if (!day) {
+        return std::nullopt;
+    }
+    const std::int64_t first = (std::int64_t{*day} - unix_epoch_day) * day_ms;
+    return end == DayEnd::first ? first : first + day_ms - 1;
+}
+
 std::optional<std::int64_t> unix_ms_from_rfc3339(std::string_view text) noexcept {
-    constexpr std::size_t date_size = 10;  // "2026-05-05"
     if (text.size() <= date_size || text[4] != '-') {
         return std::nullopt;
     }
@@ -96,16 +109,7 @@ std::optional<std::int64_t> unix_ms_from_rfc3339(std::string_view text) noexcept
     return (unix_day * 86'400 + hours * 3600 + minutes * 60 + seconds - *offset) * 1000 + thousandths;
 }
 
-std::optional<std::int64_t> unix_from_rfc3339(std::string_view text) noexcept {
-    const std::optional<std::int64_t> ms = unix_ms_from_rfc3339(text);
-    if (!ms) {
-        return std::nullopt;
-    }
-    return *ms / 1000 - (*ms % 1000 < 0 ? 1 : 0);
-}
-
 std::string rfc3339_from_unix_ms(std::int64_t unix_ms) {
-    constexpr std::int64_t day_ms = 86'400'000;
     static_assert(unix_ms_min == -unix_epoch_day * day_ms && (unix_ms_max + 1) % day_ms == 0);
     const std::int64_t since_first = std::clamp(unix_ms, unix_ms_min, unix_ms_max) - unix_ms_min;
     const std::uint32_t date = day_to_yyyymmdd(static_cast<Day>(since_first / day_ms));

@@ -73,6 +73,11 @@ void Connection::start() {
         close();
         return;
     }
+    if (Log& log = thread_.server().log; log.writes(LogLevel::debug)) {
+        const auto peer = socket_.remote_endpoint(failure);
+        peer_ = failure ? "unknown" : address_text(peer.address().to_string(), peer.port());
+        log.debug("connection_opened", {{"client", peer_}});
+    }
     read();
 }
 
@@ -199,9 +204,15 @@ void Connection::process(Time now) {
 }
 
 void Connection::note_refused_logins(std::uint32_t count, Time now) {
+    const std::string host = client_host();
+    Stats::add(thread_.server().executor.stats().refused_logins, count);
+    thread_.server().refused_logins.note(host.empty() ? "unknown" : host, count, now);
+}
+
+std::string Connection::client_host() const {
     boost::system::error_code failure;
     const auto peer = socket_.remote_endpoint(failure);
-    thread_.server().refused_logins.note(failure ? "unknown" : peer.address().to_string(), count, now);
+    return failure ? std::string() : peer.address().to_string();
 }
 
 void Connection::await_release(const ReplyQueue::Wait& wait) {
@@ -481,6 +492,9 @@ void Connection::close() {
     const std::shared_ptr<Connection> self = shared_from_this();
     boost::system::error_code ignored;
     socket_.close(ignored);
+    if (!peer_.empty()) {
+        thread_.server().log.debug("connection_closed", {{"client", peer_}});
+    }
     thread_.remove(self);
 }
 

@@ -44,6 +44,7 @@ private:
     void await_release(const ReplyQueue::Wait& wait) override;
     void start_task(std::unique_ptr<Task> task, Time received) override;
     void await_records() override;
+    std::string client_host() const override;
 
     void finish_task_later(const std::shared_ptr<const std::string>& line);
 
@@ -68,6 +69,7 @@ private:
     std::size_t untaken_bytes() noexcept;
 
     Share place_;
+    std::string peer_;  // for lines of the log at level debug; else empty
     bool is_brief_;
     boost::asio::ip::tcp::socket socket_;
     IoThread& thread_;

@@ -141,15 +141,14 @@ constexpr std::size_t reply_frame_bytes = 2048;
 
 }  // namespace
 
-void append_entry(const Event& event, std::string& out) {
+void append_entry(const Event& event, bool shows_key, std::string& out) {
     out += "{\"v\":2";
     std::visit(EntryWriter(out), event.body);
     if (!event.idempotency_key.empty()) {
-        Json(out)
-            .raw(",\"idempotency_key\":")
-            .text(event.idempotency_key)
-            .raw(",\"idempotency_created_at_unix\":")
-            .number(event.time_ms / 1000);
+        if (shows_key) {
+            Json(out).raw(",\"idempotency_key\":").text(event.idempotency_key);
+        }
+        Json(out).raw(",\"idempotency_created_at_unix\":").number(event.time_ms / 1000);
     }
     out += "}";
 }
@@ -168,7 +167,7 @@ void append_event(const Event& event, std::string& out) {
     out += "{";
     append_place(event, out);
     out += ",\"entry\":";
-    append_entry(event, out);
+    append_entry(event, true, out);
     out += "}";
 }
 
@@ -182,11 +181,15 @@ std::size_t byte_limit_of(std::size_t response_bytes_max) {
 /// Writes events of groups as long as there is room for them; the first one has room in any case.
 class EntriesWriter {
 public:
-    /// `for_karma1`: what Karma 1.0 does not know becomes a request that has no effect there.
-    EntriesWriter(std::string& out, std::size_t limit, std::size_t byte_limit, bool for_karma1)
+    struct Style {
+        bool for_karma1 = false;  // what Karma 1.0 does not know becomes a request that has no effect there
+        bool shows_keys = true;   // idempotency keys
+    };
+
+    EntriesWriter(std::string& out, std::size_t limit, std::size_t byte_limit, Style style)
         : out_(out),
           limit_(limit),
-          for_karma1_(for_karma1),
+          style_(style),
           bytes_max_(byte_limit == 0 ? std::numeric_limits<std::size_t>::max() : byte_limit) {}
 
     /// `append_head` writes what stands between the brace and the entry.
@@ -222,10 +225,10 @@ private:
         out_ += count_ == 0 ? "{" : ",{";
         append_head(event, out_);
         out_ += ",\"entry\":";
-        if (for_karma1_ && std::holds_alternative<mutation::StartEpoch>(event.body)) {
+        if (style_.for_karma1 && std::holds_alternative<mutation::StartEpoch>(event.body)) {
             out_ += R"({"v":2,"op":"idempotency.prune","before":1})";
         } else {
-            append_entry(event, out_);
+            append_entry(event, style_.shows_keys, out_);
         }
         out_ += "}";
         if (count_ != 0 && out_.size() > bytes_max_) {
@@ -239,7 +242,7 @@ private:
 
     std::string& out_;
     std::size_t limit_;
-    bool for_karma1_;
+    Style style_;
     std::size_t bytes_max_;
     std::uint64_t count_ = 0;
     Lsn last_lsn_ = 0;
@@ -251,7 +254,7 @@ private:
 
 LogEntriesText::LogEntriesText(const reply::LogEntries& reply, std::size_t response_bytes_max) {
     const std::size_t byte_limit = byte_limit_of(response_bytes_max);
-    EntriesWriter writer(entries, reply.limit, byte_limit, true);
+    EntriesWriter writer(entries, reply.limit, byte_limit, {true, reply.shows_idempotency_keys});
     writer.write(
         reply.groups,
         [&](const Event& event) { return event.lsn > reply.after_lsn && event.lsn <= reply.source_lsn; },
@@ -277,7 +280,8 @@ LogEntriesText::LogEntriesText(const reply::LogEntries& reply, std::size_t respo
 }
 
 EventsText::EventsText(const reply::Events& reply, std::size_t response_bytes_max) {
-    EntriesWriter writer(entries, reply.limit, byte_limit_of(response_bytes_max), false);
+    EntriesWriter writer(entries, reply.limit, byte_limit_of(response_bytes_max),
+                         {false, reply.shows_idempotency_keys});
     writer.write(
         reply.groups,
         [&](const Event& event) {

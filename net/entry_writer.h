@@ -11,8 +11,9 @@
 namespace karma::net {
 
 /// Appends the request of protocol v2 that has the effect of an event: what replication.entries shows as its
-/// `entry`.
-void append_entry(const Event& event, std::string& out);
+/// `entry`. Without `shows_key` the idempotency key is left out; when its record was made tells that there is
+/// one.
+void append_entry(const Event& event, bool shows_key, std::string& out);
 
 /// Appends an event as event.list shows it: `{"lsn","time","entry"}`.
 void append_event(const Event& event, std::string& out);

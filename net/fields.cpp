@@ -68,7 +68,7 @@ DayRange to_range(const boost::json::value& value) {
 }
 
 [[noreturn]] void refuse_instant(std::string_view name) {
-    refuse(name, "must be Unix seconds or an RFC 3339 time such as \"2026-05-05T00:00:00Z\"");
+    refuse(name, "must be Unix seconds, " + std::string(time_or_day_forms));
 }
 
 mutation::Item to_item(const boost::json::value& value, std::uint64_t value_min) {
@@ -239,12 +239,12 @@ std::int64_t Fields::instant(std::string_view name) const {
         constexpr auto max = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
         return static_cast<std::int64_t>(std::min(to_number(value, name), max));
     }
-    const std::optional<std::int64_t> instant = unix_from_rfc3339(value.get_string());
+    const std::optional<std::int64_t> instant = unix_ms_from_time_or_day(value.get_string(), DayEnd::first);
     if (!instant) {
         refuse_instant(name);
     }
     // Nothing that is kept is older than 1970, and a number of seconds cannot say an earlier time.
-    return std::max<std::int64_t>(*instant, 0);
+    return std::max<std::int64_t>(*instant, 0) / 1000;
 }
 
 std::optional<std::int64_t> Fields::optional_instant_ms(std::string_view name, bool last) const {
@@ -259,11 +259,13 @@ std::optional<std::int64_t> Fields::optional_instant_ms(std::string_view name, b
         return seconds * 1000 + (last ? rest_of_second : 0);
     }
     const std::string_view text = value->get_string();
-    const std::optional<std::int64_t> instant = unix_ms_from_rfc3339(text);
+    const std::optional<std::int64_t> instant =
+        unix_ms_from_time_or_day(text, last ? DayEnd::last : DayEnd::first);
     if (!instant) {
         refuse_instant(name);
     }
-    const bool names_second = text.find('.') == std::string_view::npos;
+    const bool names_second =
+        text.find(':') != std::string_view::npos && text.find('.') == std::string_view::npos;
     return *instant + (last && names_second ? rest_of_second : 0);
 }
 
@@ -277,7 +279,7 @@ std::optional<HistoryPoint> Fields::as_of() const {
     }
     const std::optional<HistoryPoint> point = history_point_from_text(value->get_string());
     if (!point) {
-        refuse("as_of", "must be an LSN or an RFC 3339 time such as \"2026-05-05T00:00:00Z\"");
+        refuse("as_of", "must be an LSN, " + std::string(time_or_day_forms));
     }
     return point;
 }

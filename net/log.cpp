@@ -1,5 +1,7 @@
 #include "net/log.h"
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -13,6 +15,8 @@
 
 namespace karma::net {
 namespace {
+
+constexpr std::array<std::string_view, 4> level_names = {"debug", "info", "warning", "error"};
 
 /// The time of day in UTC, RFC 3339 with milliseconds.
 std::string timestamp() {
@@ -46,38 +50,51 @@ std::string dropped_line(std::uint64_t dropped) {
          {"message", "who reads this log had stopped reading: lines before this one are missing"}});
 }
 
+std::string_view name_of(LogLevel level) noexcept { return level_names.at(static_cast<std::size_t>(level)); }
+
 }  // namespace
 
-Log::Log(bool enabled)
-    : enabled_(enabled),
-      writer_(std::make_unique<LogWriter>(LogWriter::Options{.dropped_line = dropped_line})) {}
+std::optional<LogLevel> log_level_from_name(std::string_view name) noexcept {
+    const auto* const found = std::ranges::find(level_names, name);
+    return found == level_names.end() ? std::nullopt
+                                      : std::optional(static_cast<LogLevel>(found - level_names.begin()));
+}
 
-Log::Log(std::function<void(const std::string& line)> sink) : enabled_(true), sink_(std::move(sink)) {}
+Log::Log(LogLevel level)
+    : level_(level), writer_(std::make_unique<LogWriter>(LogWriter::Options{.dropped_line = dropped_line})) {}
+
+Log::Log(std::function<void(const std::string& line)> sink) : sink_(std::move(sink)) {}
 
 Log::~Log() = default;
 
+void Log::debug(std::string_view event, boost::json::object fields) {
+    write(LogLevel::debug, event, std::move(fields));
+}
+
 void Log::info(std::string_view event, boost::json::object fields) {
-    if (enabled_) {
-        write("info", event, std::move(fields), false);
-    }
+    write(LogLevel::info, event, std::move(fields));
 }
 
 void Log::warning(std::string_view event, boost::json::object fields) {
-    write("warning", event, std::move(fields), true);
+    write(LogLevel::warning, event, std::move(fields));
 }
 
 void Log::error(std::string_view event, boost::json::object fields) {
-    write("error", event, std::move(fields), true);
+    write(LogLevel::error, event, std::move(fields));
 }
 
-void Log::write(std::string_view level, std::string_view event, boost::json::object&& fields,
-                bool to_stderr) {
+std::uint64_t Log::lines_dropped() const noexcept { return writer_ ? writer_->dropped() : 0; }
+
+void Log::write(LogLevel level, std::string_view event, boost::json::object&& fields) {
+    if (!writes(level)) {
+        return;
+    }
     const std::lock_guard lock(mutex_);
-    std::string text = log_line(level, event, std::move(fields));
+    std::string text = log_line(name_of(level), event, std::move(fields));
     if (sink_) {
         sink_(text);
     } else {
-        writer_->write(to_stderr ? STDERR_FILENO : STDOUT_FILENO, std::move(text));
+        writer_->write(level >= LogLevel::warning ? STDERR_FILENO : STDOUT_FILENO, std::move(text));
     }
 }
 

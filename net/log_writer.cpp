@@ -1,5 +1,6 @@
 #include "net/log_writer.h"
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
@@ -47,6 +48,7 @@ struct LogWriter::Queue {
     std::deque<Line> lines;
     std::size_t bytes = 0;
     std::uint64_t dropped = 0;  // since there was no room; none is taken until that is said
+    std::atomic<std::uint64_t> dropped_in_all{0};
     bool stopping = false;
     bool ended = false;
 };
@@ -55,6 +57,7 @@ void LogWriter::Queue::add(int file, std::string text) {
     const std::lock_guard lock(mutex);
     if (dropped != 0 || bytes + text.size() > options.queue_bytes_max) {
         ++dropped;
+        dropped_in_all.fetch_add(1, std::memory_order_relaxed);
         return;
     }
     bytes += text.size();
@@ -116,6 +119,10 @@ void LogWriter::write(int file, std::string line) {
         }
     }
     queue_->add(file, std::move(line));
+}
+
+std::uint64_t LogWriter::dropped() const noexcept {
+    return queue_->dropped_in_all.load(std::memory_order_relaxed);
 }
 
 }  // namespace karma::net

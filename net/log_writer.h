@@ -32,6 +32,9 @@ public:
     /// are written in the order in which they are given.
     void write(int file, std::string line);
 
+    /// Lines that were dropped since the start.
+    std::uint64_t dropped() const noexcept;
+
 private:
     struct Queue;
 

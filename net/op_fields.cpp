@@ -71,7 +71,7 @@ constexpr OpFields described[] = {
     {"replication.promote", "force?"},
     {"replication.promise", "epoch? epoch_id? database_id? node_id? silence_ms? ordered? ..."},
     {"replication.forget_follower", "node_id? name?"},
-    {"replication.fence", "epoch epoch_id database_id? ..."},
+    {"replication.fence", "epoch epoch_id database_id? node_id? name? host? port? ..."},
     {"replication.verify", ""},
     {"event.list", "after_lsn? limit? series|tree? key? from? to?"},
     {"idempotency.prune", "before limit?"},

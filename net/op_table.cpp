@@ -162,8 +162,20 @@ NodeId node_id(F f) {
     return *id;
 }
 
+/// The field `port`; 0 where it is missing.
+std::uint16_t port(F f) {
+    const std::uint64_t port = f.optional_number("port").value_or(0);
+    if (port > std::numeric_limits<std::uint16_t>::max()) {
+        refuse("Field port must be a port");
+    }
+    return static_cast<std::uint16_t>(port);
+}
+
 Decoded replication_fence(F f) {
-    const control::Fence fence{f.number("epoch"), f.number("epoch_id"), database_id(f)};
+    control::Fence fence{f.number("epoch"), f.number("epoch_id"), database_id(f), node_id(f)};
+    fence.name = f.text_or_number("name").value_or("");
+    fence.host = f.text_or_number("host").value_or("");
+    fence.port = port(f);
     if (fence.number == 0) {
         refuse("Field epoch must be greater than 0");
     }
@@ -213,11 +225,7 @@ Decoded replication_subscribe(F f) {
     subscribe.known_epoch_id = f.optional_number("known_epoch_id").value_or(0);
     subscribe.is_empty = f.optional_number("empty").value_or(0) != 0;
     subscribe.syncs = f.optional_number("syncs").value_or(0) != 0;
-    const std::uint64_t port = f.optional_number("port").value_or(0);
-    if (port > std::numeric_limits<std::uint16_t>::max()) {
-        refuse("Field port must be a port");
-    }
-    subscribe.port = static_cast<std::uint16_t>(port);
+    subscribe.port = port(f);
     subscribe.fails_over = f.optional_number("fails_over").value_or(0) != 0;
     subscribe.stores_lists = f.optional_number("stores_lists").value_or(0) != 0;
     subscribe.order = f.text_or_number("order").value_or("");
@@ -307,7 +315,7 @@ constexpr OpName alias(std::string_view name, std::string_view of, bool is_write
     return {name, {of, is_write, idempotent, decode}};
 }
 
-constexpr OpName steering(std::string_view name, Decoded (*decode)(F)) {
+constexpr OpName administrative(std::string_view name, Decoded (*decode)(F)) {
     return {name, {name, reads, false, decode, true}};
 }
 
@@ -366,15 +374,15 @@ constexpr OpName ops[] = {
     op("replication.status", reads, false, replication_status),
     op("replication.entries", reads, false, replication_entries),
     op("replication.position", reads, false, replication_position),
-    steering("replication.subscribe", replication_subscribe),
-    steering("replication.promote", replication_promote),
-    steering("replication.promise", replication_promise),
-    steering("replication.forget_follower", replication_forget_follower),
-    steering("replication.fence", replication_fence),
-    steering("replication.verify", replication_verify),
+    administrative("replication.subscribe", replication_subscribe),
+    administrative("replication.promote", replication_promote),
+    administrative("replication.promise", replication_promise),
+    administrative("replication.forget_follower", replication_forget_follower),
+    administrative("replication.fence", replication_fence),
+    administrative("replication.verify", replication_verify),
     op("event.list", reads, false, event_list),
     op("idempotency.prune", writes, false, idempotency_prune),
-    op("idempotency.snapshot_fetch_chunk", reads, false, idempotency_chunk),
+    administrative("idempotency.snapshot_fetch_chunk", idempotency_chunk),
     op("export.begin", reads, false, export_begin),
     op("export.fetch", reads, false, export_fetch),
     op("export.end", reads, false, export_end),

@@ -24,8 +24,8 @@ struct Op {
     /// Takes an `idempotency_key`.
     bool idempotent = false;
     Decoded (*decode)(const Fields& fields) = nullptr;
-    /// Steers replication: refused to the read token, executed in every role.
-    bool steers = false;
+    /// Administrative: refused to the read token, executed in every role.
+    bool is_administrative = false;
 };
 
 /// The most that one request can fetch of a file.

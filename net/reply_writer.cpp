@@ -4,6 +4,7 @@
 #include <exception>
 #include <string_view>
 
+#include "engine/utf8.h"
 #include "net/entry_writer.h"
 #include "net/json_appender.h"
 #include "net/op_table.h"
@@ -547,9 +548,10 @@ const char* what_helps(const Reply& reply) noexcept {
 }  // namespace
 
 void ReplyWriter::write_error(const Error& error, std::string& out) {
+    // Messages quote files, and what the system says of them.
     Json(out)
         .raw(R"({"protocol_version":2,"success":false,"response":)")
-        .text(error.message)
+        .text(is_utf8(error.message) ? error.message : as_utf8(error.message))
         .raw(",\"error_code\":\"")
         .raw(error_code_name(error.code))
         .raw("\"}\r\n");

@@ -91,6 +91,17 @@ Decoded with_key(const Fields& fields, Decoded decoded) {
     return Request(make_keyed(std::get<Mutation>(*request), *key, fields.fingerprint(), fields.arena()));
 }
 
+/// What who may only read does not get to see: a producer's idempotency keys, with which its writes could be
+/// taken for repeats.
+struct HideIdempotencyKeys {
+    template <typename Body>
+    void operator()(Body& body) const {
+        if constexpr (requires { body.shows_idempotency_keys; }) {
+            body.shows_idempotency_keys = false;
+        }
+    }
+};
+
 }  // namespace
 
 Decoded RequestDecoder::decode_object(const boost::json::object& object, bool accepts_writes) {
@@ -116,7 +127,7 @@ Decoded RequestDecoder::decode_object(const boost::json::object& object, bool ac
     if (op == nullptr) {
         return Error{ErrorCode::unknown_command, "Unknown op " + shortened(name->get_string())};
     }
-    if ((op->writes || op->steers) && level == Access::Level::read) {
+    if ((op->writes || op->is_administrative) && level == Access::Level::read) {
         return Error{ErrorCode::forbidden, "Read-only token cannot execute " + std::string(op->name)};
     }
     if (options_.refuses_unknown_fields) {
@@ -128,6 +139,10 @@ Decoded RequestDecoder::decode_object(const boost::json::object& object, bool ac
     Decoded decoded = op->decode(fields);
     if (op->idempotent) {
         decoded = with_key(fields, std::move(decoded));
+    }
+    if (auto* const request = std::get_if<Request>(&decoded);
+        request != nullptr && level == Access::Level::read) {
+        std::visit(HideIdempotencyKeys{}, *request);
     }
     if (op->writes && !accepts_writes) {
         return Error{ErrorCode::forbidden, "Slave role cannot execute " + std::string(op->name)};

@@ -173,6 +173,9 @@ void RequestPipeline::decode_line(std::string_view line, bool accepts_writes) {
         return;
     } else {
         batch_ended_ = ends_batch(request) || makes_large_reply(request);
+        if (batch_ended_) {
+            fill_in_host(request);
+        }
     }
     batch_request_bytes_ += line.size();
 }
@@ -240,6 +243,15 @@ bool RequestPipeline::keep_subscription(const Request& request) {
     }
     subscription_ = subscription_of(*asked);
     return true;
+}
+
+/// A node that announces an epoch does not know under which address others see it.
+void RequestPipeline::fill_in_host(Request& request) {
+    auto* const fence = std::get_if<control::Fence>(&request);
+    if (fence != nullptr && fence->host.empty() && fence->port != 0) {
+        client_host_ = host_.client_host();
+        fence->host = client_host_;
+    }
 }
 
 Subscription RequestPipeline::take_subscription() {

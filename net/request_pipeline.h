@@ -62,6 +62,8 @@ public:
     virtual void await_release(const ReplyQueue::Wait& wait) = 0;
     /// To run the task of a request that was received then, and hand its reply to `finish_task`.
     virtual void start_task(std::unique_ptr<Task> task, ReplyQueue::Time received) = 0;
+    /// Where the client is, without its port; empty where that is not known.
+    virtual std::string client_host() const = 0;
     /// To call `on_records` once the executor has the idempotency records.
     virtual void await_records() = 0;
 };
@@ -154,6 +156,7 @@ private:
     void refuse_line(std::string_view line, Error error);
     void refuse_rest();
     bool keep_subscription(const Request& request);
+    void fill_in_host(Request& request);
     bool execute();
     void answer_batch();
     void answer_rest(Time now);
@@ -188,6 +191,7 @@ private:
     std::uint32_t refused_logins_ = 0;      // not taken yet
     std::uint32_t refused_logins_all_ = 0;  // since it began
     std::optional<Subscription> subscription_;
+    std::string client_host_;  // what a request of the batch refers to
 };
 
 /// Runs a task and gives its reply as a line. From any thread.

@@ -11,6 +11,8 @@
 #include <boost/asio/post.hpp>
 
 #include "engine/error.h"
+#include "net/address_text.h"
+#include "net/binding.h"
 #include "net/machine.h"
 #include "net/reply_writer.h"
 
@@ -22,35 +24,11 @@ using boost::asio::ip::tcp;
 constexpr int listen_backlog = 4096;
 constexpr auto accept_pause = std::chrono::milliseconds(100);
 
-std::string place_of(const ServerOptions& options) {
-    return options.address + ":" + std::to_string(options.port);
-}
-
-/// Bound, and does not listen yet.
-tcp::acceptor bind_to(const ServerOptions& options, boost::asio::io_context& context) {
-    boost::system::error_code failure;
-    const auto found =
-        tcp::resolver(context).resolve(options.address, std::to_string(options.port),
-                                       tcp::resolver::passive | tcp::resolver::numeric_service, failure);
-    if (failure || found.empty()) {
-        throw std::runtime_error("--bind: cannot resolve " + place_of(options) + ": " + failure.message());
-    }
-    const tcp::endpoint endpoint = found.begin()->endpoint();
-    try {
-        tcp::acceptor acceptor(context, endpoint.protocol());
-        acceptor.set_option(tcp::acceptor::reuse_address(true));
-        acceptor.bind(endpoint);
-        return acceptor;
-    } catch (const boost::system::system_error& error) {
-        throw std::runtime_error("cannot listen on " + place_of(options) + ": " + error.code().message());
-    }
-}
-
 }  // namespace
 
 void check_address(const ServerOptions& options) {
     boost::asio::io_context context;
-    bind_to(options, context);
+    (void)bind_all(options, context);
 }
 
 Server::Server(const ServerOptions& options, Executor& executor, Log& log, SubscriptionHost* subscriptions)
@@ -69,7 +47,7 @@ Server::Server(const ServerOptions& options, Executor& executor, Log& log, Subsc
         threads_.push_back(std::make_unique<IoThread>(context));
     }
     listen();
-    listener_ = executor_.add_durable_listener([this] {
+    durable_listener_ = executor_.add_durable_listener([this] {
         for (const auto& thread : threads_) {
             thread->wake();
         }
@@ -80,49 +58,56 @@ Server::~Server() {
     stop();
     join();
     tasks_.join();
-    executor_.remove_durable_listener(listener_);
+    executor_.remove_durable_listener(durable_listener_);
 }
 
 void Server::listen() {
     boost::asio::io_context& context = threads_.front()->context();
-    acceptor_ = std::make_unique<tcp::acceptor>(bind_to(options_, context));
-    accept_timer_ = std::make_unique<boost::asio::steady_timer>(context);
-    boost::system::error_code failure;
-    acceptor_->listen(listen_backlog, failure);
-    if (failure) {
-        throw std::runtime_error("cannot listen on " + place_of(options_) + ": " + failure.message());
+    for (tcp::acceptor& bound : bind_all(options_, context)) {
+        boost::system::error_code failure;
+        bound.listen(listen_backlog, failure);
+        const tcp::endpoint at = bound.local_endpoint();
+        const std::string address = address_text(at.address().to_string(), at.port());
+        if (failure) {
+            throw std::runtime_error("cannot listen on " + address + ": " + failure.message());
+        }
+        port_ = at.port();
+        addresses_.push_back(address);
+        listeners_.push_back(std::make_unique<Listener>(std::move(bound)));
     }
-    port_ = acceptor_->local_endpoint().port();
 }
 
 void Server::start() {
-    accept();
+    for (const auto& listener : listeners_) {
+        accept(*listener);
+    }
     for (const auto& thread : threads_) {
         thread->start();
     }
 }
 
-void Server::accept() {
+void Server::accept(Listener& listener) {
     IoThread& thread = *threads_[next_thread_++ % threads_.size()];
-    acceptor_->async_accept(
-        thread.context(), [this, &thread](const boost::system::error_code& failure, tcp::socket socket) {
-            if (failure == boost::asio::error::operation_aborted || !acceptor_->is_open()) {
+    listener.acceptor.async_accept(
+        thread.context(),
+        [this, &listener, &thread](const boost::system::error_code& failure, tcp::socket socket) {
+            if (failure == boost::asio::error::operation_aborted || !listener.acceptor.is_open()) {
                 return;
             }
             if (failure) {
-                pause_accepting(failure.message());
+                pause_accepting(listener, failure.message());
                 return;
             }
             try {
                 adopt(std::move(socket), thread);
             } catch (const std::bad_alloc&) {
-                pause_accepting("out of memory");
+                pause_accepting(listener, "out of memory");
                 return;
             }
             if (std::exchange(cannot_accept_, false)) {
                 log_.info("accepts_again", {});
             }
-            accept();
+            accept(listener);
         });
 }
 
@@ -171,14 +156,14 @@ void Server::refuse(tcp::socket socket) {
 }
 
 /// Too many open files, mostly: trying again at once would only fail again.
-void Server::pause_accepting(const std::string& why) {
+void Server::pause_accepting(Listener& listener, const std::string& why) {
     if (!std::exchange(cannot_accept_, true)) {
         log_.warning("accept_failed", {{"message", why}, {"next", "it is tried again, and said no more"}});
     }
-    accept_timer_->expires_after(accept_pause);
-    accept_timer_->async_wait([this](const boost::system::error_code& failure) {
-        if (!failure && acceptor_->is_open()) {
-            accept();
+    listener.pause.expires_after(accept_pause);
+    listener.pause.async_wait([this, &listener](const boost::system::error_code& failure) {
+        if (!failure && listener.acceptor.is_open()) {
+            accept(listener);
         }
     });
 }
@@ -186,9 +171,11 @@ void Server::pause_accepting(const std::string& why) {
 void Server::stop() {
     tasks_.cancel(TaskKind::administration);
     boost::asio::post(threads_.front()->context(), [this] {
-        boost::system::error_code ignored;
-        acceptor_->close(ignored);
-        accept_timer_->cancel();
+        for (const auto& listener : listeners_) {
+            boost::system::error_code ignored;
+            listener->acceptor.close(ignored);
+            listener->pause.cancel();
+        }
     });
     for (const auto& thread : threads_) {
         thread->begin_shutdown();

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
@@ -22,7 +23,7 @@ namespace karma::net {
 /// changed for it.
 void check_address(const ServerOptions& options);
 
-/// Serves a database over TCP. Thread-safe.
+/// Serves a database over TCP, on all addresses that the host has which it is to be bound to. Thread-safe.
 class Server {
 public:
     /// Binds and listens; `executor` and `log` outlive the server. Throws std::runtime_error that names the
@@ -41,6 +42,8 @@ public:
 
     /// The port that is listened on.
     std::uint16_t port() const noexcept { return port_; }
+    /// Address and port of all listeners.
+    const std::vector<std::string>& addresses() const noexcept { return addresses_; }
 
     /// Accepts and reads no more, cancels administrative tasks, answers what was received completely within
     /// `shutdown_timeout` and closes all connections.
@@ -55,11 +58,20 @@ public:
     void join();
 
 private:
+    /// Of one address; on the first thread.
+    struct Listener {
+        explicit Listener(boost::asio::ip::tcp::acceptor bound)
+            : acceptor(std::move(bound)), pause(acceptor.get_executor()) {}
+
+        boost::asio::ip::tcp::acceptor acceptor;
+        boost::asio::steady_timer pause;  // after accepting has failed
+    };
+
     void listen();
-    void accept();
+    void accept(Listener& listener);
     void adopt(boost::asio::ip::tcp::socket socket, IoThread& thread);
     void refuse(boost::asio::ip::tcp::socket socket);
-    void pause_accepting(const std::string& why);
+    void pause_accepting(Listener& listener, const std::string& why);
 
     const ServerOptions options_;
     Executor& executor_;
@@ -72,15 +84,15 @@ private:
     RefusedLogins refused_logins_;
     TaskPools tasks_;
     std::vector<std::unique_ptr<IoThread>> threads_;
-    std::unique_ptr<boost::asio::ip::tcp::acceptor> acceptor_;  // on the first thread
-    std::unique_ptr<boost::asio::steady_timer> accept_timer_;
+    std::vector<std::unique_ptr<Listener>> listeners_;
+    std::vector<std::string> addresses_;
     std::size_t next_thread_ = 0;
     // Of the first thread: what is so is logged when it begins and when it ends, not each time.
     bool is_full_ = false;
     bool cannot_accept_ = false;
     std::uint64_t refused_ = 0;  // connections, since they began to be refused
     std::uint16_t port_ = 0;
-    int listener_ = 0;
+    int durable_listener_ = 0;
 };
 
 }  // namespace karma::net

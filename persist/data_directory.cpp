@@ -7,7 +7,6 @@
 #include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
-#include <vector>
 
 #include "engine/storage.h"
 #include "persist/errno_text.h"
@@ -23,27 +22,32 @@ bool is_karma_1_file(const std::string& name) {
 
 namespace {
 
-/// Creates a directory and those above it that are missing. Their names are synced: a power loss would take
-/// them, with all that is in them, otherwise.
+/// Creates a directory in one that is there, and syncs its name: a power loss would take it, with all that is
+/// in it, otherwise. Those above it are not created: a path that was mistyped would be an empty database.
 std::error_code make_durably(const std::filesystem::path& path) {
     std::error_code failure;
-    std::vector<std::filesystem::path> parents;
-    for (std::filesystem::path at = std::filesystem::absolute(path, failure);
-         !failure && at.has_relative_path() && !std::filesystem::exists(at, failure); at = at.parent_path()) {
-        parents.push_back(at.parent_path());
+    std::filesystem::path whole = std::filesystem::absolute(path, failure).lexically_normal();
+    if (!whole.has_filename()) {
+        whole = whole.parent_path();  // of "data/"
     }
-    std::filesystem::create_directories(path, failure);
-    for (const std::filesystem::path& parent : parents) {
-        if (const std::error_code why = sync_directory(parent)) {
-            failure = why;
-        }
+    if (failure || std::filesystem::exists(whole, failure)) {
+        return failure;
     }
-    return failure;
+    if (!std::filesystem::is_directory(whole.parent_path(), failure)) {
+        throw StorageError("--directory " + path.string() + " cannot be created: there is no directory " +
+                           whole.parent_path().string() + ". Create that one first, or mend the path");
+    }
+    std::filesystem::create_directory(whole, failure);
+    return failure ? failure : sync_directory(whole.parent_path());
 }
 
 }  // namespace
 
 DataDirectory::DataDirectory(std::filesystem::path path, Use use) : path_(std::move(path)) {
+    if (use == Use::reading) {
+        lock_for_reading();
+        return;
+    }
     const std::error_code failure = make_durably(path_);
     if (!std::filesystem::is_directory(path_)) {
         throw StorageError("--directory " + path_.string() +
@@ -61,7 +65,45 @@ DataDirectory::DataDirectory(std::filesystem::path path, Use use) : path_(std::m
     }
 }
 
-DataDirectory::~DataDirectory() { ::close(lock_fd_); }
+DataDirectory::~DataDirectory() {
+    if (lock_fd_ >= 0) {
+        ::close(lock_fd_);
+    }
+}
+
+/// Takes the lock, or refuses and closes its file.
+void DataDirectory::refuse_if_held(int operation) {
+    if (::flock(lock_fd_, operation | LOCK_NB) == 0) {
+        return;
+    }
+    const bool held = errno == EWOULDBLOCK;
+    const std::string why = errno_text();
+    char owner[32] = "";
+    const ssize_t size = ::pread(lock_fd_, owner, sizeof owner - 1, 0);
+    ::close(lock_fd_);
+    if (!held) {
+        throw StorageError("cannot lock " + (path_ / "karma.lock").string() + ": " + why);
+    }
+    throw StorageError("--directory " + path_.string() + " is in use by another process" +
+                       (size > 0 ? " (pid " + std::string(owner, static_cast<std::size_t>(size)) + ")" : ""));
+}
+
+/// Without writing: what is mounted read-only, or belongs to somebody else, is read all the same. Where there
+/// is no lock and none can be made, no daemon can use the directory either.
+void DataDirectory::lock_for_reading() {
+    const std::string name = (path_ / "karma.lock").string();
+    lock_fd_ = ::open(name.c_str(), O_RDONLY | O_CREAT | O_CLOEXEC, 0644);
+    if (lock_fd_ >= 0) {
+        refuse_if_held(LOCK_SH);
+        return;
+    }
+    const bool cannot_be_made = errno == EROFS || errno == EACCES || errno == EPERM;
+    const std::string why = errno_text();
+    std::error_code failure;
+    if (!cannot_be_made || std::filesystem::exists(name, failure)) {
+        throw StorageError("cannot open " + name + ": " + why);
+    }
+}
 
 void DataDirectory::lock() {
     const std::string name = (path_ / "karma.lock").string();
@@ -69,19 +111,7 @@ void DataDirectory::lock() {
     if (lock_fd_ < 0) {
         throw StorageError("cannot open " + name + ": " + errno_text());
     }
-    if (::flock(lock_fd_, LOCK_EX | LOCK_NB) != 0) {
-        const bool held = errno == EWOULDBLOCK;
-        const std::string why = errno_text();
-        char owner[32] = "";
-        const ssize_t size = ::pread(lock_fd_, owner, sizeof owner - 1, 0);
-        ::close(lock_fd_);
-        if (!held) {
-            throw StorageError("cannot lock " + name + ": " + why);
-        }
-        throw StorageError(
-            "--directory " + path_.string() + " is in use by another process" +
-            (size > 0 ? " (pid " + std::string(owner, static_cast<std::size_t>(size)) + ")" : ""));
-    }
+    refuse_if_held(LOCK_EX);
     const std::string pid = std::to_string(::getpid());
     if (::ftruncate(lock_fd_, 0) != 0 ||
         ::pwrite(lock_fd_, pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {

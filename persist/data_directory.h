@@ -18,10 +18,11 @@ public:
     enum class Use {
         database,  // refused where it has files of Karma 1.0 and no database
         import,    // of such files
+        reading,   // nothing is changed, nor made but the lock where that is possible
     };
 
-    /// Creates the directory where it is missing. Throws StorageError when it cannot be used, or when another
-    /// process holds it.
+    /// Creates the directory where only it is missing, and not for reading. Throws StorageError when it
+    /// cannot be used, or when another process holds it.
     explicit DataDirectory(std::filesystem::path path, Use use = Use::database);
     ~DataDirectory();
     DataDirectory(const DataDirectory&) = delete;
@@ -50,10 +51,12 @@ public:
 
 private:
     void lock();
+    void lock_for_reading();
+    void refuse_if_held(int operation);
     void refuse_karma_1() const;
 
     std::filesystem::path path_;
-    int lock_fd_ = -1;
+    int lock_fd_ = -1;  // -1: there is none, and none can be made: nobody can use the directory
     std::pair<dev_t, ino_t> noted_database_{};
 };
 

@@ -82,6 +82,7 @@ private:
 std::unique_ptr<Database> Database::open(const DatabaseOptions& options) {
     auto directory = std::make_unique<DataDirectory>(options.directory);
     std::unique_ptr<Storage> storage;
+    DatabaseOptions placed = options;
     std::string aside;
     if (options.storage == StorageKind::memory) {
         storage = std::make_unique<MemoryStorage>();
@@ -90,12 +91,13 @@ std::unique_ptr<Database> Database::open(const DatabaseOptions& options) {
             aside = directory->set_aside(std::to_string(DatabaseClock(options.clock_ms, {}).now_ms() / 1000))
                         .string();
         }
-        storage = std::make_unique<RocksdbStorage>(
+        auto rocksdb = std::make_unique<RocksdbStorage>(
             RocksdbStorage::Options{directory->database(), options.wal_segment_bytes, nullptr, false, false,
                                     static_cast<int>(options.storage_open_files)});
+        placed.ended_cleanly = rocksdb->ended_cleanly();
+        storage = std::move(rocksdb);
     }
     Storage* const raw = storage.get();
-    DatabaseOptions placed = options;
     if (options.storage == StorageKind::rocksdb) {
         placed.place = place_of(directory->database());
         directory->note_database();
@@ -359,7 +361,7 @@ Outcome Database::ask_past(const Query& query, std::int64_t now) {
     const HistoryPoint& point = *query.as_of;
     constexpr HistoryPoint latest;
     if ((point.lsn != latest.lsn && point.lsn > last_lsn) ||
-        (point.time_ms != latest.time_ms && point.time_ms > std::max(now, engine_.last_event_ms()))) {
+        (point.time_ms != latest.time_ms && point.begin_ms > std::max(now, engine_.last_event_ms()))) {
         return {Reply(Error{ErrorCode::validation_error,
                             "Field as_of must not be in the future: the last event has LSN " +
                                 std::to_string(last_lsn)}),
@@ -503,6 +505,9 @@ Outcome Database::metrics_later() {
     figures.replication = replication_figures();
     figures.epochs = engine_.epochs();
     figures.has_alarm = role() == Role::fenced || !replication_alarm().empty();
+    figures.clock_steps = clock_.steps();
+    figures.log_lines_dropped = options_.log_lines_dropped ? options_.log_lines_dropped() : 0;
+    figures.is_directory_lost = is_directory_lost_;
     figures.wal_enabled = options_.wal;
     figures.series = engine_.series_count();
     figures.keys = engine_.key_count();

@@ -51,6 +51,9 @@ struct DatabaseOptions {
     /// Where the storage lies, for a storage of the caller's: a database that finds itself in another place
     /// than the one it was last opened in is a copy (see NodeIdentity). Empty: it never is one.
     std::string place;
+    /// Whether the storage was closed in good order when it was last used. A copy of one that was not may
+    /// miss events that were acknowledged.
+    bool ended_cleanly = true;
     /// A mutation's reply waits until so many followers have it; 0: it does not.
     std::uint32_t replication_min_acks = 0;
     std::uint32_t replication_ack_timeout_ms = 1000;
@@ -78,6 +81,8 @@ struct DatabaseOptions {
     std::function<void(const std::string& what, const std::string& why)> on_failure;
     /// Told of what the operator should know, from another thread.
     std::function<void(const std::string& event, const std::string& message)> on_warning;
+    /// For the statistics: lines of the program's log that were dropped. Quick, from any thread; empty: none.
+    std::function<std::uint64_t()> log_lines_dropped;
 };
 
 /// A counter database: the engine, its storage and the thread that commits. This is what a program embeds
@@ -245,6 +250,7 @@ private:
     void check_directory();
     std::string write_refusal() const;
     void store_age();
+    RecordChange age_change();
     void find_order();
     void note_order(const Event& event);
     void load_records();
@@ -316,6 +322,7 @@ private:
     Outcome metrics_later();
 
     friend class PinOfLog;
+    friend class FenceTask;
     friend class ReplicationTask;
     friend class SnapshotTask;
     friend class EntriesTask;
@@ -384,6 +391,8 @@ private:
     std::string records_failure_;  // why they could not be read; set before has_records_
     std::map<int, std::function<void()>> listeners_;
     int next_listener_ = 0;
+    /// Who reads a state that is sent holds this too: no rows of idempotency records are erased then.
+    const std::shared_ptr<const void> records_kept_ = std::make_shared<char>();
     mutable std::mutex retention_mutex_;  // of who drops what is old
     // Under it:
     std::optional<Forgotten> erased_;  // what was forgotten when rows were removed last

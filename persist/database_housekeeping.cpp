@@ -84,6 +84,11 @@ void Database::forget_records() {
     if (!records_failure_.empty() || !is_worth_erasing(now, live)) {
         return;
     }
+    // A state that is being sent may be of a time before they were forgotten; one that is read from now on is
+    // not.
+    if (records_kept_.use_count() > 1) {
+        return;
+    }
     // What has made them go must not be taken back by a crash.
     if (committer_ && !committer_->wait_durable(last_lsn)) {
         return;
@@ -184,16 +189,21 @@ void Database::follow_clock() {
 /// So that a restart goes on from it, whatever the clock says then.
 void Database::store_age() {
     const std::lock_guard retention(retention_mutex_);
-    std::int64_t age_ms = 0;
+    RecordChange change;
     {
         const std::lock_guard lock(mutex_);
         if (engine_.last_lsn() == 0 || is_half_installed_) {
             return;
         }
-        age_ms = age_.at(clock_.read());
+        change = age_change();
     }
-    const RecordChange change = meta_numbers_change(age_key, {static_cast<std::uint64_t>(age_ms)});
     storage_.write(std::span(&change, 1), false);
+}
+
+/// With the mutex held, or before there are threads.
+RecordChange Database::age_change() {
+    const std::int64_t age_ms = age_.at(clock_.read());
+    return meta_numbers_change(age_key, {static_cast<std::uint64_t>(age_ms)});
 }
 
 /// Once in the life of a database: see read_ordered_lsn.

@@ -4,6 +4,7 @@
 #include "engine/error.h"
 #include "persist/database.h"
 #include "persist/log_search.h"
+#include "persist/meta_numbers.h"
 #include "persist/rocksdb_storage.h"
 #include "persist/state_transfer.h"
 
@@ -42,6 +43,9 @@ void Database::begin_identity() {
     if (identity_.copied_from()) {
         copy_warning_ = "this is a copy of the database of node " + node_id_text(*identity_.copied_from()) +
                         ": from here on it is node " + node_id_text(identity_.node_id());
+        if (!options_.ended_cleanly) {
+            copy_warning_ += "; " + short_copy_text(engine_.last_lsn());
+        }
     }
     std::vector<RecordChange> changes = identity_.changes();
     const bool may_have_lost = storage_.read(Table::meta, may_lose_key).has_value();
@@ -66,6 +70,10 @@ void Database::begin_identity() {
     if (role() == Role::master &&
         (!told || told->records_max != own.records_max || told->age_max_s != own.age_max_s)) {
         changes.push_back(retention_told_change(own));
+    }
+    // Events may have the time of another clock from here on, which is not to be taken for the age.
+    if (engine_.last_lsn() != 0 && !read_meta_number(storage_, age_key)) {
+        changes.push_back(age_change());
     }
     if (!changes.empty()) {
         storage_.write(changes, true);

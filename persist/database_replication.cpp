@@ -176,6 +176,7 @@ std::unique_ptr<StateReader> Database::read_state(LogPin& pin) {
     MakingView making = make_view();
     std::shared_ptr<ViewCollection> collection;
     StateTimes times;
+    std::shared_ptr<const void> kept = records_kept_;  // before the view: see `forget_records`
     {
         const std::lock_guard lock(mutex_);
         collection = begin_view(making);
@@ -190,7 +191,7 @@ std::unique_ptr<StateReader> Database::read_state(LogPin& pin) {
     pin.advance(state.lsn);
     HistoryMarks marks = marks_up_to(state.lsn);
     return std::make_unique<StateSender>(std::move(state), times, mark, engine_.hash_seed(), storage_,
-                                         database_id(), std::move(marks));
+                                         database_id(), std::move(marks), std::move(kept));
 }
 
 void Database::set_acked_lsn(Lsn lsn, std::uint64_t generation) {
@@ -272,6 +273,8 @@ void Database::note_order(const Event& event) {
     }
     if (engine_.last_lsn() == 0) {
         begin_age(age_, event.time_ms, clock_.read());
+        const RecordChange change = age_change();
+        storage_.write(std::span(&change, 1), false);
     }
 }
 
@@ -535,7 +538,11 @@ private:
 /// Takes note of an epoch that another node has named.
 class FenceTask final : public Task {
 public:
-    FenceTask(Database& database, const control::Fence& named) : database_(database), named_(named) {}
+    FenceTask(Database& database, const control::Fence& named)
+        : database_(database), name_(named.name), host_(named.host), named_(named) {
+        named_.name = name_;
+        named_.host = host_;
+    }
 
     TaskKind kind() const override { return TaskKind::control; }
     std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
@@ -546,12 +553,17 @@ public:
                              named_.database_id.text()};
         }
         database_.fence({named_.number, named_.id, 0});
+        if (ReplicationControl* const control = database_.control_) {
+            control->note_announcement(named_);
+        }
         return reply::FenceAnswer{database_.role() == Role::master ? "master" : "slave",
                                   database_.known_epoch()};
     }
 
 private:
     Database& database_;
+    std::string name_;  // owned: the request is gone when this runs
+    std::string host_;
     control::Fence named_;
 };
 

@@ -15,7 +15,8 @@ Reply SnapshotTask::run(const Deadline& deadline) { return database_.store_snaps
 
 Reply EntriesTask::run(const Deadline& deadline) {
     constexpr std::size_t bytes_max = 64U << 20U;  // more than a reply should have
-    reply::LogEntries entries{query_.after_lsn, query_.limit, source_lsn_, {}, false};
+    reply::LogEntries entries{
+        query_.after_lsn, query_.limit, source_lsn_, {}, false, query_.shows_idempotency_keys};
     if (query_.after_lsn >= source_lsn_) {
         return entries;
     }
@@ -44,7 +45,11 @@ Reply EntriesTask::run(const Deadline& deadline) {
 }
 
 EventsTask::EventsTask(Database& database, const query::Events& query, Lsn last_lsn)
-    : database_(database), after_lsn_(query.after_lsn), limit_(query.limit), last_lsn_(last_lsn) {
+    : database_(database),
+      after_lsn_(query.after_lsn),
+      limit_(query.limit),
+      last_lsn_(last_lsn),
+      shows_idempotency_keys_(query.shows_idempotency_keys) {
     if (query.series) {
         filter_.series = *query.series;
     }
@@ -58,7 +63,11 @@ Reply EventsTask::run(const Deadline& deadline) {
         return log_failed();
     }
     const auto kept = database_.snapshots_.keep_state();
-    return search_events(database_.storage_, filter_, after_lsn_, limit_, last_lsn_, deadline);
+    Reply found = search_events(database_.storage_, filter_, after_lsn_, limit_, last_lsn_, deadline);
+    if (auto* const events = std::get_if<reply::Events>(&found)) {
+        events->shows_idempotency_keys = shows_idempotency_keys_;
+    }
+    return found;
 }
 
 Reply VerifyTask::run(const Deadline& deadline) {
@@ -92,6 +101,9 @@ Reply VerifyTask::run(const Deadline& deadline) {
         return Error{ErrorCode::internal_error, restored.damaged.front()};
     }
     const Digest live_digest = live.digest(deadline);
+    if (comparable && rebuilt.last_lsn() == live.lsn && rebuilt.epochs() != live.epochs) {
+        return Error{ErrorCode::internal_error, "What is stored has other epochs than the live state"};
+    }
     if (comparable && (rebuilt.last_lsn() != live.lsn || !(digest == live_digest))) {
         return Error{ErrorCode::internal_error,
                      "What is stored gives another state than the live one: digest " + verified.digest +

@@ -58,6 +58,7 @@ private:
     std::size_t limit_;
     EventFilter filter_;
     Lsn last_lsn_;
+    bool shows_idempotency_keys_;
 };
 
 /// Rebuilds the state from storage beside the live one and compares the two at one LSN.

@@ -64,6 +64,10 @@ struct Exported {
     /// Idempotency records that may be of the only series that was asked for: the log does not hold their
     /// events any more, so that nobody can tell.
     std::uint64_t records_left_out = 0;
+    /// False where the daemon did not show idempotency keys, as the token may only read: so many records were
+    /// left out.
+    bool has_idempotency_keys = true;
+    std::uint64_t records_hidden = 0;
 };
 
 /// What Karma 1.0 puts beside a `.tree` file.

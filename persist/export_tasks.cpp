@@ -41,7 +41,21 @@ json::array files_of(const Export& of) {
     return files;
 }
 
-std::string contents_of(const Export& of, std::uint64_t records_left_out) {
+/// Records that an export does not have.
+struct LeftOut {
+    std::uint64_t unknown = 0;  // nobody can tell of which series they are
+    std::uint64_t hidden = 0;   // who exports may not see their keys
+};
+
+/// Leaves all records out that would be taken, and counts them.
+void hide_records(RecordsSelection& selection, LeftOut& left_out) {
+    selection.wants_record = [wanted = selection.wants_record, &left_out](const IdempotencyRecord& record) {
+        left_out.hidden += !wanted || wanted(record) ? 1 : 0;
+        return false;
+    };
+}
+
+std::string contents_of(const Export& of, const LeftOut& left_out) {
     const WrittenRecords& written = of.records->written();
     return json::serialize(json::object{{"lsn", of.pin.manifest().lsn},
                                         {"timestamp", of.pin.manifest().file_unix},
@@ -52,7 +66,9 @@ std::string contents_of(const Export& of, std::uint64_t records_left_out) {
                                           {"bytes", of.records->size()},
                                           {"record_count", written.records},
                                           {"committed_stream_count", written.committed_streams},
-                                          {"left_out", records_left_out}}},
+                                          {"left_out", left_out.unknown},
+                                          {"keys_shown", of.has_idempotency_keys},
+                                          {"hidden", left_out.hidden}}},
                                         {"checkpoints", checkpoints_json(of.pin.manifest().checkpoints)}});
 }
 
@@ -114,9 +130,15 @@ reply::ExportBegun BeginExportTask::begin(const std::string& id, const Deadline&
         of_series.emplace(database_.storage_, *series_, selection.first_lsn, selection.last_lsn);
         of_series->restrict(selection);
     }
+    LeftOut left_out;
+    made->has_idempotency_keys = shows_idempotency_keys_;
+    if (!shows_idempotency_keys_) {
+        hide_records(selection, left_out);
+    }
     made->records = std::make_shared<const RecordsFile>(database_.storage_, selection,
                                                         database_.directory_for_files(), deadline);
-    made->contents = contents_of(*made, of_series ? of_series->left_out() : 0);
+    left_out.unknown = of_series ? of_series->left_out() : 0;
+    made->contents = contents_of(*made, left_out);
     // What was read meanwhile may be of a master's state that took the place of this one.
     if (!snapshots.holds(made->pin.ref())) {
         throw RequestError(ErrorCode::not_found,
@@ -138,6 +160,9 @@ Reply FetchExportTask::run(const Deadline& deadline) {
         part.source = std::make_shared<const TextSource>(from);
         part.total = from->contents.size();
     } else if (file_ == Exports::records_file) {
+        if (from->has_idempotency_keys && !shows_idempotency_keys_) {
+            return Error{ErrorCode::forbidden, "Read-only token cannot fetch idempotency keys"};
+        }
         part.source = from->records;
         part.total = from->records->size();
     } else if (const auto tree = from->trees.find(file_); tree != from->trees.end()) {

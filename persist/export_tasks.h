@@ -14,7 +14,7 @@ namespace karma {
 class BeginExportTask final : public Task {
 public:
     BeginExportTask(Database& database, const query::BeginExport& query)
-        : database_(database), is_new_(query.is_new) {
+        : database_(database), is_new_(query.is_new), shows_idempotency_keys_(query.shows_idempotency_keys) {
         if (query.series) {
             series_ = *query.series;
         }
@@ -30,6 +30,7 @@ private:
     Database& database_;
     std::optional<std::string> series_;
     bool is_new_;
+    bool shows_idempotency_keys_;
 };
 
 /// Finds the file that a part is asked for of.
@@ -40,7 +41,8 @@ public:
           export_id_(query.export_id),
           file_(query.file),
           offset_(query.offset),
-          limit_(query.limit) {}
+          limit_(query.limit),
+          shows_idempotency_keys_(query.shows_idempotency_keys) {}
 
     TaskKind kind() const override { return TaskKind::administration; }
     std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
@@ -52,6 +54,7 @@ private:
     std::string file_;
     std::uint64_t offset_;
     std::uint64_t limit_;
+    bool shows_idempotency_keys_;
 };
 
 }  // namespace karma

@@ -22,6 +22,8 @@ struct Export {
     std::shared_ptr<const RecordsFile> records;
     std::map<std::string, const SnapshotSeries*, std::less<>> trees;  // by the names of their files
     std::string contents;                                             // JSON: the other files, checkpoints
+    /// Of who began it without the right to see idempotency keys: records are left out.
+    bool has_idempotency_keys = true;
 };
 
 /// The exports that clients have begun and not ended. A few at once, as each takes disk space; one that

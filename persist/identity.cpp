@@ -94,6 +94,12 @@ RecordChange NodeIdentity::first_writer_change(bool is_this) const {
                    : RecordChange{Table::meta, first_writer_key, std::nullopt};
 }
 
+std::string short_copy_text(Lsn last_lsn) {
+    return "it was copied while a daemon used it, or after one that was killed: events after LSN " +
+           std::to_string(last_lsn) +
+           " that were acknowledged may be missing. karma backup makes a whole copy of a running daemon";
+}
+
 DatabaseId read_database_id(const Storage& storage) {
     const std::optional<std::string> stored = storage.read(Table::meta, database_id_key);
     if (!stored) {

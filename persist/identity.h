@@ -50,6 +50,10 @@ private:
     std::optional<std::uint64_t> own_epoch_;  // the id of an epoch that a version without node ids began here
 };
 
+/// What has to be said of a database that was not closed in good order before it was copied: that the copy
+/// may be short of events after `last_lsn`.
+std::string short_copy_text(Lsn last_lsn);
+
 /// A record of `meta` that is there while others may have events of this history that are not on this disk:
 /// from the first follower of a log that is not synced up to a clean end.
 inline constexpr const char* may_lose_key = "followed_unsynced";

@@ -95,8 +95,7 @@ WrittenRecords write_records_json(const Storage& storage, const RecordsSelection
         }
     };
     bool is_first = true;
-    const Lsn first_lsn = selection.first_lsn != 0 ? selection.first_lsn : read_first_record_lsn(storage);
-    read_idempotency_records(storage, first_lsn, [&](std::span<const IdempotencyRecord> records) {
+    read_idempotency_records(storage, selection.first_lsn, [&](std::span<const IdempotencyRecord> records) {
         for (const IdempotencyRecord& record : records) {
             if (record.lsn <= selection.last_lsn &&
                 (!selection.wants_record || selection.wants_record(record))) {

@@ -12,7 +12,7 @@ namespace karma {
 
 /// Which of the stored idempotency records and committed streams are written.
 struct RecordsSelection {
-    Lsn first_lsn = 0;  // of idempotency records; 0: the first that is not forgotten by now
+    Lsn first_lsn = 0;  // of idempotency records; 0: the first that is stored
     Lsn last_lsn = 0;   // of both
     std::function<bool(const IdempotencyRecord&)> wants_record = {};  // empty: all of them
     std::function<bool(const StreamInfo&)> wants_stream = {};

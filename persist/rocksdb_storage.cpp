@@ -15,7 +15,9 @@
 
 #include "engine/error.h"
 #include "persist/keys.h"
+#include "persist/log_file_order.h"
 #include "persist/salvage_files.h"
+#include "persist/stored_rows.h"
 #include "persist/table_file_writer.h"
 
 namespace karma {
@@ -23,11 +25,11 @@ namespace {
 
 constexpr const char* format_key = "format_version";
 
-Lsn key_lsn(const rocksdb::Slice& key) {
+Lsn key_lsn(std::string_view key) {
     if (key.size() != 8) {
         throw CorruptionError("event log: a key of " + std::to_string(key.size()) + " bytes instead of 8");
     }
-    return from_big_endian(key.ToStringView());
+    return from_big_endian(key);
 }
 
 rocksdb::Slice slice(std::string_view text) noexcept { return {text.data(), text.size()}; }
@@ -39,14 +41,14 @@ std::array<char, 4> encode_count(std::uint32_t count) noexcept {
     return bytes;
 }
 
-EventGroup stored_group(const rocksdb::Slice& key, const rocksdb::Slice& value) {
+EventGroup stored_group(std::string_view key, std::string_view value) {
     EventGroup group{key_lsn(key), 0, {}};
     if (value.size() < sizeof group.count) {
         throw CorruptionError("event log: the group at LSN " + std::to_string(group.first_lsn) +
                               " is too short");
     }
     std::memcpy(&group.count, value.data(), sizeof group.count);
-    group.bytes = value.ToStringView().substr(sizeof group.count);
+    group.bytes = value.substr(sizeof group.count);
     return group;
 }
 
@@ -117,10 +119,14 @@ RocksdbStorage::RocksdbStorage(const Options& options)
     std::optional<DurableMark> mark;
     if (options.read_only && options.salvage) {
         damage_ = files_.damage(mark);
-        salvage_env_ = make_salvage_env(disk_);
+        env_ = make_salvage_env(disk_);
     } else {
         mark = files_.check();
+        if (!options.read_only) {
+            env_ = make_log_ordering_env(options.env == nullptr ? *rocksdb::Env::Default() : *options.env);
+        }
     }
+    ended_cleanly_ = mark && mark->is_closed;
     open(options);
     if (!options.read_only) {
         make_name_durable(options.path);
@@ -169,8 +175,8 @@ void RocksdbStorage::open(const Options& options) {
     rocksdb::DB* db = nullptr;
     std::vector<rocksdb::ColumnFamilyHandle*> handles;
     rocksdb::Options with = database_options(options);
-    if (salvage_env_) {
-        with.env = salvage_env_.get();
+    if (env_) {
+        with.env = env_.get();
     }
     const rocksdb::Status status = options.read_only
                                        ? rocksdb::DB::OpenForReadOnly(with, path_, families, &handles, &db)
@@ -361,15 +367,15 @@ void RocksdbStorage::check_format(bool read_only) {
 }
 
 Lsn RocksdbStorage::find_next_lsn() const {
-    const std::unique_ptr<rocksdb::Iterator> at(db_->NewIterator(rocksdb::ReadOptions(), events_));
-    at->SeekToLast();
-    if (!at->status().ok()) {
-        fail("cannot read the event log of " + path_, at->status());
+    StoredRows at(*db_, events_);
+    at.to_last();
+    if (!at.status().ok()) {
+        fail("cannot read the event log of " + path_, at.status());
     }
-    if (!at->Valid()) {
+    if (!at.valid()) {
         return 1;
     }
-    const EventGroup last = stored_group(at->key(), at->value());
+    const EventGroup last = stored_group(at.key(), at.value());
     return last.first_lsn + last.count;
 }
 
@@ -431,16 +437,16 @@ void RocksdbStorage::read_log(Lsn from, const std::function<bool(const EventGrou
     const Using used = use();
     rocksdb::ReadOptions options;
     options.readahead_size = 1U << 20U;
-    const std::unique_ptr<rocksdb::Iterator> at(db_->NewIterator(options, events_));
-    at->SeekForPrev(big_endian(from));  // the group that may hold it, where there is one
-    if (!at->Valid()) {
-        if (!at->status().ok()) {
-            fail("cannot read the event log of " + path_, at->status());
+    StoredRows at(*db_, events_, options);
+    at.to_last_until(big_endian(from));  // the group that may hold it, where there is one
+    if (!at.valid()) {
+        if (!at.status().ok()) {
+            fail("cannot read the event log of " + path_, at.status());
         }
-        at->SeekToFirst();
+        at.to_first();
     }
-    for (; at->Valid(); at->Next()) {
-        const EventGroup group = stored_group(at->key(), at->value());
+    for (; at.valid(); at.next()) {
+        const EventGroup group = stored_group(at.key(), at.value());
         if (group.first_lsn + group.count <= from) {
             continue;
         }
@@ -448,8 +454,8 @@ void RocksdbStorage::read_log(Lsn from, const std::function<bool(const EventGrou
             return;
         }
     }
-    if (!at->status().ok()) {
-        fail("cannot read the event log of " + path_, at->status());
+    if (!at.status().ok()) {
+        fail("cannot read the event log of " + path_, at.status());
     }
 }
 
@@ -531,14 +537,14 @@ void RocksdbStorage::scan(Table table, std::string_view prefix,
 void RocksdbStorage::scan_from(Table table, std::string_view begin,
                                const std::function<bool(std::string_view, std::string_view)>& visit) const {
     const Using used = use();
-    const std::unique_ptr<rocksdb::Iterator> at(db_->NewIterator(rocksdb::ReadOptions(), family(table)));
-    for (at->Seek(slice(begin)); at->Valid(); at->Next()) {
-        if (!visit(at->key().ToStringView(), at->value().ToStringView())) {
+    StoredRows at(*db_, family(table));
+    for (at.to(begin); at.valid(); at.next()) {
+        if (!visit(at.key(), at.value())) {
             return;
         }
     }
-    if (!at->status().ok()) {
-        fail("cannot read from " + path_, at->status());
+    if (!at.status().ok()) {
+        fail("cannot read from " + path_, at.status());
     }
 }
 
@@ -568,23 +574,23 @@ void RocksdbStorage::erase_range(Table table, std::string_view begin, std::strin
 
 std::optional<std::string> RocksdbStorage::last_key(Table table, std::string_view prefix) const {
     const Using used = use();
-    const std::unique_ptr<rocksdb::Iterator> at(db_->NewIterator(rocksdb::ReadOptions(), family(table)));
+    StoredRows at(*db_, family(table));
     const std::string end = prefix_end(prefix);
     if (end.empty()) {
-        at->SeekToLast();
+        at.to_last();
     } else {
-        at->SeekForPrev(end);
-        if (at->Valid() && at->key() == rocksdb::Slice(end)) {
-            at->Prev();
+        at.to_last_until(end);
+        if (at.valid() && at.key() == end) {
+            at.previous();
         }
     }
-    if (!at->status().ok()) {
-        fail("cannot read from " + path_, at->status());
+    if (!at.status().ok()) {
+        fail("cannot read from " + path_, at.status());
     }
-    if (!at->Valid() || !at->key().starts_with(slice(prefix))) {
+    if (!at.valid() || !at.key().starts_with(prefix)) {
         return std::nullopt;
     }
-    return at->key().ToString();
+    return std::string(at.key());
 }
 
 std::unique_ptr<BulkWriter> RocksdbStorage::bulk_writer(Table table) {

@@ -41,6 +41,9 @@ public:
     /// What `salvage` has got round when the database was opened.
     const std::vector<std::string>& damage() const noexcept { return damage_; }
 
+    /// Whether it was closed in good order before it was opened now: nothing that was written is missing.
+    bool ended_cleanly() const noexcept { return ended_cleanly_; }
+
     void append(const EventGroup& group, std::span<const RecordChange> records, bool sync) override;
     Lsn next_lsn() const override { return next_lsn_.load(std::memory_order_acquire); }
     void skip_to(Lsn lsn) override;
@@ -98,9 +101,10 @@ private:
     std::string path_;
     std::shared_ptr<rocksdb::FileSystem> disk_;
     DatabaseFiles files_;
+    bool ended_cleanly_ = false;
     bool read_only_;
     std::vector<std::string> damage_;
-    std::unique_ptr<rocksdb::Env> salvage_env_;  // outlives the database; null but where damage is got round
+    std::unique_ptr<rocksdb::Env> env_;  // outlives the database; null where it uses that of the options
     mutable std::shared_mutex opening_;
     std::unique_ptr<rocksdb::DB> db_;  // null while it cannot be opened again
     rocksdb::ColumnFamilyHandle* events_ = nullptr;

@@ -7,8 +7,8 @@
 
 #include "engine/error.h"
 #include "persist/database_tasks.h"
+#include "persist/file_content.h"
 #include "persist/file_name.h"
-#include "persist/mapped_file.h"
 #include "persist/snapshot_load.h"
 #include "persist/tree_reader.h"
 
@@ -32,7 +32,7 @@ std::optional<std::string> series_in_metadata(const std::filesystem::path& tree)
     if (!std::filesystem::exists(path)) {
         return std::nullopt;
     }
-    const MappedFile file(path);
+    const FileContent file(path);
     boost::system::error_code failure;
     const boost::json::value metadata = boost::json::parse(file.bytes(), failure);
     const boost::json::value* const name =
@@ -108,15 +108,15 @@ Reply LoadTask::run(const Deadline& deadline) {
                      "Dump \"" + (part.empty() ? file_ : std::string(part)) + "\" not found"};
     }
     const std::string series = series_of_file(path, part);
-    const MappedFile mapped(path);
+    const FileContent content(path);
     const auto check_only = [&](std::uint64_t, std::span<const Point>) { deadline.check(); };
     try {
-        read_tree(mapped.bytes(), check_only);  // all of it is sound before any of it is an event
+        read_tree(content.bytes(), check_only);  // all of it is sound before any of it is an event
     } catch (const CorruptionError& failure) {
         return Error{ErrorCode::validation_error, "File \"" + file_ + "\": " + failure.what()};
     }
     return load(series, [&](SeriesLoader& loader) {
-        read_tree(mapped.bytes(), [&](std::uint64_t key, std::span<const Point> points) {
+        read_tree(content.bytes(), [&](std::uint64_t key, std::span<const Point> points) {
             deadline.check();
             loader.add(key, points);
         });

@@ -61,14 +61,16 @@ std::string_view take_bytes(std::string_view& bytes, std::size_t size) {
 // ---- sending
 
 StateSender::StateSender(StateView view, const StateTimes& times, HistoryMark mark, std::uint64_t hash_seed,
-                         const Storage& storage, const DatabaseId& database_id, HistoryMarks marks)
+                         const Storage& storage, const DatabaseId& database_id, HistoryMarks marks,
+                         std::shared_ptr<const void> kept)
     : view_(std::move(view)),
       times_(times),
       mark_(mark),
       hash_seed_(hash_seed),
       storage_(storage),
       database_id_(database_id),
-      marks_(std::move(marks)) {}
+      marks_(std::move(marks)),
+      kept_(std::move(kept)) {}
 
 void StateSender::read(const Take& take) {
     std::vector<SeriesView> views;
@@ -125,15 +127,15 @@ void StateSender::send_records(const Take& take) const {
             piece.clear();
         }
     };
-    read_idempotency_records(storage_, [&](std::span<const IdempotencyRecord> records) {
+    // Also those that were forgotten since: an event that forgets some of the oldest is still to come.
+    const Lsn first_lsn = view_.first_record_lsn;
+    read_idempotency_records(storage_, first_lsn, [&](std::span<const IdempotencyRecord> records) {
         for (const IdempotencyRecord& record : records) {
             if (record.lsn > view_.lsn) {
                 return false;  // made again from the events that follow
             }
-            if (record.lsn >= view_.first_record_lsn) {
-                append_record(record, piece.bytes());
-                last_lsn = record.lsn;
-            }
+            append_record(record, piece.bytes());
+            last_lsn = record.lsn;
         }
         if (piece.is_full()) {
             send();

@@ -45,9 +45,11 @@ inline constexpr const char* half_installed_text =
 /// Makes the pieces of a state: from the pages of a view, and from the records that lie in storage.
 class StateSender final : public StateReader {
 public:
-    /// Everything up to the view's LSN is durable. `storage` outlives this.
+    /// Everything up to the view's LSN is durable. `storage` outlives this. `kept`, which lives as long as
+    /// this, keeps the idempotency records of the view in storage.
     StateSender(StateView view, const StateTimes& times, HistoryMark mark, std::uint64_t hash_seed,
-                const Storage& storage, const DatabaseId& database_id, HistoryMarks marks);
+                const Storage& storage, const DatabaseId& database_id, HistoryMarks marks,
+                std::shared_ptr<const void> kept);
 
     Lsn lsn() const noexcept override { return view_.lsn; }
     void read(const std::function<void(std::string_view piece)>& take) override;
@@ -65,6 +67,7 @@ private:
     const Storage& storage_;
     DatabaseId database_id_;
     HistoryMarks marks_;
+    std::shared_ptr<const void> kept_;
 };
 
 /// A state that is being received: built up beside the one of a database.

@@ -247,6 +247,15 @@ std::vector<Metric> collect_metrics(const DatabaseFigures& f, const Stats& s) {
     list.gauge("replication_alarm", "karma_replication_alarm",
                "1 where a person has to look at replication: system.health says why.",
                std::uint64_t{f.has_alarm ? 1U : 0U});
+    list.counter("clock_step_count", "karma_clock_steps_total",
+                 "Steps of the machine's clock by more than two seconds.", f.clock_steps);
+    list.counter("refused_login_count", "karma_refused_logins_total",
+                 "Requests without a token that is known.", get(s.refused_logins));
+    list.counter("log_lines_dropped", "karma_log_lines_dropped_total",
+                 "Log lines that were dropped because nobody read them.", f.log_lines_dropped);
+    list.gauge("data_directory_lost", "karma_data_directory_lost",
+               "1 where the database's directory was removed or replaced: nothing is acknowledged any more.",
+               std::uint64_t{f.is_directory_lost ? 1U : 0U});
     return list.take();
 }
 

@@ -32,6 +32,9 @@ struct DatabaseFigures {
     ReplicationFigures replication;
     Epochs epochs;
     bool has_alarm = false;  // of replication
+    std::uint64_t clock_steps = 0;
+    std::uint64_t log_lines_dropped = 0;
+    bool is_directory_lost = false;
 };
 
 /// As it is shown; a fenced one is a master.

@@ -4,6 +4,7 @@
 
 #include "engine/error.h"
 #include "persist/hash_seed.h"
+#include "persist/identity.h"
 #include "persist/restore.h"
 #include "persist/rocksdb_storage.h"
 #include "persist/state_transfer.h"
@@ -15,12 +16,15 @@ StoredDatabase::StoredDatabase(const std::filesystem::path& directory) {
     if (!std::filesystem::is_directory(directory / "karma.db")) {
         throw StorageError(directory.string() + " holds no database (no karma.db in it)");
     }
-    directory_ = std::make_unique<DataDirectory>(directory);
+    directory_ = std::make_unique<DataDirectory>(directory, DataDirectory::Use::reading);
     RocksdbStorage::Options options;
     options.path = directory_->database();
     options.read_only = true;
+    bool ended_cleanly = true;
     try {
-        storage_ = std::make_unique<RocksdbStorage>(options);
+        auto opened = std::make_unique<RocksdbStorage>(options);
+        ended_cleanly = opened->ended_cleanly();
+        storage_ = std::move(opened);
     } catch (const CorruptionError& failure) {
         options.salvage = true;
         auto salvaged = std::make_unique<RocksdbStorage>(options);
@@ -34,6 +38,10 @@ StoredDatabase::StoredDatabase(const std::filesystem::path& directory) {
         throw StorageError(directory.string() +
                            " was being filled from a master and is not whole: a slave that is started on it "
                            "begins anew");
+    }
+    const auto no_id = [] { return std::uint64_t{1}; };
+    if (!ended_cleanly && NodeIdentity(*storage_, place_of(options.path), no_id).copied_from()) {
+        doubt_ = "this is a copy: " + short_copy_text(storage_->next_lsn() - 1);
     }
     snapshots_ = std::make_unique<SnapshotStore>(*storage_);
     hash_seed_ = read_hash_seed(*storage_).value_or(0);

@@ -12,7 +12,8 @@
 
 namespace karma {
 
-/// The data directory of a daemon that does not run, to be read: no file of it is changed but the lock.
+/// The data directory of a daemon that does not run, to be read: no file of it is changed, and it may lie on
+/// what is mounted read-only.
 class StoredDatabase {
 public:
     /// Where RocksDB's files are damaged it takes what is sound of them: `damage` says what is not. Throws
@@ -22,6 +23,10 @@ public:
     /// Damage of RocksDB's files. Where there is any, events may be missing: as holes in the log, or at its
     /// end, and what is stored beside them may be incomplete from the first hole on.
     const std::vector<std::string>& damage() const noexcept { return damage_; }
+
+    /// What the start of a daemon would warn of: that this is a copy which may be short of events. Empty
+    /// where nothing says so.
+    const std::string& doubt() const noexcept { return doubt_; }
 
     /// The last event at which the state can be rebuilt, as far as snapshots are sound: where the events end
     /// that follow each other from the first one, or from a snapshot of everything, on. 0 where there are
@@ -35,6 +40,7 @@ public:
 private:
     std::unique_ptr<DataDirectory> directory_;
     std::vector<std::string> damage_;
+    std::string doubt_;
     std::unique_ptr<Storage> storage_;
     std::unique_ptr<SnapshotStore> snapshots_;
     std::uint64_t hash_seed_ = 0;

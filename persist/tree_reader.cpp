@@ -208,7 +208,9 @@ private:
         const char* const end = text.data() + text.size();
         const auto read = std::from_chars(text.data(), end, number);
         if (read.ec != std::errc{} || read.ptr != end) {
-            fail("\"" + std::string(text) + "\" is no number");
+            const auto is_shown = [](char c) { return c >= ' ' && c <= '~'; };
+            fail(std::ranges::all_of(text, is_shown) ? "\"" + std::string(text) + "\" is no number"
+                                                     : "a text that is no number");
         }
         return number;
     }

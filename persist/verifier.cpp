@@ -159,6 +159,7 @@ void Verifier::rebuild() {
             const std::string digest = engine.view().digest(NoDeadline()).text();
             if (found_.rebuilt == 0) {
                 found_.digest = digest;
+                epochs_ = engine.epochs();
                 found_.last_lsn = engine.last_lsn();
                 found_.series = engine.series_count();
                 found_.keys = engine.key_count();
@@ -167,6 +168,10 @@ void Verifier::rebuild() {
                                       " and the log is another one: digest " + digest + " at LSN " +
                                       std::to_string(engine.last_lsn()) + " instead of " + found_.digest +
                                       " at LSN " + std::to_string(found_.last_lsn));
+            }
+            if (engine.epochs() != epochs_) {
+                throw CorruptionError("the state from the snapshot at LSN " + std::to_string(base) +
+                                      " and the log has other epochs than the newest snapshot");
             }
             ++found_.rebuilt;
         });

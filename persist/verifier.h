@@ -61,6 +61,7 @@ private:
     Lsn unbroken_from_ = 0;  // from here to its end the log has no gap; 0 without events
     Lsn log_end_ = 0;        // the last event of the log
     Verification found_;
+    Epochs epochs_;  // of the state from the newest snapshot
 };
 
 }  // namespace karma

@@ -54,10 +54,17 @@ Digest Digests::total() const noexcept {
     return sum;
 }
 
+Digest Digests::rest() const noexcept {
+    Digest sum = beside;
+    sum += epochs;
+    return sum;
+}
+
 Digests digests_of(const StateView& view, const Deadline& deadline) {
     Digests digests;
     digests.lsn = view.lsn;
     digests.beside = view.digest_beside_series(deadline);
+    digests.epochs = view.digest_of_epochs();
     for (const SeriesView& series : view.series) {
         digests.series.emplace(series.name(), scan_digest(series, deadline));
     }
@@ -66,7 +73,7 @@ Digests digests_of(const StateView& view, const Deadline& deadline) {
 }
 
 std::string write_digests(const Digests& digests) {
-    EncodedDigests all{digests.lsn, encoded(digests.beside), {}, encoded(digests.records)};
+    EncodedDigests all{digests.lsn, encoded(digests.rest()), {}, encoded(digests.records)};
     for (const auto& [name, digest] : digests.series) {
         std::get<2>(all).emplace(name, encoded(digest));
     }
@@ -112,7 +119,7 @@ std::string difference(const Digests& here, const Digests& there) {
         }
         text += (shown++ == 0 ? "series \"" : ", \"") + shortened(name) + "\"";
     }
-    if (!(here.beside == there.beside)) {
+    if (!(here.rest() == there.rest())) {
         text += std::string(text.empty() ? "" : ", and ") + "checkpoints, ingest streams or epochs";
     }
     if (here.records && there.records && !(*here.records == *there.records)) {

@@ -12,15 +12,19 @@ namespace karma::replica {
 /// The digests of a state, part by part, so that where two of them differ it can be said what differs.
 struct Digests {
     Lsn lsn = 0;
-    Digest beside;  // of what is of no series: checkpoints, ingest streams, epochs
+    Digest beside;  // of what is of no series: checkpoints, ingest streams
     std::map<std::string, Digest> series;
     /// Of the idempotency records, where the node knows it. Not part of the total, which every node can
     /// compute of a state, whenever its records are forgotten.
     std::optional<RecordsDigest> records;
+    /// Not part of the total: see StateView. Other nodes tell only the sum of this and of `beside`.
+    Digest epochs = {};
 
     bool operator==(const Digests&) const = default;
     /// Of the state without idempotency records: what snapshot.verify says, too.
     Digest total() const noexcept;
+    /// All that is of no series.
+    Digest rest() const noexcept;
 };
 
 /// Reads the whole state.

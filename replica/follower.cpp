@@ -25,13 +25,15 @@ constexpr auto lasting_stream_min = std::chrono::seconds(5);
 }  // namespace
 
 Follower::Follower(Replicated& database, net::Log& log, FollowerOptions options,
-                   std::function<void()> on_master_lost, const Ground& ground, CountedFollowers* counted)
+                   std::function<void()> on_master_lost, const Ground& ground, CountedFollowers* counted,
+                   Peers* peers)
     : database_(database),
       log_(log),
       options_(std::move(options)),
       on_master_lost_(std::move(on_master_lost)),
       ground_(ground),
-      counted_(counted) {
+      counted_(counted),
+      peers_(peers) {
     figures_.source = source();
     figures_.state = "stopped";
 }
@@ -110,7 +112,7 @@ void Follower::on_lost(const std::string& why) {
         const std::lock_guard lock(mutex_);
         figures_.polls.fail(database_.unix_now(), why.c_str());
         figures_.state = "connecting";
-        watch_.note_lost();
+        watch_.note_lost(now());
     }
     if (std::exchange(last_error_, why) != why) {
         log_.warning("master_lost", {{"master", source()}, {"message", why}});
@@ -282,7 +284,7 @@ void Follower::turn_down(const char* state, const std::string& why) {
         figures_.polls.fail(database_.unix_now(), why.c_str());
         figures_.state = state;
         refusal_ = why;
-        watch_.note_lost();
+        watch_.note_lost(now());
     }
     if (std::exchange(last_error_, why) != why) {
         log_.warning(state, {{"master", source()}, {"message", why}});

@@ -21,6 +21,7 @@
 #include "replica/digests.h"
 #include "replica/discarded.h"
 #include "replica/handshake.h"
+#include "replica/peers.h"
 #include "replica/source_watch.h"
 
 namespace karma::replica {
@@ -51,9 +52,10 @@ public:
     /// the source and the master itself have been silent for the failover timeout and this node was in sync
     /// until then.
     /// `counted`, which outlives it, keeps the list of the master's counted followers; null: nobody does.
+    /// `peers`, which outlives it, keeps the nodes that the source tells of; null: nobody does.
     Follower(Replicated& database, net::Log& log, FollowerOptions options,
              std::function<void()> on_master_lost, const Ground& ground = machine_ground(),
-             CountedFollowers* counted = nullptr);
+             CountedFollowers* counted = nullptr, Peers* peers = nullptr);
     Follower(const Follower&) = delete;
     Follower& operator=(const Follower&) = delete;
     ~Follower();
@@ -126,6 +128,7 @@ private:
     void check_silence() const;
     void check_source_epoch() const;
     void take_list(Connection& connection, Life& life);
+    void note_peers(const Life& life);
     void finish(Connection& connection);
     void commit_applied() noexcept;
     void take_heartbeat(Connection& connection, std::string_view payload);
@@ -147,6 +150,7 @@ private:
     const std::function<void()> on_master_lost_;
     const Ground ground_;
     CountedFollowers* const counted_;
+    Peers* const peers_;
 
     std::atomic<bool> stopping_{false};
     std::atomic<bool> comparison_wanted_{false};

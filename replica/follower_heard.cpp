@@ -99,6 +99,18 @@ void Follower::take_list(Connection& connection, Life& life) {
                                      {list->epoch.number, list->epoch.id, list->version});
 }
 
+/// A node that is promoted announces its epoch to them.
+void Follower::note_peers(const Life& life) {
+    if (peers_ == nullptr) {
+        return;
+    }
+    std::vector<KnownNode> nodes = life.others;
+    if (life.peers) {
+        nodes.insert(nodes.end(), life.peers->begin(), life.peers->end());
+    }
+    peers_->note_told(placed(std::move(nodes), options_.host));
+}
+
 void Follower::take_heartbeat(Connection& connection, std::string_view payload) {
     const Lsn lsn = take_number(payload);
     if (payload.size() > sizeof(std::uint64_t)) {
@@ -107,6 +119,7 @@ void Follower::take_heartbeat(Connection& connection, std::string_view payload) 
         if (!are_strangers(connection.accepted.database_id, database_.database_id())) {
             note_epoch(life.known_epoch);
             take_list(connection, life);
+            note_peers(life);
         }
         const auto is_this_node = [this](const NodeName& node) { return node.id == database_.node_id(); };
         if (std::ranges::any_of(life.chain, is_this_node)) {

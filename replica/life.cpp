@@ -26,6 +26,31 @@ NodeName node_of(const JsonFields& fields) {
     return {fields.number_if_any("id").value_or(0), fields.text_if_any("name").value_or("")};
 }
 
+json::array array_of(const std::vector<KnownNode>& nodes) {
+    json::array array;
+    for (const KnownNode& known : nodes) {
+        json::object node = object_of(known.node);
+        node["host"] = known.host;
+        node["port"] = known.port;
+        array.push_back(std::move(node));
+    }
+    return array;
+}
+
+/// The first ones, `count_max` at most, without those whose port is none.
+std::vector<KnownNode> nodes_in(const json::array& array, std::size_t count_max) {
+    std::vector<KnownNode> nodes;
+    for (const json::value& one : array) {
+        const JsonFields node(one);
+        const std::uint64_t port = node.number_if_any("port").value_or(0);
+        if (port <= UINT16_MAX && nodes.size() < count_max) {
+            nodes.push_back(
+                {node_of(node), node.text_if_any("host").value_or(""), static_cast<std::uint16_t>(port)});
+        }
+    }
+    return nodes;
+}
+
 }  // namespace
 
 std::string write_life(const Life& life) {
@@ -33,18 +58,14 @@ std::string write_life(const Life& life) {
     for (const NodeName& node : life.chain) {
         chain.push_back(object_of(node));
     }
-    json::array others;
-    for (const KnownNode& other : life.others) {
-        json::object node = object_of(other.node);
-        node["host"] = other.host;
-        node["port"] = other.port;
-        others.push_back(std::move(node));
-    }
     json::object object{{"role", life.role},
                         {"known_epoch", life.known_epoch.number},
                         {"known_epoch_id", life.known_epoch.id},
                         {"chain", std::move(chain)},
-                        {"others", std::move(others)}};
+                        {"others", array_of(life.others)}};
+    if (life.peers) {
+        object["peers"] = array_of(*life.peers);
+    }
     if (!life.doubt.empty()) {
         object["doubt"] = life.doubt;
     }
@@ -90,14 +111,10 @@ Life read_life(std::string_view text) {
         life.counted = counted_list_in(*counted);
     }
     if (!fields.is_null("others")) {
-        for (const json::value& other : fields.array("others")) {
-            const JsonFields node(other);
-            const std::uint64_t port = node.number_if_any("port").value_or(0);
-            if (port <= UINT16_MAX && life.others.size() < others_told_max) {
-                life.others.push_back(
-                    {node_of(node), node.text_if_any("host").value_or(""), static_cast<std::uint16_t>(port)});
-            }
-        }
+        life.others = nodes_in(fields.array("others"), others_told_max);
+    }
+    if (!fields.is_null("peers")) {
+        life.peers = nodes_in(fields.array("peers"), peers_told_max);
     }
     return life;
 }

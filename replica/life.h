@@ -32,12 +32,16 @@ struct Life {
     std::optional<CountedList> counted;
     /// The other followers of the source.
     std::vector<KnownNode> others;
+    /// The nodes that the source has heard of; nothing where it has told them before.
+    std::optional<std::vector<KnownNode>> peers;
 
     bool is_master() const noexcept { return role == "master"; }
 };
 
 /// At most so many other followers are told of.
 inline constexpr std::size_t others_told_max = 16;
+/// ... and so many nodes that it has heard of.
+inline constexpr std::size_t peers_told_max = 64;
 
 /// As JSON; what a reader does not know in it is passed over.
 std::string write_life(const Life& life);

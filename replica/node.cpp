@@ -3,12 +3,8 @@
 #include <algorithm>
 #include <utility>
 
-#include <boost/asio/ip/address.hpp>
-
 #include "engine/error.h"
 #include "engine/identity.h"
-#include "net/address_text.h"
-#include "replica/master_client.h"
 
 namespace karma::replica {
 namespace {
@@ -55,8 +51,10 @@ Node::Node(Replicated& database, net::Log& log, NodeOptions options, const Groun
       options_(std::move(options)),
       ground_(ground),
       peers_(database, log),
+      announcer_(database, log, peers_, ground, options_.peer_token),
       source_(database, log, options_.source, ground) {
     source_.describe_node([this] { return describe_self(); });
+    peers_.on_change([this] { announcer_.on_peer(); });
     source_.on_follower([this](const KnownNode& follower) { peers_.note(follower); });
 }
 
@@ -66,10 +64,10 @@ void Node::stop() {
     {
         const std::lock_guard lock(mutex_);
         stopping_ = true;
-        interrupted_ = true;
         changed_->notify_all();
     }
     thread_.reset();
+    announcer_.stop();
     if (follower_) {
         follower_->stop();
     }
@@ -93,8 +91,9 @@ void Node::start(const std::string& name, std::uint16_t port) {
                 master_lost_ = true;
                 changed_->notify_all();
             },
-            ground_, &source_.counted());
+            ground_, &source_.counted(), &peers_);
     }
+    announcer_.start({{database_.node_id(), name_}, {}, port});
     if (database_.role() == Role::master) {
         if (options_.follower) {
             log_.warning("was_promoted",
@@ -103,7 +102,6 @@ void Node::start(const std::string& name, std::uint16_t port) {
                            "this node was promoted and stays master, whatever --role says, until it meets a "
                            "later epoch"}});
         }
-        announce_later();
     } else if (follower_ && database_.role() == Role::slave) {
         follower_->start();
     } else if (!follower_ && database_.role() == Role::slave) {
@@ -113,9 +111,6 @@ void Node::start(const std::string& name, std::uint16_t port) {
 }
 
 void Node::run() {
-    constexpr auto between_min = std::chrono::milliseconds(1000);
-    constexpr auto between_max = std::chrono::milliseconds(30'000);
-    auto between = between_min;
     std::unique_lock lock(mutex_);
     while (!stopping_) {
         if (std::exchange(master_lost_, false)) {
@@ -128,21 +123,7 @@ void Node::run() {
             follow_again();
             lock.lock();
         }
-        if (announces_) {
-            interrupted_ = false;
-            lock.unlock();
-            const bool is_known = announce();
-            lock.lock();
-            announces_ = announces_ && !is_known;
-            between = std::min(between * 2, between_max);
-        }
-        if (stopping_ || master_lost_ || fenced_) {
-            continue;
-        }
-        if (announces_) {
-            changed_->wait(lock, between);
-        } else {
-            between = between_min;
+        if (!stopping_ && !master_lost_ && !fenced_) {
             changed_->wait(lock);
         }
     }
@@ -196,7 +177,7 @@ Node::Voters Node::voters_for(Ballot ballot) const {
                 voters.nodes.push_back(member.node);
             }
         }
-        voters.nodes = placed(std::move(voters.nodes));
+        voters.nodes = placed(std::move(voters.nodes), options_.follower->host);
         voters.are_all_needed = ballot == Ballot::failover;
         if (!acknowledges_alone) {
             return voters;
@@ -279,12 +260,6 @@ reply::Promoted Node::become_master(Ballot ballot) {
         ask(voters, ballot, std::nullopt);
     }
     if (follower_) {
-        // Those that the source has told of may be promoted as well: they are told which epoch there is.
-        if (const SourceWatch watched = follower_->watched(); watched.life()) {
-            for (const KnownNode& other : reachable(watched.life()->others)) {
-                peers_.note(other);
-            }
-        }
         follower_->stop();
     }
     reply::Promoted promoted;
@@ -304,7 +279,7 @@ reply::Promoted Node::become_master(Ballot ballot) {
     log_.warning("promoted", {{"epoch", promoted.epoch.number},
                               {"lsn", promoted.epoch.first_lsn},
                               {"without_promise", names_text(promoted.without_promise)}});
-    announce_later();
+    announcer_.on_epoch();
     return promoted;
 }
 
@@ -369,15 +344,9 @@ reply::PromiseAnswer Node::promise(const control::Promise& asked) {
     reply::PromiseAnswer answer;
     answer.why_not = why_no_promise(asked);
     if (answer.why_not.empty() && wanted.number != 0) {
-        if (promised_ != wanted) {
-            if (!wanted.is_later_than(database_.known_epoch())) {
-                answer.why_not = "it knows an epoch as late";
-            } else {
-                database_.fence(wanted);
-                promised_ = wanted;
-            }
-        }
-        if (answer.why_not.empty() && database_.known_epoch().is_later_than(wanted)) {
+        // It may have heard of this very epoch before: from one that has promised already.
+        database_.fence(wanted);
+        if (database_.known_epoch().is_later_than(wanted)) {
             answer.why_not = "it knows a later epoch";
         }
         if (answer.why_not.empty() && follower_) {
@@ -403,30 +372,22 @@ reply::FollowerForgotten Node::forget_follower(NodeId node, const std::string& n
     return {forgotten.node.id, forgotten.node.name};
 }
 
-/// A source tells where it sees its followers. Those that it sees on its own machine are there.
-std::vector<KnownNode> Node::placed(std::vector<KnownNode> nodes) const {
-    for (KnownNode& node : nodes) {
-        boost::system::error_code failure;
-        const auto address = boost::asio::ip::make_address(node.host, failure);
-        if (!failure && address.is_loopback()) {
-            node.host = options_.follower->host;
-        }
-    }
-    return nodes;
-}
-
-/// Of them those that can be asked.
+/// Of the nodes that the source has told of those that can be asked.
 std::vector<KnownNode> Node::reachable(std::vector<KnownNode> nodes) const {
     std::erase_if(nodes, [](const KnownNode& node) { return node.host.empty() || node.port == 0; });
-    return placed(std::move(nodes));
+    return placed(std::move(nodes), options_.follower->host);
 }
 
 void Node::on_fenced() {
+    announcer_.on_epoch();
     const std::lock_guard lock(mutex_);
     fenced_ = true;
-    announces_ = false;
-    interrupted_ = true;
     changed_->notify_all();
+}
+
+void Node::note_announcement(const control::Fence& named) {
+    const KnownNode beginner{{named.node_id, std::string(named.name)}, std::string(named.host), named.port};
+    peers_.note_beginner(beginner, {named.number, named.id, 0});
 }
 
 /// A node that was promoted and has met a later epoch goes back to what it was told to be.
@@ -453,69 +414,6 @@ void Node::follow_again() {
     follower_->start();
 }
 
-// ---- announcements
-
-/// To every node that is known, whatever the options of this one: one that was master, or was promoted at the
-/// same time, learns so that there is a later epoch.
-void Node::announce_later() {
-    if (database_.epochs().empty()) {
-        return;
-    }
-    const std::lock_guard lock(mutex_);
-    announces_ = true;
-    told_.clear();
-    changed_->notify_all();
-}
-
-/// True when every node knows, or there is nothing to be told any more.
-bool Node::announce() {
-    const Epochs epochs = database_.epochs();
-    if (database_.role() != Role::master || epochs.empty()) {
-        return true;
-    }
-    bool is_known = true;
-    for (const KnownNode& peer : peers_.all()) {
-        if (interrupted_) {
-            return false;
-        }
-        if (std::ranges::find(told_, peer) != told_.end()) {
-            continue;
-        }
-        if (announce_to(peer, epochs.back())) {
-            told_.push_back(peer);
-        } else {
-            is_known = false;
-        }
-    }
-    return is_known;
-}
-
-/// True when it knows, or never will.
-bool Node::announce_to(const KnownNode& peer, const Epoch& epoch) {
-    constexpr auto timeout = std::chrono::milliseconds(1000);
-    const std::string address = net::address_text(peer.host, peer.port);
-    try {
-        MasterClient client(ground_.network, {peer.host, peer.port, timeout, &interrupted_},
-                            options_.peer_token);
-        const boost::json::value answer =
-            client.ask("replication.fence", {{"epoch", epoch.number},
-                                             {"epoch_id", epoch.id},
-                                             {"database_id", database_.database_id().text()}});
-        // It may have been promoted as well, and be the one that stays.
-        database_.fence({answer.at("epoch").to_number<std::uint64_t>(),
-                         answer.at("epoch_id").to_number<std::uint64_t>(), 0});
-        log_.info("epoch_announced", {{"address", address}, {"epoch", epoch.number}});
-        return true;
-    } catch (const RefusedError& refused) {
-        log_.error("epoch_refused", {{"address", address},
-                                     {"message", refused.what()},
-                                     {"advice", "see to it that it takes no writes"}});
-        return true;
-    } catch (const std::exception&) {
-        return false;  // it is not there: tried again
-    }
-}
-
 // ---- what is shown
 
 /// Asked by the database under its lock: asks it for nothing that takes that.
@@ -540,6 +438,7 @@ SelfDescription Node::describe_self() const {
     const Role role = database_.role();
     life.known_epoch = database_.known_epoch();
     life.chain = chain();
+    life.peers = peers_.all();
     if (role != Role::slave) {
         life.role = role_text(role);
         life.master_heard = std::chrono::milliseconds(0);

@@ -10,6 +10,7 @@
 #include "engine/replicated.h"
 #include "engine/replication_control.h"
 #include "net/log.h"
+#include "replica/announcer.h"
 #include "replica/follower.h"
 #include "replica/peers.h"
 #include "replica/promises.h"
@@ -53,6 +54,7 @@ public:
     reply::PromiseAnswer promise(const control::Promise& asked) override;
     reply::FollowerForgotten forget_follower(NodeId node, const std::string& name) override;
     void on_fenced() override;
+    void note_announcement(const control::Fence& named) override;
     reply::DigestsCompared compare_digests(const Deadline& deadline) override;
 
 private:
@@ -80,17 +82,14 @@ private:
     std::vector<std::string> ask(const Voters& voters, Ballot ballot, const std::optional<Epoch>& epoch);
     void set_failover_alarm(const std::string& why);
     std::string why_no_promise(const control::Promise& asked) const;
-    std::vector<KnownNode> placed(std::vector<KnownNode> nodes) const;
     std::vector<KnownNode> reachable(std::vector<KnownNode> nodes) const;
-    void announce_later();
-    bool announce();
-    bool announce_to(const KnownNode& peer, const Epoch& epoch);
 
     Replicated& database_;
     net::Log& log_;
     const NodeOptions options_;
     const Ground ground_;
     Peers peers_;
+    Announcer announcer_;
     Source source_;
     std::unique_ptr<Follower> follower_;
 
@@ -100,13 +99,8 @@ private:
     std::atomic<bool> stopping_ = false;  // what waits for another node looks at it without the mutex
     bool master_lost_ = false;
     bool fenced_ = false;
-    bool announces_ = false;       // there are nodes that may not know yet that this one is master
-    std::vector<KnownNode> told_;  // those that know
-    /// Ends what waits for another node when there is something else to do.
-    std::atomic<bool> interrupted_ = false;
     std::string name_;
-    std::mutex promise_mutex_;  // one promise is made at a time
-    std::optional<Epoch> promised_;
+    std::mutex promise_mutex_;    // one promise is made at a time
     std::string failover_alarm_;  // why this node has not taken the place of a master that it does not hear
     std::unique_ptr<Thread> thread_;
 };

@@ -124,6 +124,7 @@ void Session::refuse(const Decision& decision, const OwnHistory& own) {
                                      [](const Epoch& a, const Epoch& b) { return b.is_later_than(a); });
         try {
             database_.fence(later);
+            source_.note_follower(*this);
         } catch (const RequestError& damaged) {
             message = damaged.what();
         }
@@ -140,8 +141,9 @@ void Session::refuse(const std::string& code, const std::string& reason, const s
     reply.common_lsn = common_lsn;
     describe(reply);
     channel_.queue_raw(reply_line(reply));
-    source_.log().warning("follower_refused",
-                          {{"follower", subscription_.name}, {"address", address_}, {"message", message}});
+    // Not by the message: it may name positions, which move.
+    source_.log_refusal(subscription_.name, address_, reason + ' ' + std::to_string(common_lsn.value_or(0)),
+                        message);
     try {
         while (channel_.queued_bytes() != 0) {
             pump(std::chrono::milliseconds(100));
@@ -333,7 +335,12 @@ void Session::send_heartbeat() {
     next_heartbeat_ = sent_at + heartbeat_;
     const Lsn lsn = database_.durable_lsn();
     find_out_if_counted();
-    const Life life = source_.life_for(*this);
+    Life life = source_.life_for(*this);
+    if (life.peers && life.peers == peers_told_) {
+        life.peers.reset();
+    } else if (life.peers) {
+        peers_told_ = *life.peers;
+    }
     channel_.queue_numbers(FrameKind::heartbeat, {lsn, last_epoch(database_.epochs()).number},
                            write_life(life));
     const std::lock_guard lock(samples_mutex_);

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "engine/replication_figures.h"
 #include "net/subscription.h"
@@ -42,6 +43,7 @@ public:
     /// There is something durable that is new, or the end has come.
     void wake() noexcept;
     void stop() noexcept;
+    bool is_stopping() const noexcept { return stopping_.load(); }
     /// Compares digests as soon as it can.
     void want_comparison() noexcept;
     /// Sends what it can of a text, and no more, instead of `start`.
@@ -109,9 +111,10 @@ private:
     Clock::time_point next_heartbeat_;
     Clock::time_point next_comparison_;
     // Positions in what is sent to the follower:
-    std::uint64_t reply_bytes_ = 0;   // the reply to its request, before the first frame
-    std::uint64_t received_ = 0;      // it has received everything before
-    std::uint64_t state_end_at_ = 0;  // where the state ends
+    std::uint64_t reply_bytes_ = 0;      // the reply to its request, before the first frame
+    std::uint64_t received_ = 0;         // it has received everything before
+    std::uint64_t state_end_at_ = 0;     // where the state ends
+    std::vector<KnownNode> peers_told_;  // to the follower
     Background<Digests> digests_;
     Lsn compared_lsn_ = 0;
     std::string compared_digest_;

@@ -75,8 +75,11 @@ std::string Source::refusal_line(const std::string& why) const {
     return reply_line(reply);
 }
 
-void Source::log_refusal(const std::string& name, const std::string& address, const std::string& why) {
-    log_.warning("follower_refused", {{"follower", name}, {"address", address}, {"message", why}});
+void Source::log_refusal(const std::string& name, const std::string& address, const std::string& reason,
+                         const std::string& message) {
+    if (refusals_.is_new(name, reason)) {
+        log_.warning("follower_refused", {{"follower", name}, {"address", address}, {"message", message}});
+    }
 }
 
 void Source::adopt(int file, const std::string& address, net::Subscription subscription) {
@@ -84,7 +87,7 @@ void Source::adopt(int file, const std::string& address, net::Subscription subsc
     try {
         wire = socket_wire(file, [this](const char* why) { return refusal_line(why); });
     } catch (const ChannelError& failure) {
-        log_refusal(subscription.name, address, failure.what());
+        log_refusal(subscription.name, address, failure.what(), failure.what());
         return;
     }
     adopt(std::move(wire), address, std::move(subscription));
@@ -107,7 +110,7 @@ void Source::adopt(std::unique_ptr<Wire> wire, const std::string& address, net::
     if (refused.empty()) {
         return;
     }
-    log_refusal(name, address, refused);
+    log_refusal(name, address, refused, refused);
     if (failed) {
         failed->say(refusal_line(refused));
         return;
@@ -117,7 +120,14 @@ void Source::adopt(std::unique_ptr<Wire> wire, const std::string& address, net::
     }
     try {
         // Nothing was sent on this connection that is not taken yet: there is room for a line.
-        wire->send(refusal_line(refused));
+        const std::string line = refusal_line(refused);
+        for (std::string_view rest = line; !rest.empty();) {
+            const std::size_t sent = wire->send(rest);
+            if (sent == 0) {
+                break;
+            }
+            rest.remove_prefix(sent);
+        }
     } catch (const ChannelError&) {  // NOLINT(bugprone-empty-catch): it has gone
     }
     wire->end();
@@ -184,6 +194,11 @@ std::string Source::begin_session(std::unique_ptr<Wire>& wire, const std::string
 }
 
 void Source::note_accepted(const Session& session) {
+    refusals_.forget(session.name());
+    note_follower(session);
+}
+
+void Source::note_follower(const Session& session) {
     if (on_follower_) {
         on_follower_(session.node());
     }
@@ -243,14 +258,15 @@ std::uint64_t Source::bytes_sent() const {
 // ---- acknowledgements
 
 bool Source::counts(const Session& session, std::uint64_t generation) const {
-    return session.is_counted() && session.is_streaming() && !session.has_ended() &&
+    return session.is_counted() && session.is_streaming() && !session.has_ended() && !session.is_stopping() &&
            session.generation() == generation;
 }
 
 bool Source::consider(const Session& session) {
-    return options_.min_acks != 0 && session.is_streaming() && session.syncs() && session.stores_lists() &&
-           session.node_id() != 0 && session.generation() == database_.generation() &&
-           database_.role() == Role::master && counted_.consider(session.node());
+    return options_.min_acks != 0 && session.is_streaming() && !session.is_stopping() && session.syncs() &&
+           session.stores_lists() && session.node_id() != 0 &&
+           session.generation() == database_.generation() && database_.role() == Role::master &&
+           counted_.consider(session.node());
 }
 
 void Source::note_list_stored(const Session& session, const Epoch& epoch, std::uint64_t version) {
@@ -287,7 +303,19 @@ KnownNode Source::forget_follower(NodeId node, const std::string& name) {
             }
         }
     }
-    KnownNode forgotten = counted_.forget(node, name, database_.durable_lsn());
+    KnownNode forgotten;
+    {
+        // It may have subscribed since: nothing that it acknowledges counts between its last event that did
+        // and its end.
+        const std::lock_guard acks(acks_mutex_);
+        forgotten = counted_.forget(node, name, database_.durable_lsn());
+        const std::lock_guard lock(mutex_);
+        for (const std::unique_ptr<Session>& session : sessions_) {
+            if (session->node_id() == forgotten.node.id) {
+                session->stop();
+            }
+        }
+    }
     log_.warning("follower_forgotten",
                  {{"follower", forgotten.node.name}, {"node_id", node_id_text(forgotten.node.id)}});
     tell_lists();

@@ -18,6 +18,7 @@
 #include "replica/counted_followers.h"
 #include "replica/life.h"
 #include "replica/network.h"
+#include "replica/refusals.h"
 
 namespace karma::replica {
 
@@ -51,7 +52,7 @@ public:
     /// Says what this node is: called from any thread, from before the first follower until `stop`. Without
     /// it a node is what its database says.
     void describe_node(std::function<SelfDescription()> describe) { describe_ = std::move(describe); }
-    /// Told of each follower that is accepted.
+    /// Told of each follower that is accepted, or names a later epoch.
     void on_follower(std::function<void(const KnownNode&)> listener) { on_follower_ = std::move(listener); }
 
     /// A follower that is refused gets a line that says why.
@@ -90,6 +91,12 @@ public:
     /// What this follower is told with a heartbeat.
     Life life_for(const Session& session) const;
     void note_accepted(const Session& session);
+    /// It has named a later epoch, or is accepted: later ones are announced to it.
+    void note_follower(const Session& session);
+    /// Logs it, unless the follower of this name was refused for the same reason before. `reason`: what does
+    /// not change from one try to the next.
+    void log_refusal(const std::string& name, const std::string& address, const std::string& reason,
+                     const std::string& message);
     void note_ended(const Session& session);
     /// Whether what this follower acknowledges counts from here on. Sees to it that it will.
     bool consider(const Session& session);
@@ -111,7 +118,6 @@ private:
     /// Why this node does not take this follower; empty where it does. With the mutex held.
     std::string refusal_of(const net::Subscription& subscription, const SelfDescription& self);
     std::string refusal_line(const std::string& why) const;
-    void log_refusal(const std::string& name, const std::string& address, const std::string& why);
     SelfDescription describe() const;
     /// With the mutex held. Gives why there is no session, empty when there is one; `failed` is one that
     /// could not start and has the wire, which is null where it was lost.
@@ -139,7 +145,9 @@ private:
     bool stopping_ = false;
     std::uint64_t bytes_sent_before_ = 0;  // to followers that are gone
 
-    std::mutex acks_mutex_;
+    Refusals refusals_;
+
+    std::mutex acks_mutex_;  // of who tells what is acknowledged; held while a follower is forgotten
 
     mutable std::mutex compared_mutex_;
     const std::unique_ptr<Condition> compared_ = ground_.runtime.make_condition();

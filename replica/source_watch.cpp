@@ -15,7 +15,13 @@ std::string seconds_text(std::chrono::milliseconds time) {
 void SourceWatch::begin(Time now) {
     end();
     is_following_ = true;
-    begun_at_ = now;
+    gone_at_ = now;
+}
+
+void SourceWatch::note_lost(Time now) {
+    if (std::exchange(is_connected_, false)) {
+        gone_at_ = now;
+    }
 }
 
 void SourceWatch::note_connected(Time now) {
@@ -78,12 +84,13 @@ std::string SourceWatch::doubt(Time now) const {
     if (!is_following_) {
         return {};
     }
-    // Who has just begun, or lost a connection, is given the time that silence is given.
-    const Milliseconds silent = since_source(now).value_or(std::chrono::floor<Milliseconds>(now - begun_at_));
+    // Who has just begun, or lost a connection, is given the time that silence is given; answers that are
+    // none, like a connection that is closed each time, do not begin it anew.
     if (!is_connected_) {
-        return silent < timeout_ ? std::string() : "not connected to the source for " + seconds_text(silent);
+        const auto gone = std::chrono::floor<Milliseconds>(now - gone_at_);
+        return gone < timeout_ ? std::string() : "not connected to the source for " + seconds_text(gone);
     }
-    if (!life_ && silent < timeout_) {
+    if (!life_ && since_source(now).value_or(Milliseconds(0)) < timeout_) {
         return {};
     }
     return connected_doubt(now);

@@ -26,7 +26,7 @@ public:
     /// It follows no more.
     void end() { *this = SourceWatch(timeout_); }
     void note_connected(Time now);
-    void note_lost() { is_connected_ = false; }
+    void note_lost(Time now);
     /// The source said something.
     void note_word(Time now);
     void note_life(Life life, Time now);
@@ -65,7 +65,7 @@ private:
     bool is_following_ = false;
     bool is_connected_ = false;
     bool is_plain_ = false;
-    Time begun_at_;
+    Time gone_at_;  // since when it is not connected, while it is not
     std::optional<Time> source_at_;
     std::optional<Time> master_at_;
     std::optional<Time> in_sync_at_;

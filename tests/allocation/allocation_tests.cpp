@@ -68,7 +68,7 @@ public:
 private:
     MemoryStorage memory_;
     UncountedStorage storage_;
-    net::Log log_{false};
+    net::Log log_{net::LogLevel::warning};
     std::unique_ptr<Database> database_;
     std::unique_ptr<CountingExecutor> executor_;
     std::unique_ptr<net::Server> server_;

@@ -19,6 +19,7 @@
 #include "cli/import_directory.h"
 #include "cli/ping.h"
 #include "cli/promote.h"
+#include "cli/status.h"
 #include "tests/cli/environment.h"
 #include "tests/support/fake_server.h"
 #include "tests/support/port.h"
@@ -257,6 +258,53 @@ TEST_CASE("health: its status is the exit status") {
     CHECK(health(answers({healthy}, {polling + "1}", polling + "0}"}), {"--wait"}).status == 0);
     CHECK(health(answers({healthy}, {R"({"role":"master","replication_state":"stopped"})"}), {"--wait"})
               .status == 0);
+}
+
+TEST_CASE("status: what a daemon is and how it does") {
+    const auto answer_with = [](const std::string& health) {
+        return [health](std::size_t, const std::string& line) {
+            if (line.find("system.health") != std::string::npos) return FakeAnswer{success_reply(health)};
+            if (line.find("system.stats") != std::string::npos) {
+                return FakeAnswer{success_reply(
+                    R"({"trees":2,"keys":12345,"wal_enabled":true,"wal_bytes":2097152,"wal_current_lsn":77,)"
+                    R"("dump_count":4,"memory_bytes":25165824,"command_count":9,"error_count":1,)"
+                    R"("replication_epoch":3})")};
+            }
+            return FakeAnswer{success_reply(
+                R"({"last_snapshot_lsn":70,"database_id":"00ff","node_id":"11ee","replication_source":null,)"
+                R"("followers":[{"name":"b","address":"10.0.0.2:8080","state":"streaming","lag_entries":1}]})")};
+        };
+    };
+    const FakeServer well(answer_with(R"({"status":"ok","role":"master","uptime_seconds":7380.5})"));
+    const ClientOutcome outcome = run_client(cli::run_status, {well.port_option()});
+    CHECK(outcome.status == 0);
+    CHECK(outcome.err == "");
+    CHECK(outcome.out == "address      127.0.0.1:" + well.port_option().substr(7) + R"(
+health       ok
+role         master, epoch 3
+uptime       2 h 3 min
+holds        2 series, 12,345 keys
+last LSN     77
+event log    2,048 KiB
+snapshots    4, the latest of everything at LSN 70
+memory       24 MiB
+requests     9, of which 1 refused or failed
+database id  00ff
+node id      11ee
+follower     b (10.0.0.2:8080): streaming, 1 event behind
+)");
+    // The list of snapshots, which may be too long, is not asked for.
+    CHECK(well.requests().back().find(R"("limit":0)") != std::string::npos);
+    const ClientOutcome as_json = run_client(cli::run_status, {well.port_option(), "--json"});
+    CHECK(as_json.status == 0);
+    CHECK(as_json.out.starts_with(R"({"health":{"status":"ok",)"));
+    const FakeServer ill(answer_with(R"({"status":"failed: no space","role":"slave","uptime_seconds":3})"));
+    const ClientOutcome failed = run_client(cli::run_status, {ill.port_option()});
+    CHECK(failed.status == 1);
+    CHECK(failed.out.find("health       failed: no space\n") != std::string::npos);
+    CHECK(failed.out.find("uptime       3 s\n") != std::string::npos);
+    const ReservedPort closed;
+    CHECK(run_client(cli::run_status, {"--port=" + std::to_string(closed.number())}).status == 3);
 }
 
 TEST_CASE("promote: with --force it asks for no promise, and says whose is missing") {

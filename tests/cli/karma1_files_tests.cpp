@@ -25,4 +25,17 @@ TEST_CASE("karma1 files: what is checked of an entry that is there twice is what
     CHECK(entries.empty());
 }
 
+TEST_CASE("karma1 files: a series whose name is not UTF-8 is refused, by the name of its file") {
+    const TempDir directory;
+    const std::string name = "1700000000_caf\xE9.tree";
+    write_file(directory / name, "");
+    CHECK_THROWS_WITH_AS(cli::find_tree_files(directory.path()), doctest::Contains(name.c_str()),
+                         cli::InputError);
+    // A directory of Karma 1.0 says beside it what the series is called.
+    write_file(directory / (name + ".meta.json"), R"({"tree":"café","last_lsn":1})");
+    const std::vector<cli::TreeFile> files = cli::find_tree_files(directory.path());
+    REQUIRE(files.size() == 1);
+    CHECK(files[0].series == "café");
+}
+
 }  // namespace karma::test

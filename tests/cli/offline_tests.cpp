@@ -1,8 +1,13 @@
 // The subcommands that need no daemon: what they print, and how they refuse.
+#include <algorithm>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <limits>
 #include <map>
 #include <sstream>
 #include <string>
+#include <unistd.h>
 #include <vector>
 
 #include <boost/json/parse.hpp>
@@ -15,9 +20,11 @@
 #include "cli/replay.h"
 #include "cli/verify.h"
 #include "engine/error.h"
+#include "persist/data_directory.h"
 #include "persist/database.h"
 #include "persist/export.h"
 #include "persist/file_name.h"
+#include "persist/stored_database.h"
 #include "tests/support/temp_dir.h"
 
 namespace karma::cli {
@@ -357,6 +364,160 @@ TEST_CASE("offline: import and verify compare an export with its manifest") {
     check_refused("1_other.tree");
     std::filesystem::remove(out / "1_other.tree");
     CHECK(import_of(out, scratch / "at last").status == 0);
+}
+
+TEST_CASE("offline: the digest of an import is that of the original, also after a promotion") {
+    const TempDir scratch;
+    const std::string data = (scratch / "data").string();
+    std::string digest;
+    {
+        DatabaseOptions options;
+        options.directory = data;
+        options.read_only = true;
+        const auto database = Database::open(options);
+        database->promote(std::nullopt);
+        database->increment("links", 1, 5, day);
+        database->save_snapshot();
+        database->increment("links", 2, 5, day);
+        REQUIRE(database->epochs().size() == 1);
+        digest = database->digest().text();
+    }
+    const std::string line = "digest " + digest + "\n";
+    CHECK(contains(run(run_replay, {data}).out, line));
+    CHECK(contains(run(verify_quietly, {data}).out, "digest                " + digest + "\n"));
+    const std::string out = (scratch / "out").string();
+    CHECK(contains(run(run_export, {out, "--directory", data}).out, line));
+    CHECK(contains(run(verify_quietly, {out}).out, digest + "\n"));
+    const std::string imported = (scratch / "imported").string();
+    CHECK(contains(run(run_import_directory, {out, "--directory", imported}).out,
+                   "digest               " + digest + "\n"));
+    CHECK(contains(run(verify_quietly, {imported}).out, "digest                " + digest + "\n"));
+}
+
+namespace {
+
+/// Makes a directory and what is in it readable for all and writable for nobody, root included: the process
+/// is somebody else meanwhile.
+class ReadOnly {
+public:
+    explicit ReadOnly(const std::filesystem::path& directory) : directory_(directory) {
+        set(std::filesystem::perms(0555), std::filesystem::perms(0444));
+        constexpr uid_t nobody = 65534;
+        if (::geteuid() == 0) REQUIRE(::seteuid(nobody) == 0);
+        REQUIRE(::access((directory_ / "karma.db" / "CURRENT").c_str(), R_OK) == 0);
+    }
+    ReadOnly(const ReadOnly&) = delete;
+    ReadOnly& operator=(const ReadOnly&) = delete;
+    ~ReadOnly() {
+        if (::getuid() == 0) CHECK(::seteuid(0) == 0);
+        set(std::filesystem::perms(0755), std::filesystem::perms(0644));
+    }
+
+private:
+    void set(std::filesystem::perms of_directories, std::filesystem::perms of_files) const {
+        std::filesystem::permissions(directory_, std::filesystem::perms(0755));
+        for (const auto& entry : std::filesystem::recursive_directory_iterator(directory_)) {
+            std::filesystem::permissions(entry.path(),
+                                         entry.is_directory() ? std::filesystem::perms(0755) : of_files);
+        }
+        for (const auto& entry : std::filesystem::recursive_directory_iterator(directory_)) {
+            if (entry.is_directory()) std::filesystem::permissions(entry.path(), of_directories);
+        }
+        std::filesystem::permissions(directory_, of_directories);
+    }
+
+    std::filesystem::path directory_;
+};
+
+std::vector<std::string> names_in(const std::filesystem::path& directory) {
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(directory)) {
+        names.push_back(entry.path().string() + " " + std::to_string(entry.is_directory()));
+    }
+    std::ranges::sort(names);
+    return names;
+}
+
+}  // namespace
+
+TEST_CASE("offline: what can only be read is read, with and without a lock in it") {
+    const TempDir scratch;
+    const std::filesystem::path data = scratch / "data";
+    const std::string digest = fill(data);
+    std::filesystem::permissions(scratch.path(), std::filesystem::perms(0777));  // for what is exported
+    for (const bool has_lock : {true, false}) {
+        CAPTURE(has_lock);
+        if (!has_lock) std::filesystem::remove(data / "karma.lock");
+        const std::string out = (scratch / (has_lock ? "out" : "out again")).string();
+        const std::vector<std::string> before = names_in(data);
+        {
+            const ReadOnly read_only(data);
+            const Run verified = run(verify_quietly, {data.string()});
+            CHECK(verified.err == "");
+            CHECK(verified.status == 0);
+            CHECK(contains(verified.out, digest));
+            const Run replayed = run(run_replay, {data.string(), "--until=2"});
+            CHECK(replayed.err == "");
+            CHECK(replayed.status == 0);
+            const Run exported = run(run_export, {out, "--directory", data.string()});
+            CHECK(exported.err == "");
+            CHECK(exported.status == 0);
+            CHECK(contains(exported.out, digest));
+        }
+        CHECK(names_in(data) == before);
+    }
+}
+
+TEST_CASE("offline: readers share a directory, and a daemon keeps them out") {
+    const TempDir scratch;
+    const std::filesystem::path data = scratch / "data";
+    fill(data);
+    const std::string owner = test::read_file(data / "karma.lock");
+    {
+        const StoredDatabase first(data);
+        const StoredDatabase second(data);
+        CHECK(test::read_file(data / "karma.lock") == owner);  // nothing is written
+        CHECK_THROWS_WITH_AS(DataDirectory{data}, doctest::Contains("in use by another process"),
+                             StorageError);
+    }
+    const DataDirectory held(data);
+    const Run refused = run(run_replay, {data.string()});
+    CHECK(refused.status == 1);
+    CHECK(contains(refused.err, "is in use by another process (pid " + std::to_string(::getpid()) + ")"));
+
+TEST_CASE("offline: an export holds the idempotency records of its LSN") {
+    const TempDir directory;
+    DatabaseOptions options;
+    options.directory = directory.path();
+    options.threads = false;
+    const mutation::PruneRecords prune{std::numeric_limits<std::int64_t>::max(), 2};
+    {
+        const auto database = Database::open(options);
+        const Mutation body = mutation::Increment{"a", 1, day, 1};
+        for (int i = 0; i < 10; ++i) {
+            database->call(KeyedMutation{&body, "k" + std::to_string(i), {}});
+        }
+        database->call(Mutation(prune));
+        database->save_snapshot();
+        database->call(Mutation(prune));
+    }
+    const auto exported = [&](const std::string& until) {
+        const TempDir parent;
+        const std::string files = (parent / "files").string();
+        std::vector<std::string> args{files, "--directory", directory.path().string()};
+        if (!until.empty()) {
+            args.insert(args.end(), {"--until", until});
+        }
+        const Run done = run(run_export, args);
+        CAPTURE(done.err);
+        CHECK(done.status == 0);
+        std::ifstream in(parent / "files" / "karma.idempotency.json");
+        const std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+        return json::parse(text).as_object().at("records").as_array().size();
+    };
+    CHECK(exported("") == 6);
+    CHECK(exported("11") == 8);
+    CHECK(exported("10") == 10);  // from before anything was forgotten
 }
 
 TEST_CASE("offline: names of series in names of files") {

@@ -51,6 +51,7 @@ std::vector<Event> one_of_each() {
         AbortStream{"s"},
         PruneRecords{-5, std::nullopt},
         PruneRecords{std::numeric_limits<std::int64_t>::max(), largest},
+        PruneRecords{7, 3, largest},
     };
     static const std::string key(256, 'k');
     std::vector<Event> events;

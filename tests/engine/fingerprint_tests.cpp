@@ -68,18 +68,18 @@ TEST_CASE("fingerprint: hexadecimal text, both ways") {
 }
 
 TEST_CASE("timestamp: RFC 3339") {
-    CHECK(unix_from_rfc3339("1970-01-01T00:00:00Z") == 0);
-    CHECK(unix_from_rfc3339("2020-01-01T00:00:00Z") == 1'577'836'800);
-    CHECK(unix_from_rfc3339("2026-05-05t13:30:01.999z") == 1'777'987'801);
-    CHECK(unix_from_rfc3339("2026-05-05 15:30:01+02:00") == 1'777'987'801);
-    CHECK(unix_from_rfc3339("2026-05-05T08:00:01-05:30") == 1'777'987'801);
-    CHECK(unix_from_rfc3339("1969-12-31T23:59:60Z") == 0);
+    CHECK(unix_ms_from_rfc3339("1970-01-01T00:00:00Z") == 0);
+    CHECK(unix_ms_from_rfc3339("2020-01-01T00:00:00Z") == 1'577'836'800'000);
+    CHECK(unix_ms_from_rfc3339("2026-05-05t13:30:01.999z") == 1'777'987'801'999);
+    CHECK(unix_ms_from_rfc3339("2026-05-05 15:30:01+02:00") == 1'777'987'801'000);
+    CHECK(unix_ms_from_rfc3339("2026-05-05T08:00:01-05:30") == 1'777'987'801'000);
+    CHECK(unix_ms_from_rfc3339("1969-12-31T23:59:60Z") == 0);
     for (const char* const wrong :
          {"", "2026-05-05", "2026-05-05T13:30:00", "2026-02-30T00:00:00Z", "2026-05-05T24:00:00Z",
           "2026-05-05T13:60:00Z", "2026-05-05T13:30:00.Z", "2026-05-05T13:30:00+2:00", "20260505T133000Z",
           "2026-05-05T13:30:00Zx", "yesterday", "2026-05-05T13:30:00+24:00"}) {
         CAPTURE(wrong);
-        CHECK(!unix_from_rfc3339(wrong));
+        CHECK(!unix_ms_from_rfc3339(wrong));
     }
 }
 

@@ -168,6 +168,33 @@ TEST_CASE("keyed: a key lives as long as the retention says") {
     }
 }
 
+TEST_CASE("keyed: a limit of what is pruned takes the same records on each node, whatever is too old there") {
+    constexpr std::int64_t age_max_s = 60;
+    Recorder of_master;
+    Recorder of_follower;
+    Engine master(1, of_master, {1'000, age_max_s});
+    Engine follower(2, of_follower, {1'000, age_max_s});
+    const mutation::Increment body{"s", 1, some_day, 1};
+    const std::int64_t later_ms = now_ms + (age_max_s + 1) * 1'000;
+    const std::int64_t ahead = later_ms;
+    const std::int64_t behind = now_ms;  // as after a time at which no daemon ran
+    bool is_old_on_master = false;
+    SUBCASE("on the follower") { is_old_on_master = false; }
+    SUBCASE("on the master") { is_old_on_master = true; }
+    master.limit_age(is_old_on_master ? ahead : behind);
+    follower.limit_age(is_old_on_master ? behind : ahead);
+    send(master, body, "old");
+    send(master, body, "young", later_ms);
+    send(master, body, "youngest", later_ms);
+    test::answer(master, Mutation(mutation::PruneRecords{later_ms / 1000 + 1, 1}), later_ms);
+    of_master.replicate(follower);
+    for (const std::string key : {"old", "young", "youngest"}) {
+        INFO(key);
+        const bool is_known = send(master, body, key, later_ms).repetition == Repetition::repeat;
+        CHECK((send(follower, body, key, later_ms).repetition == Repetition::repeat) == is_known);
+    }
+}
+
 TEST_CASE("keyed: what follows from an event comes with it") {
     /// Keeps what it was told of.
     class Listener final : public EventSink {

@@ -36,6 +36,13 @@ public:
         }
     }
 
+    void replicate(Engine& follower) {
+        close();
+        for (const std::string& group : groups_) {
+            read_event_group(group, [&](const Event& event) { follower.replicate(event); });
+        }
+    }
+
 private:
     EventGroupBuilder builder_;
     std::vector<std::string> groups_;

@@ -40,7 +40,7 @@ public:
                 const replica::Digests theirs = replica::read_digests(payload);
                 const replica::Digests ours = replica::digests_of(engine_.view());
                 expect(replica::difference(ours, theirs).empty() ==
-                           (ours.beside == theirs.beside && ours.series == theirs.series),
+                           (ours.rest() == theirs.rest() && ours.series == theirs.series),
                        "what differs is told");
                 break;
             }

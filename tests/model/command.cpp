@@ -132,7 +132,7 @@ public:
             if (!text.empty() && text.size() < 19 &&
                 text.find_first_not_of("0123456789") == std::string::npos)
                 point.lsn = std::stoull(text);
-            else if (read_time(text, point.time))
+            else if (read_time(text, point.time, true))
                 point.is_time = true;
             else
                 refuse();
@@ -144,7 +144,7 @@ public:
         if (given == nullptr || given->is_null()) return std::nullopt;
         if (given->is_string() && !is_big_integer(*given)) {
             std::int64_t seconds = 0;
-            if (!read_time(given->get_string(), seconds)) refuse();
+            if (!read_time(given->get_string(), seconds, name == std::string_view("to"))) refuse();
             return seconds;
         }
         if (is_big_integer(*given)) refuse();

@@ -205,7 +205,7 @@ json::object Generator::read(const Model& model) {
     if (op == "recovery.status" && once_in(2)) r["source"] = "queue" + std::to_string(between(1, 4));
     if (once_in(6) && op != "tree.series" && op != "counter.multi_sum") {
         static const std::vector<std::string> times{"2001-01-01T00:00:00Z", "2100-01-01T00:00:00Z",
-                                                    "1969-12-31T23:59:59+02:00"};
+                                                    "2001-01-01", "2100-01-01", "1969-12-31T23:59:59+02:00"};
         const std::uint64_t lsn = model.state().lsn;
         switch (between(0, 9)) {
             case 0: r["as_of"] = value_max; break;
@@ -301,8 +301,8 @@ json::object Generator::history(const Model& model) {
         r["series"] = series();
         if (once_in(2)) r["key"] = key();
     }
-    if (once_in(8)) r["from"] = once_in(2) ? json::value(0) : json::value("2100-01-01T00:00:00Z");
-    if (once_in(8)) r["to"] = once_in(2) ? json::value(99999999999) : json::value("2001-01-01T00:00:00Z");
+    if (once_in(8)) r["from"] = once_in(2) ? json::value(0) : json::value("2100-01-01");
+    if (once_in(8)) r["to"] = once_in(2) ? json::value(99999999999) : json::value("2001-01-01");
     return r;
 }
 
@@ -335,7 +335,7 @@ json::object Generator::rare(const Model& model) {
             switch (between(0, 4)) {
                 case 0: r["before"] = 1; break;
                 case 1: r["before"] = "1969-12-31T23:59:59Z"; break;
-                case 2: r["before"] = "2001-01-01T00:00:00Z"; break;
+                case 2: r["before"] = "2001-01-01"; break;
                 case 3: r["before"] = 4102444800; break;
                 default: r["before"] = "2100-01-01T00:00:00Z"; break;
             }

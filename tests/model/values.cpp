@@ -25,7 +25,9 @@ bool is_calendar_day(std::uint64_t number) {
     return std::chrono::year_month_day(year, month, day).ok();
 }
 
-bool read_time(std::string_view text, std::int64_t& seconds) {
+bool read_time(std::string_view text, std::int64_t& seconds, bool end_of_day) {
+    if (text.size() == 10)  // a day
+        return read_time(std::string(text) + (end_of_day ? "T23:59:59Z" : "T00:00:00Z"), seconds, end_of_day);
     int year = 0;
     unsigned month = 0;
     unsigned day = 0;

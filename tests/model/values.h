@@ -70,7 +70,7 @@ json::value to_json(Wide number);
 bool is_calendar_day(std::uint64_t number);
 
 // Unix seconds of "2026-05-05T13:30:00+02:00"; false where the text is no such time.
-bool read_time(std::string_view text, std::int64_t& seconds);
+bool read_time(std::string_view text, std::int64_t& seconds, bool end_of_day);
 
 std::int64_t unix_now();
 Day utc_day(std::int64_t unix_seconds);

@@ -76,7 +76,7 @@ TEST_CASE("budgets: input beyond a small buffer is of a memory that all share") 
 
 TEST_CASE("budgets: beyond the most connections there is room for an administrator, and for no other") {
     FakeExecutor executor;
-    net::Log log{false};
+    net::Log log{net::LogLevel::warning};
     net::ServerOptions options;
     options.address = "127.0.0.1";
     options.port = 0;

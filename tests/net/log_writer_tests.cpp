@@ -98,6 +98,7 @@ TEST_CASE("log writer: what a reader who stands still does not take is dropped a
     CHECK(taken > 0);
     CHECK(taken < count);
     CHECK(line == "dropped " + std::to_string(count - taken) + "\n");
+    CHECK(writer.dropped() == count - taken);
     writer.write(pipe.write_end(), "flows again\n");
     CHECK(pipe.read_line() == "flows again\n");
 }

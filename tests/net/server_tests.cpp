@@ -35,7 +35,7 @@ struct Running {
 
     net::ServerOptions options;
     test::FakeExecutor executor;
-    net::Log log{false};
+    net::Log log{net::LogLevel::warning};
     std::unique_ptr<net::Server> server;
 };
 
@@ -441,7 +441,7 @@ TEST_CASE("server: an address that cannot be used is named") {
     options.address = "127.0.0.1";
     options.port = running.server->port();
     test::FakeExecutor executor;
-    net::Log log(false);
+    net::Log log(net::LogLevel::warning);
     CHECK_THROWS_WITH(net::Server(options, executor, log),
                       doctest::Contains(("127.0.0.1:" + std::to_string(options.port)).c_str()));
     options.address = "no such host.invalid";

@@ -1,4 +1,5 @@
 // A database whose clock steps.
+#include <algorithm>
 #include <atomic>
 #include <string>
 #include <thread>
@@ -47,7 +48,15 @@ public:
 
     void open() {
         database.reset();
-        database = Database::open(options, storage);
+        database = Database::open(options, *storage);
+    }
+
+    /// Nothing is written any more, as it would be at an end.
+    void crash_and_open() {
+        auto as_it_was = std::make_unique<MemoryStorage>(*storage);
+        database.reset();
+        storage = std::move(as_it_was);
+        open();
     }
 
     void add(std::uint64_t value) { database->increment("s", 1, value, some_day); }
@@ -70,7 +79,7 @@ public:
 
     std::vector<std::int64_t> event_times() const {
         std::vector<std::int64_t> times;
-        storage.read_log(0, [&](const EventGroup& group) {
+        storage->read_log(0, [&](const EventGroup& group) {
             read_event_group(group.bytes, [&](const Event& event) { times.push_back(event.time_ms); });
             return true;
         });
@@ -86,7 +95,7 @@ public:
     }
 
     Clocks clocks;
-    MemoryStorage storage;
+    std::unique_ptr<MemoryStorage> storage = std::make_unique<MemoryStorage>();
     DatabaseOptions options;
     std::vector<std::string> warnings;
     std::unique_ptr<Database> database;
@@ -133,11 +142,42 @@ TEST_CASE("clock: a step for a moment hides nothing") {
         test.add(1'000);
         CHECK(test.sum_as_of(test.clocks.unix_ms) == 1'111);
         CHECK(test.sum_as_of(test.clocks.unix_ms - 3 * second) == 10);
-        const reply::Events found = events_until(test.storage, test.clocks.unix_ms);
+        const reply::Events found = events_until(*test.storage, test.clocks.unix_ms);
         CHECK(found.complete);
         CHECK(matches(found) == 4);
         CHECK(test.database->now_ms() == test.clocks.unix_ms);
     }
+}
+
+TEST_CASE("clock: steps are counted, and told of once") {
+    SteppingDatabase test;
+    test.open();
+    const auto steps = [&] {
+        const Reply reply = test.database->call(query::Metrics{});
+        for (const Metric& metric : std::get<reply::MetricsText>(reply).metrics) {
+            if (metric.metric != nullptr && metric.metric == std::string_view("karma_clock_steps_total")) {
+                CHECK(metric.stat == std::string_view("clock_step_count"));
+                return std::get<std::uint64_t>(metric.value);
+            }
+        }
+        FAIL("there is no metric of steps");
+        return std::uint64_t{0};
+    };
+    test.run_minute();
+    CHECK(steps() == 0);
+    CHECK(test.warnings.empty());
+    test.clocks.step(day);
+    test.run_minute();  // it stays, and counts
+    CHECK(steps() == 1);
+    const std::size_t told = test.warnings.size();
+    CHECK(told != 0);
+    test.run_minute();
+    CHECK(test.warnings.size() == told);
+    test.clocks.step(-day);
+    test.run_minute();
+    CHECK(steps() == 2);
+    CHECK(std::ranges::count(test.warnings, "clock_step") ==
+          static_cast<std::ptrdiff_t>(test.warnings.size()));
 }
 
 TEST_CASE("clock: a step that stays counts, and the times of events never decrease") {
@@ -160,7 +200,7 @@ TEST_CASE("clock: a step that stays counts, and the times of events never decrea
     CHECK(times[3] == times[1]);
     // The latest is not in the future, though the clock is behind it.
     CHECK(test.sum_as_of(times[3]) == 4);
-    CHECK(read_ordered_lsn(test.storage) == 0);
+    CHECK(read_ordered_lsn(*test.storage) == 0);
 }
 
 TEST_CASE("clock: a log whose times decrease is answered in full") {
@@ -282,6 +322,39 @@ TEST_CASE("clock: a step ahead expires no idempotency record") {
     CHECK(test.counts("k"));
 }
 
+TEST_CASE("clock: a crash in the first minute expires no record, whatever time the last event has") {
+    SteppingDatabase test;
+    test.open();
+    CHECK(test.counts("k"));
+    test.crash_and_open();
+    SUBCASE("started again, it runs for long") { test.run_minute(); }
+    SUBCASE("started again, it runs for a moment") {}
+    test.clocks.step(8 * day);
+    test.crash_and_open();
+    test.add(1);
+    test.crash_and_open();
+    CHECK_FALSE(test.counts("k"));
+}
+
+TEST_CASE("clock: who is promoted with a clock that is ahead, and crashes, has its master's records") {
+    SteppingDatabase master;
+    master.open();
+    CHECK(master.counts("k"));
+    SteppingDatabase other;
+    other.clocks.step(8 * day);
+    other.options.read_only = true;
+    other.open();
+    master.storage->read_log(0, [&](const EventGroup& group) {
+        other.database->replicate(group.bytes, std::nullopt);
+        return true;
+    });
+    other.database->commit_replicated();
+    other.database->promote();
+    other.add(1);
+    other.crash_and_open();
+    CHECK_FALSE(other.counts("k"));
+}
+
 /// Gives the state of one to the other.
 void hand_over(SteppingDatabase& from, SteppingDatabase& to) {
     const auto pin = from.database->pin_log(0);
@@ -348,7 +421,7 @@ TEST_CASE("clock: a step ahead drops no events") {
     test.add(1);
     test.database->save_snapshot();
     test.database->apply_retention();
-    CHECK(first_stored_lsn(test.storage) == 1);
+    CHECK(first_stored_lsn(*test.storage) == 1);
 }
 
 }  // namespace karma::test

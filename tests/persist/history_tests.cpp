@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 
 #include "engine/error.h"
+#include "engine/timestamp.h"
 #include "persist/database.h"
 #include "persist/log_search.h"
 #include "persist/memory_storage.h"
@@ -162,6 +163,28 @@ TEST_CASE("history: the future cannot be asked for") {
         CHECK(std::get<Error>(reply).code == ErrorCode::validation_error);
         CHECK(std::get<Error>(reply).message.find("as_of") != std::string::npos);
     }
+}
+
+TEST_CASE("history: a day that has begun is asked for up to now, a later one is in the future") {
+    HistoryFixture fixture;
+    fixture.change(mutation::Increment{"a", 1, some_day, 1}, [](auto&) {});
+    fixture.now_ms() += 10'000;
+    fixture.change(mutation::Increment{"a", 1, some_day, 1}, [](auto&) {});
+    const auto sum_at = [&](const std::string& text) {
+        const std::optional<HistoryPoint> point = history_point_from_text(text);
+        REQUIRE(point.has_value());
+        return fixture.database().call(query::Sum{"a", 1, {}, point});
+    };
+    const std::string today = rfc3339_from_unix_ms(fixture.now_ms()).substr(0, 10);
+    const std::string tomorrow = rfc3339_from_unix_ms(fixture.now_ms() + 86'400'000).substr(0, 10);
+    const std::string yesterday = rfc3339_from_unix_ms(fixture.now_ms() - 86'400'000).substr(0, 10);
+    CHECK(std::get<reply::Number>(sum_at(today)).value == 2);
+    CHECK(std::get<Error>(sum_at(yesterday)).code == ErrorCode::not_found);
+    CHECK(std::get<Error>(sum_at(tomorrow)).code == ErrorCode::validation_error);
+    fixture.now_ms() += 86'400'000;
+    fixture.change(mutation::Increment{"a", 1, some_day, 1}, [](auto&) {});
+    CHECK(std::get<reply::Number>(sum_at(today)).value == 2);
+    CHECK(std::get<reply::Number>(sum_at(tomorrow)).value == 3);
 }
 
 TEST_CASE("history: without a log only what snapshots hold can be asked for") {

@@ -183,6 +183,11 @@ TEST_CASE("data directory: one daemon at a time, and never on files of Karma 1.0
                              doctest::Contains(("pid " + std::to_string(::getpid())).c_str()), StorageError);
     }
     const DataDirectory again(directory / "data");
+    CHECK_THROWS_WITH_AS(DataDirectory(directory / "no" / "data"),
+                         doctest::Contains(("there is no directory " + (directory / "no").string()).c_str()),
+                         StorageError);
+    CHECK_FALSE(std::filesystem::exists(directory / "no"));
+    CHECK(DataDirectory(directory / "slash/").database() == directory / "slash/" / "karma.db");
     test::write_file(directory / "file", "x");
     CHECK_THROWS_WITH_AS(DataDirectory(directory / "file"), doctest::Contains("not a directory"),
                          StorageError);

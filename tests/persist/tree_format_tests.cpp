@@ -255,6 +255,9 @@ TEST_CASE("tree files: what is wrong is named") {
     refused(changed(day, "\xCE\x01\x35\xFF\xFF"), "key 42: 20316159 is no calendar day");
     refused(changed(day + 5, "\xFF"), "key 42: a negative number instead of a value");
     refused(changed(example.find('\x2B'), "\x2A"), "key 42 is there twice");
+    const std::string up_to_key = "\x81\xA8" + "branches"s + "\x91\x81\xA3";
+    refused(up_to_key + "12x", "\"12x\" is no number");
+    refused(up_to_key + "\xCE\x00\xFF"s, "a text that is no number");  // not quoted
 }
 
 TEST_CASE("tree files: every cut and any flipped bit is refused or harmless") {

@@ -6,6 +6,7 @@
 #include <thread>
 #include <vector>
 
+#include <boost/json/serialize.hpp>
 #include <doctest/doctest.h>
 
 #include "tests/program/counter.h"
@@ -93,6 +94,10 @@ TEST_CASE("access: a client that goes on with wrong tokens is cut off, and the l
     }
     CHECK(ping_error(daemon, "secret").empty());
     CHECK(is_logged(daemon, "refused_logins"));
+    const json::value stats = daemon.connect().call("system.stats", {{"token", "secret"}});
+    CHECK(as_number(member(stats, "refused_login_count")) == 300);
+    CHECK(contains(std::string(daemon.connect().call("system.metrics", {{"token", "secret"}}).as_string()),
+                   "\nkarma_refused_logins_total 300\n"));
     CHECK(daemon.stop().code == 0);
     const std::string log = daemon.standard_error();
     CHECK(log.find("refused_logins") == log.rfind("refused_logins"));
@@ -177,6 +182,69 @@ TEST_CASE("access: files are the daemon's own, or its group's") {
         CHECK(modes_below(scratch.path(), 0600, 0700) == std::vector<std::string>{});
     }
     ::umask(before);
+}
+
+TEST_CASE("access: idempotency keys are not shown to who may only read") {
+    Daemon daemon(std::vector<std::string>{"--auth-token=all", "--read-auth-token=read"});
+    Client client = daemon.connect();
+    json::object keyed = counter("links", 1, 5);
+    keyed["idempotency_key"] = "secret-key";
+    keyed["token"] = "all";
+    REQUIRE(client.error_of("counter.increment", keyed).empty());
+    const auto shows_key = [&](const std::string& op, json::object fields, const std::string& token) {
+        fields["token"] = token;
+        const json::value reply = client.call(op, fields);
+        CAPTURE(boost::json::serialize(reply));
+        // That there was one is no secret.
+        CHECK(contains(boost::json::serialize(reply), "idempotency_created_at_unix"));
+        return contains(boost::json::serialize(reply), "secret-key");
+    };
+    CHECK(shows_key("event.list", {}, "all"));
+    CHECK_FALSE(shows_key("event.list", {}, "read"));
+    CHECK(shows_key("replication.entries", {{"after_lsn", 0}}, "all"));
+    CHECK_FALSE(shows_key("replication.entries", {{"after_lsn", 0}}, "read"));
+    REQUIRE(client.error_of("snapshot.create_all", {{"token", "all"}}).empty());
+    CHECK(client.error_of("idempotency.snapshot_fetch_chunk", {{"offset", 0}, {"token", "read"}}) ==
+          "forbidden");
+    CHECK(client.error_of("idempotency.snapshot_fetch_chunk", {{"offset", 0}, {"token", "all"}}).empty());
+    // Who may only read does not get them by way of another one's export either.
+    const json::value begun = client.call("export.begin", {{"token", "all"}});
+    CHECK(client.error_of("export.fetch", {{"export_id", member(begun, "export_id")},
+                                           {"file", "karma.idempotency.json"},
+                                           {"token", "read"}}) == "forbidden");
+}
+
+TEST_CASE("access: an export with a token that may only read has no idempotency records, and says so") {
+    Daemon daemon(std::vector<std::string>{"--auth-token=all", "--read-auth-token=read"});
+    Client client = daemon.connect();
+    for (const char* const series : {"links", "others"}) {
+        json::object keyed = counter(series, 1, 5);
+        keyed["idempotency_key"] = std::string("secret-key-of-") + series;
+        keyed["token"] = "all";
+        REQUIRE(client.error_of("counter.increment", keyed).empty());
+    }
+    const TempDir scratch;
+    const std::string port = "--port=" + std::to_string(daemon.port());
+    const auto out = [&](const char* name) { return (scratch / name).string(); };
+    const ProgramResult whole = run_program(karma_binary(), {"export", out("whole"), port, "--token=all"});
+    CHECK(whole.status.code == 0);
+    CHECK(whole.standard_error == "");
+    CHECK(contains(read_file(scratch / "whole" / "karma.idempotency.json"), "secret-key-of-links"));
+    const ProgramResult hidden = run_program(karma_binary(), {"export", out("hidden"), port, "--token=read"});
+    CHECK(hidden.status.code == 0);
+    CHECK(contains(hidden.standard_error, "2 idempotency records left out"));
+    CHECK_FALSE(contains(read_file(scratch / "hidden" / "karma.idempotency.json"), "secret-key"));
+    const ProgramResult one =
+        run_program(karma_binary(), {"export", out("one"), port, "--token=read", "--series=links"});
+    CHECK(contains(one.standard_error, "1 idempotency record left out"));
+    CHECK(
+        run_program(karma_binary(), {"import", out("hidden"), "--directory", out("imported")}).status.code ==
+        0);
+    // A backup is whole, or there is none.
+    const ProgramResult backup = run_program(karma_binary(), {"backup", out("backup"), port, "--token=read"});
+    CHECK(backup.status.code == 1);
+    CHECK(contains(backup.standard_error, "the token may only read"));
+    CHECK_FALSE(std::filesystem::exists(scratch / "backup"));
 }
 
 }  // namespace karma::test

@@ -30,8 +30,12 @@ TEST_CASE("budgets: clients that hold all connections do not keep the log from b
     writer.call("counter.increment", {{"series", "a"}, {"key", 1}});
     idle.clear();
     const bool serves = comes_true([&] {
-        Client client = daemon.connect();
-        return client.error_of("system.ping").empty();
+        try {
+            Client client = daemon.connect();
+            return client.error_of("system.ping").empty();
+        } catch (const ConnectionClosed&) {
+            return false;  // it has not seen yet that the others are gone
+        }
     });
     CHECK(serves);
     CHECK(std::string(writer.call("system.health").at("status").as_string()) == "ok");

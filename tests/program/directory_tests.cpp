@@ -92,6 +92,9 @@ TEST_CASE("directory: one that is removed while it is used takes no more writes,
         REQUIRE(comes_true([&] { return starts_with_failed(client.call("system.health")); }));
         CHECK(client.error_of("counter.increment", {{"series", "a"}, {"key", 1}}) == "internal_error");
         CHECK(as_number(client.call("counter.sum", {{"series", "a"}, {"key", 1}})) == 1);
+        CHECK(as_number(member(client.call("system.stats"), "data_directory_lost")) == 1);
+        CHECK(contains(std::string(client.call("system.metrics").as_string()),
+                       "\nkarma_data_directory_lost 1\n"));
         const ProgramResult asked =
             run_program(karma_binary(), {"call", "--port=" + std::to_string(daemon.port()), "system.health"});
         CHECK(asked.status.code == 1);
@@ -161,6 +164,54 @@ TEST_CASE("directory: --restore=false puts nothing aside where the port is taken
     }
     other.start();
     CHECK(as_number(other.connect().call("counter.sum", {{"series", "a"}, {"key", 1}})) == 1);
+}
+
+TEST_CASE("directory: one in a place that is not there is refused, and nothing is made") {
+    const TempDir scratch;
+    const ProgramResult result = start_on(scratch / "mistyped" / "karma");
+    CHECK(result.status.code == 1);
+    CHECK(contains(result.standard_error, "--directory " + (scratch / "mistyped" / "karma").string()));
+    CHECK(contains(result.standard_error, "there is no directory " + (scratch / "mistyped").string()));
+    CHECK_FALSE(std::filesystem::exists(scratch / "mistyped"));
+    // Only the last part is made, also with a slash behind it.
+    DaemonOptions options;
+    options.directory = scratch / "new/";
+    options.arguments = {"--log=true"};
+    Daemon daemon(options);
+    CHECK(daemon.stop().code == 0);
+    CHECK(std::filesystem::exists(scratch / "new" / "karma.db"));
+    CHECK(contains(daemon.standard_output(), "\"empty_database\""));
+}
+
+TEST_CASE("directory: a copy of one that is used is told to be short, at its start and by karma verify") {
+    const auto copy = [](const Daemon& daemon, const std::filesystem::path& to) {
+        std::filesystem::create_directory(to);
+        std::filesystem::copy(daemon.directory() / "karma.db", to / "karma.db",
+                              std::filesystem::copy_options::recursive);
+    };
+    const auto warning_of = [](const std::filesystem::path& directory) {
+        const ProgramResult verified = run_program(karma_binary(), {"verify", directory.string()});
+        CHECK(verified.status.code == 0);
+        DaemonOptions options;
+        options.directory = directory;
+        Daemon daemon(options);
+        CHECK(daemon.stop().code == 0);
+        const bool is_told = contains(daemon.standard_error(), "that were acknowledged may be missing");
+        CHECK(contains(verified.standard_output, "that were acknowledged may be missing") == is_told);
+        return is_told;
+    };
+    const TempDir scratch;
+    Daemon daemon;
+    daemon.connect().call("counter.increment", {{"series", "a"}, {"key", 1}});
+    copy(daemon, scratch / "of running");
+    REQUIRE(daemon.stop().code == 0);
+    copy(daemon, scratch / "of stopped");
+    CHECK(warning_of(scratch / "of running"));
+    CHECK_FALSE(warning_of(scratch / "of stopped"));
+    // What was killed in its own place is no copy.
+    daemon.start();
+    daemon.kill_hard();
+    CHECK_FALSE(warning_of(daemon.directory()));
 }
 
 }  // namespace karma::test

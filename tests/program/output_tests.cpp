@@ -17,6 +17,7 @@
 
 #include <doctest/doctest.h>
 
+#include "tests/support/comes_true.h"
 #include "tests/support/daemon.h"
 #include "tests/support/file_descriptor.h"
 #include "tests/support/settings.h"
@@ -175,6 +176,67 @@ TEST_CASE("output: with --log=false nothing goes to standard output") {
     CHECK(daemon.stop().code == 0);
     CHECK(daemon.standard_output() == "");
     CHECK(daemon.standard_error() == "");
+}
+
+TEST_CASE("output: a reader that takes nothing does not hold up a start that fails") {
+    const TempDir scratch;
+    const FullPipe pipe(scratch / "log");
+    for (const char* const wrong : {"--port=none", "--bind=240.0.0.1"}) {
+        CAPTURE(wrong);
+        Process process(karma_binary(), {.arguments = {wrong, "--directory=" + (scratch / "data").string()},
+                                         .environment = {},
+                                         .standard_input = {},
+                                         .standard_output = scratch / "log",
+                                         .standard_error = scratch / "log",
+                                         .open_files = {}});
+        CHECK(process.wait(patience()).code == (wrong == std::string("--port=none") ? 2 : 1));
+    }
+}
+
+TEST_CASE("output: lines that nobody reads are counted") {
+    const TempDir scratch;
+    const ReservedPort port;
+    const FullPipe pipe(scratch / "log");
+    Process process(karma_binary(),
+                    {.arguments = {"--bind=127.0.0.1", "--port=" + std::to_string(port.number()),
+                                   "--directory=" + (scratch / "data").string(), "--log-level=debug"},
+                     .environment = {},
+                     .standard_input = {},
+                     .standard_output = scratch / "log",
+                     .standard_error = scratch / "log",
+                     .open_files = {}});
+    wait_for_listener(process, port);
+    // Each connection is two lines.
+    const auto dropped = [&] {
+        for (int i = 0; i < 100; ++i) (void)Client(port.number());
+        return as_number(member(Client(port.number()).call("system.stats"), "log_lines_dropped"));
+    };
+    CHECK(comes_true([&] { return dropped() != 0; }));
+    process.send_signal(SIGTERM);
+    CHECK(process.wait(patience()) == ExitStatus{.code = 0, .signal = 0});
+}
+
+TEST_CASE("output: --log-level says what is logged") {
+    const auto events = [](const std::vector<std::string>& arguments) {
+        Daemon daemon(arguments);
+        daemon.connect().call("system.ping");
+        CHECK(daemon.stop().code == 0);
+        return daemon.standard_output();
+    };
+    const std::string debug = events({"--log=true", "--log-level=debug"});
+    CHECK(contains(debug, "\"level\":\"debug\",\"event\":\"connection_opened\",\"client\":\"127.0.0.1:"));
+    CHECK(contains(debug, "\"connection_closed\""));
+    CHECK(contains(debug, "\"listening\""));
+    const std::string info = events({"--log=true", "--log-level=info"});
+    CHECK_FALSE(contains(info, "connection_opened"));
+    CHECK(contains(info, "\"listening\""));
+    CHECK(events({"--log=true", "--log-level=warning"}) == "");
+    CHECK(events({"--log=false", "--log-level=debug"}) == "");
+    DaemonOptions options;
+    options.arguments = {"--log=true", "--bind=0.0.0.0", "--log-level=error"};
+    Daemon quiet(options);
+    CHECK(quiet.stop().code == 0);
+    CHECK(quiet.standard_error() == "");  // open_to_the_network is a warning
 }
 
 }  // namespace karma::test

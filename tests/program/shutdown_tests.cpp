@@ -13,6 +13,7 @@
 #include <doctest/doctest.h>
 
 #include "tests/program/crashed_writers.h"
+#include "tests/support/comes_true.h"
 #include "tests/support/daemon.h"
 #include "tests/support/settings.h"
 
@@ -105,6 +106,51 @@ TEST_CASE("shutdown: a snapshot under way is given up or stored, and either way 
         daemon.start();
     }
     CHECK(member(daemon.connect().call("snapshot.verify"), "trees") == series);
+}
+
+TEST_CASE("shutdown: signals that come while the state is restored neither end it uncleanly nor get lost") {
+    Daemon daemon(std::vector<std::string>{"--log=true", "--snapshot-interval-seconds=0"});
+    {
+        Client client = daemon.connect();
+        std::uint64_t key = 0;
+        for (std::size_t batch = 0; batch < scaled(100); ++batch) {
+            json::array items;
+            for (int i = 0; i < 2'000; ++i) items.push_back(json::array{++key, 20260505, 1});
+            client.call("series.batch_add", {{"series", "wide"}, {"items", std::move(items)}});
+        }
+    }
+    daemon.kill_hard();
+    const auto count = [&](const char* event) {
+        const std::string log = daemon.standard_output();
+        std::size_t found = 0;
+        for (std::size_t at = log.find(event); at != std::string::npos; at = log.find(event, at + 1)) ++found;
+        return found;
+    };
+    // It has the lock before it restores, and listens behind that.
+    const auto start_restoring = [&] {
+        daemon.start_unready();
+        const auto has_lock = [&] {
+            return read_file(daemon.directory() / "karma.lock") == std::to_string(daemon.pid());
+        };
+        REQUIRE(comes_true(has_lock));
+    };
+    for (const int signal : {SIGUSR1, SIGHUP}) {
+        CAPTURE(signal);
+        const std::size_t listened = count("\"listening\"");
+        const std::size_t taken = count(signal == SIGUSR1 ? "\"snapshot_saved\"" : "\"reloaded\"");
+        start_restoring();
+        daemon.send_signal(signal);
+        CHECK(comes_true([&] { return count("\"listening\"") == listened + 1; }));
+        CHECK(comes_true(
+            [&] { return count(signal == SIGUSR1 ? "\"snapshot_saved\"" : "\"reloaded\"") == taken + 1; }));
+        CHECK(daemon.connect().call("system.ping") == json::value("pong"));
+        daemon.kill_hard();
+    }
+    for (const int signal : {SIGTERM, SIGINT}) {
+        CAPTURE(signal);
+        start_restoring();
+        CHECK(daemon.stop(signal) == ExitStatus{.code = 0, .signal = 0});
+    }
 }
 
 TEST_CASE("shutdown: a signal finishes what was received, and exits 0") {

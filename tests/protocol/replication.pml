@@ -760,7 +760,7 @@ inline step_of_two() {
         counted[n] = counted[n] | BIT(m)
     /* A promise: m has not heard the master either, and knows no later epoch. */
     :: candidate[n] != 0 && known[n] == candidate[n] && !HAS(promised[n], m) && role[m] >= CONNECTING &&
-       candidate[n] > known[m] && database[n] == database[m] ->
+       candidate[n] >= known[m] && database[n] == database[m] ->
         printf("place %d asks %d for a promise\n", n, m);
         ask_promise(n, m)
 #endif

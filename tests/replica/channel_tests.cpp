@@ -1,4 +1,6 @@
 #include <array>
+#include <atomic>
+#include <chrono>
 #include <map>
 #include <string>
 #include <sys/socket.h>
@@ -11,6 +13,7 @@
 
 #include "replica/channel.h"
 #include "replica/digests.h"
+#include "tests/support/comes_true.h"
 #include "tests/support/file_descriptor.h"
 #include "tests/support/settings.h"
 
@@ -115,11 +118,26 @@ TEST_CASE("channel: a wake ends a wait, also one that comes before it") {
     const std::array<int, 2> files = socket_pair();
     const FileDescriptor other(files[1]);
     Channel channel(files[0]);
+    std::atomic<int> waits_ended = 0;
+    std::atomic<bool> waits_again = false;
     channel.wake();
-    channel.pump(std::chrono::hours(1));
-    std::thread waker([&] { channel.wake(); });
-    channel.pump(std::chrono::hours(1));
-    waker.join();
+    std::thread waiter([&] {
+        channel.pump(std::chrono::hours(1));
+        ++waits_ended;
+        waits_again = true;
+        channel.pump(std::chrono::hours(1));
+        ++waits_ended;
+    });
+    CHECK(comes_true([&] { return waits_again.load(); }));
+    // One wake is good for one wait: nothing ends the second one, as long as one can watch it.
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    CHECK(waits_ended == 1);
+    channel.wake();
+    const bool ended = comes_true([&] { return waits_ended == 2; });
+    CHECK(ended);
+    if (!ended) ::shutdown(other.get(), SHUT_RDWR);  // so that this test ends all the same
+    waiter.join();
+    CHECK(channel.bytes_received() == 0);
 }
 
 TEST_CASE("digests: those of versions without idempotency records are read, and read these") {

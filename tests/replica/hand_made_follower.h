@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -66,6 +67,7 @@ public:
             channel->pump(Milliseconds(5));
             while (const auto frame = channel->next_frame()) {
                 has_state = has_state || frame->kind == replica::FrameKind::state_end;
+                is_compared = is_compared || frame->kind == replica::FrameKind::digest_at;
                 if (frame->kind != replica::FrameKind::heartbeat) continue;
                 std::string_view payload = frame->payload;
                 heard_lsn = replica::take_number(payload);
@@ -94,9 +96,10 @@ public:
 
     replica::SubscribeReply reply;
     std::unique_ptr<replica::Channel> channel;
-    Lsn heard_lsn = 0;       // of the last heartbeat: events come before it
-    bool has_state = false;  // to its end
-    bool stores = true;      // the lists that it is told
+    Lsn heard_lsn = 0;                     // of the last heartbeat: events come before it
+    bool has_state = false;                // to its end
+    bool stores = true;                    // the lists that it is told
+    std::atomic<bool> is_compared{false};  // was asked for digests, which it never sends
 };
 
 inline replica::NodeOptions with_acks(std::uint32_t count) {

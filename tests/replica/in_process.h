@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -27,8 +28,12 @@ inline void make_one_database(const Storage& master, Storage& follower) {
 class InProcessNode {
 public:
     explicit InProcessNode(Storage& storage, const DatabaseOptions& options = {},
-                           replica::NodeOptions node_options = {}, std::uint16_t port = 0)
-        : database_(open(storage, options)), node_(*database_, log_, std::move(node_options)) {
+                           replica::NodeOptions node_options = {}, std::uint16_t port = 0,
+                           const std::function<void(const std::string&)>& log = {},
+                           const replica::Ground& ground = replica::machine_ground())
+        : log_(log ? net::Log(log) : net::Log(net::LogLevel::warning)),
+          database_(open(storage, options)),
+          node_(*database_, log_, std::move(node_options), ground) {
         net::ServerOptions server;
         server.address = "127.0.0.1";
         server.port = port;
@@ -59,7 +64,7 @@ private:
         return Database::open(options, storage);
     }
 
-    net::Log log_{false};
+    net::Log log_;
     std::unique_ptr<Database> database_;
     replica::Node node_;
     std::unique_ptr<net::Server> server_;

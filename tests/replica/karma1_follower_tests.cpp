@@ -9,6 +9,8 @@
 #include "persist/memory_storage.h"
 #include "replica/karma1_follower.h"
 #include "tests/replica/fake_karma1.h"
+#include "tests/replica/in_process.h"
+#include "tests/support/comes_true.h"
 #include "tests/support/settings.h"
 #include "tests/support/temp_dir.h"
 
@@ -366,6 +368,39 @@ TEST_CASE("karma1: a log that is another one, or no log, is not taken") {
         CHECK(contains(node.failure(), "LSN 1"));
         CHECK(node.database().durable_lsn() == 0);
     }
+}
+
+TEST_CASE("karma1: that a master lost the end of its log stays in health when the log has passed that LSN") {
+    FakeKarma1 master;
+    MemoryStorage storage;
+    const test::TempDir directory;
+    const auto options = [&] {
+        replica::NodeOptions following = test::following(master.port(), directory);
+        following.follower->poll_interval = std::chrono::milliseconds(5);
+        return following;
+    };
+    const auto tries_again = [](test::InProcessNode& node) {
+        const std::uint64_t before = node.node().figures().polls.attempts;
+        return test::comes_true([&] { return node.node().figures().polls.attempts >= before + 2; });
+    };
+    master.log(increment("a", 1, 1));
+    master.log(increment("a", 1, 1));
+    {
+        test::InProcessNode node(storage, test::slave_options(), options());
+        REQUIRE(test::comes_true([&] { return node.database().durable_lsn() == 2; }));
+        CHECK(test::comes_true([&] { return test::health_of(node) == "ok"; }));
+        master.skip_to(2);
+        CHECK(test::comes_true([&] { return contains(test::health_of(node), "replication_gap"); }));
+        for (int i = 0; i < 3; ++i) master.log(increment("a", 1, 5));
+        REQUIRE(tries_again(node));
+        CHECK(contains(test::health_of(node), "replication_gap"));
+        CHECK(node.database().durable_lsn() == 2);
+    }
+    test::InProcessNode node(storage, test::slave_options(), options());
+    CHECK(test::comes_true([&] { return contains(test::health_of(node), "replication_gap"); }));
+    REQUIRE(tries_again(node));
+    CHECK(contains(test::health_of(node), "replication_gap"));
+    CHECK(node.database().durable_lsn() == 2);
 }
 
 }  // namespace karma::test

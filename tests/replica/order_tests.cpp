@@ -168,7 +168,7 @@ TEST_CASE("orders: what is applied is durable before a master is told of it") {
     const auto database = Database::open(options, storage);
     database->replicate(Event{1, 5, mutation::Increment{"a", 1, some_day, 1}, {}});
     REQUIRE(database->durable_lsn() == 0);
-    net::Log log{false};
+    net::Log log{net::LogLevel::warning};
     replica::Node node(*database, log, following(master.port(), directory));
     node.start("n");
     REQUIRE(master.wait_for_requests(1));

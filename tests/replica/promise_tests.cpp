@@ -197,7 +197,7 @@ TEST_CASE("promises: a follower of a version before lists does not count, and he
 TEST_CASE("promises: a list that is damaged stops the node, rather than being taken for none") {
     MemoryStorage storage;
     const auto database = Database::open({}, storage);
-    net::Log log(false);
+    net::Log log(net::LogLevel::warning);
     database->write_note(counted_note, R"({"epoch":1})");
     CHECK_THROWS_AS(replica::CountedFollowers(*database, log), CorruptionError);
 }
@@ -233,6 +233,18 @@ TEST_CASE(
     const Epoch known = slave.database().known_epoch();
     CHECK(known.number == 5);
     CHECK(known.id == 3);
+}
+
+TEST_CASE("promises: who has heard of the epoch from one that promised before promises it as well") {
+    MemoryStorage storage;
+    InProcessNode slave(storage, slave_options(), following(free_port(), TempDir()));
+    Client client(slave.port());
+    client.call("replication.fence", {{"epoch", 5}, {"epoch_id", 3}});
+    REQUIRE(slave.database().known_epoch().number == 5);
+    CHECK(member(client.call("replication.promise", asking({5, 3})), "promised") == json::value(true));
+    CHECK(member(client.call("replication.promise", asking({5, 2})), "promised") == json::value(false));
+    client.call("replication.fence", {{"epoch", 5}, {"epoch_id", 4}});
+    CHECK(member(client.call("replication.promise", asking({5, 3})), "promised") == json::value(false));
 }
 
 TEST_CASE("promises: what was promised is durable before it is answered") {

@@ -9,6 +9,7 @@
 #include "tests/replica/in_process.h"
 #include "tests/support/comes_true.h"
 #include "tests/support/port.h"
+#include "tests/support/proxy.h"
 #include "tests/support/values.h"
 
 namespace karma::test {
@@ -73,6 +74,8 @@ TEST_CASE("source failover: who lost a diverged source does not take a master's 
     MemoryStorage storages[3];
     const TempDir directories[2];
     const ReservedPort port;
+    // Closes connections at once while the source is not there, which is no silence.
+    auto network = std::make_unique<Proxy>(port.number());
     for (int i : {0, 1}) {
         InProcessNode node(storages[i]);
         node.database().increment(i == 0 ? "theirs" : "mine", 1, 1, some_day);
@@ -80,16 +83,36 @@ TEST_CASE("source failover: who lost a diverged source does not take a master's 
     make_one_database(storages[0], storages[1]);
     auto source = std::make_unique<InProcessNode>(storages[1], DatabaseOptions{}, replica::NodeOptions{},
                                                   port.number());
-    InProcessNode last(storages[2], slave_options(), failing_over(port.number(), directories[0]));
+    InProcessNode last(storages[2], slave_options(), failing_over(network->port(), directories[0]));
     REQUIRE(comes_into(last, "streaming"));
     source.reset();
     InProcessNode master(storages[0]);
     source = std::make_unique<InProcessNode>(storages[1], slave_options(),
                                              following(master.port(), directories[1]), port.number());
     REQUIRE(comes_into(*source, "diverged"));
-    REQUIRE(comes_into(last, "refused"));
-    CHECK(contains(health_of(last), "diverged"));
+    // Refused, or taken by a source that did not know yet, which has told it since.
+    REQUIRE(comes_true([&] { return contains(health_of(last), "diverged"); }));
+    network.reset();
+    does_not_fail_over(last);
+}
+
+TEST_CASE("source failover: who was refused last by a node that is no master does not take its place") {
+    MemoryStorage storages[3];
+    const TempDir directories[2];
+    const ReservedPort port;
+    auto network = std::make_unique<Proxy>(port.number());
+    auto source = std::make_unique<InProcessNode>(storages[0], DatabaseOptions{}, replica::NodeOptions{},
+                                                  port.number());
+    source->database().increment("a", 1, 1, some_day);
+    InProcessNode last(storages[1], slave_options(), failing_over(network->port(), directories[0]));
+    REQUIRE(comes_into(last, "streaming"));
     source.reset();
+    // On another directory it is an empty follower, which refuses whoever asks.
+    source = std::make_unique<InProcessNode>(storages[2], slave_options(),
+                                             following(free_port(), directories[1]), port.number());
+    REQUIRE(comes_into(last, "refused"));
+    CHECK(contains(health_of(last), "empty"));
+    network.reset();
     does_not_fail_over(last);
 }
 
@@ -106,7 +129,7 @@ TEST_CASE("source failover: only the silence of a master is one") {
     SUBCASE("of a master that this node had everything of") {
         watch.note_life(life, begin);
         watch.note_has_everything(begin);
-        watch.note_lost();
+        watch.note_lost(begin);
         CHECK_FALSE(watch.was_lost_in_sync(begin + limit / 2, limit));
         CHECK(watch.was_lost_in_sync(begin + limit, limit));
     }
@@ -114,7 +137,7 @@ TEST_CASE("source failover: only the silence of a master is one") {
         life.role = "slave";
         watch.note_life(life, begin);
         watch.note_has_everything(begin);
-        watch.note_lost();
+        watch.note_lost(begin);
         CHECK_FALSE(watch.was_lost_in_sync(begin + 10 * limit, limit));
     }
     SUBCASE("of a fenced node, a diverged one, or one that is no way to a master") {
@@ -126,9 +149,28 @@ TEST_CASE("source failover: only the silence of a master is one") {
         SUBCASE("diverged") { life.role = "slave"; }
         watch.note_life(life, begin + limit / 4);
         watch.note_has_everything(begin + limit / 4);
-        watch.note_lost();
+        watch.note_lost(begin);
         CHECK_FALSE(watch.was_lost_in_sync(begin + 10 * limit, limit));
     }
+}
+
+TEST_CASE("source failover: a source that closes each connection is doubted like one that is silent") {
+    const replica::Clock::time_point begin{};
+    const Milliseconds timeout(1'000);
+    replica::SourceWatch watch(timeout);
+    watch.begin(begin);
+    SUBCASE("from the beginning") {}
+    SUBCASE("after a time") {
+        watch.note_connected(begin);
+        watch.note_lost(begin);
+    }
+    for (int i = 1; i < 10; ++i) {
+        watch.note_word(begin + i * timeout / 10);
+        watch.note_lost(begin + i * timeout / 10);
+        CHECK(watch.doubt(begin + i * timeout / 10).empty());
+    }
+    watch.note_word(begin + timeout);
+    CHECK(watch.doubt(begin + timeout) == "not connected to the source for 1 s");
 }
 
 }  // namespace karma::test

@@ -79,7 +79,7 @@ DatabaseId Chronicle::database_of(const std::string& node) const {
 
 void Chronicle::forget(const std::string& node) {
     if (const auto found = nodes_.find(node); found != nodes_.end()) {
-        replaced_.emplace_back(node, std::move(found->second.history));
+        replaced_.push_back({node, std::move(found->second.history), scheduler_.now()});
         nodes_.erase(found);
     }
 }
@@ -139,6 +139,7 @@ void Chronicle::check_replacement(SimulatedNode& node, Seen& seen, const History
                      " without a proof and without an order");
     }
     ++orders_;
+    replaced_.push_back({node.name(), before, scheduler_.now()});
     check_audit(node, before, now);
 }
 
@@ -200,27 +201,31 @@ void Chronicle::note_safe_epoch(SimulatedNode& node) {
     }
 }
 
-void Chronicle::acknowledge(std::uint64_t write, const std::string& node, std::uint32_t min_acks,
-                            Scheduler::Clock::time_point now) {
+// A reply is under way for so long at most, and what was lost in a crash is seen again after as long.
+constexpr auto under_way_max = std::chrono::seconds(3);
+
+std::set<std::string> Chronicle::holders_of(std::uint64_t write) const {
     std::set<std::string> holders;
     for (const auto& [name, seen] : nodes_) {
         if (times_in(seen.history, write) != 0) {
             holders.insert(name);
         }
     }
-    // The reply may have been under way while a directory was replaced that had the write.
-    for (const auto& [name, history] : replaced_) {
-        if (times_in(history, write) != 0) {
-            holders.insert(name);
+    // The reply may have been under way while it was given up, or a directory was replaced that had it.
+    for (const Replaced& before : replaced_) {
+        if (scheduler_.now() - before.at < under_way_max && times_in(before.history, write) != 0) {
+            holders.insert(before.node);
         }
     }
-    const std::size_t nodes = holders.size();
-    constexpr auto unseen = std::chrono::seconds(3);
-    const bool may_be_elsewhere =
-        given_up_.contains(write) || orders_ != 0 || (crashed_at_ && now - *crashed_at_ < unseen);
-    if (nodes < 1 + min_acks && !may_be_elsewhere) {
+    return holders;
+}
+
+void Chronicle::acknowledge(std::uint64_t write, const std::string& node, std::uint32_t min_acks) {
+    const std::size_t holders = holders_of(write).size();
+    const bool may_be_elsewhere = crashed_at_ && scheduler_.now() - *crashed_at_ < under_way_max;
+    if (holders < 1 + min_acks && !may_be_elsewhere) {
         return fail_("I4: write " + std::to_string(write) + ", acknowledged by " + node + ", is on " +
-                     std::to_string(nodes) + " nodes, not on " + std::to_string(1 + min_acks));
+                     std::to_string(holders) + " nodes, not on " + std::to_string(1 + min_acks));
     }
     const auto places = places_.find(write);
     if (places == places_.end()) {

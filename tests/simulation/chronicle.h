@@ -23,7 +23,8 @@ class Chronicle {
 public:
     static constexpr const char* series = "ledger";
 
-    explicit Chronicle(std::function<void(const std::string&)> fail) : fail_(std::move(fail)) {}
+    Chronicle(Scheduler& scheduler, std::function<void(const std::string&)> fail)
+        : scheduler_(scheduler), fail_(std::move(fail)) {}
 
     // Looks at a node as it is now.
     void look_at(SimulatedNode& node);
@@ -38,8 +39,7 @@ public:
     void note_safe_epoch(SimulatedNode& node);
     // A client has got this reply from a node just now, all nodes were looked at, and so many followers had
     // to have the write; 0 where that is not known.
-    void acknowledge(std::uint64_t write, const std::string& node, std::uint32_t min_acks,
-                     Scheduler::Clock::time_point now);
+    void acknowledge(std::uint64_t write, const std::string& node, std::uint32_t min_acks);
 
     // At the end, of a node that has what the final master has.
     void check_state(SimulatedNode& node);
@@ -86,9 +86,18 @@ private:
     static bool has(const History& history, const Place& place);
     std::size_t times_in(const History& history, std::uint64_t write) const;
 
+    // What a node held until it got another history.
+    struct Replaced {
+        std::string node;
+        History history;
+        Scheduler::Clock::time_point at;
+    };
+    std::set<std::string> holders_of(std::uint64_t write) const;
+
+    Scheduler& scheduler_;
     std::function<void(const std::string&)> fail_;
     std::map<std::string, Seen> nodes_;
-    std::vector<std::pair<std::string, History>> replaced_;  // nodes, and what their directories held before
+    std::vector<Replaced> replaced_;
     std::map<Key, std::uint32_t> checksums_;
     std::map<std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>, std::string> writers_;
     std::map<std::uint64_t, std::vector<Place>> places_;  // of writes

@@ -50,9 +50,16 @@ private:
     static constexpr std::size_t nodes_count = 5;
     static constexpr std::size_t cluster_count = 3;  // the others are spare
 
+    static std::string name_of(std::size_t node) { return "node-" + std::to_string(node); }
     void choose_plan();
     void observe();
     void look_at_all();
+    void check_claims();
+    void check_doubt(std::size_t node);
+    void check_epochs(std::size_t node);
+    void check_failover(std::size_t node);
+    bool has_master_behind(std::size_t node) const;
+    void disturb() { disturbed_at_ = scheduler_.now(); }
     void on_log(std::size_t node, const std::string& line);
     void note_failure(const std::string& what);
     void note(const std::string& what);
@@ -78,6 +85,11 @@ private:
     void swap_roles();
     void promote(std::size_t node, bool is_forced);
     void promote_two();
+    void promote_back_and_forth();
+    void write_noise(std::size_t node);
+    void promote_half_way();
+    void turn_away();
+    void name_epoch_far_ahead();
 
     std::string described_nodes();
     void repair();
@@ -98,6 +110,10 @@ private:
     Chronicle chronicle_;
     DatabaseId database_;  // of the cluster
     std::uint64_t writes_ = 0;
+    // A number beyond those of the cluster's own epochs.
+    static constexpr std::uint64_t epoch_of_strangers = 1'000;
+    std::map<std::size_t, Scheduler::Clock::time_point> without_master_;  // since when each has none behind
+    Scheduler::Clock::time_point disturbed_at_;                           // by crashes, cuts, bad disks
     bool is_order_on_ = false;
     bool operator_is_done_ = false;
     bool is_repairing_ = false;

@@ -9,7 +9,7 @@
 namespace karma::test {
 namespace {
 
-constexpr auto reply_patience = std::chrono::milliseconds(600);
+constexpr auto connect_patience = std::chrono::milliseconds(600);
 
 }  // namespace
 
@@ -37,7 +37,7 @@ std::vector<SimulatedLines::Reply> SimulatedLines::ask_all(const std::string& no
 void SimulatedLines::connect_to(const std::string& node) {
     if (!wire_ || connected_to_ != node) {
         wire_.reset();
-        wire_ = network_.connect(name_, {node, 0, reply_patience});
+        wire_ = network_.connect(name_, {node, 0, connect_patience});
         connected_to_ = node;
     }
 }
@@ -46,7 +46,7 @@ void SimulatedLines::connect_to(const std::string& node) {
 void SimulatedLines::exchange(std::string bytes, std::vector<Reply>& replies) {
     const Scheduler& scheduler = network_.scheduler();
     auto left = static_cast<std::size_t>(std::ranges::count(bytes, '\n'));
-    auto end = scheduler.now() + reply_patience;
+    auto end = scheduler.now() + patience;
     std::string received;
     while (left > 0) {
         bytes.erase(0, bytes.empty() ? 0 : wire_->send(bytes));
@@ -60,7 +60,7 @@ void SimulatedLines::exchange(std::string bytes, std::vector<Reply>& replies) {
         for (std::size_t at = 0; (at = received.find('\n')) != std::string::npos; --left) {
             replies.emplace_back(net::parse_reply(received.substr(0, at)));
             received.erase(0, at + 1);
-            end = scheduler.now() + reply_patience;
+            end = scheduler.now() + patience;
         }
     }
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,6 +23,8 @@ public:
     // All are sent before the first reply is read.
     std::vector<Reply> ask_all(const std::string& node, const std::vector<std::string>& lines);
     void close() { wire_.reset(); }
+    // How long it waits for the next reply.
+    std::chrono::milliseconds patience{600};
 
 private:
     void exchange(std::string bytes, std::vector<Reply>& replies);

@@ -220,8 +220,14 @@ Database* SimulatedNode::database_to_look_at() noexcept { return daemon_ ? datab
 
 void SimulatedNode::promote(bool is_forced) { daemon_->node.promote(is_forced); }
 
+ReplicationFigures SimulatedNode::figures() const {
+    return daemon_ ? daemon_->node.figures() : ReplicationFigures();
+}
+
+std::string SimulatedNode::alarm() const { return daemon_ ? daemon_->node.alarm() : std::string(); }
+
 bool SimulatedNode::wants_order() const {
-    return daemon_ && daemon_->database->role() == Role::slave && daemon_->node.figures().state == "diverged";
+    return daemon_ && daemon_->database->role() == Role::slave && figures().state == "diverged";
 }
 
 std::size_t SimulatedNode::discarded_files() const {

@@ -76,6 +76,10 @@ public:
     void move_in(const MemoryStorage& contents);
     // Where it keeps files for the operator.
     const std::filesystem::path& directory() const noexcept { return directory_.path(); }
+    // What it says of its place among the others; "none" while no daemon runs.
+    ReplicationFigures figures() const;
+    // Why somebody should look at it; empty: it says that all is well.
+    std::string alarm() const;
     // It has diverged, and used up the order that it was started with.
     bool wants_order() const;
     // Files that hold what was discarded for the master's history.

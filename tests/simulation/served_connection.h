@@ -36,6 +36,7 @@ private:
     void await_release(const net::ReplyQueue::Wait& wait) override;
     void start_task(std::unique_ptr<Task> task, net::ReplyQueue::Time received) override;
     void await_records() override { awaits_records_ = true; }
+    std::string client_host() const override { return from_; }
 
     void receive();
     void execute();

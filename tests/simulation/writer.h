@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <string>
@@ -14,6 +15,7 @@ struct WriterView {
     std::function<std::string()> any_node;
     std::function<bool()> is_over;
     std::function<std::uint64_t()> next_write;  // another number each time
+    std::chrono::milliseconds patience{600};    // with a reply
     // It got a reply just now that says so of this write.
     std::function<void(std::uint64_t write, const std::string& node)> acknowledged;
 };
@@ -23,7 +25,9 @@ struct WriterView {
 class SimulatedWriter {
 public:
     SimulatedWriter(std::string name, SimulatedNetwork& network, WriterView view)
-        : name_(std::move(name)), network_(network), view_(std::move(view)), lines_(name_, network_) {}
+        : name_(std::move(name)), network_(network), view_(std::move(view)), lines_(name_, network_) {
+        lines_.patience = view_.patience;
+    }
 
     // Until that is so.
     void run(const std::function<bool()>& is_over);

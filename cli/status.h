@@ -1,0 +1,15 @@
+#pragma once
+
+#include <iosfwd>
+#include <span>
+#include <string>
+
+namespace karma::cli {
+
+/// `karma status`: what a running daemon is and how it does, at a glance. Returns the exit status.
+int run_status(std::span<const std::string> args, std::ostream& out, std::ostream& err);
+
+/// The same on standard output and standard error.
+int status_main(std::span<const std::string> args);
+
+}  // namespace karma::cli

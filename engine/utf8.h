@@ -1,0 +1,14 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace karma {
+
+/// Whether a text is UTF-8, as JSON has to be.
+bool is_utf8(std::string_view text) noexcept;
+
+/// The text with each byte that is no part of a character replaced by U+FFFD.
+std::string as_utf8(std::string_view text);
+
+}  // namespace karma

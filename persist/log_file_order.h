@@ -1,0 +1,15 @@
+#pragma once
+
+#include <memory>
+
+#include <rocksdb/env.h>
+
+namespace karma {
+
+/// `base`, which must outlive it, where a write-ahead file is synced before the next one is begun. Writes
+/// that are not synced reach the disk in any order: of two files that are both not synced, a power loss can
+/// take the end of the first and leave the second, and RocksDB, which cannot tell an end that was cut between
+/// two writes, would bring back what lies behind the hole.
+std::unique_ptr<rocksdb::Env> make_log_ordering_env(rocksdb::Env& base);
+
+}  // namespace karma

@@ -1,0 +1,81 @@
+#include <set>
+
+#include "tests/simulation/disorder.h"
+
+/// What nodes say of themselves, and do by themselves, against what the simulation knows.
+namespace karma::test {
+
+void Disorder::check_claims() {
+    for (std::size_t i = 0; i < nodes_.size() && !is_over_; ++i) {
+        check_doubt(i);
+        check_epochs(i);
+    }
+}
+
+bool Disorder::has_master_behind(std::size_t node) const {
+    std::set<std::size_t> passed;
+    while (passed.insert(node).second) {
+        const std::optional<std::string>& source = nodes_[node]->role().source;
+        if (!source) {
+            return false;
+        }
+        const auto next = static_cast<std::size_t>(source->back() - '0');
+        const Database* const database = nodes_[next]->database();
+        if (database == nullptr || database->has_failed() || database->role() == Role::fenced ||
+            network_.is_cut(name_of(node), name_of(next)) || network_.is_cut(name_of(next), name_of(node))) {
+            return false;
+        }
+        if (database->role() == Role::master) {
+            return true;
+        }
+        node = next;
+    }
+    return false;
+}
+
+/// R6 and R9. What is behind others is known later, but no later than the time that silence is given.
+void Disorder::check_doubt(std::size_t node) {
+    constexpr auto known_after = std::chrono::seconds(5);
+    const Database* const database = nodes_[node]->database();
+    if (database == nullptr || database->role() != Role::slave || database->has_failed() ||
+        has_master_behind(node)) {
+        without_master_.erase(node);
+        return;
+    }
+    const auto since = std::max(without_master_.try_emplace(node, scheduler_.now()).first->second,
+                                nodes_[node]->started_at());
+    if (scheduler_.now() - since < known_after) {
+        return;
+    }
+    if (nodes_[node]->figures().state == "streaming") {
+        note_failure("R6: " + name_of(node) + " says that it is in sync, and no master is behind its source");
+    } else if (nodes_[node]->alarm().empty()) {
+        note_failure("R9: " + name_of(node) + " has no master behind its source, and no alarm");
+    }
+}
+
+/// Strangers are of epochs that the cluster never comes to.
+void Disorder::check_epochs(std::size_t node) {
+    const Database* const database = nodes_[node]->database();
+    if (database != nullptr && database_.is_known() && database->database_id() == database_ &&
+        database->known_epoch().number >= epoch_of_strangers) {
+        note_failure("R2: " + name_of(node) + " takes epoch " +
+                     std::to_string(database->known_epoch().number) +
+                     " for one of its database, in which nobody began it");
+    }
+}
+
+/// R7: silence is not a refusal, and a master that nothing happens to is not silent.
+void Disorder::check_failover(std::size_t node) {
+    constexpr auto asking = std::chrono::milliseconds(2'500);
+    const NodeRole& role = nodes_[node]->role();
+    const SimulatedNode& source = *nodes_[static_cast<std::size_t>(role.source.value_or("0").back() - '0')];
+    const auto begun = std::max(disturbed_at_, nodes_[node]->started_at());
+    if (scheduler_.now() - begun > std::chrono::milliseconds(role.failover_ms) + asking &&
+        source.role().source == std::nullopt) {
+        note_failure("R7: " + name_of(node) + " takes the place of " + source.name() +
+                     ", to which nothing has happened");
+    }
+}
+
+}  // namespace karma::test
