@@ -1,6 +1,7 @@
 #include "cli/serve.h"
 
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
@@ -17,6 +18,8 @@
 
 #include "cli/command_line.h"
 #include "cli/serve_options.h"
+#include "engine/error.h"
+#include "engine/scan.h"
 #include "net/log.h"
 #include "net/log_writer.h"
 #include "net/machine.h"
@@ -174,6 +177,13 @@ void hold_signals() {
     ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
 }
 
+/// Whether a signal is kept that ends the daemon.
+bool is_stop_pending() {
+    sigset_t pending;
+    return ::sigpending(&pending) == 0 &&
+           (::sigismember(&pending, SIGINT) == 1 || ::sigismember(&pending, SIGTERM) == 1);
+}
+
 void release_signals() {
     const sigset_t set = taken_signals();
     ::pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
@@ -226,6 +236,7 @@ private:
         stopping_ = true;
         stopped_by_ = signal;
         log_.info("stopping", {{"signal", signal == SIGINT ? "SIGINT" : "SIGTERM"}});
+        database_.wind_down();
         server_->stop();
         wait();
         // Joining blocks, and a second signal must still get through.
@@ -254,8 +265,10 @@ private:
 
     void save_snapshot() {
         try {
-            database_.save_snapshot();
+            database_.save_snapshot(UntilStopped(stopping_));
             log_.info("snapshot_saved", {{"last_lsn", database_.last_lsn()}});
+        } catch (const RequestError& given_up) {
+            log_.info("snapshot_given_up", {{"message", given_up.what()}});
         } catch (const std::exception& failure) {
             log_.error("snapshot_failed", {{"message", failure.what()}});
         }
@@ -268,7 +281,7 @@ private:
     boost::asio::io_context context_;
     boost::asio::signal_set signals_;
     boost::asio::thread_pool snapshots_{1};
-    bool stopping_ = false;
+    std::atomic<bool> stopping_{false};
     int stopped_by_ = 0;
 };
 
@@ -305,7 +318,17 @@ int serve(const ServeOptions& options) {
     };
     database_options.log_lines_dropped = [&log] { return log.lines_dropped(); };
     net::check_address(options.server);  // before --restore=false puts a database aside
-    const std::unique_ptr<Database> database = Database::open(database_options);
+    database_options.gives_up = is_stop_pending;
+    std::unique_ptr<Database> database;
+    try {
+        database = Database::open(database_options);
+    } catch (const RequestError&) {
+        if (!is_stop_pending()) {
+            throw;
+        }
+        log.info("stopped", {{"message", "while the state was being restored"}});
+        return exit_success;
+    }
     for (const std::string& damage : database->restore_warnings()) {
         log.error("damaged_snapshot",
                   {{"message", damage},
@@ -338,6 +361,7 @@ int serve(const ServeOptions& options) {
                            {"max_connections", std::uint64_t{server_options.connections_max}},
                            {"max_reply_memory", std::uint64_t{server_options.reply_memory_max}},
                            {"max_series", std::uint64_t{options.database.series_max}},
+                           {"max_ingest_streams", std::uint64_t{options.database.streams_max}},
                            {"role", role_name(database->role())},
                            {"database_id", database_id_text(*database)},
                            {"node_id", node_id_text(database->node_id())},

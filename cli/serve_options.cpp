@@ -297,6 +297,13 @@ std::vector<Setting> limits_settings() {
          [](Options& o, Text text, Text s) {
              o.database.series_max = to_number<std::size_t>(text, s, 0, bytes_max);
          }},
+        {"max-ingest-streams", 0, "KARMA_MAX_INGEST_STREAMS", group, "N",
+         "ingest streams that are remembered, each counting once more for 8 of its chunks; further streams "
+         "and "
+         "chunks are refused, and 0 for no limit (one for each 8 KiB of the memory)",
+         [](Options& o, Text text, Text s) {
+             o.database.streams_max = to_number<std::size_t>(text, s, 0, bytes_max);
+         }},
         {"read-timeout", 0, "KARMA_READ_TIMEOUT_SECONDS", group, "SECONDS",
          "a connection that has sent a part of a request, and not the rest for so long, is closed; 0 for no "
          "limit (5)",
@@ -511,10 +518,12 @@ ServeOptions read_serve_options(std::span<const std::string> arguments, const En
     options.database.snapshot_interval_s = 3600;
     constexpr std::size_t memory_parts = 16;
     constexpr std::size_t bytes_of_series = 2048;
+    constexpr std::size_t bytes_of_stream = 8192;
     const std::size_t memory = net::machine_memory_bytes();
     options.server.reply_memory_max = memory / memory_parts;
     options.server.request_memory_max = memory / memory_parts;
     options.database.series_max = memory / bytes_of_series;
+    options.database.streams_max = memory / bytes_of_stream;
     for (const Setting& setting : settings()) {
         if (given.count(setting.name) != 0) {
             setting.set(options, given[setting.name].as<std::string>(), std::string("--") + setting.name);

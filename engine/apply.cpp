@@ -12,10 +12,15 @@ Series* Applier::touch(Series* series) {
     if (series == nullptr || series->last_lsn() >= event_.lsn) {
         return nullptr;
     }
-    series->set_last_lsn(event_.lsn);
-    touched_ = series;
-    keys_before_ = series->totals().keys;
-    return series;
+    engine_.keep_for_view(*series);
+    return mark(*series);
+}
+
+Series* Applier::mark(Series& series) {
+    series.set_last_lsn(event_.lsn);
+    touched_ = &series;
+    keys_before_ = series.totals().keys;
+    return &series;
 }
 
 Series* Applier::touch_or_create(std::string_view name) {
@@ -23,7 +28,7 @@ Series* Applier::touch_or_create(std::string_view name) {
     if (series == nullptr) {
         engine_.series_.exchange(std::make_unique<Series>(std::string(name), engine_.hash_seed()));
         engine_.catalog_lsn_ = event_.lsn;
-        series = engine_.series_.find(name);
+        return mark(*engine_.series_.find(name));  // no view has it
     }
     return touch(series);
 }
@@ -150,6 +155,7 @@ Reply Applier::operator()(const mutation::CompactSeries& m) {
 Reply Applier::operator()(const mutation::CompactAll&) {
     for (const auto& [name, series] : engine_.series_) {
         if (series->last_lsn() < event_.lsn) {
+            engine_.keep_for_view(*series);
             series->set_last_lsn(event_.lsn);
             engine_.keys_of_series_ -= series->totals().keys;
             series->drop_empty_keys();
@@ -198,7 +204,7 @@ Reply Applier::operator()(const mutation::AddChunk& m) {
             stream.staged->set_all(m.items);
             break;
     }
-    IngestStreams::add_chunk(stream, m, event_.lsn);
+    engine_.streams_.add_chunk(stream, m, event_.lsn);
     Uint128 total = 0;
     for (const mutation::Item& item : m.items) {
         total += item.value;
@@ -212,6 +218,9 @@ void Applier::install_staged(IngestStreams::Stream& stream) {
     }
     const Series* const before = engine_.find_series(stream.staged->name());
     if (before == nullptr || before->last_lsn() < event_.lsn) {
+        if (before != nullptr) {
+            engine_.keep_for_view(*before);
+        }
         stream.staged->set_last_lsn(event_.lsn);
         engine_.keys_of_series_ += stream.staged->totals().keys;
         engine_.keys_of_series_ -= before == nullptr ? 0 : before->totals().keys;

@@ -46,6 +46,8 @@ private:
     /// The series, marked as touched by this event; null when it is not there or holds the event already.
     Series* touch(std::string_view name);
     Series* touch(Series* series);
+    /// Marks it, which does not hold the event.
+    Series* mark(Series& series);
     /// The same, created when it is missing.
     Series* touch_or_create(std::string_view name);
     /// Puts what a stream has staged in its place.

@@ -159,7 +159,10 @@ Outcome Engine::execute(const Request& request, const PreparedMutation& prepared
 }
 
 /// Why a mutation that is fine otherwise has no room for the series that it would make.
-std::optional<Error> Engine::check_room(const Mutation& body) const {
+std::optional<Outcome> Engine::check_room(const Mutation& body) const {
+    if (std::optional<Outcome> refused = check_stream_room(body)) {
+        return refused;
+    }
     if (series_max_ == 0 || series_.size() < series_max_) {
         return std::nullopt;
     }
@@ -168,17 +171,34 @@ std::optional<Error> Engine::check_room(const Mutation& body) const {
     if (series.empty() || series_.find(series) != nullptr || (set != nullptr && set->items.empty())) {
         return std::nullopt;
     }
-    return Error{ErrorCode::resource_exhausted,
-                 "Tree \"" + std::string(series) + "\" would be a new one, and there are " +
-                     std::to_string(series_.size()) + " already (--max-series): drop some first"};
+    return Outcome{
+        Reply(Error{ErrorCode::resource_exhausted,
+                    "Tree \"" + std::string(series) + "\" would be a new one, and there are " +
+                        std::to_string(series_.size()) + " already (--max-series): drop some first"}),
+        catalog_lsn_};
+}
+
+/// The same for what would be remembered of an ingest stream. Loads of snapshots are forgotten at their end.
+std::optional<Outcome> Engine::check_stream_room(const Mutation& body) const {
+    const bool grows = std::holds_alternative<mutation::BeginStream>(body) ||
+                       std::holds_alternative<mutation::AddChunk>(body);
+    if (streams_max_ == 0 || !grows || streams_.weight() < streams_max_ ||
+        stream_of(body).starts_with(load_stream_prefix)) {
+        return std::nullopt;
+    }
+    return Outcome{Reply(Error{ErrorCode::resource_exhausted,
+                               "As many ingest streams and chunks are remembered as may be "
+                               "(--max-ingest-streams): nothing of them is forgotten, or what is sent again "
+                               "could count twice. Raise the limit"}),
+                   streams_.lsn()};
 }
 
 Outcome Engine::execute_mutation(const Mutation& body, std::int64_t now_ms) {
     if (std::optional<Reply> known = std::visit(Checker(*this), body)) {
         return {std::move(*known), wait_lsn(body)};
     }
-    if (std::optional<Error> no_room = check_room(body)) {
-        return {Reply(std::move(*no_room)), catalog_lsn_};
+    if (std::optional<Outcome> no_room = check_room(body)) {
+        return std::move(*no_room);
     }
     return accept(body, now_ms, nullptr, nullptr);
 }
@@ -203,8 +223,8 @@ Outcome Engine::execute_keyed(const KeyedMutation& keyed, const PreparedMutation
     if (std::optional<Reply> refused = std::visit(Checker(*this), prepared.body)) {
         return {std::move(*refused), wait_lsn(prepared.body)};
     }
-    if (std::optional<Error> no_room = check_room(prepared.body)) {
-        return {Reply(std::move(*no_room)), catalog_lsn_};
+    if (std::optional<Outcome> no_room = check_room(prepared.body)) {
+        return std::move(*no_room);
     }
     return accept(prepared.body, now_ms, &keyed, &prepared);
 }
@@ -228,7 +248,17 @@ Outcome Engine::accept(const Mutation& body, std::int64_t now_ms, const KeyedMut
     return outcome;
 }
 
+/// There is no way back from the middle of an event.
 Reply Engine::record(const Event& event, Prepared prepared) {
+    try {
+        return record_whole(event, prepared);
+    } catch (...) {
+        is_half_changed_ = true;
+        throw;
+    }
+}
+
+Reply Engine::record_whole(const Event& event, Prepared prepared) {
     last_lsn_ = event.lsn;
     last_event_ms_ = event.time_ms;
     Reply reply = std::visit(Applier(*this, event), event.body);
@@ -294,6 +324,8 @@ void Engine::exchange_state(Engine& other) noexcept {
     std::swap(last_event_ms_, other.last_event_ms_);
     std::swap(catalog_lsn_, other.catalog_lsn_);
     std::swap(checkpoints_lsn_, other.checkpoints_lsn_);
+    std::swap(is_half_changed_, other.is_half_changed_);
+    collecting_.reset();
 }
 
 void Engine::restore_record(const IdempotencyRecord& record) {
@@ -322,6 +354,65 @@ void Engine::apply(const Event& event) {
 }
 
 StateView Engine::view() const {
+    StateView view = view_beside_series();
+    view.series.reserve(series_.size());
+    series_.for_each_by_name([&](const Series& series) { view.series.push_back(series.view()); });
+    return view;
+}
+
+std::shared_ptr<ViewCollection> Engine::begin_view() {
+    collecting_ = std::make_shared<ViewCollection>();
+    collecting_->view = view_beside_series();
+    return collecting_;
+}
+
+/// A series that an event has touched since the view was begun is among the changed ones, or is new.
+bool Engine::collect_view(ViewCollection& collection, std::size_t series_max) {
+    std::size_t left = series_max;
+    const auto collect = [&](const Series& series) {
+        if (left == 0) {
+            return false;
+        }
+        --left;
+        if (series.last_lsn() <= collection.view.lsn) {
+            collection.view.series.push_back(series.view());
+        }
+        collection.last_name = series.name();
+        return true;
+    };
+    if (!std::exchange(collection.has_begun, true) && find_series("") != nullptr) {
+        collect(*find_series(""));
+    }
+    series_.for_each_after(collection.last_name, collect);
+    if (left == 0) {
+        return true;
+    }
+    collecting_.reset();
+    return false;
+}
+
+void Engine::keep_for_collection(const Series& series) {
+    if (collecting_.use_count() == 1) {
+        collecting_.reset();  // nobody wants it any more
+        return;
+    }
+    const bool is_collected = collecting_->has_begun && series.name() <= collecting_->last_name;
+    if (series.last_lsn() <= collecting_->view.lsn && !is_collected) {
+        collecting_->changed.push_back(series.view());
+    }
+}
+
+StateView Engine::ordered(ViewCollection&& collection) {
+    StateView view = std::move(collection.view);
+    const auto by_name = [](const SeriesView& a, const SeriesView& b) { return a.name() < b.name(); };
+    std::ranges::sort(collection.changed, by_name);
+    const auto collected = static_cast<std::ptrdiff_t>(view.series.size());
+    std::ranges::move(collection.changed, std::back_inserter(view.series));
+    std::ranges::inplace_merge(view.series, view.series.begin() + collected, by_name);
+    return view;
+}
+
+StateView Engine::view_beside_series() const {
     StateView view{last_lsn_,
                    {},
                    checkpoints(),
@@ -335,8 +426,6 @@ StateView Engine::view() const {
     if (last_event_ms_ != std::numeric_limits<std::int64_t>::min()) {
         view.records = keys_->digest(last_event_ms_ / 1000);
     }
-    view.series.reserve(series_.size());
-    series_.for_each_by_name([&](const Series& series) { view.series.push_back(series.view()); });
     return view;
 }
 

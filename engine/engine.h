@@ -72,6 +72,16 @@ struct StateView {
     Digest digest_of_epochs() const;
 };
 
+/// A view that is being made: what is not of a series at once, the series some at a time, while events are
+/// executed between. All of it is of one LSN.
+struct ViewCollection {
+    StateView view;  // its series: those that were collected, by name
+    /// Of series that an event has changed before they were collected: as they were.
+    std::vector<SeriesView> changed;
+    std::string last_name;  // of the last one that was collected
+    bool has_begun = false;
+};
+
 /// A mutation with all that can be known of it without the state: what takes time is done before the lock.
 struct PreparedMutation {
     Mutation body;  // its day resolved
@@ -138,6 +148,14 @@ public:
     std::uint64_t key_count() const noexcept { return keys_of_series_; }
 
     StateView view() const;
+    /// Begins to make a view, which takes no longer the more series there are. One at a time: the one before
+    /// is complete, or nobody wants it any more.
+    std::shared_ptr<ViewCollection> begin_view();
+    /// Collects up to `series_max` of its series. False once it is complete; its series are then to be put in
+    /// order by `ordered`.
+    bool collect_view(ViewCollection& collection, std::size_t series_max);
+    /// Without a lock: the view of a collection that is complete.
+    static StateView ordered(ViewCollection&& collection);
     /// Null where there is no such series.
     const Series* find_series(std::string_view name) const noexcept { return series_.find(name); }
     std::vector<reply::Checkpoint> checkpoints() const;
@@ -164,6 +182,11 @@ public:
     std::int64_t last_event_ms() const noexcept { return last_event_ms_; }
     /// Refuses requests that would make more series; 0: none. Events of other nodes are applied all the same.
     void set_series_max(std::size_t max) noexcept { series_max_ = max; }
+    /// The same of ingest streams and their chunks, by their `IngestStreams::weight`.
+    void set_streams_max(std::size_t max) noexcept { streams_max_ = max; }
+    /// An event was applied in part when memory ended: this state is none that any log gives, and what that
+    /// event has touched shows its LSN. Nothing more is to be executed, and no snapshot to be stored.
+    bool is_half_changed() const noexcept { return is_half_changed_; }
     void restore_last_event_ms(std::int64_t time_ms) noexcept { last_event_ms_ = time_ms; }
     /// Idempotency records are not older than they would be at this time (Unix milliseconds), whatever the
     /// time of a request or event says. No limit by default.
@@ -195,12 +218,22 @@ private:
     /// What a prepared mutation brings along; null for others.
     using Prepared = const PreparedMutation*;
 
-    std::optional<Error> check_room(const Mutation& body) const;
+    std::optional<Outcome> check_room(const Mutation& body) const;
+    std::optional<Outcome> check_stream_room(const Mutation& body) const;
+    /// To be called before a series is changed, dropped or replaced.
+    void keep_for_view(const Series& series) {
+        if (collecting_ != nullptr) [[unlikely]] {
+            keep_for_collection(series);
+        }
+    }
+    void keep_for_collection(const Series& series);
+    StateView view_beside_series() const;
     Outcome execute_mutation(const Mutation& body, std::int64_t now_ms);
     Outcome execute_keyed(const KeyedMutation& keyed, const PreparedMutation& prepared, std::int64_t now_ms);
     Outcome accept(const Mutation& body, std::int64_t now_ms, const KeyedMutation* keyed, Prepared prepared);
     /// Applies an event and gives it to the sink. `prepared` where it has an idempotency key.
     Reply record(const Event& event, Prepared prepared);
+    Reply record_whole(const Event& event, Prepared prepared);
     void retire(std::unique_ptr<Series> series);
     /// The LSN that a reply must wait for which shows whether a series exists, or what it holds.
     Lsn wait_lsn(std::string_view series) const noexcept;
@@ -210,7 +243,10 @@ private:
     std::atomic<std::uint64_t> hash_seed_;
     EventSink& sink_;
     SeriesTable series_;
-    std::size_t series_max_ = 0;        // 0: no limit
+    std::shared_ptr<ViewCollection> collecting_;  // null when no view is being made
+    std::size_t series_max_ = 0;                  // 0: no limit
+    std::size_t streams_max_ = 0;                 // 0: no limit
+    bool is_half_changed_ = false;
     std::uint64_t keys_of_series_ = 0;  // in all of them
     std::map<std::string, reply::Checkpoint, std::less<>> checkpoints_;
     std::int64_t last_checkpoint_unix_ = 0;

@@ -72,6 +72,7 @@ void IngestStreams::add_chunk(Stream& stream, const mutation::AddChunk& chunk, L
     }
     chunks->fingerprints.push_back(*chunk.fingerprint);
     stream.info.lsn = lsn;
+    ++chunk_count_;
 }
 
 const StreamInfo& IngestStreams::commit(std::string_view id, std::int64_t time_unix, Lsn lsn) {
@@ -85,7 +86,9 @@ const StreamInfo& IngestStreams::commit(std::string_view id, std::int64_t time_u
 }
 
 void IngestStreams::abort(std::string_view id, Lsn lsn) {
-    open_.erase(open_.find(id));
+    const auto aborted = open_.find(id);
+    chunk_count_ -= aborted->second.info.last_chunk_seq();
+    open_.erase(aborted);
     lsn_ = lsn;
 }
 
@@ -94,9 +97,11 @@ void IngestStreams::restore(Stream stream) {
     if (stream.info.is_committed()) {
         committed_digest_ += digest_of(stream.info);
         if (const auto open = open_.find(stream.info.id); open != open_.end()) {
+            chunk_count_ -= open->second.info.last_chunk_seq();
             open_.erase(open);
         }
     }
+    chunk_count_ += stream.info.last_chunk_seq();
     Streams& streams = stream.info.is_committed() ? committed_ : open_;
     std::string id = stream.info.id;
     streams.insert_or_assign(std::move(id), std::move(stream));

@@ -54,11 +54,13 @@ struct StreamView {
 };
 
 /// The ingest streams of an engine. Committed ones are remembered for good: some 200 bytes each, and 32 a
-/// chunk. Not thread-safe.
+/// chunk, so that a chunk that is sent again is never counted again. Not thread-safe.
 class IngestStreams {
 public:
     /// Streams that may be open at a time.
     static constexpr std::size_t open_max = 10'000;
+    /// So many chunks take the memory of a stream, about.
+    static constexpr std::size_t chunks_of_weight = 8;
 
     struct Stream {
         StreamInfo info;
@@ -71,12 +73,17 @@ public:
 
     std::size_t open_count() const noexcept { return open_.size(); }
     std::size_t committed_count() const noexcept { return committed_.size(); }
+    /// What takes memory for good, or will: the streams, and one more for each `chunks_of_weight` of their
+    /// chunks.
+    std::size_t weight() const noexcept {
+        return open_.size() + committed_.size() + chunk_count_ / chunks_of_weight;
+    }
     /// The last event that opened, committed or aborted a stream.
     Lsn lsn() const noexcept { return lsn_; }
 
     void begin(const mutation::BeginStream& begin, Lsn lsn);
     /// Notes the next chunk of an open stream, which binds it to the series when it is the first.
-    static void add_chunk(Stream& stream, const mutation::AddChunk& chunk, Lsn lsn);
+    void add_chunk(Stream& stream, const mutation::AddChunk& chunk, Lsn lsn);
     /// Of an open stream.
     const StreamInfo& commit(std::string_view id, std::int64_t time_unix, Lsn lsn);
     /// Of an open stream.
@@ -95,6 +102,7 @@ private:
 
     Streams open_;
     Streams committed_;
+    std::size_t chunk_count_ = 0;  // of all of them
     Lsn lsn_ = 0;
     Digest committed_digest_;
 };

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -33,6 +34,19 @@ protected:
 class NoDeadline final : public Deadline {
 protected:
     bool expired() const override { return false; }
+};
+
+/// Ends work once a flag is set, which outlives it: the process is stopping.
+class UntilStopped final : public Deadline {
+public:
+    explicit UntilStopped(const std::atomic<bool>& stopping) : stopping_(stopping) {}
+
+protected:
+    bool expired() const override { return is_cancelled(); }
+    bool is_cancelled() const override { return stopping_.load(std::memory_order_relaxed); }
+
+private:
+    const std::atomic<bool>& stopping_;
 };
 
 struct KeyValue {

@@ -136,6 +136,10 @@ public:
     /// do not get slower with their number. To be called in the background, some time after the start.
     virtual void tidy() {}
 
+    /// The process is stopping: from here on `reclaim`, `reclaim_range` and `tidy` give up, those under way
+    /// too, and leave the rest to the next run. From any thread.
+    virtual void end_maintenance() {}
+
     /// Makes a storage usable again that has refused to write since a failure: nothing if it is usable.
     /// Throws StorageError where it still is not, or where `append` is what has failed: what that left
     /// behind only a restart can tell. Nothing may write beside it.

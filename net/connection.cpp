@@ -5,9 +5,11 @@
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <new>
 #include <string>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <thread>
 #include <utility>
 
 #include <boost/asio/buffer.hpp>
@@ -79,10 +81,31 @@ void Connection::start() {
     read();
 }
 
+template <typename Work>
+void Connection::guard(Work&& work) noexcept {
+    try {
+        work();
+    } catch (const std::bad_alloc&) {
+        thread_.note_uncommitted();
+        close();
+    }
+}
+
 // ---- input
 
 void Connection::read() {
     read_queued_ = false;
+    guard([this] { begin_read(); });
+}
+
+void Connection::resume() {
+    resume_queued_ = false;
+    if (!closed_) {
+        guard([this] { process(Clock::now()); });
+    }
+}
+
+void Connection::begin_read() {
     const bool takes_input =
         lingering_ || (!finishing_ && !pipeline_.input().has_ended() && pipeline_.takes_input());
     if (reading_ || closed_ || !takes_input) {
@@ -108,6 +131,10 @@ void Connection::read() {
 
 void Connection::on_read(const boost::system::error_code& failure, std::size_t size) {
     reading_ = false;
+    guard([&] { handle_read(failure, size); });
+}
+
+void Connection::handle_read(const boost::system::error_code& failure, std::size_t size) {
     if (closed_) {
         return;
     }
@@ -202,37 +229,66 @@ void Connection::start_task(std::unique_ptr<Task> task, Time received) {
     thread_.server().tasks.post(kind, [self = shared_from_this(), task = std::move(task), kind, received] {
         const ServerContext& server = self->thread_.server();
         const TaskDeadline deadline(kind, self->options_.query_timeout, received, server.tasks);
-        std::string line = run_task(*task, deadline, self->thread_.writer(), server.executor.stats());
-        boost::asio::post(self->thread_.context(), [self, line = std::move(line)] {
-            if (!self->closed_) {
-                self->pipeline_.finish_task(line);
-                self->process(Clock::now());
-            }
-        });
+        std::shared_ptr<const std::string> line;
+        try {
+            line = std::make_shared<const std::string>(
+                run_task(*task, deadline, self->thread_.writer(), server.executor.stats()));
+        } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): without a reply
+        }
+        self->finish_task_later(line);
     });
+}
+
+/// Without a line, for which memory did not suffice, the connection is closed. Somebody waits: where there is
+/// no memory to say that it is there, it is said again.
+void Connection::finish_task_later(const std::shared_ptr<const std::string>& line) {
+    constexpr auto pause = std::chrono::milliseconds(10);
+    for (bool is_posted = false; !is_posted;) {
+        try {
+            boost::asio::post(thread_.context(), [self = shared_from_this(), line] {
+                self->guard([&] {
+                    if (line == nullptr) {
+                        self->close();
+                    } else if (!self->closed_) {
+                        self->pipeline_.finish_task(*line);
+                        self->process(Clock::now());
+                    }
+                });
+            });
+            is_posted = true;
+        } catch (const std::bad_alloc&) {
+            std::this_thread::sleep_for(pause);
+        }
+    }
 }
 
 void Connection::await_records() { thread_.wait_records(shared_from_this()); }
 
 void Connection::on_records() {
-    pipeline_.on_records();
-    if (!closed_) {
-        process(Clock::now());
-    }
+    guard([this] {
+        pipeline_.on_records();
+        if (!closed_) {
+            process(Clock::now());
+        }
+    });
 }
 
 void Connection::on_durable() {
-    if (!closed_) {
-        pipeline_.release();
-        process(Clock::now());
-    }
+    guard([this] {
+        if (!closed_) {
+            pipeline_.release();
+            process(Clock::now());
+        }
+    });
 }
 
 void Connection::on_ack_timeout(Time now) {
-    if (!closed_) {
-        pipeline_.expire_acks(now);
-        process(now);
-    }
+    guard([&] {
+        if (!closed_) {
+            pipeline_.expire_acks(now);
+            process(now);
+        }
+    });
 }
 
 // ---- output
@@ -272,7 +328,7 @@ void Connection::wait_writable() {
                                self->close();
                                return;
                            }
-                           self->process(Clock::now());
+                           self->guard([&] { self->process(Clock::now()); });
                        });
 }
 
@@ -304,6 +360,12 @@ void Connection::go_on(Time now) {
         return;
     }
     note_waiting(now);
+    if (pipeline_.is_paused()) {
+        if (!std::exchange(resume_queued_, true)) {
+            thread_.resume_later(shared_from_this());
+        }
+        return;
+    }
     if (finishing_ || pipeline_.input().has_ended() || reading_ || read_queued_ || !pipeline_.takes_input()) {
         return;
     }
@@ -321,7 +383,7 @@ void Connection::note_waiting(Time now) {
     if (waiting_writable_) {
         return;  // wait_writable has said it
     }
-    if (!pipeline_.owes_nothing() || !pipeline_.takes_input()) {
+    if (!pipeline_.owes_nothing() || !pipeline_.takes_input() || pipeline_.is_paused()) {
         timeouts_.enter(State::working, now);
         return;
     }
@@ -368,7 +430,7 @@ void Connection::finish() {
     if (reading_) {
         socket_.cancel(failure);  // on_read goes on
     } else {
-        process(Clock::now());
+        guard([this] { process(Clock::now()); });
     }
 }
 

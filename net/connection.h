@@ -21,6 +21,8 @@ public:
     Connection(boost::asio::ip::tcp::socket socket, IoThread& thread, Share place, bool is_brief);
 
     void start();
+    /// Goes on where it has paused for others.
+    void resume();
     /// Begins to wait for more input, if it wants any. Where some is there it is taken in the next event-loop
     /// iteration.
     void read();
@@ -44,7 +46,15 @@ private:
     void await_records() override;
     std::string client_host() const override;
 
+    void finish_task_later(const std::shared_ptr<const std::string>& line);
+
+    /// Calls `work()`. Where memory does not suffice for it the connection is closed, as nobody knows how far
+    /// it has come; what it executed is committed.
+    template <typename Work>
+    void guard(Work&& work) noexcept;
+    void begin_read();
     void on_read(const boost::system::error_code& failure, std::size_t size);
+    void handle_read(const boost::system::error_code& failure, std::size_t size);
     bool read_rest();
     void process(Time now);
     void note_refused_logins(std::uint32_t count, Time now);
@@ -69,6 +79,7 @@ private:
 
     bool read_queued_ = false;       // it reads at the end of this event-loop iteration
     bool reading_ = false;           // a read writes into the input
+    bool resume_queued_ = false;     // it goes on after others had their turn
     bool waiting_writable_ = false;  // the socket takes no more for now
     bool closed_ = false;
     bool finishing_ = false;

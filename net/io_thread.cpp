@@ -1,6 +1,7 @@
 #include "net/io_thread.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include <boost/asio/post.hpp>
@@ -55,12 +56,34 @@ void IoThread::start() {
 }
 
 void IoThread::run() {
-    constexpr unsigned handlers_max = 512;  // of an iteration: others may wait for its end
-    while (context_.run_one() != 0) {
-        for (unsigned i = 1; i < handlers_max && context_.poll_one() != 0; ++i) {}
-        end_iteration();
-        begin_reads();
+    bool goes_on = true;
+    while (goes_on) {
+        try {
+            goes_on = run_iteration();
+        } catch (const std::bad_alloc&) {
+            // What a connection did has closed it; the rest is done again in the next iteration.
+            uncommitted_ = true;
+        }
     }
+}
+
+/// False once nothing is left to do.
+bool IoThread::run_iteration() {
+    constexpr unsigned handlers_max = 512;  // of an iteration: others may wait for its end
+    // Who has paused does not wait for others to come.
+    if (!paused_.empty()) {
+        context_.poll_one();
+    } else if (context_.run_one() == 0) {
+        return false;
+    }
+    for (unsigned i = 1; i < handlers_max && context_.poll_one() != 0; ++i) {}
+    end_iteration();
+    begin_reads();
+    if (!paused_.empty()) {
+        paused_.pop()->resume();
+        end_iteration();
+    }
+    return true;
 }
 
 /// A read that finds nothing costs a system call: at the end of an iteration clients have had time to send
@@ -122,7 +145,11 @@ void IoThread::adopt(boost::asio::ip::tcp::socket socket, Share place, bool is_b
 
 void IoThread::wake() {
     if (!wake_posted_.exchange(true, std::memory_order_acq_rel)) {
-        boost::asio::post(context_, [this] { on_wake(); });
+        try {
+            boost::asio::post(context_, [this] { on_wake(); });
+        } catch (const std::bad_alloc&) {
+            wake_missed_ = true;  // the next tick does it
+        }
     }
 }
 
@@ -273,6 +300,19 @@ void IoThread::schedule_tick() {
 }
 
 void IoThread::tick() {
+    try {
+        tick_connections();
+    } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): the next tick does it
+    }
+    if (!shutting_down_ || !connections_.empty()) {
+        schedule_tick();
+    }
+}
+
+void IoThread::tick_connections() {
+    if (wake_missed_.exchange(false)) {
+        on_wake();
+    }
     const Clock::time_point now = Clock::now();
     const bool is_over = shutting_down_ && now >= shutdown_deadline_;
     if (is_over) {
@@ -285,9 +325,6 @@ void IoThread::tick() {
         } else {
             connection->close_if_timed_out(now);
         }
-    }
-    if (!shutting_down_ || !connections_.empty()) {
-        schedule_tick();
     }
 }
 

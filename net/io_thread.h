@@ -78,6 +78,9 @@ public:
     void wait_acked(const ReplyQueue::Wait& wait, std::shared_ptr<Connection> connection);
     /// Calls `connection->on_records` once the executor has the idempotency records.
     void wait_records(std::shared_ptr<Connection> connection);
+    /// Calls `connection->resume` after others had their turn: one connection in an event-loop iteration, so
+    /// that whoever has much to do holds up nobody for longer than one of them takes.
+    void resume_later(std::shared_ptr<Connection> connection) { paused_.push(std::move(connection)); }
     /// Something was executed in this event-loop iteration that has to be committed, whoever waits for it.
     void note_uncommitted() noexcept { uncommitted_ = true; }
     /// Calls `connection->read` at the end of this event-loop iteration.
@@ -109,6 +112,8 @@ private:
     void release_records();
     /// One event-loop iteration after the other: all that is ready, then one commit for all of it.
     void run();
+    bool run_iteration();
+    void tick_connections();
     void end_iteration();
     void begin_reads();
     void delay_commit();
@@ -127,12 +132,14 @@ private:
     std::vector<std::shared_ptr<Connection>> readers_;
     std::vector<std::shared_ptr<Connection>> reading_now_;  // scratch of begin_reads
     std::unordered_set<std::shared_ptr<Connection>> connections_;
+    Queue<std::shared_ptr<Connection>> paused_;
     Queue<Waiting> waiting_;                 // of one generation by LSN
     std::deque<AwaitingAck> awaiting_acks_;  // by deadline
     std::uint64_t generation_ = 0;           // no other one is waited in, ...
     bool has_ended_waits_ = false;           // ... but where this says so
     std::vector<std::shared_ptr<Connection>> awaiting_records_;
     std::atomic<bool> wake_posted_{false};
+    std::atomic<bool> wake_missed_{false};  // there was no memory to post it
     bool uncommitted_ = false;
     std::size_t waiting_before_ = 0;  // clients that waited at the end of the iterations before, about
     bool shutting_down_ = false;

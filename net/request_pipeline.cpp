@@ -72,8 +72,16 @@ void count_commands(std::uint32_t count, Clock::duration spent, Stats& stats) no
 
 std::string run_task(Task& task, const Deadline& deadline, const ReplyWriter& writer, Stats& stats) {
     const Clock::time_point begin = Clock::now();
+    constexpr std::size_t bytes_of_error = 512;
     std::string line;
-    count_reply(writer.write(run(task, deadline), Repetition::no_key, deadline, line), stats);
+    line.reserve(bytes_of_error);  // now, as there may be no memory later
+    try {
+        count_reply(writer.write(run(task, deadline), Repetition::no_key, deadline, line), stats);
+    } catch (const std::bad_alloc&) {
+        line.clear();
+        ReplyWriter::write_error({ErrorCode::internal_error, "Out of memory"}, line);
+        count_reply(ErrorCode::internal_error, stats);
+    }
     count_commands(1, Clock::now() - begin, stats);
     return line;
 }
@@ -95,13 +103,26 @@ ReplyQueue::Progress RequestPipeline::progress() const noexcept {
 // ---- requests
 
 bool RequestPipeline::process(Time now) {
+    try {
+        return process_all(now);
+    } catch (...) {
+        // Others use the batch next; the connection of this one is closed.
+        context_.batch.outcomes.clear();
+        context_.decoder.release();
+        throw;
+    }
+}
+
+bool RequestPipeline::process_all(Time now) {
     work_begin_ = now;
     bool is_uncommitted = false;
+    is_paused_ = false;
     answer_rest(now);
-    while (takes_input() && decode_lines()) {
+    while (takes_input() && !is_paused_ && decode_lines()) {
         received_ = now;
         is_uncommitted = execute() || is_uncommitted;
         answer_batch();
+        is_paused_ = takes_input() && !input_.empty() && has_worked_long(now);
     }
     return is_uncommitted;
 }

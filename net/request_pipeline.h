@@ -88,6 +88,9 @@ public:
     /// replies. True when something was executed that is not durable yet: the executor's `commit` is to be
     /// called.
     bool process(Time now);
+    /// It has worked for long, and there is more to do: `process` is to be called again after others had
+    /// their turn.
+    bool is_paused() const noexcept { return is_paused_; }
     /// The reply of the task that was started last, to be followed by `process`.
     void finish_task(std::string_view reply);
     /// The idempotency records are known; the same.
@@ -131,6 +134,8 @@ private:
     static constexpr std::size_t reply_bytes_max = 1024 * 1024;
     /// ... or while requests of more than this wait to become durable.
     static constexpr std::size_t waiting_request_bytes_max = 1024 * 1024;
+    /// So long others wait for what came from one client together, and for one request more.
+    static constexpr std::chrono::milliseconds work_time_max{10};
     /// A client that goes on without a token that is known guesses it.
     static constexpr std::uint32_t refused_logins_max = 100;
 
@@ -143,6 +148,8 @@ private:
         const Budget* const budget = context_.reply_memory;
         return budget != nullptr && budget->max() != 0 && budget->used() + free_reply_bytes > budget->max();
     }
+    bool process_all(Time now);
+    bool has_worked_long(Time since) const { return context_.now() - since >= work_time_max; }
     bool decode_lines();
     void decode_line(std::string_view line, bool accepts_writes);
     void refuse(Error error);
@@ -178,6 +185,7 @@ private:
     ReplyQueue::Wait task_wait_{};   // of the reply that a task makes
     bool awaits_records_ = false;    // the next request needs them
     bool is_oversized_ = false;
+    bool is_paused_ = false;
     bool is_known_;       // the client has once sent a request that it may make, or everybody may
     Share reply_memory_;  // of the replies in the queue, where they are many
     std::uint32_t refused_logins_ = 0;      // not taken yet

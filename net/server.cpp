@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <new>
 #include <stdexcept>
 #include <thread>
 #include <utility>
@@ -97,8 +98,15 @@ void Server::accept(Listener& listener) {
                 pause_accepting(listener, failure.message());
                 return;
             }
-            cannot_accept_ = false;
-            adopt(std::move(socket), thread);
+            try {
+                adopt(std::move(socket), thread);
+            } catch (const std::bad_alloc&) {
+                pause_accepting(listener, "out of memory");
+                return;
+            }
+            if (std::exchange(cannot_accept_, false)) {
+                log_.info("accepts_again", {});
+            }
             accept(listener);
         });
 }

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <limits>
 #include <new>
+#include <thread>
 
 #include "engine/querier.h"
 #include "persist/database_tasks.h"
@@ -47,6 +48,9 @@ template <typename SomeTask, typename... Arguments>
 Outcome later(Arguments&&... arguments) {
     return {std::unique_ptr<Task>(std::make_unique<SomeTask>(std::forward<Arguments>(arguments)...)), 0};
 }
+
+/// The message has room in the text itself.
+Outcome out_of_memory() { return {Reply(Error{ErrorCode::internal_error, "Out of memory"}), 0}; }
 
 /// Measures how long an ingest chunk takes.
 class ChunkTimer {
@@ -125,6 +129,7 @@ Database::Database(const DatabaseOptions& options, std::unique_ptr<DataDirectory
       exports_(std::chrono::steady_clock::now),
       identity_(*storage, options.place, options_.random) {
     engine_.set_series_max(options_.series_max);
+    engine_.set_streams_max(options_.streams_max);
     opened_ms_ = clock_.steady_ms();
     last_snapshot_ms_ = opened_ms_;
     last_retention_ms_ = opened_ms_ - retention_interval_ms;
@@ -164,6 +169,10 @@ Database::Database(const DatabaseOptions& options, std::unique_ptr<DataDirectory
 
 Database::~Database() {
     stopping_.store(true, std::memory_order_relaxed);
+    is_winding_down_ = true;
+    if (owned_storage_) {
+        owned_storage_->end_maintenance();
+    }
     housekeeper_.reset();
     end_cleanly();
 }
@@ -197,11 +206,28 @@ void Database::begin_clocks() {
     age_.begin(std::min(age_ms, reading.now_ms), reading.steady_ms);
 }
 
+namespace {
+
+/// Ends a restore that nobody wants any more.
+class UntilGivenUp final : public Deadline {
+public:
+    explicit UntilGivenUp(const std::function<bool()>& gives_up) : gives_up_(gives_up) {}
+
+protected:
+    bool expired() const override { return is_cancelled(); }
+    bool is_cancelled() const override { return gives_up_ && gives_up_(); }
+
+private:
+    const std::function<bool()>& gives_up_;
+};
+
+}  // namespace
+
 void Database::restore() {
     constexpr Lsn any = std::numeric_limits<Lsn>::max();
     engine_.restore_first_record_lsn(read_first_record_lsn(storage_));
-    Restored restored =
-        restore_state(engine_, storage_, snapshots_, NoDeadline(), {}, options_.restore_from.value_or(any));
+    Restored restored = restore_state(engine_, storage_, snapshots_, UntilGivenUp(options_.gives_up), {},
+                                      options_.restore_from.value_or(any));
     restore_warnings_ = std::move(restored.damaged);
     restore_summary_ = "restored " + std::to_string(engine_.series_count()) + " series: snapshot at LSN " +
                        std::to_string(restored.snapshot_lsn) + ", then " + std::to_string(restored.events) +
@@ -223,7 +249,14 @@ void Database::execute(std::span<const Request> requests, std::span<Outcome> out
     const std::int64_t now = reading.now_ms;
     // One for each thread that executes: what it makes borrows from itself.
     thread_local Preparations preparations;
-    preparations.prepare(requests, engine_.hash_seed(), now);
+    try {
+        preparations.prepare(requests, engine_.hash_seed(), now);
+    } catch (const std::bad_alloc&) {
+        for (Outcome& outcome : outcomes) {
+            outcome = out_of_memory();
+        }
+        return;
+    }
     std::vector<std::unique_ptr<Series>> retired;
     {
         const std::lock_guard lock(mutex_);
@@ -232,17 +265,13 @@ void Database::execute(std::span<const Request> requests, std::span<Outcome> out
             if (i % Engine::prefetch_max == 0 && requests.size() - i > 1) {
                 engine_.prefetch(requests.subspan(i));
             }
-            const PreparedMutation* const prepared = preparations.next(requests[i], engine_);
-            const ChunkTimer timer(prepared != nullptr && std::holds_alternative<Mutation>(requests[i]),
-                                   stats_);
             try {
+                const PreparedMutation* const prepared = preparations.next(requests[i], engine_);
+                const ChunkTimer timer(prepared != nullptr && std::holds_alternative<Mutation>(requests[i]),
+                                       stats_);
                 outcomes[i] = execute_one(requests[i], prepared, now);
             } catch (const std::bad_alloc&) {
-                if (prepared != nullptr || std::holds_alternative<Mutation>(requests[i])) {
-                    throw;  // the state may be half changed: what the log has is what there is
-                }
-                outcomes[i] = {Reply(Error{ErrorCode::internal_error, "There is not enough memory for this"}),
-                               0};
+                outcomes[i] = not_executed();
             }
             count_outcome(requests[i], outcomes[i], stats_);
             note_replicas(requests[i], outcomes[i]);
@@ -252,6 +281,33 @@ void Database::execute(std::span<const Request> requests, std::span<Outcome> out
         }
     }
     destroy(std::move(retired));
+}
+
+/// What a request is told that memory did not suffice for.
+Outcome Database::not_executed() {
+    try {
+        return stop_if_half_changed() ? Outcome{Reply(log_failed()), 0} : out_of_memory();
+    } catch (const std::bad_alloc&) {
+        return out_of_memory();
+    }
+}
+
+/// What the log has is what there is: a restart gives it.
+bool Database::stop_if_half_changed() {
+    if (!engine_.is_half_changed() || is_half_changed_) {
+        return engine_.is_half_changed();
+    }
+    last_whole_lsn_.store(engine_.last_lsn() - 1, std::memory_order_release);
+    is_half_changed_ = true;
+    if (committer_) {
+        committer_->fail(half_changed_text);
+    } else {
+        notify();
+        if (options_.on_failure) {
+            options_.on_failure("memory", half_changed_text);
+        }
+    }
+    return true;
 }
 
 /// What a reply has to wait for where there are other nodes.
@@ -617,7 +673,12 @@ Lsn Database::execute_own(const Mutation& body) {
         }
         const DatabaseClock::Reading reading = clock_.read();
         engine_.limit_age(age_.at(reading));
-        outcome = engine_.execute(Mutation(body), prepared, reading.now_ms);
+        try {
+            outcome = engine_.execute(Mutation(body), prepared, reading.now_ms);
+        } catch (...) {
+            stop_if_half_changed();
+            throw;
+        }
     }
     if (const auto* const reply = std::get_if<Reply>(&outcome.result)) {
         if (const auto* const refused = std::get_if<Error>(reply)) {
@@ -683,16 +744,20 @@ reply::Health Database::health() const {
 }
 
 Lsn Database::durable_lsn() const noexcept {
-    return committer_ ? committer_->durable_lsn() : std::numeric_limits<Lsn>::max();
+    return committer_ ? committer_->durable_lsn() : last_whole_lsn_.load(std::memory_order_acquire);
 }
 
 bool Database::has_failed() const noexcept {
-    return is_half_installed_ || is_directory_lost_ || (committer_ && committer_->has_failed());
+    return is_half_installed_ || is_half_changed_ || is_directory_lost_ ||
+           (committer_ && committer_->has_failed());
 }
 
 std::string Database::failure() const {
     if (is_half_installed_) {
         return half_installed_text;
+    }
+    if (is_half_changed_) {
+        return half_changed_text;
     }
     if (is_directory_lost_) {
         const std::lock_guard lock(failure_mutex_);
@@ -726,8 +791,12 @@ void Database::notify() {
 
 /// Where there is a thread for it, it is not the caller that takes the time.
 void Database::destroy(std::vector<std::unique_ptr<Series>> series) {
-    if (housekeeper_) {
-        housekeeper_->destroy(std::move(series));
+    if (housekeeper_ && !series.empty()) {
+        try {
+            housekeeper_->destroy(std::move(series));
+        } catch (const std::bad_alloc&) {
+            series.clear();  // then it is the caller after all
+        }
     }
 }
 
@@ -795,10 +864,10 @@ std::uint64_t Database::sum(std::string_view series, std::uint64_t key,
 }
 
 /// Not as a request: a slave refuses those, and needs snapshots of its own all the same.
-void Database::save_snapshot() {
+void Database::save_snapshot(const Deadline& deadline) {
     commit();
     try {
-        throw_if_refused(store_snapshot(std::nullopt));
+        throw_if_refused(store_snapshot(std::nullopt, deadline));
     } catch (const RequestError&) {
         throw;
     } catch (const std::exception& failure) {
@@ -807,17 +876,41 @@ void Database::save_snapshot() {
 }
 
 StateView Database::view() const {
-    const std::lock_guard lock(mutex_);
-    return view_locked();
+    const MakingView making = make_view();
+    std::shared_ptr<ViewCollection> collection;
+    {
+        const std::lock_guard lock(mutex_);
+        collection = begin_view(making);
+    }
+    return finish_view(making, std::move(collection));
 }
 
 /// Records that could not be read are not told as forgotten.
-StateView Database::view_locked() const {
-    StateView view = engine_.view();
-    if (!has_records() || !records_failure_.empty()) {
-        view.records.reset();
+std::shared_ptr<ViewCollection> Database::begin_view(const MakingView& /*making*/) const {
+    if (is_half_changed_) {
+        throw StorageError(half_changed_text);
     }
-    return view;
+    std::shared_ptr<ViewCollection> collection = engine_.begin_view();
+    if (!has_records() || !records_failure_.empty()) {
+        collection->view.records.reset();
+    }
+    return collection;
+}
+
+StateView Database::finish_view(const MakingView& /*making*/,
+                                std::shared_ptr<ViewCollection> collection) const {
+    constexpr std::size_t series_at_once = 512;
+    for (bool is_complete = false; !is_complete;) {
+        {
+            const std::lock_guard lock(mutex_);
+            if (is_half_changed_) {
+                throw StorageError(half_changed_text);
+            }
+            is_complete = !engine_.collect_view(*collection, series_at_once);
+        }
+        std::this_thread::yield();  // others wait for the lock
+    }
+    return Engine::ordered(std::move(*collection));
 }
 
 Digest Database::digest() const { return view().digest(NoDeadline()); }

@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -64,6 +65,7 @@ struct DatabaseOptions {
     std::uint64_t event_retention_bytes = 0;    // the oldest are dropped while the log is longer; 0: none are
     IdempotencyRetention idempotency;
     std::size_t series_max = 0;              // a request that would make more is refused; 0: no limit
+    std::size_t streams_max = 0;             // the same of ingest streams: see IngestStreams::weight
     unsigned storage_open_files = 256;       // that RocksDB holds open of its tables
     std::function<std::int64_t()> clock_ms;  // Unix milliseconds; empty: the machine's clock
     /// Milliseconds that never step; empty: `clock_ms` where that is given, or else the machine's.
@@ -72,6 +74,9 @@ struct DatabaseOptions {
     /// False: no threads. Whoever waits for an event to be durable commits it, and `keep_house` is to be
     /// called now and then.
     bool threads = true;
+    /// Asked now and then while the state is restored: true ends `open` with a RequestError, with nothing
+    /// changed but what a crash would have left. Empty: never.
+    std::function<bool()> gives_up;
     /// Told of what failed in the background, from another thread.
     std::function<void(const std::string& what, const std::string& why)> on_failure;
     /// Told of what the operator should know, from another thread.
@@ -157,14 +162,19 @@ public:
     /// The sum of a counter over all days or a range; 0 where there is no such key. Throws RequestError.
     std::uint64_t sum(std::string_view series, std::uint64_t key, const std::optional<DayRange>& range = {});
 
-    /// Stores a snapshot of all series. Throws RequestError.
-    void save_snapshot();
+    /// Stores a snapshot of all series. Throws RequestError, when the deadline comes first with nothing
+    /// stored.
+    void save_snapshot(const Deadline& deadline = NoDeadline());
     /// The same, unless the latest one holds all that there is. True when it was stored.
-    bool save_snapshot_if_changed();
+    bool save_snapshot_if_changed(const Deadline& deadline = NoDeadline());
 
     /// Drops events and snapshots that need not be kept any longer, as the options say, but for snapshots
     /// that are being read. Happens by itself every some seconds.
     void apply_retention();
+
+    /// The process is stopping: from here on no background maintenance begins, and what is under way gives up
+    /// what it can do later as well. Requests are executed as ever. From any thread.
+    void wind_down();
 
     /// What has to be done some time. Happens by itself about every second where there are threads.
     void keep_house();
@@ -245,8 +255,17 @@ private:
     void note_order(const Event& event);
     void load_records();
     void set_has_records(const std::string& failure);
+    /// Of who makes a view: from before it is begun until it is complete. Taken before `mutex_`.
+    using MakingView = std::unique_lock<std::mutex>;
+    MakingView make_view() const { return MakingView(views_mutex_); }
     /// The caller holds `mutex_`.
-    StateView view_locked() const;
+    std::shared_ptr<ViewCollection> begin_view(const MakingView& making) const;
+    /// The caller does not hold `mutex_`, but for moments between which others execute.
+    StateView finish_view(const MakingView& making, std::shared_ptr<ViewCollection> collection) const;
+    /// With `mutex_`: where an event was applied in part, nothing more is written. Says whether that is so.
+    bool stop_if_half_changed();
+    void replicate_locked(const Event& event);
+    Outcome not_executed();
     void forget_records();
     /// Idempotency records that were forgotten: all below an LSN, and how many since the start.
     struct Forgotten {
@@ -255,9 +274,9 @@ private:
     };
     bool is_worth_erasing(const Forgotten& now, std::uint64_t live) const;
     void save_when_due();
-    Reply try_to_store_snapshot(const std::optional<std::string>& series);
-    void save_all_there_is(const SnapshotStore::Saving& saving, StateView view,
-                           UnsavedRecords::Batch unsaved);
+    Reply try_to_store_snapshot(const std::optional<std::string>& series, const Deadline& deadline);
+    void save_all_there_is(const SnapshotStore::Saving& saving, StateView view, UnsavedRecords::Batch unsaved,
+                           const Deadline& deadline);
     void set_snapshot_failure(const std::string& failure);
     std::string snapshot_failure() const;
     std::int64_t retention_now_ms() const;
@@ -277,7 +296,7 @@ private:
     void note_replicas(const Request& request, Outcome& outcome) const;
     std::string fenced_text() const;
     Outcome save_snapshot_later(std::optional<std::string_view> series);
-    Reply store_snapshot(const std::optional<std::string>& series);
+    Reply store_snapshot(const std::optional<std::string>& series, const Deadline& deadline);
     Outcome read_entries_later(const query::LogEntries& query);
     // For tasks about the files of snapshots:
     std::optional<SnapshotFile> find_snapshot(const std::string& file) const;
@@ -321,8 +340,9 @@ private:
     std::unique_ptr<DataDirectory> directory_;
     std::unique_ptr<Storage> owned_storage_;
     Storage& storage_;
+    mutable std::mutex views_mutex_;  // see make_view
     mutable std::mutex mutex_;
-    Engine engine_;  // under the mutex
+    mutable Engine engine_;  // under the mutex
     SnapshotStore snapshots_;
     mutable CurrentCatalog catalog_;  // of the snapshots
     TreeFiles tree_files_;
@@ -355,13 +375,17 @@ private:
     std::atomic<Lsn> acked_lsn_{0};  // in this generation
     std::atomic<std::uint64_t> generation_{0};
     std::atomic<bool> is_directory_lost_{false};  // what is written would not be found again
+    std::atomic<bool> is_half_changed_{false};    // what is in memory is no state that the log gives
+    std::atomic<Lsn> last_whole_lsn_{
+        std::numeric_limits<Lsn>::max()};         // without a log: the last event before
     std::atomic<bool> is_half_installed_{false};  // what is stored is neither this state nor another one
     mutable std::mutex pins_mutex_;
     std::multiset<Lsn> pins_;  // LSNs above which the log is kept
     std::atomic<ReplicationControl*> control_{nullptr};
 
     std::atomic<bool> has_records_{false};
-    std::atomic<bool> stopping_{false};
+    std::atomic<bool> stopping_{false};         // nobody uses it any more
+    std::atomic<bool> is_winding_down_{false};  // see wind_down
     std::mutex listeners_mutex_;
     std::condition_variable records_loaded_;
     std::string records_failure_;  // why they could not be read; set before has_records_

@@ -41,6 +41,9 @@ void Database::load_records() {
         failure = caught.what();
     }
     set_has_records(failure);
+    if (is_winding_down_) {
+        return;
+    }
     // Of databases that earlier versions have written; nobody waits for it.
     run_in_background("tidying storage", [this] { storage_.tidy(); });
     run_in_background("looking for the beginning of the event log", [this] {
@@ -114,9 +117,17 @@ bool Database::is_worth_erasing(const Forgotten& now, std::uint64_t live) const 
     return (has_waited && forgotten * parts >= live) || forgotten >= std::max(live, many);
 }
 
+void Database::wind_down() {
+    is_winding_down_ = true;
+    storage_.end_maintenance();
+}
+
 void Database::keep_house() {
     check_directory();
     follow_clock();
+    if (is_winding_down_) {
+        return;
+    }
     forget_records();
     run_in_background("snapshot", [this] { save_when_due(); });
     if (const std::int64_t now = clock_.steady_ms(); now - last_retention_ms_ >= retention_interval_ms) {
@@ -125,7 +136,7 @@ void Database::keep_house() {
         run_in_background("mark", [this] { storage_.mark_durable(); });
         run_in_background("retention", [this] { apply_retention(); });
     }
-    run_in_background("retention", [this] { snapshots_.prune(); });
+    run_in_background("retention", [this] { snapshots_.prune(UntilStopped(is_winding_down_)); });
     // Before somebody waits for it.
     run_in_background("listing snapshots", [this] { catalog_.get()->count(); });
     exports_.drop_idle();
@@ -201,7 +212,7 @@ void Database::find_order() {
     if (has_ordered_lsn(storage_)) {
         return;
     }
-    const Lsn ordered = find_ordered_lsn(storage_);
+    const Lsn ordered = find_ordered_lsn(storage_, UntilStopped(is_winding_down_));
     const std::lock_guard lock(mutex_);
     if (!has_ordered_lsn(storage_)) {
         const RecordChange change = ordered_lsn_change(ordered);
@@ -214,7 +225,7 @@ void Database::run_in_background(const char* what, const std::function<void()>& 
     try {
         work();
     } catch (const std::exception& failure) {
-        if (options_.on_failure) {
+        if (options_.on_failure && !is_winding_down_) {
             options_.on_failure(what, failure.what());
         }
     }
@@ -222,11 +233,13 @@ void Database::run_in_background(const char* what, const std::function<void()>& 
 
 // ---- snapshots
 
-Reply Database::store_snapshot(const std::optional<std::string>& series) {
+Reply Database::store_snapshot(const std::optional<std::string>& series, const Deadline& deadline) {
     try {
-        Reply reply = try_to_store_snapshot(series);
+        Reply reply = try_to_store_snapshot(series, deadline);
         set_snapshot_failure({});
         return reply;
+    } catch (const RequestError&) {
+        throw;  // given up, which says nothing of the storage
     } catch (const std::exception& failure) {
         set_snapshot_failure(failure.what());
         throw;
@@ -243,14 +256,17 @@ std::string Database::snapshot_failure() const {
     return snapshot_failure_;
 }
 
-Reply Database::try_to_store_snapshot(const std::optional<std::string>& series) {
+Reply Database::try_to_store_snapshot(const std::optional<std::string>& series, const Deadline& deadline) {
     const SnapshotStore::Saving saving = snapshots_.begin_saving();
+    deadline.check();
     if (!committer_) {
         storage_.recover();  // nothing but snapshots is written: what has failed can be tried again
     }
     // Without a log only a snapshot of everything is a state to come back to: one of a single series would
     // be ahead of the others, and of the records of its requests.
     const bool is_full = !series || !committer_;
+    MakingView making = make_view();
+    std::shared_ptr<ViewCollection> collection;
     StateView all;
     SeriesView one;
     Lsn lsn = 0;
@@ -264,35 +280,45 @@ Reply Database::try_to_store_snapshot(const std::optional<std::string>& series) 
             return series_not_found(*series);
         }
         if (is_full) {
-            all = engine_.view();
+            collection = begin_view(making);
             unsaved = unsaved_.take();
         } else {
             one = found->view();
         }
     }
+    if (collection) {
+        try {
+            all = finish_view(making, std::move(collection));
+        } catch (...) {
+            const std::lock_guard lock(mutex_);
+            unsaved_.put_back(std::move(unsaved));
+            throw;
+        }
+    }
+    making.unlock();
     if (committer_ && !committer_->wait_durable(lsn)) {
         return log_failed();
     }
     if (committer_ && is_full) {
-        snapshots_.save_all(saving, all, now_ms());
+        snapshots_.save_all(saving, all, now_ms(), {}, deadline);
     } else if (committer_) {
-        snapshots_.save_series(saving, one, lsn, now_ms());
+        snapshots_.save_series(saving, one, lsn, now_ms(), deadline);
     } else {
-        save_all_there_is(saving, std::move(all), std::move(unsaved));
+        save_all_there_is(saving, std::move(all), std::move(unsaved), deadline);
     }
     return series ? Reply(reply::SnapshotSaved{*series}) : Reply(reply::Ok{});
 }
 
 /// Without a log: what a restart goes back to.
 void Database::save_all_there_is(const SnapshotStore::Saving& saving, StateView view,
-                                 UnsavedRecords::Batch unsaved) {
+                                 UnsavedRecords::Batch unsaved, const Deadline& deadline) {
     // A load that is under way cannot go on after a restart.
     std::erase_if(view.streams,
                   [](const StreamView& stream) { return stream.info.id.starts_with(load_stream_prefix); });
     try {
         std::vector<RecordChange> changes = unsaved.changes();
         changes.push_back(first_record_change(view.first_record_lsn));
-        snapshots_.save_all(saving, view, now_ms(), std::move(changes));
+        snapshots_.save_all(saving, view, now_ms(), std::move(changes), deadline);
     } catch (...) {
         const std::lock_guard lock(mutex_);
         unsaved_.put_back(std::move(unsaved));
@@ -310,14 +336,14 @@ void Database::save_when_due() {
         return;
     }
     last_snapshot_ms_ = clock_.steady_ms();
-    save_snapshot_if_changed();
+    save_snapshot_if_changed(UntilStopped(is_winding_down_));
 }
 
-bool Database::save_snapshot_if_changed() {
+bool Database::save_snapshot_if_changed(const Deadline& deadline) {
     if (last_lsn() <= snapshots_.last_full_lsn()) {
         return false;
     }
-    save_snapshot();
+    save_snapshot(deadline);
     return true;
 }
 
@@ -358,7 +384,7 @@ void Database::apply_retention() {
     const Lsn first = options_.wal ? first_retained_lsn() : 1;
     const auto age_ms = static_cast<std::int64_t>(options_.event_retention_s) * 1000;
     snapshots_.set_retention({options_.snapshots_retained, first, age_ms / history_parts});
-    snapshots_.prune();
+    snapshots_.prune(UntilStopped(is_winding_down_));
     // What the oldest snapshot needs to reach the present is kept in any case.
     const std::optional<Lsn> oldest = snapshots_.oldest_full_lsn();
     if (!oldest || first <= 1) {

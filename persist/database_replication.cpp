@@ -173,14 +173,17 @@ Lsn Database::first_pinned_lsn() const {
 }
 
 std::unique_ptr<StateReader> Database::read_state(LogPin& pin) {
-    StateView state;
+    MakingView making = make_view();
+    std::shared_ptr<ViewCollection> collection;
     StateTimes times;
     std::shared_ptr<const void> kept = records_kept_;  // before the view: see `forget_records`
     {
         const std::lock_guard lock(mutex_);
-        state = engine_.view();
+        collection = begin_view(making);
         times = {std::max<std::int64_t>(engine_.last_event_ms(), 0), age_.at(clock_.read())};
     }
+    StateView state = finish_view(making, std::move(collection));
+    making.unlock();
     if (!wait_durable(state.lsn)) {
         throw StorageError(log_failed().message);
     }
@@ -275,29 +278,39 @@ void Database::note_order(const Event& event) {
     }
 }
 
+void Database::replicate_locked(const Event& event) {
+    try {
+        engine_.replicate(event);
+    } catch (...) {
+        stop_if_half_changed();
+        throw;
+    }
+}
+
 std::optional<StateView> Database::replicate(std::string_view group, std::optional<Lsn> view_at) {
-    std::optional<StateView> seen;
+    const MakingView making = view_at ? make_view() : MakingView();
+    std::shared_ptr<ViewCollection> seen;
     std::vector<std::unique_ptr<Series>> retired;
     {
         const std::lock_guard lock(mutex_);
         check_installed();
         const auto look = [&] {
             if (view_at == engine_.last_lsn()) {
-                seen = view_locked();
+                seen = begin_view(making);
             }
         };
         look();
         read_event_group(group, [&](const Event& event) {
             if (event.lsn > engine_.last_lsn()) {
                 note_order(event);
-                engine_.replicate(event);
+                replicate_locked(event);
                 look();
             }
         });
         retired = engine_.take_retired();
     }
     destroy(std::move(retired));
-    return seen;
+    return seen ? std::optional(finish_view(making, std::move(seen))) : std::nullopt;
 }
 
 void Database::replicate(const Event& event) {
@@ -306,7 +319,7 @@ void Database::replicate(const Event& event) {
         const std::lock_guard lock(mutex_);
         check_installed();
         note_order(event);
-        engine_.replicate(event);
+        replicate_locked(event);
         retired = engine_.take_retired();
     }
     destroy(std::move(retired));
@@ -336,6 +349,9 @@ std::unique_ptr<ForeignStateWriter> Database::write_foreign_state() {
 void Database::check_installed() const {
     if (is_half_installed_) {
         throw StorageError(half_installed_text);
+    }
+    if (is_half_changed_) {
+        throw StorageError(half_changed_text);
     }
 }
 
@@ -374,6 +390,7 @@ std::filesystem::path Database::install_state(ReceivedState& received, const Rep
         throw;
     }
     {
+        const MakingView no_view = make_view();
         const std::lock_guard lock(mutex_);
         if (tells_age(received)) {
             begin_age(age_, age_of(received), clock_.read());

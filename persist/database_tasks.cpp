@@ -11,7 +11,7 @@ Error log_failed() {
             "The event log could not be written: nothing is accepted until the daemon is restarted"};
 }
 
-Reply SnapshotTask::run(const Deadline& /*deadline*/) { return database_.store_snapshot(series_); }
+Reply SnapshotTask::run(const Deadline& deadline) { return database_.store_snapshot(series_, deadline); }
 
 Reply EntriesTask::run(const Deadline& deadline) {
     constexpr std::size_t bytes_max = 64U << 20U;  // more than a reply should have

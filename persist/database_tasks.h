@@ -74,6 +74,11 @@ private:
     Database& database_;
 };
 
+/// Why nothing is written after an event was applied in part.
+inline constexpr const char* half_changed_text =
+    "memory ended while an event was applied: what is in memory is not what the event log gives. A restart "
+    "goes back to that";
+
 /// What is answered once the log could not be written.
 Error log_failed();
 

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <fcntl.h>
 #include <optional>
+#include <sys/utsname.h>
 #include <system_error>
 #include <unistd.h>
 
@@ -61,8 +63,15 @@ public:
         }
     }
 
+    /// Puts it on disk.
+    void sync() const {
+        if (::fsync(file_) != 0) {
+            fail("sync", path_);
+        }
+    }
+
     std::uint64_t finish(const std::filesystem::path& name) {
-        if (::fsync(file_) != 0 || ::rename(path_.c_str(), name.c_str()) != 0) {
+        if (::rename(path_.c_str(), name.c_str()) != 0) {
             fail("finish", name);
         }
         ::close(std::exchange(file_, -1));
@@ -73,6 +82,33 @@ private:
     std::filesystem::path path_;
     int file_ = -1;
     std::uint64_t bytes_ = 0;
+};
+
+/// Whether syncfs says when something could not be written, as Linux does from 5.8 on.
+bool tells_errors_of_syncfs() {
+    utsname system{};
+    unsigned major = 0;
+    unsigned minor = 0;
+    return ::uname(&system) == 0 && std::sscanf(system.release, "%u.%u", &major, &minor) == 2 &&
+           (major > 5 || (major == 5 && minor >= 8));
+}
+
+/// A file or directory that is open for a sync.
+class Opened {
+public:
+    explicit Opened(const std::filesystem::path& path) : file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+        if (file_ < 0) {
+            fail("open", path);
+        }
+    }
+    Opened(const Opened&) = delete;
+    Opened& operator=(const Opened&) = delete;
+    ~Opened() { ::close(file_); }
+
+    int file() const noexcept { return file_; }
+
+private:
+    int file_;
 };
 
 /// Rows of CSV, handed on some at a time.
@@ -128,7 +164,7 @@ std::uint64_t ExportDirectory::write(const std::string& name, const std::functio
         hash.add(bytes);
     });
     const std::uint64_t bytes = file.finish(path_ / name);
-    files_.push_back({name, bytes, hash.take()});
+    files_.insert_or_assign(name, ExportedFile{name, bytes, hash.take()});
     return bytes;
 }
 
@@ -136,11 +172,29 @@ void ExportDirectory::remove(const std::string& name) {
     if (::unlink((path_ / name).c_str()) != 0) {
         fail("remove", path_ / name);
     }
-    std::erase_if(files_, [&](const ExportedFile& file) { return file.name == name; });
+    files_.erase(name);
 }
 
-/// The names of its files.
-void ExportDirectory::sync() const {
+/// One sync of the file system is quicker than very many of files, and slower than a few where others write,
+/// too.
+void ExportDirectory::sync_files() const {
+    constexpr std::size_t few = 256;
+    if (files_.size() > few && tells_errors_of_syncfs()) {
+        const Opened directory(path_);
+        if (::syncfs(directory.file()) != 0) {
+            fail("sync the files of", path_);
+        }
+        return;
+    }
+    for (const auto& [name, written] : files_) {
+        const Opened file(path_ / name);
+        if (::fsync(file.file()) != 0) {
+            fail("sync", path_ / name);
+        }
+    }
+}
+
+void ExportDirectory::sync_names() const {
     if (const std::error_code failure = sync_directory(path_)) {
         errno = failure.value();
         fail("sync", path_);
@@ -148,12 +202,17 @@ void ExportDirectory::sync() const {
 }
 
 void ExportDirectory::finish(ExportManifest& manifest) {
-    sync();
-    manifest.files = files_;
+    sync_files();
+    sync_names();
+    manifest.files.clear();
+    for (const auto& entry : files_) {
+        manifest.files.push_back(entry.second);
+    }
     PartFile file(path_ / (std::string(export_manifest_name) + ".part"));
     file.write(encoded(manifest));
+    file.sync();
     file.finish(path_ / export_manifest_name);
-    sync();
+    sync_names();
 }
 
 std::string tree_metadata(const ExportedSeries& series, std::int64_t unix_time) {

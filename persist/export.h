@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,7 +16,8 @@
 /// Data as files, to be moved elsewhere: see docs/karma-1-formats.md.
 namespace karma {
 
-/// A directory that is filled with files; each gets its name only when it is whole and on disk.
+/// A directory that is filled with files; each gets its name only when it is whole. All are put on disk
+/// together, before the manifest says that they are there.
 class ExportDirectory {
 public:
     /// Creates it. Throws StorageError when there is something in it.
@@ -23,8 +25,9 @@ public:
     ExportDirectory(const ExportDirectory&) = delete;
     ExportDirectory& operator=(const ExportDirectory&) = delete;
 
-    /// All files are there and on disk: writes the manifest, which makes the export whole. `manifest` says
-    /// what it holds; its files are filled in. Throws StorageError.
+    /// All files are there: puts them on disk, then writes the manifest, which makes the export whole and is
+    /// on disk when this returns. `manifest` says what it holds; its files are filled in. Throws
+    /// StorageError.
     void finish(ExportManifest& manifest);
 
     const std::filesystem::path& path() const noexcept { return path_; }
@@ -36,10 +39,11 @@ public:
     void remove(const std::string& name);
 
 private:
-    void sync() const;
+    void sync_files() const;
+    void sync_names() const;
 
     std::filesystem::path path_;
-    std::vector<ExportedFile> files_;
+    std::map<std::string, ExportedFile> files_;  // by name
 };
 
 enum class ExportFormat : std::uint8_t { tree, csv };

@@ -97,9 +97,9 @@ Reply BeginExportTask::run(const Deadline& deadline) {
 reply::ExportBegun BeginExportTask::begin(const std::string& id, const Deadline& deadline) {
     SnapshotStore& snapshots = database_.snapshots_;
     if (is_new_) {
-        const bool is_saved = database_.save_snapshot_if_changed();
+        const bool is_saved = database_.save_snapshot_if_changed(deadline);
         if (!is_saved && (snapshots.newest_full() == nullptr || snapshots.has_unreadable_pages())) {
-            database_.save_snapshot();
+            database_.save_snapshot(deadline);
         }
     }
     std::optional<SnapshotPin> pin = snapshots.pin_newest_full();
@@ -153,7 +153,7 @@ reply::ExportBegun BeginExportTask::begin(const std::string& id, const Deadline&
             made->contents.size()};
 }
 
-Reply FetchExportTask::run(const Deadline& /*deadline*/) {
+Reply FetchExportTask::run(const Deadline& deadline) {
     const std::shared_ptr<const Export> from = database_.exports_.find(export_id_);
     reply::FileBytes part{reply::ExportFile{file_}, nullptr, 0, offset_, limit_};
     if (file_ == Exports::contents_file) {
@@ -166,7 +166,7 @@ Reply FetchExportTask::run(const Deadline& /*deadline*/) {
         part.source = from->records;
         part.total = from->records->size();
     } else if (const auto tree = from->trees.find(file_); tree != from->trees.end()) {
-        part.source = database_.tree_files_.open({from->pin.ref(), tree->second});
+        part.source = database_.tree_files_.open({from->pin.ref(), tree->second}, deadline);
         part.total = tree->second->tree_bytes;
     } else {
         return Error{ErrorCode::not_found, "Export \"" + export_id_ + "\" has no file \"" + file_ +

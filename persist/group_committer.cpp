@@ -2,6 +2,8 @@
 
 #include <chrono>
 #include <exception>
+#include <limits>
+#include <new>
 #include <utility>
 
 #include "persist/record_store.h"
@@ -37,6 +39,7 @@ void GroupCommitter::add(const Event& event, const EventRecords& records) {
     if (open_.events.count() >= options_.group_events_max ||
         open_.events.bytes() >= options_.group_bytes_max) {
         full_.push_back(std::move(open_));
+        spare_.reserve(spare_.size() + full_.size());  // to take one must not fail
         open_ = Group();
         if (!spare_.empty()) {
             open_ = std::move(spare_.back());
@@ -136,32 +139,52 @@ bool GroupCommitter::commit_next() {
     return true;
 }
 
+/// What it throws is not known to be stored, nor not to be.
 void GroupCommitter::write_group() {
+    try {
+        if (has_failed()) {
+            group_ = Group();  // an event may have been added in part
+            return;
+        }
+        append_group();
+    } catch (const std::exception& failure) {
+        note_failure(failure.what());
+    }
+}
+
+void GroupCommitter::fail(const char* why) noexcept {
+    added_lsn_.store(std::numeric_limits<Lsn>::max(),
+                     std::memory_order_release);  // nothing is of another history
+    note_failure(why);
+    publish();
+}
+
+void GroupCommitter::note_failure(const char* why) noexcept {
+    const std::lock_guard lock(publish_mutex_);
+    if (failed_.exchange(true, std::memory_order_acq_rel)) {
+        return;
+    }
+    try {
+        failure_ = why;
+        if (options_.on_failure) {
+            options_.on_failure(failure_);
+        }
+    } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): then it is not told
+    }
+}
+
+void GroupCommitter::append_group() {
     const Lsn first_lsn = group_.events.first_lsn();
     const std::uint32_t count = group_.events.count();
     group_.events.finish(bytes_);
-    if (has_failed()) {
-        return;
-    }
     const std::uint32_t idempotency_count = std::exchange(group_.idempotency_count, 0);
     if (idempotency_count != 0) {
         group_.changes.push_back(records_change(group_.last_idempotency_lsn, std::move(group_.idempotency)));
     }
     using Clock = std::chrono::steady_clock;
     const Clock::time_point begin = Clock::now();
-    try {
-        storage_.append({first_lsn, count, bytes_}, group_.changes, options_.sync);
-        durable_lsn_.store(first_lsn + count - 1, std::memory_order_release);
-    } catch (const std::exception& failure) {
-        {
-            const std::lock_guard lock(publish_mutex_);
-            failure_ = failure.what();
-            failed_.store(true, std::memory_order_release);
-        }
-        if (options_.on_failure) {
-            options_.on_failure(failure.what());
-        }
-    }
+    storage_.append({first_lsn, count, bytes_}, group_.changes, options_.sync);
+    durable_lsn_.store(first_lsn + count - 1, std::memory_order_release);
     if (idempotency_count != 0) {
         // The record holds the room that the next group's can have.
         group_.idempotency = std::move(*group_.changes.back().value);

@@ -59,6 +59,8 @@ public:
 
     /// True once a commit has failed: none will be tried any more.
     bool has_failed() const noexcept { return failed_.load(std::memory_order_acquire); }
+    /// From here on nothing is committed: the state is none that what was added gives. With the mutex held.
+    void fail(const char* why) noexcept;
     /// Why it failed; empty while it has not.
     std::string failure() const;
 
@@ -94,6 +96,8 @@ private:
     bool has_work() const noexcept;
     bool take_group();
     void write_group();
+    void append_group();
+    void note_failure(const char* why) noexcept;
     void note_time(std::int64_t took_ns, std::uint32_t idempotency_count) noexcept;
     void publish();
 

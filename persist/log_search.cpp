@@ -92,10 +92,11 @@ RecordChange ordered_lsn_change(Lsn lsn) { return meta_numbers_change(ordered_ke
 
 bool has_ordered_lsn(const Storage& storage) { return storage.read(Table::meta, ordered_key).has_value(); }
 
-Lsn find_ordered_lsn(const Storage& storage) {
+Lsn find_ordered_lsn(const Storage& storage, const Deadline& deadline) {
     Lsn ordered = 0;
     std::int64_t before_ms = std::numeric_limits<std::int64_t>::min();
     storage.read_log(0, [&](const EventGroup& group) {
+        deadline.check();
         read_event_group(group.bytes, [&](const Event& event) {
             if (event.time_ms < before_ms) {
                 ordered = event.lsn;

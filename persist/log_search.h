@@ -38,7 +38,7 @@ RecordChange ordered_lsn_change(Lsn lsn);
 
 /// The same from the log itself: the last event whose time is below that of the one before it; 0 where there
 /// is none. Reads the whole log.
-Lsn find_ordered_lsn(const Storage& storage);
+Lsn find_ordered_lsn(const Storage& storage, const Deadline& deadline = NoDeadline());
 
 /// An event at or before the first one of `time_ms` (Unix milliseconds) or later: what happened from then on
 /// is in its group or behind it. The first kept event where all are later, and the next one to come where

@@ -203,7 +203,8 @@ void PageWriter::add_page(const Page& page, std::uint64_t id) {
     fresh_.push_back({&page, id});
 }
 
-TreeFigures PageWriter::write(const SeriesView& view, const std::vector<StoredPage>& known) {
+TreeFigures PageWriter::write(const SeriesView& view, const std::vector<StoredPage>& known,
+                              const Deadline& deadline) {
     std::unordered_map<std::uint64_t, const StoredPage*> by_id;
     by_id.reserve(known.size());
     for (const StoredPage& page : known) {
@@ -213,6 +214,7 @@ TreeFigures PageWriter::write(const SeriesView& view, const std::vector<StoredPa
     std::vector<StoredPage> pages;
     pages.reserve(view.pages().size());
     for (const PageRef& page : view.pages()) {
+        deadline.check();
         // What cannot be read is not stored, whatever the page in memory says.
         const std::uint64_t id = unreadable_.contains(page->stored_id()) ? 0 : page->stored_id();
         if (const auto found = by_id.find(id); found != by_id.end()) {

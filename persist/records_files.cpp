@@ -11,7 +11,7 @@ RecordsFiles::RecordsFiles(const Storage& storage, std::filesystem::path directo
 
 RecordsFiles::Opened RecordsFiles::open(const reply::IdempotencySnapshot& latest, Lsn first_record_lsn,
                                         std::optional<Lsn> last_lsn, std::uint64_t offset,
-                                        std::uint64_t limit) {
+                                        std::uint64_t limit, const Deadline& deadline) {
     const std::lock_guard lock(mutex_);
     drop_idle_locked();
     const bool is_latest = last_lsn ? *last_lsn == latest.last_lsn : offset == 0;
@@ -24,7 +24,7 @@ RecordsFiles::Opened RecordsFiles::open(const reply::IdempotencySnapshot& latest
                                    " is not kept any more: begin again with the latest one, at LSN " +
                                    std::to_string(latest.last_lsn));
         }
-        at = make(latest, first_record_lsn);
+        at = make(latest, first_record_lsn, deadline);
     }
     files_.splice(files_.begin(), files_, at);
     const std::uint64_t size = at->file->size();
@@ -72,11 +72,11 @@ RecordsFiles::Files::iterator RecordsFiles::find_by_offset(std::uint64_t offset)
 }
 
 RecordsFiles::Files::iterator RecordsFiles::make(const reply::IdempotencySnapshot& about,
-                                                 Lsn first_record_lsn) {
+                                                 Lsn first_record_lsn, const Deadline& deadline) {
     Fetched made;
     made.about = about;
     const RecordsSelection selection{first_record_lsn, about.last_lsn, {}, {}};
-    made.file = std::make_shared<const RecordsFile>(storage_, selection, directory_, NoDeadline());
+    made.file = std::make_shared<const RecordsFile>(storage_, selection, directory_, deadline);
     files_.push_front(std::move(made));
     if (files_.size() > kept_max) {
         files_.pop_back();

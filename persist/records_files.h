@@ -38,10 +38,10 @@ public:
     /// The file that a client goes on with at an offset to read `limit` bytes: that of the snapshot at
     /// `last_lsn`; without it the one of `latest` at its beginning, and otherwise the only one that is being
     /// fetched up to there. Makes that of `latest` where it is missing; others wait meanwhile. Throws
-    /// RequestError where the file is gone or which one is meant is not certain, StorageError where it cannot
-    /// be written.
+    /// RequestError where the file is gone or which one is meant is not certain, or when the deadline comes
+    /// first, StorageError where it cannot be written.
     Opened open(const reply::IdempotencySnapshot& latest, Lsn first_record_lsn, std::optional<Lsn> last_lsn,
-                std::uint64_t offset, std::uint64_t limit);
+                std::uint64_t offset, std::uint64_t limit, const Deadline& deadline);
 
     /// The size of the file of the snapshot at an LSN, where it has been made; does not wait for who is
     /// making one.
@@ -67,7 +67,8 @@ private:
 
     Files::iterator find(Lsn last_lsn);
     Files::iterator find_by_offset(std::uint64_t offset);
-    Files::iterator make(const reply::IdempotencySnapshot& about, Lsn first_record_lsn);
+    Files::iterator make(const reply::IdempotencySnapshot& about, Lsn first_record_lsn,
+                         const Deadline& deadline);
     void drop_idle_locked();
 
     const Storage& storage_;

@@ -652,6 +652,13 @@ void RocksdbStorage::tidy() {
     }
 }
 
+void RocksdbStorage::end_maintenance() {
+    const Using used(opening_);
+    if (db_ != nullptr) {
+        db_->DisableManualCompaction();
+    }
+}
+
 std::uint64_t RocksdbStorage::log_bytes_from(Lsn from) const {
     const Using used = use();
     const std::string begin = big_endian(from);

@@ -63,6 +63,7 @@ public:
     void reclaim(Table table) override;
     void reclaim_range(Table table, std::string_view begin, std::string_view end) override;
     void tidy() override;
+    void end_maintenance() override;
     void recover() override;
     std::uint64_t log_bytes_from(Lsn from) const override;
     void erase_log_below(Lsn lsn) override;

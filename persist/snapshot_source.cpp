@@ -6,11 +6,11 @@ namespace karma {
 
 class TreeFiles::Source final : public reply::ByteSource {
 public:
-    Source(const SnapshotStore& snapshots, SnapshotFile file)
+    Source(const SnapshotStore& snapshots, SnapshotFile file, const Deadline& deadline)
         : snapshots_(snapshots),
           file_(std::move(file)),
           pages_(snapshots.pages(*file_.manifest, *file_.series)),
-          layout_(pages_.size(), reader()) {}
+          layout_(pages_.size(), checked_reader(deadline)) {}
 
     bool is_of(const SnapshotFile& file) const noexcept {
         return file_.manifest == file.manifest && file_.series->number == file.series->number;
@@ -31,6 +31,13 @@ public:
     }
 
 private:
+    /// Of all pages, once: what takes long of a large series.
+    std::function<PageRef(std::size_t)> checked_reader(const Deadline& deadline) const {
+        return [this, &deadline](std::size_t number) {
+            deadline.check();
+            return snapshots_.read_page(pages_[number]);
+        };
+    }
     std::function<PageRef(std::size_t)> reader() const {
         return [this](std::size_t number) { return snapshots_.read_page(pages_[number]); };
     }
@@ -41,7 +48,7 @@ private:
     TreeLayout layout_;
 };
 
-std::shared_ptr<const reply::ByteSource> TreeFiles::open(const SnapshotFile& file) {
+std::shared_ptr<const reply::ByteSource> TreeFiles::open(const SnapshotFile& file, const Deadline& deadline) {
     if (!file.manifest->has_page_lists) {
         throw RequestError(
             ErrorCode::not_found,
@@ -58,7 +65,7 @@ std::shared_ptr<const reply::ByteSource> TreeFiles::open(const SnapshotFile& fil
         }
     }
     const auto kept = snapshots_.keep_all();
-    auto source = std::make_shared<const Source>(snapshots_, file);
+    auto source = std::make_shared<const Source>(snapshots_, file, deadline);
     const std::lock_guard lock(mutex_);
     recent_.push_front(source);
     if (recent_.size() > kept_max) {

@@ -20,8 +20,9 @@ public:
     /// `snapshots` outlives this and its sources.
     explicit TreeFiles(const SnapshotStore& snapshots) : snapshots_(snapshots) {}
 
-    /// Throws RequestError `not_found` where the file cannot be made, CorruptionError where it is damaged.
-    std::shared_ptr<const reply::ByteSource> open(const SnapshotFile& file);
+    /// Throws RequestError `not_found` where the file cannot be made, or when the deadline comes first,
+    /// CorruptionError where it is damaged.
+    std::shared_ptr<const reply::ByteSource> open(const SnapshotFile& file, const Deadline& deadline);
 
     /// Storage was cleared.
     void forget_all();

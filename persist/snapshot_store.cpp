@@ -57,16 +57,16 @@ void SnapshotStore::erase_leftovers() {
 // ---- saving
 
 void SnapshotStore::save_all(const Saving& /*saving*/, const StateView& view, std::int64_t now_ms,
-                             std::vector<RecordChange> changes) {
+                             std::vector<RecordChange> changes, const Deadline& deadline) {
     std::vector<SeriesView> views;
     Manifest manifest = manifest_of(view, now_ms, views);
-    save(std::move(manifest), views, std::move(changes));
+    save(std::move(manifest), views, std::move(changes), deadline);
 }
 
 void SnapshotStore::save_series(const Saving& /*saving*/, const SeriesView& view, Lsn lsn,
-                                std::int64_t now_ms) {
+                                std::int64_t now_ms, const Deadline& deadline) {
     Manifest manifest = manifest_of(view, lsn, now_ms);
-    save(std::move(manifest), {view}, {});
+    save(std::move(manifest), {view}, {}, deadline);
 }
 
 void SnapshotStore::set_database_id(const DatabaseId& id) {
@@ -106,7 +106,7 @@ std::vector<StoredPage> SnapshotStore::known_pages(const Newest& newest) const {
 }
 
 void SnapshotStore::save(Manifest manifest, const std::vector<SeriesView>& views,
-                         std::vector<RecordChange> changes) {
+                         std::vector<RecordChange> changes, const Deadline& deadline) {
     manifest.id = 1;
     manifest.file_unix = manifest.created_ms / 1000;
     {
@@ -124,7 +124,8 @@ void SnapshotStore::save(Manifest manifest, const std::vector<SeriesView>& views
     std::vector<TreeFigures> figures;
     const NewestOfSeries newest = newest_of(views);
     for (const SeriesView& view : views) {
-        figures.push_back(writer.write(view, known_pages(newest.at(view.name()))));
+        deadline.check();
+        figures.push_back(writer.write(view, known_pages(newest.at(view.name())), deadline));
     }
     std::size_t number = 0;
     const auto complete = [&](SeriesEntry& entry) {
@@ -182,13 +183,13 @@ SnapshotStore::Keep::~Keep() {
     store_.readers_.erase(place_);
 }
 
-void SnapshotStore::prune() {
+void SnapshotStore::prune(const Deadline& deadline) {
     bool is_worth_it = false;
     {
         const std::lock_guard saving(saving_);
         const auto state = keep_state();
         if (const std::vector<std::uint64_t> ids = hide_droppable(); !ids.empty()) {
-            is_worth_it = drop(ids);
+            is_worth_it = drop(ids, deadline);
         }
     }
     if (is_worth_it) {
@@ -240,10 +241,11 @@ std::vector<std::uint64_t> SnapshotStore::droppable() {
 }
 
 /// Calls `visit` for each page of a snapshot. False when a list cannot be read.
-bool SnapshotStore::list_pages(const Manifest& manifest,
+bool SnapshotStore::list_pages(const Manifest& manifest, const Deadline& deadline,
                                const std::function<void(const StoredPage&)>& visit) const {
     bool is_whole = true;
     for_each_entry(manifest, [&](const SeriesEntry& entry) {
+        deadline.check();
         try {
             std::ranges::for_each(pages(manifest, entry), visit);
         } catch (const CorruptionError&) {
@@ -254,7 +256,7 @@ bool SnapshotStore::list_pages(const Manifest& manifest,
 }
 
 /// True when there is much space to be given back.
-bool SnapshotStore::drop(const std::vector<std::uint64_t>& ids) {
+bool SnapshotStore::drop(const std::vector<std::uint64_t>& ids, const Deadline& deadline) {
     std::vector<RecordChange> changes;
     std::unordered_map<std::uint64_t, std::uint32_t> pages;  // that may go, and their bytes
     bool is_known = true;                                    // which pages those that go had
@@ -267,9 +269,9 @@ bool SnapshotStore::drop(const std::vector<std::uint64_t>& ids) {
         } else if (!manifest->has_page_lists) {
             storage_.erase_prefix(Table::snapshots, own_pages_prefix(id));
         } else {
-            is_known =
-                list_pages(*manifest, [&](const StoredPage& page) { pages.emplace(page.id, page.bytes); }) &&
-                is_known;
+            is_known = list_pages(*manifest, deadline,
+                                  [&](const StoredPage& page) { pages.emplace(page.id, page.bytes); }) &&
+                       is_known;
         }
     }
     if (!is_known) {
@@ -281,7 +283,7 @@ bool SnapshotStore::drop(const std::vector<std::uint64_t>& ids) {
     std::uint64_t live_bytes = 0;
     for (const ManifestRef& manifest : stored_manifests()) {
         if (std::ranges::find(ids, manifest->id) == ids.end()) {
-            may_erase = list_pages(*manifest,
+            may_erase = list_pages(*manifest, deadline,
                                    [&](const StoredPage& page) {
                                        pages.erase(page.id);
                                        live_bytes += page.bytes;

@@ -66,11 +66,13 @@ public:
 
     /// Stores all series, or one. Everything up to the view's LSN must be durable in the log, or the log be
     /// off. Then drops what need not be kept.
-    /// `changes` are written with the manifest, all or nothing.
+    /// `changes` are written with the manifest, all or nothing. Throws RequestError when the deadline comes
+    /// first; then nothing is stored.
     void save_all(const Saving& saving, const StateView& view, std::int64_t now_ms,
-                  std::vector<RecordChange> changes = {});
+                  std::vector<RecordChange> changes = {}, const Deadline& deadline = NoDeadline());
     /// `lsn`: the last event of the database when the view was taken.
-    void save_series(const Saving& saving, const SeriesView& view, Lsn lsn, std::int64_t now_ms);
+    void save_series(const Saving& saving, const SeriesView& view, Lsn lsn, std::int64_t now_ms,
+                     const Deadline& deadline = NoDeadline());
 
     /// What snapshots say whose they are, from here on.
     void set_database_id(const DatabaseId& id);
@@ -78,8 +80,8 @@ public:
     void set_retention(const SnapshotRetention& retention);
     /// Drops snapshots that need not be kept: nobody finds them any more. Those that may be being read go
     /// from storage the next time that this is called after the reading has ended; what began later holds up
-    /// nothing. Waits for a snapshot that is being stored.
-    void prune();
+    /// nothing. Waits for a snapshot that is being stored. Throws RequestError when the deadline comes first.
+    void prune(const Deadline& deadline = NoDeadline());
     /// Removes what a crash has left of a snapshot that it cut short. Before the first save.
     void erase_leftovers();
 
@@ -172,7 +174,8 @@ private:
     void check_one(const Manifest& manifest, std::unordered_set<std::uint64_t>& seen,
                    const Deadline& deadline, std::vector<std::string>& damage) const;
     void note_verified(const ManifestRef& manifest, bool is_sound);
-    void save(Manifest manifest, const std::vector<SeriesView>& views, std::vector<RecordChange> changes);
+    void save(Manifest manifest, const std::vector<SeriesView>& views, std::vector<RecordChange> changes,
+              const Deadline& deadline);
     /// The newest snapshot of each series.
     struct Newest {
         ManifestRef manifest;
@@ -184,9 +187,10 @@ private:
     void note_change() noexcept { version_.fetch_add(1, std::memory_order_acq_rel); }
     std::vector<std::uint64_t> droppable();
     std::vector<std::uint64_t> hide_droppable();
-    bool drop(const std::vector<std::uint64_t>& ids);
+    bool drop(const std::vector<std::uint64_t>& ids, const Deadline& deadline);
     std::vector<ManifestRef> stored_manifests() const;
-    bool list_pages(const Manifest& manifest, const std::function<void(const StoredPage&)>& visit) const;
+    bool list_pages(const Manifest& manifest, const Deadline& deadline,
+                    const std::function<void(const StoredPage&)>& visit) const;
     void restore_from(const Manifest* base, const std::vector<ManifestRef>& newer, Engine& engine,
                       std::vector<std::string>& damaged, const Deadline& deadline) const;
     /// The open streams with the series that they are making: all of them, or only one.

@@ -1,6 +1,5 @@
 #include "persist/snapshot_tasks.h"
 
-#include <atomic>
 #include <filesystem>
 
 #include <boost/json/object.hpp>
@@ -59,18 +58,6 @@ std::string series_of_file(const std::filesystem::path& path, std::string_view p
                            "metadata beside it, or rename it");
 }
 
-/// Ends what runs in the background when the database is closed.
-class UntilStopped final : public Deadline {
-public:
-    explicit UntilStopped(const std::atomic<bool>& stopping) : stopping_(stopping) {}
-
-protected:
-    bool expired() const override { return stopping_.load(std::memory_order_relaxed); }
-
-private:
-    const std::atomic<bool>& stopping_;
-};
-
 }  // namespace
 
 Error past_the_end(std::uint64_t total) {
@@ -101,7 +88,7 @@ Reply LoadTask::run(const Deadline& deadline) {
                          "data directory: give the file another name"};
         }
         const auto kept = database_.snapshots_.keep_all();
-        const Series stored = database_.snapshots_.load(*found->manifest, *found->series);
+        const Series stored = database_.snapshots_.load(*found->manifest, *found->series, deadline);
         return load(stored.name(), [&](SeriesLoader& loader) {
             std::vector<Point> points;
             const SeriesView view = stored.view();
@@ -136,25 +123,26 @@ Reply LoadTask::run(const Deadline& deadline) {
     });
 }
 
-Reply FetchTask::run(const Deadline& /*deadline*/) {
+Reply FetchTask::run(const Deadline& deadline) {
     const std::optional<SnapshotFile> file = database_.find_snapshot(file_);
     if (!file) {
         return Error{ErrorCode::not_found, "Snapshot \"" + file_ + "\" not found"};
     }
-    const std::shared_ptr<const reply::ByteSource> source = database_.tree_files_.open(*file);
+    const std::shared_ptr<const reply::ByteSource> source = database_.tree_files_.open(*file, deadline);
     if (offset_ > file->series->tree_bytes) {
         return past_the_end(file->series->tree_bytes);
     }
     return reply::FileBytes{file->describe(), source, file->series->tree_bytes, offset_, limit_};
 }
 
-Reply FetchRecordsTask::run(const Deadline& /*deadline*/) {
+Reply FetchRecordsTask::run(const Deadline& deadline) {
     const SnapshotStore::ManifestRef full = database_.snapshots_.newest_full();
     if (full == nullptr) {
         return Error{ErrorCode::not_found, "Snapshot \"karma.idempotency.json\" not found"};
     }
-    const RecordsFiles::Opened opened = database_.records_files_.open(
-        idempotency_snapshot(*full), full->first_record_lsn, query_.last_lsn, query_.offset, query_.limit);
+    const RecordsFiles::Opened opened =
+        database_.records_files_.open(idempotency_snapshot(*full), full->first_record_lsn, query_.last_lsn,
+                                      query_.offset, query_.limit, deadline);
     if (query_.offset > opened.file->size()) {
         return past_the_end(opened.file->size());
     }
@@ -171,7 +159,7 @@ bool Database::has_verified_base() {
     std::vector<std::string> damage;
     try {
         const auto kept = snapshots_.keep_all();
-        damage = snapshots_.check_newest(UntilStopped(stopping_));
+        damage = snapshots_.check_newest(UntilStopped(is_winding_down_));
     } catch (const RequestError&) {
         return false;  // the database is being closed
     }
@@ -183,7 +171,7 @@ bool Database::has_verified_base() {
                                                   ": a new snapshot is made from memory, and no events are "
                                                   "dropped until one is sound");
     }
-    save_snapshot();
+    save_snapshot(UntilStopped(is_winding_down_));
     return false;
 }
 

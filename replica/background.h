@@ -5,24 +5,31 @@
 #include <memory>
 #include <utility>
 
+#include "engine/scan.h"
 #include "replica/channel.h"
 #include "replica/runtime.h"
 
 namespace karma::replica {
 
-/// Work that goes on beside a channel's thread, which is woken when it is done. Waits for it at the end.
+/// Work that goes on beside a channel's thread, which is woken when it is done. At the end the work is told
+/// to give up, and waited for.
 template <typename Result>
 class Background {
 public:
-    /// `channel` lives as long as this.
+    Background() = default;
+    Background(const Background&) = delete;
+    Background& operator=(const Background&) = delete;
+    ~Background() { stopping_ = true; }
+
+    /// `channel` lives as long as this. Calls `work(deadline)`.
     template <typename Work>
     void start(Runtime& runtime, Channel& channel, Work work) {
         auto done = std::make_shared<std::atomic<bool>>(false);
-        auto task = std::make_shared<std::packaged_task<Result()>>(std::move(work));
+        auto task = std::make_shared<std::packaged_task<Result(const Deadline&)>>(std::move(work));
         done_ = done;
         result_ = task->get_future();
-        thread_ = runtime.start_thread([&channel, done, task]() mutable {
-            (*task)();
+        thread_ = runtime.start_thread([this, &channel, done, task]() mutable {
+            (*task)(UntilStopped(stopping_));
             task.reset();
             // Before the wake, so that who is woken sees it.
             *done = true;
@@ -39,6 +46,7 @@ public:
     }
 
 private:
+    std::atomic<bool> stopping_{false};
     std::shared_ptr<std::atomic<bool>> done_;
     std::future<Result> result_;
     std::unique_ptr<Thread> thread_;

@@ -60,13 +60,13 @@ Digest Digests::rest() const noexcept {
     return sum;
 }
 
-Digests digests_of(const StateView& view) {
+Digests digests_of(const StateView& view, const Deadline& deadline) {
     Digests digests;
     digests.lsn = view.lsn;
-    digests.beside = view.digest_beside_series(NoDeadline());
+    digests.beside = view.digest_beside_series(deadline);
     digests.epochs = view.digest_of_epochs();
     for (const SeriesView& series : view.series) {
-        digests.series.emplace(series.name(), scan_digest(series, NoDeadline()));
+        digests.series.emplace(series.name(), scan_digest(series, deadline));
     }
     digests.records = view.records;
     return digests;

@@ -28,7 +28,7 @@ struct Digests {
 };
 
 /// Reads the whole state.
-Digests digests_of(const StateView& view);
+Digests digests_of(const StateView& view, const Deadline& deadline);
 
 /// The payload of a frame. `read` throws ChannelError.
 std::string write_digests(const Digests& digests);

@@ -432,7 +432,8 @@ void Follower::install(Connection& connection) {
         installs_state_ = true;
     }
     Background<std::filesystem::path> installed;
-    installed.start(ground_.runtime, channel, [&] { return connection.state->install(replacement); });
+    installed.start(ground_.runtime, channel,
+                    [&](const Deadline& /*never*/) { return connection.state->install(replacement); });
     // Even when the master is lost: what is being installed is whole.
     std::exception_ptr lost;
     while (!installed.is_done() && !lost) {

@@ -13,8 +13,9 @@ namespace karma::replica {
 
 void Follower::begin_comparison(Connection& connection, StateView view) {
     connection.compare_at.reset();
-    connection.own.start(ground_.runtime, connection.channel,
-                         [view = std::move(view)] { return digests_of(view); });
+    connection.own.start(
+        ground_.runtime, connection.channel,
+        [view = std::move(view)](const Deadline& deadline) { return digests_of(view, deadline); });
 }
 
 void Follower::compare_when_ready(Connection& connection) {

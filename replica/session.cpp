@@ -434,7 +434,8 @@ void Session::begin_comparison() {
     StateView view = database_.view();
     compared_lsn_ = view.lsn;
     channel_.queue_numbers(FrameKind::digest_at, {view.lsn});
-    digests_.start(runtime_, channel_, [view = std::move(view)] { return digests_of(view); });
+    digests_.start(runtime_, channel_,
+                   [view = std::move(view)](const Deadline& deadline) { return digests_of(view, deadline); });
 }
 
 void Session::go_on_comparing() {

@@ -55,13 +55,23 @@ class Daemon:
     def kill(self) -> None:
         """With SIGKILL."""
         with self._interrupts.held():
-            for connection in self._connections:
-                connection.close()
-            self._connections.clear()
+            self.disconnect()
             if self._process is not None:
                 if self._process.poll() is None:
                     self._process.send_signal(signal.SIGKILL)
                 self._process.wait()
+
+    def disconnect(self) -> None:
+        for connection in self._connections:
+            connection.close()
+        self._connections.clear()
+
+    def stop(self) -> None:
+        """With SIGTERM; waits for the end."""
+        self._process.send_signal(signal.SIGTERM)
+        status = self._process.wait(RESTORE_SECONDS)
+        if status != 0:
+            raise ServerError(f"the daemon ended with status {status}: {end_of(self._errors)}")
 
     def restart(self, ask: Callable[[Connection], object], before_start: Callable[[], object] = lambda: None) -> float:
         """Kill -9, start: seconds from the start of the process to the first answer."""

@@ -11,22 +11,12 @@
 #include "persist/database.h"
 #include "persist/memory_storage.h"
 #include "tests/allocation/counted_memory.h"
-#include "tests/persist/faulty_storage.h"
+#include "tests/allocation/uncounted_storage.h"
 #include "tests/support/client.h"
 
 namespace karma::test {
 
 namespace {
-
-class UncountedStorage final : public ForwardingStorage {
-public:
-    using ForwardingStorage::ForwardingStorage;
-
-    void append(const EventGroup& group, std::span<const RecordChange> records, bool sync) override {
-        const Uncounted uncounted;
-        ForwardingStorage::append(group, records, sync);
-    }
-};
 
 // A database whose callers count their allocations.
 class CountingExecutor final : public Executor {

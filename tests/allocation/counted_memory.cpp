@@ -9,9 +9,25 @@ namespace {
 
 std::atomic<std::uint64_t> allocations{0};
 thread_local bool counts_here = false;
+thread_local bool fails_here = false;
+thread_local std::uint64_t left_to_succeed = 0;
+thread_local bool fails_all = false;
+thread_local bool has_failed_here = false;
+
+bool is_to_fail() {
+    if (left_to_succeed != 0) {
+        --left_to_succeed;
+        return false;
+    }
+    return fails_all || !has_failed_here;
+}
 
 void* allocate(std::size_t size, std::size_t alignment) {
     if (counts_here) allocations.fetch_add(1, std::memory_order_relaxed);
+    if (fails_here && is_to_fail()) {
+        has_failed_here = true;
+        throw std::bad_alloc();
+    }
     void* const memory = alignment <= __STDCPP_DEFAULT_NEW_ALIGNMENT__
                              ? std::malloc(size == 0 ? 1 : size)
                              : std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
@@ -43,8 +59,24 @@ std::uint64_t counted_allocations() noexcept { return allocations.load(std::memo
 
 void count_allocations_here(bool counts) noexcept { counts_here = counts; }
 
-Uncounted::Uncounted() noexcept : counted_before_(std::exchange(counts_here, false)) {}
+void fail_allocations_here(std::uint64_t succeed, bool all) noexcept {
+    left_to_succeed = succeed;
+    fails_all = all;
+    has_failed_here = false;
+    fails_here = true;
+}
 
-Uncounted::~Uncounted() { counts_here = counted_before_; }
+bool end_failing() noexcept {
+    fails_here = false;
+    return has_failed_here;
+}
+
+Uncounted::Uncounted() noexcept
+    : counted_before_(std::exchange(counts_here, false)), failed_before_(std::exchange(fails_here, false)) {}
+
+Uncounted::~Uncounted() {
+    counts_here = counted_before_;
+    fails_here = failed_before_;
+}
 
 }  // namespace karma::test

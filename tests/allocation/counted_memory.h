@@ -10,6 +10,11 @@ std::uint64_t counted_allocations() noexcept;
 // Whether the calling thread counts its allocations, from here on.
 void count_allocations_here(bool counts) noexcept;
 
+// Of the calling thread: the allocation after `succeed` more fails, and with `all` those after it as well.
+void fail_allocations_here(std::uint64_t succeed, bool all) noexcept;
+// Ends that. Whether any has failed.
+bool end_failing() noexcept;
+
 // Leaves out what the calling thread allocates while one of these is there.
 class Uncounted {
 public:
@@ -20,6 +25,7 @@ public:
 
 private:
     bool counted_before_;
+    bool failed_before_;
 };
 
 }  // namespace karma::test

@@ -48,6 +48,7 @@ public:
         under_.reclaim_range(table, begin, end);
     }
     void tidy() override { under_.tidy(); }
+    void end_maintenance() override { under_.end_maintenance(); }
     void recover() override { under_.recover(); }
     std::uint64_t log_bytes_from(Lsn from) const override { return under_.log_bytes_from(from); }
     void erase_log_below(Lsn lsn) override { under_.erase_log_below(lsn); }

@@ -81,11 +81,135 @@ public:
     std::atomic<bool> refuse{false};
 };
 
+/// Comes when it was asked so many times.
+class CountedDeadline final : public Deadline {
+public:
+    explicit CountedDeadline(std::uint64_t asked_max) : left_(asked_max) {}
+
+protected:
+    bool expired() const override { return is_cancelled() || left_-- == 0; }
+    bool is_cancelled() const override { return left_ == std::numeric_limits<std::uint64_t>::max(); }
+
+private:
+    mutable std::uint64_t left_;
+};
+
 std::vector<std::string> names_of(Database& database) {
     return std::get<reply::SnapshotNames>(database.call(query::Snapshots{})).files;
 }
 
 }  // namespace
+
+TEST_CASE("snapshots: one that is given up at any point leaves nothing, and the next one has everything") {
+    for (const bool wal : {true, false}) {
+        CAPTURE(wal);
+        MemoryStorage disk;
+        const Clock clock;
+        DatabaseOptions options = options_with(clock);
+        options.wal = wal;
+        options.threads = false;
+        auto database = Database::open(options, disk);
+        add_keys(*database, "links", 5'000, 3);
+        database->save_snapshot();
+        add_keys(*database, "links", 3'000, 4);
+        add_keys(*database, "others", 10, 4);
+        const Digest digest = database->digest();
+        const std::vector<std::string> names = names_of(*database);
+        const std::vector<std::string> keys = keys_of(disk, "");
+        std::uint64_t given_up = 0;
+        for (bool is_saved = false; !is_saved; ++given_up) {
+            CAPTURE(given_up);
+            const CountedDeadline deadline(given_up);
+            try {
+                database->save_snapshot(deadline);
+                is_saved = true;
+            } catch (const RequestError& refused) {
+                CHECK(refused.what() == std::string("Cancelled: the daemon is stopping"));
+                REQUIRE(names_of(*database) == names);
+                REQUIRE(keys_of(disk, "") == keys);
+                REQUIRE(std::get<reply::Health>(database->call(query::Health{})).status == "ok");
+            }
+        }
+        CHECK(given_up > 10);
+        CHECK(keys_of(disk, "m").size() == 2);
+        CHECK(database->digest() == digest);
+        CHECK(std::holds_alternative<reply::Verified>(database->call(query::VerifySnapshots{})));
+        database.reset();
+        database = Database::open(options, disk);
+        CHECK(database->digest() == digest);
+    }
+}
+
+TEST_CASE("snapshots: what the daemon stops for is told that it was given up") {
+    MemoryStorage disk;
+    const Clock clock;
+    const auto database = Database::open(options_with(clock), disk);
+    add_keys(*database, "links", 5'000, 3);
+    database->save_snapshot();
+    const std::string file = names_of(*database).front();
+    const std::atomic<bool> stopping = true;
+    for (const Request& request :
+         {Request(control::SaveAllSnapshots{}), Request(control::SaveSnapshot{"links"}),
+          Request(control::LoadSnapshot{file}), Request(query::FetchSnapshot{file, 0, 1000}),
+          Request(query::BeginExport{}), Request(query::VerifySnapshots{})}) {
+        CAPTURE(request.index());
+        Outcome outcome;
+        database->execute(std::span(&request, 1), std::span(&outcome, 1));
+        auto& task = std::get<std::unique_ptr<Task>>(outcome.result);
+        CHECK_THROWS_WITH_AS(task->run(UntilStopped(stopping)), "Cancelled: the daemon is stopping",
+                             RequestError);
+    }
+    CHECK(names_of(*database).size() == 1);
+}
+
+TEST_CASE("snapshots: dropping them can be given up, and goes on the next time") {
+    MemoryStorage disk;
+    const Clock clock;
+    DatabaseOptions options = options_with(clock);
+    options.threads = false;
+    options.snapshots_retained = 1;
+    auto database = Database::open(options, disk);
+    for (std::uint64_t value = 1; value < 4; ++value) {
+        add_keys(*database, "links", 5'000, value);
+        database->save_snapshot();
+    }
+    Digest digest = database->digest();
+    database->wind_down();
+    CHECK_THROWS_AS(database->apply_retention(), RequestError);
+    CHECK(keys_of(disk, "m").size() == 3);
+    database.reset();
+    database = Database::open(options, disk);
+    CHECK(database->digest() == digest);
+    database->apply_retention();
+    CHECK(keys_of(disk, "m").size() < 3);
+    CHECK(std::holds_alternative<reply::Verified>(database->call(query::VerifySnapshots{})));
+}
+
+TEST_CASE("snapshots: a start that is given up leaves what it found") {
+    MemoryStorage disk;
+    const Clock clock;
+    DatabaseOptions options = options_with(clock);
+    Digest digest;
+    {
+        const auto database = Database::open(options, disk);
+        add_keys(*database, "links", 5'000, 3);
+        database->save_snapshot();
+        add_keys(*database, "links", 5'000, 3);
+        digest = database->digest();
+    }
+    int asked = 0;
+    for (bool is_open = false; !is_open; ++asked) {
+        int left = asked;
+        options.gives_up = [&left] { return left-- <= 0; };
+        try {
+            is_open = Database::open(options, disk)->digest() == digest;
+            REQUIRE(is_open);
+        } catch (const RequestError& refused) {
+            CHECK(refused.what() == std::string("Cancelled: the daemon is stopping"));
+        }
+    }
+    CHECK(asked > 5);
+}
 
 TEST_CASE("snapshots: only pages that have changed are written again") {
     MemoryStorage disk;

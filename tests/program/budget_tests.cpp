@@ -54,4 +54,42 @@ TEST_CASE("budgets: a new series is refused where there are as many as may be") 
     CHECK(client.error_of("tree.create", {{"series", "d"}}).empty());
 }
 
+TEST_CASE("budgets: what is remembered of ingest streams is bounded, and what is sent again counts once") {
+    const auto chunk = [](const char* stream, int number) {
+        return json::object{{"stream_id", stream},
+                            {"series", "a"},
+                            {"chunk_seq", number},
+                            {"items", json::array{json::array{1, 20260505, number}}}};
+    };
+    Daemon daemon({"--max-ingest-streams=4"});
+    {
+        Client client = daemon.connect();
+        for (const char* const stream : {"first", "second"}) {
+            client.call("ingest.begin", {{"stream_id", stream}, {"mode", "add"}});
+            for (int number = 1; number <= 6; ++number) client.call("ingest.chunk", chunk(stream, number));
+            client.call("ingest.commit", {{"stream_id", stream}});
+        }
+        // Two streams, and one more for 8 of their chunks.
+        client.call("ingest.begin", {{"stream_id", "third"}, {"mode", "add"}});
+        CHECK(client.error_of("ingest.begin", {{"stream_id", "fourth"}, {"mode", "add"}}) ==
+              "resource_exhausted");
+        CHECK(client.error_of("ingest.chunk", chunk("third", 1)) == "resource_exhausted");
+        CHECK(client.error_of("ingest.chunk", chunk("first", 1)).empty());
+        CHECK(client.error_of("ingest.begin", {{"stream_id", "first"}, {"mode", "add"}}).empty());
+        CHECK(as_number(client.call("counter.sum", {{"series", "a"}, {"key", 1}})) == 42);
+        // A load is a stream, and is forgotten at its end.
+        client.call("snapshot.create", {{"series", "a"}});
+        const json::value files = client.call("snapshot.list");
+        CHECK(client.error_of("snapshot.load", {{"file", files.as_array().at(0)}}).empty());
+        client.call("ingest.abort", {{"stream_id", "third"}});
+        CHECK(client.error_of("ingest.begin", {{"stream_id", "fourth"}, {"mode", "add"}}).empty());
+    }
+    daemon.stop();
+    daemon.start();
+    Client client = daemon.connect();
+    CHECK(client.error_of("ingest.begin", {{"stream_id", "fifth"}, {"mode", "add"}}) == "resource_exhausted");
+    CHECK(client.error_of("ingest.chunk", chunk("second", 6)).empty());
+    CHECK(as_number(client.call("counter.sum", {{"series", "a"}, {"key", 1}})) == 42);
+}
+
 }  // namespace karma::test

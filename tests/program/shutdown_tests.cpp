@@ -75,6 +75,39 @@ TEST_CASE("shutdown: SIGHUP does not end it") {
     CHECK(status.code == 0);
 }
 
+TEST_CASE("shutdown: a snapshot under way is given up or stored, and either way nothing is lost") {
+    Daemon daemon(patient_arguments("600"));
+    constexpr std::uint64_t series = 500;
+    std::string bytes;
+    for (std::uint64_t i = 0; i < series; ++i) {
+        bytes += request("counter.increment",
+                         {{"series", "s" + std::to_string(i)}, {"key", 1}, {"bucket", 20260505}}) +
+                 "\n";
+    }
+    {
+        Client client = daemon.connect();
+        client.send(bytes);
+        for (std::uint64_t i = 0; i < series; ++i) client.receive();
+    }
+    for (const int signal : {SIGTERM, SIGINT, SIGTERM, SIGINT}) {
+        CAPTURE(signal);
+        Client client = daemon.connect();
+        client.call("system.ping");  // it is accepted
+        client.send(request("snapshot.create_all") + "\n" + request("snapshot.create_all") + "\n");
+        daemon.send_signal(SIGUSR1);
+        daemon.send_signal(signal);
+        for (int i = 0; i < 2; ++i) {
+            const json::value reply = client.receive();
+            const bool is_stored = member(reply, "success").as_bool();
+            CHECK(
+                (is_stored || member(reply, "response").as_string() == "Cancelled: the daemon is stopping"));
+        }
+        CHECK(daemon.wait() == ExitStatus{.code = 0, .signal = 0});
+        daemon.start();
+    }
+    CHECK(member(daemon.connect().call("snapshot.verify"), "trees") == series);
+}
+
 TEST_CASE("shutdown: signals that come while the state is restored neither end it uncleanly nor get lost") {
     Daemon daemon(std::vector<std::string>{"--log=true", "--snapshot-interval-seconds=0"});
     {
