@@ -57,7 +57,7 @@ TEST_CASE(
     options.threads = 1;
     options.read_timeout = std::chrono::milliseconds(200);  // the time of those that wait is not the client's
     SlowLists executor;
-    net::Log log{false};
+    net::Log log{net::LogLevel::warning};
     net::Server server(options, executor, log);
     server.start();
     Client other(server.port());
