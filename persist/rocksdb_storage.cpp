@@ -97,6 +97,15 @@ rocksdb::Options database_options(const RocksdbStorage::Options& options) {
     return result;
 }
 
+/// A compaction holds all tables of level 0 open, however few may be: where that is, writes wait earlier for
+/// it.
+void bound_tables(rocksdb::ColumnFamilyOptions& options, int open_files_max) {
+    options.level0_slowdown_writes_trigger =
+        std::min(options.level0_slowdown_writes_trigger, std::max(open_files_max / 3, 6));
+    options.level0_stop_writes_trigger =
+        std::min(options.level0_stop_writes_trigger, std::max(open_files_max / 2, 10));
+}
+
 /// Events arrive in key order and are never changed: files are moved down a level, not rewritten.
 rocksdb::ColumnFamilyOptions log_options(const RocksdbStorage::Options& options) {
     rocksdb::ColumnFamilyOptions result;
@@ -105,6 +114,7 @@ rocksdb::ColumnFamilyOptions log_options(const RocksdbStorage::Options& options)
         options.log_segment_bytes == 0 ? buffer_bytes : std::min(options.log_segment_bytes, buffer_bytes);
     result.max_write_buffer_number = 3;
     result.compression = rocksdb::kNoCompression;
+    bound_tables(result, options.open_files_max);
     return result;
 }
 
@@ -165,6 +175,7 @@ void RocksdbStorage::open(const Options& options) {
     plain.write_buffer_size = 16U << 20U;
     // Fingerprints do not get smaller, and pages are compact.
     plain.compression = rocksdb::kNoCompression;
+    bound_tables(plain, options.open_files_max);
     const std::vector<rocksdb::ColumnFamilyDescriptor> families = {
         {rocksdb::kDefaultColumnFamilyName, plain},
         {"events", log_options(options)},

@@ -1,9 +1,12 @@
 // What the server does while the machine has no descriptor for a connection.
 #include <atomic>
 #include <cerrno>
+#include <cstdint>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <string>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -45,6 +48,38 @@ private:
     std::vector<FileDescriptor> taken_;
 };
 
+/// Has a socket from its beginning, and connects it later.
+class WaitingClient {
+public:
+    WaitingClient() : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+        REQUIRE(socket_.get() >= 0);
+    }
+
+    void connect_and_ping(std::uint16_t port) {
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_port = htons(port);
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        const int refused =
+            ::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+        REQUIRE(refused == 0);
+        const std::string line = request("system.ping") + "\n";
+        REQUIRE(::send(socket_.get(), line.data(), line.size(), MSG_NOSIGNAL) ==
+                static_cast<ssize_t>(line.size()));
+    }
+
+    std::string reply() {
+        std::string line;
+        for (char byte = 0; byte != '\n'; line += byte) {
+            REQUIRE(::recv(socket_.get(), &byte, 1, 0) == 1);
+        }
+        return line;
+    }
+
+private:
+    FileDescriptor socket_;
+};
+
 }  // namespace
 
 TEST_CASE("server: where no descriptor is left connections wait, it is said once, and they are taken after") {
@@ -65,17 +100,13 @@ TEST_CASE("server: where no descriptor is left connections wait, it is said once
     CHECK(before.error_of("system.ping") == "");
     for (int round = 1; round <= 2; ++round) {
         CAPTURE(round);
+        std::vector<WaitingClient> waiting(3);  // their descriptors are taken before there are none left
         DescriptorShortage shortage;
-        shortage.give_back(3);  // for clients alone
-        std::vector<Client> waiting;
-        for (int i = 0; i < 3; ++i) {
-            waiting.emplace_back(server.port());
-            waiting.back().send_line(request("system.ping"));
-        }
+        for (WaitingClient& client : waiting) client.connect_and_ping(server.port());
         CHECK(comes_true([&] { return failures >= round; }));
         CHECK(before.error_of("system.ping") == "");  // who is there is served
         shortage.give_back(3);
-        for (Client& client : waiting) CHECK(contains(client.receive_line(), "\"success\":true"));
+        for (WaitingClient& client : waiting) CHECK(contains(client.reply(), "\"success\":true"));
         CHECK(comes_true([&] { return recoveries >= round; }));
         CHECK(failures <= 3 * round);  // not one for each try
     }
