@@ -38,7 +38,7 @@ public:
             case FrameKind::digest_at: (void)replica::take_number(payload); break;
             case FrameKind::digest: {
                 const replica::Digests theirs = replica::read_digests(payload);
-                const replica::Digests ours = replica::digests_of(engine_.view());
+                const replica::Digests ours = replica::digests_of(engine_.view(), NoDeadline());
                 expect(replica::difference(ours, theirs).empty() ==
                            (ours.rest() == theirs.rest() && ours.series == theirs.series),
                        "what differs is told");
@@ -82,7 +82,7 @@ private:
                                received = digest_of_state(same.engine);
                                return {};
                            });
-        StateSender(state.view(), {}, mark, state.hash_seed(), storage, DatabaseId(), HistoryMarks())
+        StateSender(state.view(), {}, mark, state.hash_seed(), storage, DatabaseId(), HistoryMarks(), nullptr)
             .read([&](std::string_view piece) { next.add(piece); });
         (void)next.install(Replacement());
         expect(received == digest_of_state(state), "a state that was given on is the same");
