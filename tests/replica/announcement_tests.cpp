@@ -135,8 +135,8 @@ TEST_CASE("announcements: where the node that began an epoch can be asked is kep
     MemoryStorage storage;
     InProcessNode node(storage);
     Client client(node.port());
-    const auto tell = [&](json::object fields) {
-        const json::value reply = client.call("replication.fence", std::move(fields));
+    const auto tell = [&](const json::object& fields) {
+        const json::value reply = client.call("replication.fence", fields);
         CHECK(member(reply, "epoch") == json::value(5));
         return beginner_kept_by(node, 5);
     };

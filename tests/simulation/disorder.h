@@ -70,7 +70,7 @@ private:
     NodeRole as_set_up(std::size_t node, NodeRole role) const;
     NodeRole follower_of(std::size_t source) const;
     NodeRole master() const;
-    bool start(std::size_t node, const NodeRole& role);
+    bool start(std::size_t node, const NodeRole& as_told);
     void crash(std::size_t node);
     void heal();
     void restart_dead();

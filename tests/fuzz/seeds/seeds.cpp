@@ -151,7 +151,8 @@ void add_state(Seeds& seeds, Database& database) {
     });
     frames += frame(replica::FrameKind::state_end, "");
     frames += frame(replica::FrameKind::heartbeat, std::string(8, '\x01'));
-    frames += frame(replica::FrameKind::digest, replica::write_digests(replica::digests_of(database.view())));
+    frames += frame(replica::FrameKind::digest,
+                    replica::write_digests(replica::digests_of(database.view(), NoDeadline())));
     seeds.add("follower", frames);
 }
 
@@ -170,7 +171,7 @@ void add_records(Seeds& seeds, const MemoryStorage& storage, Database& database)
     });
     std::vector<SeriesView> views;
     seeds.add("records", "m" + encode_manifest(manifest_of(view, 1, views)));
-    seeds.add("records", "d" + replica::write_digests(replica::digests_of(view)));
+    seeds.add("records", "d" + replica::write_digests(replica::digests_of(view, NoDeadline())));
     std::string records;
     write_records_json(storage, {0, view.lsn, {}, {}}, [&](std::string_view piece) { records += piece; });
     seeds.add("records", "j" + records);
