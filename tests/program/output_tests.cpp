@@ -13,6 +13,7 @@
 #include <system_error>
 #include <thread>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -151,18 +152,28 @@ TEST_CASE(
     CHECK(files_with(scratch / "data", "\"listening\"") == 0);
 }
 
+namespace {
+
+/// A daemon whose output goes to "log" in a directory, and whose data lies in "data".
+ProcessOptions into_log(const TempDir& scratch, std::vector<std::string> arguments) {
+    arguments.push_back("--directory=" + (scratch / "data").string());
+    return {.arguments = std::move(arguments),
+            .environment = {},
+            .standard_input = {},
+            .standard_output = scratch / "log",
+            .standard_error = scratch / "log",
+            .open_files = {}};
+}
+
+}  // namespace
+
 TEST_CASE("output: a reader that takes nothing holds up neither the start, nor clients, nor the end") {
     const TempDir scratch;
     const ReservedPort port;
     const FullPipe pipe(scratch / "log");
-    Process process(karma_binary(),
-                    {.arguments = {"--bind=127.0.0.1", "--port=" + std::to_string(port.number()),
-                                   "--directory=" + (scratch / "data").string(), "--log=true"},
-                     .environment = {},
-                     .standard_input = {},
-                     .standard_output = scratch / "log",
-                     .standard_error = scratch / "log",
-                     .open_files = {}});
+    Process process(
+        karma_binary(),
+        into_log(scratch, {"--bind=127.0.0.1", "--port=" + std::to_string(port.number()), "--log=true"}));
     wait_for_listener(process, port);
     Client client(port.number());
     CHECK(as_number(client.call("counter.increment", {{"series", "a"}, {"key", 1}})) == 1);
@@ -183,12 +194,7 @@ TEST_CASE("output: a reader that takes nothing does not hold up a start that fai
     const FullPipe pipe(scratch / "log");
     for (const char* const wrong : {"--port=none", "--bind=240.0.0.1"}) {
         CAPTURE(wrong);
-        Process process(karma_binary(), {.arguments = {wrong, "--directory=" + (scratch / "data").string()},
-                                         .environment = {},
-                                         .standard_input = {},
-                                         .standard_output = scratch / "log",
-                                         .standard_error = scratch / "log",
-                                         .open_files = {}});
+        Process process(karma_binary(), into_log(scratch, {wrong}));
         CHECK(process.wait(patience()).code == (wrong == std::string("--port=none") ? 2 : 1));
     }
 }
@@ -198,13 +204,8 @@ TEST_CASE("output: lines that nobody reads are counted") {
     const ReservedPort port;
     const FullPipe pipe(scratch / "log");
     Process process(karma_binary(),
-                    {.arguments = {"--bind=127.0.0.1", "--port=" + std::to_string(port.number()),
-                                   "--directory=" + (scratch / "data").string(), "--log-level=debug"},
-                     .environment = {},
-                     .standard_input = {},
-                     .standard_output = scratch / "log",
-                     .standard_error = scratch / "log",
-                     .open_files = {}});
+                    into_log(scratch, {"--bind=127.0.0.1", "--port=" + std::to_string(port.number()),
+                                       "--log-level=debug"}));
     wait_for_listener(process, port);
     // Each connection is two lines.
     const auto dropped = [&] {
