@@ -133,17 +133,15 @@ void IoThread::join() {
     }
 }
 
-void IoThread::adopt(boost::asio::ip::tcp::socket socket, Share place, bool is_brief) {
-    boost::asio::post(
-        context_, [this, socket = std::move(socket), place = std::move(place), is_brief]() mutable {
-            if (shutting_down_) {
-                return;
-            }
-            const auto connection =
-                std::make_shared<Connection>(std::move(socket), *this, std::move(place), is_brief);
-            connections_.insert(connection);
-            connection->start();
-        });
+void IoThread::adopt(Accepted accepted) {
+    boost::asio::post(context_, [this, accepted = std::move(accepted)]() mutable {
+        if (shutting_down_) {
+            return;
+        }
+        const auto connection = std::make_shared<Connection>(std::move(accepted), *this);
+        connections_.insert(connection);
+        connection->start();
+    });
 }
 
 void IoThread::wake() {
