@@ -57,7 +57,7 @@ Connection::Connection(boost::asio::ip::tcp::socket socket, IoThread& thread, Sh
       socket_(std::move(socket)),
       thread_(thread),
       options_(thread.server().options),
-      pipeline_(*this, thread.pipelines()),
+      pipeline_(*this, thread.pipelines(), thread.new_line_protocol()),
       timeouts_(options_, Clock::now()) {}
 
 void Connection::start() {
@@ -224,15 +224,15 @@ void Connection::await_release(const ReplyQueue::Wait& wait) {
     }
 }
 
-void Connection::start_task(std::unique_ptr<Task> task, Time received) {
+void Connection::start_task(std::unique_ptr<Task> task, const Call& call) {
     const TaskKind kind = task->kind();
-    thread_.server().tasks.post(kind, [self = shared_from_this(), task = std::move(task), kind, received] {
+    thread_.server().tasks.post(kind, [self = shared_from_this(), task = std::move(task), kind, call] {
         const ServerContext& server = self->thread_.server();
-        const TaskDeadline deadline(kind, self->options_.query_timeout, received, server.tasks);
+        const TaskDeadline deadline(kind, self->options_.query_timeout, call.received, server.tasks);
         std::shared_ptr<const std::string> line;
         try {
             line = std::make_shared<const std::string>(
-                run_task(*task, deadline, self->thread_.writer(), server.executor.stats()));
+                run_task(*task, call, deadline, self->pipeline_.protocol(), server.executor.stats()));
         } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): without a reply
         }
         self->finish_task_later(line);

@@ -42,7 +42,7 @@ private:
 
     // For the pipeline.
     void await_release(const ReplyQueue::Wait& wait) override;
-    void start_task(std::unique_ptr<Task> task, Time received) override;
+    void start_task(std::unique_ptr<Task> task, const Call& call) override;
     void await_records() override;
     std::string client_host() const override;
 

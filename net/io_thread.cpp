@@ -7,6 +7,7 @@
 #include <boost/asio/post.hpp>
 
 #include "net/connection.h"
+#include "net/line_protocol.h"
 
 namespace karma::net {
 
@@ -40,8 +41,6 @@ IoThread::IoThread(const ServerContext& server)
       writer_(server.options.response_bytes_max),
       pipelines_{server.options,
                  server.executor,
-                 decoder_,
-                 writer_,
                  batch_,
                  server.subscriptions != nullptr,
                  [] { return Clock::now(); },
@@ -49,6 +48,10 @@ IoThread::IoThread(const ServerContext& server)
                  &server.reply_memory} {}
 
 IoThread::~IoThread() = default;
+
+std::unique_ptr<Protocol> IoThread::new_line_protocol() {
+    return std::make_unique<LineProtocol>(decoder_, writer_, server_.options.request_bytes_max);
+}
 
 void IoThread::start() {
     schedule_tick();

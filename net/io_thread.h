@@ -16,6 +16,7 @@
 #include "net/access.h"
 #include "net/budget.h"
 #include "net/log.h"
+#include "net/protocol.h"
 #include "net/queue.h"
 #include "net/refused_logins.h"
 #include "net/reply_writer.h"
@@ -66,7 +67,7 @@ public:
 
     const ServerContext& server() const noexcept { return server_; }
     const PipelineContext& pipelines() const noexcept { return pipelines_; }
-    const ReplyWriter& writer() const noexcept { return writer_; }
+    std::unique_ptr<Protocol> new_line_protocol();
 
     void remove(const std::shared_ptr<Connection>& connection);
     /// Calls `connection->on_durable` once the LSN that is waited for is durable, the log has failed or the
