@@ -39,6 +39,12 @@ add_library(karma_msgpack INTERFACE IMPORTED GLOBAL)
 target_include_directories(karma_msgpack INTERFACE "${MSGPACK_CXX_INCLUDE_DIR}")
 target_compile_definitions(karma_msgpack INTERFACE MSGPACK_NO_BOOST)
 
+# Header-only.
+find_path(TOMLPLUSPLUS_INCLUDE_DIR toml++/toml.h)
+karma_need("toml++" "${TOMLPLUSPLUS_INCLUDE_DIR}")
+add_library(karma_toml INTERFACE IMPORTED GLOBAL)
+target_include_directories(karma_toml INTERFACE "${TOMLPLUSPLUS_INCLUDE_DIR}")
+
 # Only for benchmarks; perf/ looks at TARGET benchmark::benchmark.
 find_package(benchmark QUIET)
 
