@@ -122,7 +122,7 @@ bool RequestPipeline::process_all(Time now) {
         received_ = now;
         is_uncommitted = execute() || is_uncommitted;
         answer_batch();
-        is_paused_ = takes_input() && !input_.empty() && has_worked_long(now);
+        is_paused_ = is_paused_ || (takes_input() && !input_.empty() && has_worked_long(now));
     }
     return is_uncommitted;
 }
@@ -171,6 +171,12 @@ void RequestPipeline::decode_line(std::string_view line, bool accepts_writes) {
         awaits_records_ = true;
         host_.await_records();
         return;
+    } else if (has_to_pause(request)) {
+        batch.requests.pop_back();
+        input_.put_back(line);
+        batch_ended_ = true;
+        is_paused_ = true;
+        return;
     } else {
         batch_ended_ = ends_batch(request) || makes_large_reply(request);
         if (batch_ended_) {
@@ -178,6 +184,12 @@ void RequestPipeline::decode_line(std::string_view line, bool accepts_writes) {
         }
     }
     batch_request_bytes_ += line.size();
+}
+
+/// What makes a large reply holds up the thread: between two of them the others are served.
+bool RequestPipeline::has_to_pause(const Request& request) noexcept {
+    return context_.takes_large != nullptr && makes_large_reply(request) &&
+           !std::exchange(*context_.takes_large, false);
 }
 
 std::span<char> RequestPipeline::input_room() {
