@@ -45,7 +45,8 @@ IoThread::IoThread(const ServerContext& server)
                  server.subscriptions != nullptr,
                  [] { return Clock::now(); },
                  &server.request_memory,
-                 &server.reply_memory} {}
+                 &server.reply_memory,
+                 &takes_large_} {}
 
 IoThread::~IoThread() = default;
 
@@ -83,7 +84,9 @@ bool IoThread::run_iteration() {
     end_iteration();
     begin_reads();
     if (!paused_.empty()) {
+        takes_large_ = true;
         paused_.pop()->resume();
+        takes_large_ = false;
         end_iteration();
     }
     return true;

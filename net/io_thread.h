@@ -137,6 +137,7 @@ private:
     RequestDecoder decoder_;
     ReplyWriter writer_;
     Batch batch_;
+    bool takes_large_ = false;  // only of who has paused, one in each event-loop iteration
     PipelineContext pipelines_;
     std::vector<std::shared_ptr<Connection>> readers_;
     std::vector<std::shared_ptr<Connection>> reading_now_;  // scratch of begin_reads
