@@ -31,6 +31,8 @@ struct ServeOptions {
     replica::SourceOptions source;      // for the followers of this node
     replica::FollowerOptions follower;  // without a host it follows nobody
     bool failover_unsafe = false;       // see replica::NodeOptions
+    bool replication_tls = false;       // other nodes are reached over TLS
+    net::TlsFiles replication_tls_files;
     TokenFiles token_files;
     std::string config_file;  // that was read; empty: none
     bool group_access = false;
@@ -55,6 +57,9 @@ ServeOptions default_serve_options();
 /// rest by default. An empty variable counts as unset. Throws UsageError that names the option, the variable,
 /// or the line of the file.
 ServeOptions read_serve_options(std::span<const std::string> arguments, const Environment& environment);
+
+/// Throws UsageError where certificates are missing, or given for nothing.
+void check_tls(ServeOptions& options);
 
 /// Reads the tokens of the files that are named once more. Throws UsageError, and has changed nothing then.
 void read_token_files(ServeOptions& options);
