@@ -4,6 +4,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
+#include <functional>
 #include <iostream>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -54,8 +55,7 @@ bool is_loopback(const std::string& address) {
 }
 
 void warn(const ServeOptions& options, net::Log& log) {
-    const bool open = options.server.auth_token.empty() && options.server.read_auth_token.empty();
-    if (open && !is_loopback(options.server.address)) {
+    if (options.server.token_set().is_open() && !is_loopback(options.server.address)) {
         log.warning("open_to_the_network",
                     {{"bind", options.server.address},
                      {"message",
@@ -178,12 +178,20 @@ void release_signals() {
     ::pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
 }
 
+/// Reads the options of the start once more. Throws UsageError.
+using ReadOptions = std::function<ServeOptions()>;
+
 /// Waits for signals while the server runs.
 class Supervisor {
 public:
     /// From here on signals are kept for `run`, so that none is lost while the server starts.
-    Supervisor(Database& database, net::Log& log, const ServeOptions& options)
-        : database_(database), log_(log), options_(options), signals_(context_, SIGINT, SIGTERM, SIGUSR1) {
+    Supervisor(Database& database, net::Log& log, const ServeOptions& options,
+               const ReadOptions& read_options)
+        : database_(database),
+          log_(log),
+          options_(options),
+          read_options_(read_options),
+          signals_(context_, SIGINT, SIGTERM, SIGUSR1) {
         signals_.add(SIGHUP);
     }
 
@@ -215,7 +223,7 @@ private:
             return;
         }
         if (signal == SIGHUP) {
-            reload_tokens();
+            reload();
             wait();
             return;
         }
@@ -235,20 +243,26 @@ private:
         });
     }
 
-    /// Where a file cannot be read the tokens of before stay. Followers go on with the token that they began
-    /// with.
-    void reload_tokens() {
+    /// Tokens and the log level, from all places. Where something is wrong all stays as it was. Followers go
+    /// on with the token that they began with.
+    void reload() {
         try {
-            options_.warnings.clear();
-            read_token_files(options_);
-            for (const std::string& warning : options_.warnings) {
+            const ServeOptions now = read_options_();
+            for (const std::string& warning : now.warnings) {
                 log_.warning("option", {{"message", warning}});
             }
-            server_->replace_tokens(options_.server.auth_token, options_.server.read_auth_token);
-            log_.info("reloaded", {{"what", "the tokens"}});
+            for (const std::string& option : options_to_restart_for(options_, now)) {
+                log_.warning("needs_restart",
+                             {{"option", option}, {"message", "it counts from the next start on"}});
+            }
+            server_->replace_tokens(now.server.token_set());
+            // Said whichever of the two levels lets it through.
+            log_.set_level(std::min(log_.level(), now.log_level()));
+            log_.info("reloaded", {{"what", "the tokens and the log level"}});
+            log_.set_level(now.log_level());
         } catch (const UsageError& wrong) {
             log_.error("reload_failed",
-                       {{"message", wrong.what()}, {"used_instead", "the tokens of before"}});
+                       {{"message", wrong.what()}, {"used_instead", "the options of before"}});
         }
     }
 
@@ -266,7 +280,8 @@ private:
     Database& database_;
     net::Server* server_ = nullptr;
     net::Log& log_;
-    ServeOptions options_;  // with the tokens that were read last
+    const ServeOptions& options_;  // of the start
+    const ReadOptions& read_options_;
     boost::asio::io_context context_;
     boost::asio::signal_set signals_;
     boost::asio::thread_pool snapshots_{1};
@@ -291,7 +306,7 @@ bool save_last_snapshot(Database& database, bool has_log, net::Log& log) {
     }
 }
 
-int serve(const ServeOptions& options) {
+int serve(const ServeOptions& options, const ReadOptions& read_options) {
     net::Log log(options.log_level());
     if (!options.config_file.empty()) {
         log.info("configuration_file", {{"path", options.config_file}});
@@ -334,7 +349,7 @@ int serve(const ServeOptions& options) {
                  {{"directory", options.database.directory.string()},
                   {"message", "it begins without data: if there should be some, look at --directory"}});
     }
-    Supervisor supervisor(*database, log, options);
+    Supervisor supervisor(*database, log, options, read_options);
     const replica::NodeOptions replication = node_options(options);
     check_failover(*database, replication, options.server.port);
     replica::Node node(*database, log, replication);
@@ -410,10 +425,12 @@ int serve_main(std::span<const std::string> arguments) {
         return exit_success;
     }
     try {
-        const ServeOptions options =
-            read_serve_options(arguments, [](const char* name) { return std::getenv(name); });
+        const ReadOptions read_options = [arguments] {
+            return read_serve_options(arguments, [](const char* name) { return std::getenv(name); });
+        };
+        const ServeOptions options = read_options();
         if (request == ServeRequest::serve) {
-            return serve(options);
+            return serve(options, read_options);
         }
         return describe(options, request);
     } catch (const UsageError& wrong) {

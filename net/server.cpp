@@ -35,7 +35,7 @@ Server::Server(const ServerOptions& options, Executor& executor, Log& log, Subsc
     : options_(options),
       executor_(executor),
       log_(log),
-      access_(options.auth_token, options.read_auth_token),
+      access_(options.token_set()),
       places_(options.connections_max),
       brief_places_(administrator_connections),
       request_memory_(options.request_memory_max),

@@ -50,9 +50,7 @@ public:
     void stop();
 
     /// From here on these tokens count. From any thread.
-    void replace_tokens(std::string token, std::string read_token) {
-        access_.replace(std::move(token), std::move(read_token));
-    }
+    void replace_tokens(TokenSet tokens) { access_.replace(std::move(tokens)); }
 
     /// Waits until `stop` is done.
     void join();

@@ -4,6 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
+
+#include "net/token_set.h"
 
 namespace karma::net {
 
@@ -25,6 +28,10 @@ struct ServerOptions {
     bool refuse_unknown_fields = false;  // in requests; otherwise they are passed over
     std::string auth_token;              // empty: none
     std::string read_auth_token;         // empty: none
+    std::vector<NamedToken> tokens;      // further ones
+
+    /// All of these tokens.
+    TokenSet token_set() const;
 };
 
 }  // namespace karma::net
