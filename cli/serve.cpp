@@ -324,7 +324,7 @@ int serve(const ServeOptions& options, const ReadOptions& read_options) {
         log.warning(event, {{"message", message}});
     };
     database_options.log_lines_dropped = [&log] { return log.lines_dropped(); };
-    net::check_address(options.server);  // before --restore=false puts a database aside
+    net::check_serving(options.server);  // before --restore=false puts a database aside
     database_options.gives_up = is_stop_pending;
     std::unique_ptr<Database> database;
     try {

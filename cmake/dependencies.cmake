@@ -15,8 +15,8 @@ find_package(Threads REQUIRED)
 find_package(ZLIB QUIET)
 karma_need("zlib" "${ZLIB_FOUND}")
 
-find_package(OpenSSL 3.0 QUIET COMPONENTS Crypto)
-karma_need("OpenSSL 3 (libcrypto)" "${OPENSSL_FOUND}")
+find_package(OpenSSL 3.0 QUIET COMPONENTS Crypto SSL)
+karma_need("OpenSSL 3 (libcrypto and libssl)" "${OPENSSL_FOUND}")
 
 # Asio is header-only; JSON and Program_options are libraries.
 find_package(Boost 1.81 CONFIG QUIET COMPONENTS json program_options)

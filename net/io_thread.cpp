@@ -45,7 +45,8 @@ IoThread::IoThread(const ServerContext& server)
                  server.subscriptions != nullptr,
                  [] { return Clock::now(); },
                  &server.request_memory,
-                 &server.reply_memory} {}
+                 &server.reply_memory,
+                 &takes_large_} {}
 
 IoThread::~IoThread() = default;
 
@@ -83,7 +84,9 @@ bool IoThread::run_iteration() {
     end_iteration();
     begin_reads();
     if (!paused_.empty()) {
+        takes_large_ = true;
         paused_.pop()->resume();
+        takes_large_ = false;
         end_iteration();
     }
     return true;
@@ -133,17 +136,15 @@ void IoThread::join() {
     }
 }
 
-void IoThread::adopt(boost::asio::ip::tcp::socket socket, Share place, bool is_brief) {
-    boost::asio::post(
-        context_, [this, socket = std::move(socket), place = std::move(place), is_brief]() mutable {
-            if (shutting_down_) {
-                return;
-            }
-            const auto connection =
-                std::make_shared<Connection>(std::move(socket), *this, std::move(place), is_brief);
-            connections_.insert(connection);
-            connection->start();
-        });
+void IoThread::adopt(Accepted accepted) {
+    boost::asio::post(context_, [this, accepted = std::move(accepted)]() mutable {
+        if (shutting_down_) {
+            return;
+        }
+        const auto connection = std::make_shared<Connection>(std::move(accepted), *this);
+        connections_.insert(connection);
+        connection->start();
+    });
 }
 
 void IoThread::wake() {

@@ -9,7 +9,6 @@
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 #include "engine/executor.h"
@@ -23,6 +22,7 @@
 #include "net/request_decoder.h"
 #include "net/request_pipeline.h"
 #include "net/server_options.h"
+#include "net/stream_socket.h"
 #include "net/subscription.h"
 #include "net/task_pools.h"
 
@@ -43,6 +43,14 @@ struct ServerContext {
     Budget& reply_memory;
 };
 
+/// A connection that was accepted.
+struct Accepted {
+    StreamSocket::Native socket;
+    std::unique_ptr<TlsSession> tls;  // null: in the clear
+    Share place;                      // among the connections that there may be
+    bool is_brief = false;  // one of the few that are taken beyond them: it ends when it is idle for a second
+};
+
 /// A thread that serves some of the connections. Everything but `context`, `adopt`, `wake` and
 /// `begin_shutdown` belongs to that thread alone.
 class IoThread {
@@ -56,7 +64,7 @@ public:
 
     void start();
     /// Serves a new connection. From any thread.
-    void adopt(boost::asio::ip::tcp::socket socket, Share place, bool is_brief);
+    void adopt(Accepted accepted);
     /// Something became durable, or never will. From any thread.
     void wake();
     /// Finishes what was received, closes the connections and ends the thread. From any thread.
@@ -129,6 +137,7 @@ private:
     RequestDecoder decoder_;
     ReplyWriter writer_;
     Batch batch_;
+    bool takes_large_ = false;  // only of who has paused, one in each event-loop iteration
     PipelineContext pipelines_;
     std::vector<std::shared_ptr<Connection>> readers_;
     std::vector<std::shared_ptr<Connection>> reading_now_;  // scratch of begin_reads

@@ -106,7 +106,7 @@ bool RequestPipeline::process_all(Time now) {
     while (takes_input() && !is_paused_ && take_requests(now)) {
         is_uncommitted = execute() || is_uncommitted;
         answer_batch();
-        is_paused_ = takes_input() && !input_.empty() && has_worked_long(now);
+        is_paused_ = is_paused_ || (takes_input() && !input_.empty() && has_worked_long(now));
     }
     return is_uncommitted;
 }
@@ -165,6 +165,12 @@ void RequestPipeline::accept(const Call& call) {
         awaits_records_ = true;
         host_.await_records();
         return;
+    } else if (has_to_pause(request)) {
+        batch.requests.pop_back();
+        protocol_->put_back(input_);
+        batch_ended_ = true;
+        is_paused_ = true;
+        return;
     } else {
         batch.calls.push_back(call);
         batch_ended_ = ends_batch(request) || makes_large_reply(request);
@@ -173,6 +179,12 @@ void RequestPipeline::accept(const Call& call) {
         }
     }
     batch_request_bytes_ += call.bytes;
+}
+
+/// What makes a large reply holds up the thread: between two of them the others are served.
+bool RequestPipeline::has_to_pause(const Request& request) noexcept {
+    return context_.takes_large != nullptr && makes_large_reply(request) &&
+           !std::exchange(*context_.takes_large, false);
 }
 
 std::span<char> RequestPipeline::input_room() {

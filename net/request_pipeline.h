@@ -46,6 +46,9 @@ struct PipelineContext {
     std::function<ReplyQueue::Time()> now;
     Budget* request_memory = nullptr;  // of input that is no whole request yet; null: no limit
     Budget* reply_memory = nullptr;    // of large replies that wait for their client; null: no limit
+    /// Requests whose reply may be large: one is taken when it is set, which clears it, and a pipeline that
+    /// comes to one otherwise pauses. Null: they are taken like any other.
+    bool* takes_large = nullptr;
 };
 
 /// What a pipeline asks of the connection that it belongs to. Each is called from within the pipeline, which
@@ -89,8 +92,8 @@ public:
     /// replies. True when something was executed that is not durable yet: the executor's `commit` is to be
     /// called.
     bool process(Time now);
-    /// It has worked for long, and there is more to do: `process` is to be called again after others had
-    /// their turn.
+    /// It has worked for long, or has come to a request whose reply may be large: `process` is to be called
+    /// again after others had their turn.
     bool is_paused() const noexcept { return is_paused_; }
     /// The reply of the task that was started last, to be followed by `process`.
     void finish_task(std::string_view reply);
@@ -154,6 +157,7 @@ private:
     bool take_requests(Time now);
     bool take_request(bool accepts_writes);
     void accept(const Call& call);
+    bool has_to_pause(const Request& request) noexcept;
     void refuse(const Call& call, Error error);
     void refuse_rest();
     bool keep_subscription(const Request& request);
