@@ -1,15 +1,16 @@
 #include "cli/client_options.h"
 
 #include <cstdlib>
-#include <fstream>
 #include <stdexcept>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <boost/program_options/value_semantic.hpp>
 
 #include "cli/command_line.h"
 #include "cli/text.h"
+#include "cli/token.h"
 #include "net/address_text.h"
 
 namespace karma::cli {
@@ -74,26 +75,14 @@ void read_address(const po::variables_map& values, ClientOptions& options) {
     if (has_port) endpoint.port = static_cast<std::uint16_t>(number_option(values, "port", 1, port_max));
 }
 
-/// The token in a file of one line.
-std::string token_in_file(const std::string& path) {
-    std::ifstream file(path, std::ios::binary);
-    std::string token;
-    if (!std::getline(file, token))
-        throw UsageError("--token-file: " + cli::quoted(path) + " cannot be read");
-    if (token.ends_with('\r')) token.pop_back();
-    if (token.empty()) throw UsageError("--token-file: " + cli::quoted(path) + " holds no token");
-    if (file.peek() != std::ifstream::traits_type::eof())
-        throw UsageError("--token-file: " + cli::quoted(path) + " has more than one line");
-    return token;
-}
-
 void read_token(const po::variables_map& values, ClientOptions& options) {
     const bool has_file = values.count("token-file") != 0;
     if (values.count("token") != 0) {
         if (has_file) throw UsageError("--token and --token-file exclude each other");
         options.token = values["token"].as<std::string>();
     } else if (has_file) {
-        options.token = token_in_file(values["token-file"].as<std::string>());
+        std::vector<std::string> warnings;  // the daemon says them of its own files
+        options.token = token_of_file(values["token-file"].as<std::string>(), "--token-file", warnings);
     } else if (const char* const token = std::getenv("KARMA_TOKEN")) {
         options.token = token;
     }

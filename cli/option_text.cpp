@@ -4,6 +4,7 @@
 #include <ostream>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "cli/option_table.h"
 #include "cli/serve_options.h"
@@ -93,6 +94,39 @@ level = "warning"
 
 Booleans, whole numbers and texts are TOML's; seconds may have a fraction. A key that is no option, a value of another type
 and an option that stands in the file twice are refused, with the line of the file.
+
+SIGHUP reads the environment, the file and the token files again. Tokens, `--log` and `--log-level` count at once, for all
+connections; `reloaded` in the log says so. Other options that have changed are named by `needs_restart`. Where something
+is wrong, `reload_failed` says what, and all stays as it was.
+
+## Tokens
+
+`--auth-token` allows everything, `--read-auth-token` reading. The file can have further tokens, up to 256:
+
+```toml
+[[token]]
+name = "shop"
+token_file = "/run/secrets/shop-token"
+access = "write"
+series = ["shop.*", "links"]
+
+[[token]]
+name = "dashboard"
+token = "not a secret any more"
+access = "read"
+```
+
+| key | |
+| --- | --- |
+| `name` | for people, 1 to 200 bytes; each token has another one |
+| `token`, `token_file` | one of them: the token, or a file whose only line it is |
+| `access` | `read`: ops that change nothing. `write`: all ops but those of an administrator. `admin`: also `snapshot.load` and those of replication that another node or an operator sends (`replication.subscribe`, `.promote`, `.fence`, `.promise`, `.forget_follower`, `.verify`, `idempotency.snapshot_fetch_chunk`) |
+| `series` | patterns, of which one has to match each series that a request names; `*` stands for any characters, `?` for one. Left out: all series. Not with `admin` |
+
+With `series` a token is `forbidden` what concerns other series or all of them: lists of series, snapshots of everything,
+statistics, events without a series, exports, ingest streams. `system.ping` and `system.health` are allowed.
+
+## Embedded
 
 A program that embeds the database (`persist/database.h`) has the same defaults, but for those that depend on the machine:
 there series and ingest streams have no limit.
@@ -196,6 +230,13 @@ void print_value(std::ostream& out, const Option& option, const ServeOptions& op
     out << key << " = " << (is_quoted ? toml_string(text) : text) << "\n";
 }
 
+void print_tokens(std::ostream& out, const std::vector<TokenEntry>& tokens) {
+    out << "\n# Further tokens are tables: docs/configuration.md. They are not shown.\n";
+    for (const TokenEntry& entry : tokens) {
+        out << "# [[token]]\n# name = " << toml_string(entry.token.name) << "\n";
+    }
+}
+
 }  // namespace
 
 void print_serve_help(std::ostream& out) {
@@ -235,6 +276,7 @@ void print_config(std::ostream& out, const ServeOptions& options) {
             print_value(out, option, options, defaults);
         }
     }
+    print_tokens(out, options.tokens);
 }
 
 void print_option_reference(std::ostream& out) {

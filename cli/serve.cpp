@@ -4,6 +4,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
+#include <functional>
 #include <iostream>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -70,7 +71,7 @@ std::vector<std::string> open_addresses(const net::ServerOptions& server) {
 }
 
 void warn(const ServeOptions& options, net::Log& log) {
-    const bool open = options.server.auth_token.empty() && options.server.read_auth_token.empty();
+    const bool open = options.server.token_set().is_open();
     for (const std::string& address : open ? open_addresses(options.server) : std::vector<std::string>()) {
         log.warning("open_to_the_network",
                     {{"bind", address},
@@ -214,12 +215,20 @@ void release_signals() {
     ::pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
 }
 
+/// Reads the options of the start once more. Throws UsageError.
+using ReadOptions = std::function<ServeOptions()>;
+
 /// Waits for signals while the server runs.
 class Supervisor {
 public:
     /// From here on signals are kept for `run`, so that none is lost while the server starts.
-    Supervisor(Database& database, net::Log& log, const ServeOptions& options)
-        : database_(database), log_(log), options_(options), signals_(context_, SIGINT, SIGTERM, SIGUSR1) {
+    Supervisor(Database& database, net::Log& log, const ServeOptions& options,
+               const ReadOptions& read_options)
+        : database_(database),
+          log_(log),
+          options_(options),
+          read_options_(read_options),
+          signals_(context_, SIGINT, SIGTERM, SIGUSR1) {
         signals_.add(SIGHUP);
     }
 
@@ -251,8 +260,7 @@ private:
             return;
         }
         if (signal == SIGHUP) {
-            reload_tokens();
-            reload_certificates();
+            reload();
             wait();
             return;
         }
@@ -272,32 +280,39 @@ private:
         });
     }
 
-    /// Where a file cannot be read the tokens of before stay. Followers go on with the token that they began
-    /// with.
-    void reload_tokens() {
+    /// Tokens and the log level, from all places. Where something is wrong all stays as it was. Followers go
+    /// on with the token that they began with.
+    void reload() {
         try {
-            options_.warnings.clear();
-            read_token_files(options_);
-            for (const std::string& warning : options_.warnings) {
+            const ServeOptions now = read_options_();
+            for (const std::string& warning : now.warnings) {
                 log_.warning("option", {{"message", warning}});
             }
-            server_->replace_tokens(options_.server.auth_token, options_.server.read_auth_token);
-            log_.info("reloaded", {{"what", "the tokens"}});
+            for (const std::string& option : options_to_restart_for(options_, now)) {
+                log_.warning("needs_restart",
+                             {{"option", option}, {"message", "it counts from the next start on"}});
+            }
+            server_->replace_tokens(now.server.token_set());
+            // Said whichever of the two levels lets it through.
+            log_.set_level(std::min(log_.level(), now.log_level()));
+            log_.info("reloaded", {{"what", "the tokens and the log level"}});
+            log_.set_level(now.log_level());
+            reload_certificates(now.server.tls);
         } catch (const UsageError& wrong) {
             log_.error("reload_failed",
-                       {{"message", wrong.what()}, {"used_instead", "the tokens of before"}});
+                       {{"message", wrong.what()}, {"used_instead", "the options of before"}});
         }
     }
 
-    /// The same for certificates; open connections go on with theirs.
-    void reload_certificates() {
+    /// Open connections go on with theirs. Where one of the files is wrong all stay as they were.
+    void reload_certificates(const net::TlsFiles& files) {
         if (server_->port(net::Transport::tls) == 0) {
             return;
         }
         try {
-            server_->reload_certificates();
+            server_->reload_certificates(files);
             log_.info("reloaded", {{"what", "the certificates"}});
-        } catch (const std::exception& wrong) {
+        } catch (const net::TlsError& wrong) {
             log_.error("reload_failed",
                        {{"message", wrong.what()}, {"used_instead", "the certificates of before"}});
         }
@@ -317,7 +332,8 @@ private:
     Database& database_;
     net::Server* server_ = nullptr;
     net::Log& log_;
-    ServeOptions options_;  // with the tokens that were read last
+    const ServeOptions& options_;  // of the start
+    const ReadOptions& read_options_;
     boost::asio::io_context context_;
     boost::asio::signal_set signals_;
     boost::asio::thread_pool snapshots_{1};
@@ -342,7 +358,7 @@ bool save_last_snapshot(Database& database, bool has_log, net::Log& log) {
     }
 }
 
-int serve(const ServeOptions& options) {
+int serve(const ServeOptions& options, const ReadOptions& read_options) {
     net::Log log(options.log_level());
     if (!options.config_file.empty()) {
         log.info("configuration_file", {{"path", options.config_file}});
@@ -385,7 +401,7 @@ int serve(const ServeOptions& options) {
                  {{"directory", options.database.directory.string()},
                   {"message", "it begins without data: if there should be some, look at --directory"}});
     }
-    Supervisor supervisor(*database, log, options);
+    Supervisor supervisor(*database, log, options, read_options);
     const replica::NodeOptions replication = node_options(options);
     const std::unique_ptr<replica::Network> network = network_of(options);
     check_failover(*database, replication, configured_replication_port(options), *network);
@@ -463,10 +479,12 @@ int serve_main(std::span<const std::string> arguments) {
         return exit_success;
     }
     try {
-        const ServeOptions options =
-            read_serve_options(arguments, [](const char* name) { return std::getenv(name); });
+        const ReadOptions read_options = [arguments] {
+            return read_serve_options(arguments, [](const char* name) { return std::getenv(name); });
+        };
+        const ServeOptions options = read_options();
         if (request == ServeRequest::serve) {
-            return serve(options);
+            return serve(options, read_options);
         }
         return describe(options, request);
     } catch (const UsageError& wrong) {

@@ -17,6 +17,7 @@
 #include "cli/config_file.h"
 #include "cli/option_table.h"
 #include "cli/small_file.h"
+#include "cli/text.h"
 #include "cli/token.h"
 #include "net/machine.h"
 
@@ -117,10 +118,14 @@ std::string config_file_of(const po::variables_map& given, const Environment& en
 
 void read_file(const std::string& path, ServeOptions& options) {
     bool has_token = false;
-    for (const FileValue& value : read_config_file(path)) {
+    ConfigFile file = read_config_file(path);
+    for (const FileValue& value : file.values) {
         value.option->value.set(options, value.text, value.source);
         has_token = has_token || value.option->is_secret;
     }
+    options.tokens = std::move(file.tokens);
+    has_token = has_token || std::ranges::any_of(options.tokens,
+                                                 [](const TokenEntry& entry) { return entry.file.empty(); });
     if (has_token && is_readable_by_others(path)) {
         options.warnings.push_back("others on this machine may read " + path +
                                    ", which holds a token: chmod o-rwx");
@@ -139,6 +144,41 @@ std::string given_text(const po::variables_map& given, const Option& option) {
         text.append(text.empty() ? "" : ",").append(one);
     }
     return text;
+}
+
+/// The tokens of the configuration file, those in files of their own too.
+std::vector<net::NamedToken> named_tokens(ServeOptions& options) {
+    std::vector<net::NamedToken> tokens;
+    for (const TokenEntry& entry : options.tokens) {
+        net::NamedToken token = entry.token;
+        token.token = entry.file.empty() ? token_of_text(entry.token.token, entry.source, options.warnings)
+                                         : token_of_file(entry.file, entry.source, options.warnings);
+        const auto same = std::ranges::find(tokens, token.token, &net::NamedToken::token);
+        if (same != tokens.end()) {
+            throw UsageError(entry.source + ": " + cli::quoted(token.name) + " has the token of " +
+                             cli::quoted(same->name));
+        }
+        tokens.push_back(std::move(token));
+    }
+    return tokens;
+}
+
+void read_token_files(ServeOptions& options) {
+    struct Place {
+        const char* option;
+        const std::string& file;
+        std::string& token;
+    };
+    for (const Place& place :
+         {Place{"auth-token", options.token_files.all, options.server.auth_token},
+          Place{"read-auth-token", options.token_files.read, options.server.read_auth_token},
+          Place{"replication-token", options.token_files.replication, options.follower.token}}) {
+        if (!place.file.empty()) {
+            place.token =
+                token_of_file(place.file, std::string("--") + place.option + "-file", options.warnings);
+        }
+    }
+    options.server.tokens = named_tokens(options);
 }
 
 /// What counts less is read first.
@@ -188,29 +228,16 @@ ServeOptions read_serve_options(std::span<const std::string> arguments, const En
     return options;
 }
 
-void read_token_files(ServeOptions& options) {
-    struct Place {
-        const char* option;
-        const std::string& file;
-        std::string& token;
-        std::string found;
-    };
-    Place places[] = {
-        {"auth-token", options.token_files.all, options.server.auth_token, {}},
-        {"read-auth-token", options.token_files.read, options.server.read_auth_token, {}},
-        {"replication-token", options.token_files.replication, options.follower.token, {}},
-    };
-    for (Place& place : places) {
-        if (!place.file.empty()) {
-            place.found =
-                token_of_file(place.file, std::string("--") + place.option + "-file", options.warnings);
+std::vector<std::string> options_to_restart_for(const ServeOptions& before, const ServeOptions& now) {
+    std::vector<std::string> names;
+    for (const OptionSection& section : option_sections()) {
+        for (const Option& option : section.options) {
+            if (!option.is_reloaded && option.value.get(before) != option.value.get(now)) {
+                names.push_back(std::string("--") + option.name);
+            }
         }
     }
-    for (Place& place : places) {
-        if (!place.file.empty()) {
-            place.token = std::move(place.found);
-        }
-    }
+    return names;
 }
 
 ServeRequest serve_request(std::span<const std::string> arguments) {

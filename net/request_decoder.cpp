@@ -123,8 +123,10 @@ Decoded RequestDecoder::decode_object(const boost::json::object& object, bool ac
         return Error{ErrorCode::validation_error, "Field op is required and must be a string"};
     }
     const boost::json::value* const token = object.if_contains("token");
-    call.access =
-        access_.level(token != nullptr && token->is_string() ? token->get_string() : std::string_view());
+    const Grant grant =
+        access_.grant(token != nullptr && token->is_string() ? token->get_string() : std::string_view());
+    call.access = grant.level;
+    call.series = grant.series;
     call.op = find_op(name->get_string());
     if (call.access == Access::Level::none) {
         return Error{ErrorCode::unauthorized, "Unauthorized"};
@@ -150,6 +152,10 @@ Decoded RequestDecoder::decode_object(const boost::json::object& object, bool ac
     if (auto* const request = std::get_if<Request>(&decoded);
         request != nullptr && call.access == Access::Level::read) {
         std::visit(HideIdempotencyKeys{}, *request);
+    }
+    if (const auto* const request = std::get_if<Request>(&decoded);
+        request != nullptr && grant.series != nullptr && !is_within(*grant.series, *request)) {
+        return series_denial(op);
     }
     // A role can change: what is wrong with the request is wrong on every node, and said first.
     if (denial != Denial::none) {

@@ -8,6 +8,7 @@
 
 #include "net/endpoint_url.h"
 #include "net/tls_context.h"
+#include "net/token_set.h"
 
 namespace karma::net {
 
@@ -31,6 +32,10 @@ struct ServerOptions {
     bool refuse_unknown_fields = false;  // in requests; otherwise they are passed over
     std::string auth_token;              // empty: none
     std::string read_auth_token;         // empty: none
+    std::vector<NamedToken> tokens;      // further ones
+
+    /// All of these tokens.
+    TokenSet token_set() const;
 };
 
 }  // namespace karma::net

@@ -288,7 +288,7 @@ TEST_CASE("transport: connections go on with their certificates while those of t
     const auto files = successor.issue("next");
     std::filesystem::rename(files.certificate, encrypted.files.certificate);
     std::filesystem::rename(files.key, encrypted.files.key);
-    encrypted.serving.server->reload_certificates();
+    encrypted.serving.server->reload_certificates(encrypted.serving.options.tls);
     CHECK(ask(*before, ask_ping).find("pong") != std::string::npos);
     CHECK_FALSE(why_refused([&] { encrypted.connect(encrypted.client()); }).empty());
     const auto next = TlsContext::for_client({"", "", successor.file()});
@@ -296,7 +296,7 @@ TEST_CASE("transport: connections go on with their certificates while those of t
     CHECK(ask(*after, ask_ping).find("pong") != std::string::npos);
     // Damaged files change nothing.
     write_file(encrypted.files.key, "no key");
-    CHECK_THROWS_WITH_AS(encrypted.serving.server->reload_certificates(),
+    CHECK_THROWS_WITH_AS(encrypted.serving.server->reload_certificates(encrypted.serving.options.tls),
                          doctest::Contains(encrypted.files.key.c_str()), net::TlsError);
     CHECK(ask(*encrypted.connect(next), ask_ping).find("pong") != std::string::npos);
 }
