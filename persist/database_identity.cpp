@@ -26,11 +26,12 @@ DatabaseId Database::database_id() const {
 }
 
 bool Database::is_empty() const {
-    if (is_half_installed_) {
-        return true;
-    }
     const std::lock_guard lock(mutex_);
-    return engine_.last_lsn() == 0 && engine_.series_count() == 0;
+    return is_empty_locked();
+}
+
+bool Database::is_empty_locked() const {
+    return is_half_installed_ || (engine_.last_lsn() == 0 && engine_.series_count() == 0);
 }
 
 bool Database::syncs() const noexcept {
@@ -116,6 +117,7 @@ void Database::end_cleanly() noexcept {
 }
 
 void Database::adopt_database_id(const DatabaseId& id) {
+    const std::lock_guard fencing(fence_mutex_);
     {
         const std::lock_guard lock(mutex_);
         if (!id.is_known() || database_id_ == id) {
@@ -281,13 +283,21 @@ Epoch Database::promote(std::optional<Epoch> drawn) {
     return epoch;
 }
 
-bool Database::fence(const Epoch& named) {
+bool Database::fence(const Epoch& named, const DatabaseId& database) {
     bool is_later = false;
     bool was_master = false;
     {
         const std::lock_guard fencing(fence_mutex_);
         {
             const std::lock_guard lock(mutex_);
+            if (are_strangers(database, database_id_)) {
+                throw RequestError(
+                    ErrorCode::replication_error,
+                    "This node holds another database: " + database_id_.text() + ", not " + database.text());
+            }
+            if (!database_id_.is_known() && database.is_known() && is_empty_locked()) {
+                return false;
+            }
             const Epoch known = known_epoch_locked();
             if (named.number > known.number && named.number - known.number > epochs_ahead_max) {
                 throw RequestError(ErrorCode::validation_error,

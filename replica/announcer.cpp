@@ -140,10 +140,7 @@ bool Announcer::tell(const KnownNode& peer, const Epoch& epoch) {
         MasterClient client(ground_.network, {peer.host, peer.port, timeout, &interrupted_}, token_);
         const json::value answer = client.ask("replication.fence", std::move(fields));
         const JsonFields latest(answer);
-        if (database_.database_id() != database) {
-            return false;
-        }
-        database_.fence({latest.number("epoch"), latest.number("epoch_id"), 0});
+        database_.fence({latest.number("epoch"), latest.number("epoch_id"), 0}, database);
         log_.info("epoch_announced", {{"address", address}, {"epoch", epoch.number}});
         return true;
     } catch (const RefusedError& refused) {

@@ -225,7 +225,8 @@ std::vector<std::string> Node::ask(const Voters& voters, Ballot ballot, const st
          ask_for_promises(ground_, options_.peer_token, voters.nodes, question, time, stopping_)) {
         const std::string& name = reply.node.node.name;
         if (reply.known_epoch.number != 0) {
-            database_.fence(reply.known_epoch);  // what it wants to begin has to be later
+            database_.fence(reply.known_epoch,
+                            question.database_id);  // what it wants to begin has to be later
         }
         if (reply.kind == PromiseReply::Kind::given) {
             ++given;
@@ -266,7 +267,7 @@ reply::Promoted Node::become_master(Ballot ballot) {
     try {
         const Epoch epoch = database_.draw_epoch();
         if (asks) {
-            database_.fence(epoch);
+            database_.fence(epoch, database_.database_id());
             promoted.without_promise = ask(voters, ballot, epoch);
         }
         promoted.epoch = database_.promote(epoch);
@@ -338,16 +339,31 @@ std::string Node::why_no_promise(const control::Promise& asked) const {
     return {};
 }
 
+/// Who holds no database yet has nothing to promise: it may get another one than the one that is meant.
+void Node::check_is_of_this_database(const DatabaseId& database) const {
+    const DatabaseId own = database_.database_id();
+    if (are_strangers(database, own)) {
+        throw RequestError(ErrorCode::replication_error,
+                           "This node holds another database: " + own.text() + ", not " + database.text());
+    }
+    if (!own.is_known() && database.is_known() && database_.is_empty()) {
+        throw RequestError(ErrorCode::replication_error, "This node holds no database yet");
+    }
+}
+
 reply::PromiseAnswer Node::promise(const control::Promise& asked) {
     const std::lock_guard promising(promise_mutex_);
     const Epoch wanted{asked.epoch, asked.epoch_id, 0};
     reply::PromiseAnswer answer;
+    check_is_of_this_database(asked.database_id);
     answer.why_not = why_no_promise(asked);
     if (answer.why_not.empty() && wanted.number != 0) {
         // It may have heard of this very epoch before: from one that has promised already.
-        database_.fence(wanted);
-        if (database_.known_epoch().is_later_than(wanted)) {
+        database_.fence(wanted, asked.database_id);
+        if (const Epoch known = database_.known_epoch(); known.is_later_than(wanted)) {
             answer.why_not = "it knows a later epoch";
+        } else if (!known.is_same_as(wanted)) {
+            answer.why_not = "it holds no database yet";
         }
         if (answer.why_not.empty() && follower_) {
             follower_->leave_overtaken_source();

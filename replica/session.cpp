@@ -123,7 +123,7 @@ void Session::refuse(const Decision& decision, const OwnHistory& own) {
         const Epoch later = std::max(subscription_.known_epoch, last_epoch(subscription_.epochs),
                                      [](const Epoch& a, const Epoch& b) { return b.is_later_than(a); });
         try {
-            database_.fence(later);
+            database_.fence(later, subscription_.database_id);
             source_.note_follower(*this);
         } catch (const RequestError& damaged) {
             message = damaged.what();

@@ -186,7 +186,7 @@ TEST_CASE("roles: a fenced node says so to those that follow it, and takes no ne
     master.database().increment("a", 1, 1, some_day);
     InProcessNode slave(storages[1], slave_options(), following(master.port(), directory));
     REQUIRE(comes_true([&] { return state(slave) == "streaming"; }));
-    master.database().fence({5, 1, 0});
+    master.database().fence({5, 1, 0}, master.database().database_id());
     REQUIRE(comes_true([&] { return state(slave) == "refused"; }));
     CHECK(contains(health(slave), "fenced"));
     const HandMadeFollower another(master.port());
@@ -333,7 +333,7 @@ TEST_CASE(
     CHECK(database.acked_lsn() == 7);
     database.set_acked_lsn(3, before);
     CHECK(database.acked_lsn() == 7);
-    database.fence({1, 1, 0});
+    database.fence({1, 1, 0}, database.database_id());
     CHECK(database.generation() != before);
     CHECK(database.acked_lsn() == 0);
     database.set_acked_lsn(9, before);
@@ -352,7 +352,7 @@ TEST_CASE("roles: a write that waited while its node was fenced is not acknowled
     Outcome outcome;
     database->execute(std::span(&request, 1), std::span(&outcome, 1));
     CHECK(database->durable_lsn() == 0);  // in the open commit group
-    database->fence({1, 1, 0});
+    database->fence({1, 1, 0}, database->database_id());
     database->demote();
     CHECK(database->role() == Role::slave);
     CHECK(database->last_lsn() == 1);
