@@ -247,8 +247,14 @@ Epoch Database::promote(std::optional<Epoch> drawn) {
         if (role() == Role::master) {
             throw RequestError(ErrorCode::validation_error, "This node is a master already");
         }
-        if (!committer_ || has_failed()) {
-            throw RequestError(ErrorCode::internal_error, "This node has no event log that can be written");
+        if (!committer_) {
+            throw RequestError(ErrorCode::validation_error,
+                               "This node was started with --wal=false, and an epoch begins with an event of "
+                               "the log: start it with --wal=true, then promote it");
+        }
+        if (has_failed()) {
+            throw RequestError(ErrorCode::internal_error,
+                               "The event log of this node cannot be written: " + failure());
         }
         if (drawn && known_epoch_locked().is_later_than(*drawn)) {
             throw RequestError(ErrorCode::replication_error,

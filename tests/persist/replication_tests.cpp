@@ -585,6 +585,24 @@ TEST_CASE("replication: an epoch of another database is refused, whoever names i
     CHECK(node->known_epoch().number == 0);
 }
 
+TEST_CASE("replication: a node without an event log begins no epoch, and says which option is in the way") {
+    MemoryStorage storage;
+    DatabaseOptions options = master_options();
+    options.wal = false;
+    const auto node = Database::open(options, storage);
+    node->increment("s", 1, 5, some_day);
+    node->fence({3, 9, 0}, node->database_id());
+    REQUIRE(node->role() == Role::fenced);
+    try {
+        node->promote();
+        FAIL("it was promoted");
+    } catch (const RequestError& refused) {
+        CHECK(refused.code() == ErrorCode::validation_error);
+        CHECK(std::string(refused.what()).find("--wal=false") != std::string::npos);
+    }
+    CHECK(node->role() == Role::fenced);
+}
+
 TEST_CASE("replication: a node that hears of a later epoch while it is promoted is no master") {
     struct Meddling final : test::ForwardingStorage {
         using ForwardingStorage::ForwardingStorage;
