@@ -55,6 +55,7 @@ Node::Node(Replicated& database, net::Log& log, NodeOptions options, const Groun
       source_(database, log, options_.source, ground) {
     source_.describe_node([this] { return describe_self(); });
     peers_.on_change([this] { announcer_.on_peer(); });
+    peers_.on_whether_counted([this](NodeId node) { return source_.counted().list().find(node) != nullptr; });
     source_.on_follower([this](const KnownNode& follower) { peers_.note(follower); });
 }
 
