@@ -125,7 +125,9 @@ void Database::adopt_database_id(const DatabaseId& id) {
         }
         database_id_ = id;
         identity_.become_first_writer(false);
+        begin_generation();  // those that follow were told another id, or none
     }
+    notify();
     const RecordChange changes[] = {database_id_change(id), identity_.first_writer_change(false)};
     storage_.write(changes, true);
     snapshots_.set_database_id(id);

@@ -174,6 +174,7 @@ bool Session::shake_hands() {
     own.chain = source_.chain();
     own.known_epoch = database_.known_epoch();
     own.is_empty = database_.is_empty();
+    own.is_half_way = own.is_empty && database_.has_failed();
     own.is_master = database_.role() == Role::master;
     const Decision decision = decide(subscription_, own);
     if (decision.verdict != Verdict::stream && decision.verdict != Verdict::state) {

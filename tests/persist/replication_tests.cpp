@@ -603,6 +603,17 @@ TEST_CASE("replication: a node without an event log begins no epoch, and says wh
     CHECK(node->role() == Role::fenced);
 }
 
+TEST_CASE("replication: those that follow begin anew when a node takes the id of another database") {
+    MemoryStorage storage;
+    const auto node = open_slave(storage);
+    const std::uint64_t before = node->generation();
+    node->adopt_database_id({5, 5});
+    const std::uint64_t adopted = node->generation();
+    CHECK(adopted != before);
+    node->adopt_database_id({5, 5});
+    CHECK(node->generation() == adopted);
+}
+
 TEST_CASE("replication: a node that hears of a later epoch while it is promoted is no master") {
     struct Meddling final : test::ForwardingStorage {
         using ForwardingStorage::ForwardingStorage;

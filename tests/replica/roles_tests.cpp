@@ -208,6 +208,24 @@ TEST_CASE("roles: an empty follower takes no followers: they would have nothing 
     CHECK(last.database().durable_lsn() == 1);
 }
 
+TEST_CASE("roles: a chain behind an empty master comes up before the first write") {
+    MemoryStorage storages[4];
+    const TempDir directory;
+    InProcessNode master(storages[0]);
+    InProcessNode middle(storages[1], slave_options(), following(master.port(), directory));
+    InProcessNode last(storages[2], slave_options(), following(middle.port(), directory));
+    InProcessNode behind(storages[3], slave_options(), following(last.port(), directory));
+    REQUIRE(comes_true([&] { return state(behind) == "streaming"; }));
+    for (InProcessNode* const node : {&middle, &last, &behind}) {
+        CHECK(health(*node) == "ok");
+        CHECK(node->database().database_id() == master.database().database_id());
+    }
+    master.database().increment("a", 1, 1, some_day);
+    REQUIRE(comes_true([&] { return behind.database().durable_lsn() == 1; }));
+    CHECK(behind.database().digest() == master.database().digest());
+    CHECK(state(behind) == "streaming");
+}
+
 TEST_CASE("roles: a follower without a source says so") {
     MemoryStorage storage;
     InProcessNode node(storage, slave_options());
