@@ -157,6 +157,7 @@ private:
     std::atomic<bool> comparison_wanted_{false};
     std::unique_ptr<Karma1Follower> karma1_;  // of the thread; once the master is known to be a Karma 1.0
     std::string last_error_;                  // of the thread; as it was logged
+    std::string source_failure_;              // of the thread; as it was logged
     std::optional<Epoch>
         source_epoch_;  // of the thread: the latest one that the source named; of this database
 

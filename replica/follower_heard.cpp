@@ -130,6 +130,11 @@ void Follower::take_heartbeat(Connection& connection, std::string_view payload) 
         if (std::ranges::any_of(life.chain, is_this_node)) {
             turn_down("refused", "the source follows this node: that is a ring, in which nobody is master");
         }
+        if (std::exchange(source_failure_, life.failure) != life.failure && !life.failure.empty()) {
+            log_.warning("source_failed", {{"master", source()},
+                                           {"message", life.failure},
+                                           {"advice", "restart that node, or promote a follower"}});
+        }
         const std::lock_guard lock(mutex_);
         watch_.note_life(std::move(life), now());
     } else {

@@ -456,6 +456,10 @@ SelfDescription Node::describe_self() const {
     life.known_epoch = database_.known_epoch();
     life.chain = chain();
     life.peers = peers_.all();
+    if (database_.has_failed()) {
+        life.failure =
+            "node " + life.chain.front().name + " has failed: it can make nothing durable any more";
+    }
     if (role != Role::slave) {
         life.role = role_text(role);
         life.master_heard = std::chrono::milliseconds(0);
@@ -476,6 +480,9 @@ SelfDescription Node::describe_self() const {
     life.master_heard = watched.since_master(now);
     if (watched.life()) {
         life.min_acks = watched.life()->min_acks;
+        if (life.failure.empty()) {
+            life.failure = watched.life()->failure;
+        }
     }
     if (follower_->has_nothing()) {
         self.refusal = "empty: this node has not got its source's state yet";

@@ -74,9 +74,20 @@ void Session::want_heartbeat() noexcept {
     channel_.wake();
 }
 
+/// A refusal is always sent, whatever is in the way.
+bool Session::begins() {
+    try {
+        return shake_hands();
+    } catch (const StorageError& failure) {
+        refuse("replication_error", "failed", std::string("This node cannot be followed: ") + failure.what(),
+               {});
+        return false;
+    }
+}
+
 void Session::run() {
     try {
-        if (shake_hands()) {
+        if (begins()) {
             if (sends_state_) {
                 send_state();
             }
@@ -182,6 +193,13 @@ bool Session::shake_hands() {
         return false;
     }
     sends_state_ = decision.verdict == Verdict::state;
+    if (sends_state_ && database_.has_failed()) {
+        refuse("replication_error", "failed",
+               "This node has failed, and cannot send its state: restart it. A follower that needs no more "
+               "than the events that are durable here gets them",
+               {});
+        return false;
+    }
     next_lsn_ = subscription_.after_lsn + 1;
     if (!sends_state_) {
         pin_->advance(subscription_.after_lsn);

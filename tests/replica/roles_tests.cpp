@@ -17,6 +17,7 @@
 #include "replica/handshake.h"
 #include "replica/life.h"
 #include "replica/source_watch.h"
+#include "tests/persist/faulty_storage.h"
 #include "tests/replica/hand_made_follower.h"
 #include "tests/replica/in_process.h"
 #include "tests/support/comes_true.h"
@@ -233,6 +234,46 @@ TEST_CASE("roles: a follower without a source says so") {
 }
 
 // ---- doubt
+
+TEST_CASE(
+    "roles: who follows a node that can make nothing durable any more says so, and is in sync with it") {
+    MemoryStorage storages[3];
+    const TempDir directory;
+    FaultyStorage faulty(storages[0]);
+    InProcessNode master(faulty);
+    master.database().increment("a", 1, 1, some_day);
+    InProcessNode slave(storages[1], slave_options(), quick(following(master.port(), directory)));
+    InProcessNode last(storages[2], slave_options(), quick(following(slave.port(), directory)));
+    REQUIRE(comes_true([&] { return state(last) == "streaming"; }));
+    CHECK(health(last) == "ok");
+    faulty.fail_after(0, 1'000'000);
+    CHECK_THROWS(master.database().increment("a", 1, 1, some_day));
+    REQUIRE(master.database().has_failed());
+    const auto tells = [](InProcessNode& node) {
+        return comes_true([&] { return contains(health(node), "can make nothing durable any more"); });
+    };
+    CHECK(tells(slave));
+    CHECK(tells(last));
+    // It is there, with all that it has acknowledged.
+    CHECK(state(slave) == "streaming");
+    CHECK(state(last) == "streaming");
+    SUBCASE("and takes over what is durable there") {
+        HandMadeFollower another(master.port(), [&](net::Subscription& self) {
+            self.is_empty = false;
+            self.after_lsn = 1;
+            self.checksum = master.database().mark_at(1).checksum;
+            self.database_id = master.database().database_id();
+        });
+        CHECK(another.reply.accepted);
+        CHECK(another.hear([](const replica::Life& life) { return !life.failure.empty(); }));
+    }
+    SUBCASE("and is told where that does not help: the state there is not durable") {
+        const HandMadeFollower another(master.port());
+        CHECK_FALSE(another.reply.accepted);
+        CHECK(another.reply.reason == "failed");
+    }
+    SUBCASE("and can be promoted") { CHECK(slave.node().promote().epoch.number == 1); }
+}
 
 TEST_CASE("roles: what cannot be known while the master is not there is not shown as a number") {
     MemoryStorage storages[2];
