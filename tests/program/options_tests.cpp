@@ -179,6 +179,7 @@ TEST_CASE("options: --help names every option and its variable, --version the ve
                                          "read-timeout",
                                          "replication-ack-timeout-ms",
                                          "replication-batch-size",
+                                         "protocol-v1",
                                          "replication-digest-interval-seconds",
                                          "replication-discard-diverged",
                                          "replication-followers-max",
