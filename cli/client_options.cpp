@@ -88,20 +88,24 @@ void read_token(const po::variables_map& values, ClientOptions& options) {
 }  // namespace
 
 po::options_description client_options_description() {
+    const ClientOptions defaults;
+    const auto timeout = std::chrono::duration_cast<std::chrono::seconds>(defaults.timeout).count();
     po::options_description description("Connection");
-    description.add_options()                                                               //
-        ("url", po::value<std::string>()->value_name("karma://HOST:PORT"),                  //
-         "the daemon's address; KARMA_URL in the environment does the same")                //
-        ("host", po::value<std::string>()->default_value("127.0.0.1")->value_name("HOST"),  //
-         "the daemon's name or address")                                                    //
-        ("port", po::value<std::string>()->default_value("8080")->value_name("PORT"),       //
-         "the daemon's port")                                                               //
-        ("token", po::value<std::string>()->value_name("TOKEN"),                            //
+    description.add_options()                                                                 //
+        ("url", po::value<std::string>()->value_name("karma://HOST:PORT"),                    //
+         "the daemon's address; KARMA_URL in the environment does the same")                  //
+        ("host", po::value<std::string>()->default_value(defaults.host)->value_name("HOST"),  //
+         "the daemon's name or address")                                                      //
+        ("port",
+         po::value<std::string>()->default_value(std::to_string(defaults.port))->value_name("PORT"),  //
+         "the daemon's port")                                                                         //
+        ("token", po::value<std::string>()->value_name("TOKEN"),                                      //
          "sent with every request. Other users of this machine can see it: prefer --token-file, or "
-         "KARMA_TOKEN in the environment")                                                 //
-        ("token-file", po::value<std::string>()->value_name("FILE"),                       //
-         "a file that holds the token in its only line")                                   //
-        ("timeout", po::value<std::string>()->default_value("30")->value_name("SECONDS"),  //
+         "KARMA_TOKEN in the environment")                            //
+        ("token-file", po::value<std::string>()->value_name("FILE"),  //
+         "a file that holds the token in its only line")              //
+        ("timeout",
+         po::value<std::string>()->default_value(std::to_string(timeout))->value_name("SECONDS"),  //
          "longest wait for the connection (with looking the name up), and for the daemon while it neither "
          "takes nor sends a byte");
     return description;

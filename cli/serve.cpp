@@ -17,6 +17,7 @@
 #include <boost/json/value_from.hpp>
 
 #include "cli/command_line.h"
+#include "cli/option_text.h"
 #include "cli/serve_options.h"
 #include "engine/error.h"
 #include "engine/scan.h"
@@ -61,7 +62,7 @@ void warn(const ServeOptions& options, net::Log& log) {
                       "everyone who reaches this address may read and write: set --auth-token, or --bind "
                       "a loopback address"}});
     }
-    if (!options.replication.source_host.empty() && !options.database.read_only) {
+    if (!options.follower.host.empty() && !options.database.read_only) {
         log.warning("follows_nobody",
                     {{"message", "--replication-source-host has no effect without --role=slave"}});
     }
@@ -119,29 +120,17 @@ std::string database_id_text(const Database& database) {
 }
 
 replica::NodeOptions node_options(const ServeOptions& options) {
-    const ReplicationOptions& given = options.replication;
     replica::NodeOptions node;
-    node.source.followers_max = given.followers_max;
+    node.source = options.source;
     node.source.min_acks = options.database.replication_min_acks;
-    node.source.timeout = std::chrono::milliseconds(given.timeout_ms);
-    node.source.digest_interval = std::chrono::seconds(given.digest_interval_s);
-    if (!given.source_host.empty() && options.database.read_only) {
-        replica::FollowerOptions follower;
-        follower.host = given.source_host;
-        follower.port = given.source_port;
-        follower.token = given.token;
-        follower.name = given.name;
-        follower.directory = options.database.directory;
-        follower.poll_interval = std::chrono::milliseconds(given.poll_interval_ms);
-        follower.batch_size = given.batch_size;
-        follower.timeout = std::chrono::milliseconds(given.timeout_ms);
-        follower.failover_timeout = std::chrono::milliseconds(given.failover_timeout_ms);
-        follower.discard_order = given.discard_order;
-        node.follower = std::move(follower);
+    if (!options.follower.host.empty() && options.database.read_only) {
+        node.follower = options.follower;
+        node.follower->directory = options.database.directory;
+        node.follower->timeout = options.source.timeout;  // one option for both directions
     }
-    node.failover_unsafe = given.failover_unsafe;
+    node.failover_unsafe = options.failover_unsafe;
     // Nodes of one database have the tokens of one database, whatever role they are in.
-    node.peer_token = given.token.empty() ? options.server.auth_token : given.token;
+    node.peer_token = options.follower.token.empty() ? options.server.auth_token : options.follower.token;
     return node;
 }
 
@@ -304,6 +293,9 @@ bool save_last_snapshot(Database& database, bool has_log, net::Log& log) {
 
 int serve(const ServeOptions& options) {
     net::Log log(options.log_level());
+    if (!options.config_file.empty()) {
+        log.info("configuration_file", {{"path", options.config_file}});
+    }
     warn(options, log);
     warn_of_exposure(options, log);
     ::umask(options.group_access ? 0027 : 0077);
@@ -317,7 +309,7 @@ int serve(const ServeOptions& options) {
         log.warning(event, {{"message", message}});
     };
     database_options.log_lines_dropped = [&log] { return log.lines_dropped(); };
-    net::check_address(options.server);  // before --restore=false puts a database aside
+    net::check_serving(options.server);  // before --restore=false puts a database aside
     database_options.gives_up = is_stop_pending;
     std::unique_ptr<Database> database;
     try {
@@ -347,7 +339,7 @@ int serve(const ServeOptions& options) {
     check_failover(*database, replication, options.server.port);
     replica::Node node(*database, log, replication);
     net::ServerOptions server_options = options.server;
-    limit_connections(server_options, options.replication.followers_max, files_max, log);
+    limit_connections(server_options, options.source.followers_max, files_max, log);
     net::Server server(server_options, *database, log, &node.subscriptions());
     database->set_replication(&node);
     node.start(own_name(server.port()), server.port());
@@ -389,20 +381,44 @@ void print_refusal(const std::string& why) {
     net::LogWriter(options).write(STDERR_FILENO, "karma: " + why + "\n");
 }
 
+/// What --print-config and --check-config print of options that can be used.
+int describe(const ServeOptions& options, ServeRequest request) {
+    for (const std::string& warning : options.warnings) {
+        std::cerr << "karma: warning: " << warning << "\n";
+    }
+    if (request == ServeRequest::print_config) {
+        print_config(std::cout, options);
+    } else {
+        std::cout << "ok: " << (options.config_file.empty() ? "no configuration file" : options.config_file)
+                  << "\n";
+    }
+    return std::cout.flush() ? exit_success : exit_failure;
+}
+
 }  // namespace
 
 int serve_main(std::span<const std::string> arguments) {
     hold_signals();
     std::signal(SIGPIPE, SIG_IGN);
-    if (asks_for_help(arguments)) {
+    const ServeRequest request = serve_request(arguments);
+    if (request == ServeRequest::help) {
         print_serve_help(std::cout);
         return exit_success;
     }
+    if (request == ServeRequest::reference) {
+        print_option_reference(std::cout);
+        return exit_success;
+    }
     try {
-        return serve(read_serve_options(arguments, [](const char* name) { return std::getenv(name); }));
+        const ServeOptions options =
+            read_serve_options(arguments, [](const char* name) { return std::getenv(name); });
+        if (request == ServeRequest::serve) {
+            return serve(options);
+        }
+        return describe(options, request);
     } catch (const UsageError& wrong) {
         print_refusal(wrong.what() + std::string("\n(karma --help lists the options)"));
-        return exit_usage;
+        return request == ServeRequest::check_config ? exit_failure : exit_usage;
     } catch (const std::exception& failure) {
         print_refusal(failure.what());
         return exit_failure;

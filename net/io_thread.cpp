@@ -7,6 +7,7 @@
 #include <boost/asio/post.hpp>
 
 #include "net/connection.h"
+#include "net/line_protocol.h"
 
 namespace karma::net {
 
@@ -40,8 +41,6 @@ IoThread::IoThread(const ServerContext& server)
       writer_(server.options.response_bytes_max),
       pipelines_{server.options,
                  server.executor,
-                 decoder_,
-                 writer_,
                  batch_,
                  server.subscriptions != nullptr,
                  [] { return Clock::now(); },
@@ -50,6 +49,10 @@ IoThread::IoThread(const ServerContext& server)
                  &takes_large_} {}
 
 IoThread::~IoThread() = default;
+
+std::unique_ptr<Protocol> IoThread::new_line_protocol() {
+    return std::make_unique<LineProtocol>(decoder_, writer_, server_.options.request_bytes_max);
+}
 
 void IoThread::start() {
     schedule_tick();
@@ -133,17 +136,15 @@ void IoThread::join() {
     }
 }
 
-void IoThread::adopt(boost::asio::ip::tcp::socket socket, Share place, bool is_brief) {
-    boost::asio::post(
-        context_, [this, socket = std::move(socket), place = std::move(place), is_brief]() mutable {
-            if (shutting_down_) {
-                return;
-            }
-            const auto connection =
-                std::make_shared<Connection>(std::move(socket), *this, std::move(place), is_brief);
-            connections_.insert(connection);
-            connection->start();
-        });
+void IoThread::adopt(Accepted accepted) {
+    boost::asio::post(context_, [this, accepted = std::move(accepted)]() mutable {
+        if (shutting_down_) {
+            return;
+        }
+        const auto connection = std::make_shared<Connection>(std::move(accepted), *this);
+        connections_.insert(connection);
+        connection->start();
+    });
 }
 
 void IoThread::wake() {

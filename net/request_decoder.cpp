@@ -7,6 +7,7 @@
 #include <boost/json/value.hpp>
 #include <boost/system/error_code.hpp>
 
+#include "net/authorize.h"
 #include "net/fast_decoder.h"
 #include "net/op_fields.h"
 
@@ -27,17 +28,19 @@ void RequestDecoder::release() noexcept {
 
 Decoded RequestDecoder::decode(std::string_view line, bool accepts_writes) {
     Request request;
-    if (std::optional<Error> refused = decode(line, accepts_writes, request)) {
+    Call call;
+    if (std::optional<Error> refused = decode(line, accepts_writes, request, call)) {
         return std::move(*refused);
     }
     return request;
 }
 
-std::optional<Error> RequestDecoder::decode(std::string_view line, bool accepts_writes, Request& request) {
-    if (fast_.decode(line, accepts_writes, *arena_, request)) {
+std::optional<Error> RequestDecoder::decode(std::string_view line, bool accepts_writes, Request& request,
+                                            Call& call) {
+    if (fast_.decode(line, accepts_writes, *arena_, request, call)) {
         return std::nullopt;
     }
-    Decoded decoded = decode_general(line, accepts_writes);
+    Decoded decoded = decode_general(line, accepts_writes, call);
     if (auto* const refused = std::get_if<Error>(&decoded)) {
         return std::move(*refused);
     }
@@ -46,6 +49,11 @@ std::optional<Error> RequestDecoder::decode(std::string_view line, bool accepts_
 }
 
 Decoded RequestDecoder::decode_general(std::string_view line, bool accepts_writes) {
+    Call call;
+    return decode_general(line, accepts_writes, call);
+}
+
+Decoded RequestDecoder::decode_general(std::string_view line, bool accepts_writes, Call& call) {
     parser_.reset(&*arena_);
     boost::system::error_code failure;
     parser_.write(line.data(), line.size(), failure);
@@ -59,7 +67,7 @@ Decoded RequestDecoder::decode_general(std::string_view line, bool accepts_write
         return Error{ErrorCode::validation_error, "A request must be a JSON object"};
     }
     try {
-        return decode_object(value->get_object(), accepts_writes);
+        return decode_object(value->get_object(), accepts_writes, call);
     } catch (const RequestError& refused) {
         return Error{refused.code(), refused.what()};
     }
@@ -104,7 +112,7 @@ struct HideIdempotencyKeys {
 
 }  // namespace
 
-Decoded RequestDecoder::decode_object(const boost::json::object& object, bool accepts_writes) {
+Decoded RequestDecoder::decode_object(const boost::json::object& object, bool accepts_writes, Call& call) {
     const boost::json::value* const version = object.if_contains("v");
     if (version == nullptr || !version->is_int64() || version->get_int64() != 2) {
         return Error{ErrorCode::unsupported_protocol,
@@ -114,38 +122,38 @@ Decoded RequestDecoder::decode_object(const boost::json::object& object, bool ac
     if (name == nullptr || !name->is_string()) {
         return Error{ErrorCode::validation_error, "Field op is required and must be a string"};
     }
-    Access::Level level = Access::Level::all;
-    if (!access_.is_open()) {
-        const boost::json::value* const token = object.if_contains("token");
-        level =
-            token != nullptr && token->is_string() ? access_.level(token->get_string()) : Access::Level::none;
-    }
-    if (level == Access::Level::none) {
+    const boost::json::value* const token = object.if_contains("token");
+    call.access =
+        access_.level(token != nullptr && token->is_string() ? token->get_string() : std::string_view());
+    call.op = find_op(name->get_string());
+    if (call.access == Access::Level::none) {
         return Error{ErrorCode::unauthorized, "Unauthorized"};
     }
-    const Op* const op = find_op(name->get_string());
-    if (op == nullptr) {
+    if (call.op == nullptr) {
         return Error{ErrorCode::unknown_command, "Unknown op " + shortened(name->get_string())};
     }
-    if ((op->writes || op->is_administrative) && level == Access::Level::read) {
-        return Error{ErrorCode::forbidden, "Read-only token cannot execute " + std::string(op->name)};
+    const Op& op = *call.op;
+    const Denial denial = authorize(op, call.access, accepts_writes);
+    if (denial != Denial::none && denial != Denial::role) {
+        return denial_error(denial, op);
     }
     if (options_.refuses_unknown_fields) {
-        if (std::optional<std::string> unknown = unknown_field(*op, object)) {
+        if (std::optional<std::string> unknown = unknown_field(op, object)) {
             return Error{ErrorCode::validation_error, std::move(*unknown)};
         }
     }
     const Fields fields(object, *arena_, options_.response_bytes_max);
-    Decoded decoded = op->decode(fields);
-    if (op->idempotent) {
+    Decoded decoded = op.decode(fields);
+    if (op.idempotent) {
         decoded = with_key(fields, std::move(decoded));
     }
     if (auto* const request = std::get_if<Request>(&decoded);
-        request != nullptr && level == Access::Level::read) {
+        request != nullptr && call.access == Access::Level::read) {
         std::visit(HideIdempotencyKeys{}, *request);
     }
-    if (op->writes && !accepts_writes) {
-        return Error{ErrorCode::forbidden, "Slave role cannot execute " + std::string(op->name)};
+    // A role can change: what is wrong with the request is wrong on every node, and said first.
+    if (denial != Denial::none) {
+        return denial_error(denial, op);
     }
     return decoded;
 }

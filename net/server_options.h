@@ -4,12 +4,18 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
+
+#include "net/endpoint_url.h"
+#include "net/tls_context.h"
 
 namespace karma::net {
 
 struct ServerOptions {
     std::string address = "0.0.0.0";  // IPv4, IPv6 or a host name
-    std::uint16_t port = 8080;        // 0: any free one
+    std::uint16_t port = 8080;        // 0: any free one; none where `listen` names others
+    std::vector<EndpointUrl> listen;  // further ones
+    TlsFiles tls;                     // of those of them that need it
     unsigned threads = 1;             // that serve connections
     bool nodelay = true;
     std::size_t request_bytes_max = 1'048'576;

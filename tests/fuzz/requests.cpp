@@ -90,7 +90,8 @@ void run_input(std::string_view input) {
         compare_decoders(strict, line, true);
         compare_decoders(decoder, line, false);
         Request request;
-        if (!decoder.decode(line, true, request)) {
+        net::Call call;
+        if (!decoder.decode(line, true, request, call)) {
             Outcome outcome = engine.execute(request, fuzz_time_ms);
             answer(outcome);
         }

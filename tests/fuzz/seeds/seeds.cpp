@@ -205,7 +205,8 @@ void add_conversation(Seeds& seeds, const std::filesystem::path& conversation) {
     std::vector<std::string> accepted;
     for (const std::string& line : lines) {
         Request request;
-        if (!decoder.decode(line, true, request)) {
+        net::Call call;
+        if (!decoder.decode(line, true, request, call)) {
             const Lsn before = database->last_lsn();
             (void)database->call(request);
             if (database->last_lsn() != before) {
