@@ -261,6 +261,7 @@ void DirectoryImporter::apply_mutation(const LogLine& line, const Mutation& body
     const bool is_of_stream = !stream_of(body).empty();
     const bool wants_record = keyed != nullptr && !known_keys_.contains(keyed->key);
     const bool is_in_files = std::holds_alternative<mutation::PruneRecords>(body) ||
+                             std::holds_alternative<mutation::PruneStreams>(body) ||
                              (std::holds_alternative<mutation::SaveCheckpoint>(body) && has_checkpoints_) ||
                              (is_of_stream && is_known_stream(stream_of(body)) &&
                               engine_.streams().find(stream_of(body)) == nullptr &&

@@ -52,6 +52,7 @@ constexpr OpFields described[] = {
     {"ingest.chunk", "stream_id series|tree chunk_seq items"},
     {"ingest.commit", "stream_id"},
     {"ingest.abort", "stream_id"},
+    {"ingest.prune", "before limit?"},
     {"snapshot.create", "series|tree"},
     {"snapshot.create_all", ""},
     {"snapshot.list", "limit? cursor?"},
