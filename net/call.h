@@ -17,7 +17,6 @@ using WriteError = void (*)(const Error& error, std::string& out);
 struct Call {
     const Op* op = nullptr;  // null: it was refused before that was known
     Access::Level access = Access::Level::none;
-    const SeriesGlobs* series = nullptr;               // that its token is for; null: all
     std::size_t bytes = 0;                             // of the request, without its end
     std::chrono::steady_clock::time_point received{};  // its query timeout begins here
     WriteError write_error = nullptr;                  // in the form that its client understands

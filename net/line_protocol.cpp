@@ -34,7 +34,6 @@ Protocol::Taken LineProtocol::take(LineBuffer& input, bool accepts_writes, Reque
     }
     call.op = nullptr;
     call.access = Access::Level::none;
-    call.series = nullptr;
     call.bytes = line_.size();
     call.write_error = &ReplyWriter::write_error;
     if (line_.size() > request_bytes_max_) {
