@@ -51,6 +51,26 @@ const char* type_name(const toml::node& node) {
     }
 }
 
+/// The texts of an array with commas between them, or a text that is such a list.
+std::optional<std::string> list_of(const toml::node& node) {
+    if (const auto* const value = node.as_string()) {
+        return value->get();
+    }
+    const toml::array* const array = node.as_array();
+    if (array == nullptr) {
+        return std::nullopt;
+    }
+    std::string text;
+    for (const toml::node& item : *array) {
+        const auto* const value = item.as_string();
+        if (value == nullptr) {
+            return std::nullopt;
+        }
+        text.append(text.empty() ? "" : ",").append(value->get());
+    }
+    return text;
+}
+
 /// The value as the command line has it; nothing where the type is another one than the option's.
 std::optional<std::string> text_of(const toml::node& node, OptionKind kind) {
     if (kind == OptionKind::boolean) {
@@ -60,6 +80,9 @@ std::optional<std::string> text_of(const toml::node& node, OptionKind kind) {
     if (kind == OptionKind::text) {
         const auto* const value = node.as_string();
         return value == nullptr ? std::nullopt : std::optional(value->get());
+    }
+    if (kind == OptionKind::list) {
+        return list_of(node);
     }
     if (const auto* const value = node.as_integer()) {
         return std::to_string(value->get());

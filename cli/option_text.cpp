@@ -194,6 +194,17 @@ void print_comment(std::ostream& out, const std::string& text) {
     }
 }
 
+/// The array of the texts of a list.
+std::string toml_array(std::string_view list) {
+    std::string array = "[";
+    while (!list.empty()) {
+        const std::size_t end = std::min(list.find(','), list.size());
+        array.append(array.size() == 1 ? "" : ", ").append(toml_string(std::string(list.substr(0, end))));
+        list.remove_prefix(std::min(end + 1, list.size()));
+    }
+    return array + "]";
+}
+
 /// The line of an option, commented out where it would say nothing, or too much.
 void print_value(std::ostream& out, const Option& option, const ServeOptions& options,
                  const ServeOptions& defaults) {
@@ -210,6 +221,10 @@ void print_value(std::ostream& out, const Option& option, const ServeOptions& op
     const bool is_machine_default = option.default_text != nullptr && text == option.value.get(defaults);
     if (text.empty() || is_machine_default) {
         out << "# ";
+    }
+    if (option.value.kind == OptionKind::list) {
+        out << key << " = " << toml_array(text) << "\n";
+        return;
     }
     const bool is_quoted = option.value.kind == OptionKind::text || text.empty();
     out << key << " = " << (is_quoted ? toml_string(text) : text) << "\n";

@@ -70,15 +70,22 @@ std::string option_names(const Option& option) {
 
 po::variables_map parse_command_line(std::span<const std::string> arguments) {
     po::options_description description;
+    std::string_view repeatable;
     for (const OptionSection& section : option_sections()) {
         for (const Option& option : section.options) {
-            description.add_options()(option_names(option).c_str(), po::value<std::string>());
+            if (option.value.kind == OptionKind::list) {
+                description.add_options()(option_names(option).c_str(),
+                                          po::value<std::vector<std::string>>());
+                repeatable = option.name;
+            } else {
+                description.add_options()(option_names(option).c_str(), po::value<std::string>());
+            }
         }
     }
     for (const char* const flag : {print_config_flag, check_config_flag}) {
         description.add_options()(flag, po::bool_switch());
     }
-    return parse_arguments(arguments, description, po::positional_options_description());
+    return parse_arguments(arguments, description, po::positional_options_description(), repeatable);
 }
 
 /// What the environment says of options that the command line does not give.
@@ -124,6 +131,19 @@ void read_file(const std::string& path, ServeOptions& options) {
                                    ", which holds a token: chmod o-rwx");
     }
     options.config_file = path;
+}
+
+/// The value of an option; those of a list with commas between them.
+std::string given_text(const po::variables_map& given, const Option& option) {
+    const po::variable_value& value = given[option.name];
+    if (option.value.kind != OptionKind::list) {
+        return value.as<std::string>();
+    }
+    std::string text;
+    for (const std::string& one : value.as<std::vector<std::string>>()) {
+        text.append(text.empty() ? "" : ",").append(one);
+    }
+    return text;
 }
 
 /// The tokens of the configuration file, those in files of their own too.
@@ -173,8 +193,7 @@ void read_all(const po::variables_map& given, const Environment& environment, Se
     for (const OptionSection& section : option_sections()) {
         for (const Option& option : section.options) {
             if (given.count(option.name) != 0) {
-                option.value.set(options, given[option.name].as<std::string>(),
-                                 std::string("--") + option.name);
+                option.value.set(options, given_text(given, option), std::string("--") + option.name);
             }
         }
     }
@@ -205,6 +224,7 @@ ServeOptions read_serve_options(std::span<const std::string> arguments, const En
     read_all(given, environment, options);
     read_token_files(options);
     check_together(options);
+    check_tls(options);
     return options;
 }
 

@@ -38,6 +38,8 @@ struct ServeOptions {
     replica::SourceOptions source;      // for the followers of this node
     replica::FollowerOptions follower;  // without a host it follows nobody
     bool failover_unsafe = false;       // see replica::NodeOptions
+    bool replication_tls = false;       // other nodes are reached over TLS
+    net::TlsFiles replication_tls_files;
     TokenFiles token_files;
     std::vector<TokenEntry> tokens;  // beside those of `server`, which gets them when their files are read
     std::string config_file;         // that was read; empty: none
@@ -63,6 +65,9 @@ ServeOptions default_serve_options();
 /// rest by default. An empty variable counts as unset. Throws UsageError that names the option, the variable,
 /// or the line of the file.
 ServeOptions read_serve_options(std::span<const std::string> arguments, const Environment& environment);
+
+/// Throws UsageError where certificates are missing, or given for nothing.
+void check_tls(ServeOptions& options);
 
 /// The options that differ and count only from the next start on: "--port".
 std::vector<std::string> options_to_restart_for(const ServeOptions& before, const ServeOptions& now);

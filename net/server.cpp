@@ -81,8 +81,8 @@ std::shared_ptr<const TlsContext> Server::tls() const {
     return tls_;
 }
 
-void Server::reload_certificates() {
-    std::shared_ptr<const TlsContext> read = tls_of(options_);
+void Server::reload_certificates(const TlsFiles& files) {
+    std::shared_ptr<const TlsContext> read = TlsContext::for_server(files);
     const std::lock_guard lock(tls_mutex_);
     tls_ = std::move(read);
 }
