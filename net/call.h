@@ -25,7 +25,6 @@ enum class ReplyForm : std::uint8_t {
 struct Call {
     const Op* op = nullptr;  // null: it was refused before that was known
     Access::Level access = Access::Level::none;
-    const SeriesGlobs* series = nullptr;               // that its token is for; null: all
     ReplyForm form = ReplyForm::v2;
     std::size_t bytes = 0;                             // of the request, without its end
     std::chrono::steady_clock::time_point received{};  // its query timeout begins here

@@ -407,7 +407,6 @@ bool FastDecoder::decode(std::string_view line, bool accepts_writes, boost::json
         }
         call.op = &op;
         call.access = grant.level;
-        call.series = grant.series;
         return true;
     }
     return false;

@@ -52,7 +52,6 @@ Protocol::Taken LineProtocol::take(LineBuffer& input, bool accepts_writes, Reque
     }
     call.op = nullptr;
     call.access = Access::Level::none;
-    call.series = nullptr;
     call.bytes = line_.size();
     answer_as(form_, call);
     if (line_.size() > request_bytes_max_) {

@@ -137,7 +137,6 @@ Decoded RequestDecoder::decode_object(const boost::json::object& object, bool ac
     const Grant grant =
         access_.grant(token != nullptr && token->is_string() ? token->get_string() : std::string_view());
     call.access = grant.level;
-    call.series = grant.series;
     call.op = find_op(name->get_string());
     if (call.access == Access::Level::none) {
         return Error{ErrorCode::unauthorized, "Unauthorized"};

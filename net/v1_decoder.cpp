@@ -275,13 +275,18 @@ void V1Decoder::decode_object(const boost::json::object& object, bool accepts_wr
     }
     const bool is_other = !fields.key && command->decode_without_key != nullptr;
     call.op = find_op(is_other ? command->op_without_key : command->op);
-    call.access = access_.level(fields.token);
+    const Grant grant = access_.grant(fields.token);
+    call.access = grant.level;
     const Denial denial = authorize(*call.op, call.access, accepts_writes);
     if (denial != Denial::none && denial != Denial::role) {
         const Error denied = denial_error(denial, *call.op);
         refuse_v1(denied.code, denied.message);
     }
     V2Request made = (is_other ? command->decode_without_key : command->decode)(fields);
+    if (grant.series != nullptr && !is_within(*grant.series, made.request)) {
+        const Error denied = series_denial(*call.op);
+        refuse_v1(denied.code, denied.message);
+    }
     // A role can change: what is wrong with the request is wrong on every node, and said first.
     if (denial == Denial::role) {
         const Error denied = denial_error(denial, *call.op);

@@ -18,6 +18,8 @@ class V1Tested {
 public:
     explicit V1Tested(bool is_open = true) : access_(is_open ? "" : "secret", is_open ? "" : "read") {}
 
+    void replace_tokens(net::TokenSet tokens) { access_.replace(std::move(tokens)); }
+
     net::Decoded decode(const std::string& line, bool accepts_writes = true) {
         decoder_.release();
         call = {};
@@ -58,7 +60,7 @@ public:
         CHECK(op == wanted_call.op);
         CHECK(index == wanted.index());
         CHECK(description == std::visit(RequestText{}, wanted));
-        CHECK(call.access == net::Access::Level::all);
+        CHECK(call.access == net::Access::Level::admin);
         CHECK(call.form == net::ReplyForm::v1);
     }
 
@@ -243,7 +245,7 @@ TEST_CASE("v1: tokens, roles, and in which order they are looked at") {
     CHECK(v1.refusal(R"({"command":"ping","token":null})") == unauthorized);
     CHECK(v1.refusal(R"({"command":"ping","token":"wrong"})") == unauthorized);
     CHECK(v1.refusal(R"({"command":"ping","token":"secret"})").empty());
-    CHECK(v1.call.access == net::Access::Level::all);
+    CHECK(v1.call.access == net::Access::Level::admin);
     CHECK(v1.refusal(R"({"command":"nope"})") == "unknown_command: Unknown command nope");
     CHECK(v1.refusal(R"({"command":"sum","token":"x"})") == unauthorized);
     CHECK(v1.refusal(R"({"command":"sum","tree_name":"a","key":1,"token":"read"})").empty());
@@ -258,6 +260,19 @@ TEST_CASE("v1: tokens, roles, and in which order they are looked at") {
     CHECK(v1.refusal(R"({"command":"reset","tree_name":"a","token":"secret"})", false) ==
           "forbidden: Slave role cannot execute tree.reset");
     CHECK(v1.refusal(R"({"command":"trees","token":"read"})", false).empty());
+}
+
+TEST_CASE("v1: a token for certain series, or without administration, is one here too") {
+    V1Tested v1(false);
+    v1.replace_tokens(net::TokenSet({{"links", "t", net::AccessLevel::write, net::SeriesGlobs({"link*"})},
+                                     {"writer", "w", net::AccessLevel::write}}));
+    CHECK(v1.refusal(R"({"command":"increment","tree_name":"links","key":1,"token":"t"})").empty());
+    CHECK(v1.refusal(R"({"command":"increment","tree_name":"other","key":1,"token":"t"})") ==
+          "forbidden: Token for certain series cannot execute counter.increment on others");
+    CHECK(v1.refusal(R"({"command":"reset","tree_name":"other","token":"t"})").starts_with("forbidden: "));
+    CHECK(v1.refusal(R"({"command":"trees","token":"t"})").starts_with("forbidden: "));
+    CHECK(v1.refusal(R"({"command":"increment","tree_name":"other","key":1,"token":"w"})").empty());
+    CHECK(v1.refusal(R"({"command":"load","tree_name":"1_a.tree","token":"w"})").starts_with("forbidden: "));
 }
 
 }  // namespace karma::test
