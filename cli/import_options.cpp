@@ -82,7 +82,8 @@ void read_identity(const po::variables_map& values, ImportOptions& options) {
 }  // namespace
 
 po::options_description import_csv_options() {
-    const auto text = [](const char* value, const char* name) {
+    const ImportOptions defaults;
+    const auto text = [](const std::string& value, const char* name) {
         return po::value<std::string>()->default_value(value)->value_name(name);
     };
     po::options_description rows("Rows");
@@ -90,13 +91,15 @@ po::options_description import_csv_options() {
         ("series", po::value<std::string>()->value_name("SERIES"), "the series that takes the rows")     //
         ("mode", text("add", "add|set"), "add the values to what is there, or set the buckets to them")  //
         ("skip-bad", po::bool_switch(), "count bad rows and go on, instead of stopping at the first")    //
-        ("from-line", text("1", "N"), "send nothing of the lines before this one");
+        ("from-line", text(std::to_string(defaults.first_line), "N"),
+         "send nothing of the lines before this one");
     po::options_description once("Exactly once");
     once.add_options()  //
         ("import-id", po::value<std::string>()->value_name("NAME"),
          "the import's name, in place of one that follows from the content: whoever imports under a name "
-         "again goes on with that import")                                                 //
-        ("repeat", text("1", "N"), "2 imports the same content a second time, and so on")  //
+         "again goes on with that import")  //
+        ("repeat", text(std::to_string(defaults.repeat), "N"),
+         "2 imports the same content a second time, and so on")  //
         ("live", po::bool_switch(),
          "for a pipe that pauses: send what has come, instead of waiting for full batches. Such an import "
          "cannot be sent again")  //
@@ -104,10 +107,11 @@ po::options_description import_csv_options() {
          "import nothing; end the import of this file that was not completed. What it has added stays");
     po::options_description sending("Sending");
     sending.add_options()  //
-        ("request-bytes", text("4096", "N"),
-         "longest request; must not exceed the daemon's --max-request-bytes")  //
-        ("batch-items", text("1000", "N"), "most rows in a request")           //
-        ("in-flight", text("64", "N"), "most requests sent and not answered yet");
+        ("request-bytes", text(std::to_string(defaults.limits.request_bytes), "N"),
+         "longest request; must not exceed the daemon's --max-request-bytes")                        //
+        ("batch-items", text(std::to_string(defaults.limits.items), "N"), "most rows in a request")  //
+        ("in-flight", text(std::to_string(defaults.in_flight), "N"),
+         "most requests sent and not answered yet");
     po::options_description output("Output");
     output.add_options()                                                                                //
         ("progress", text("auto", "WHEN"), "auto (on a terminal), always or never, on standard error")  //

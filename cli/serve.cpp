@@ -4,6 +4,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
+#include <functional>
 #include <iostream>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include <boost/json/value_from.hpp>
 
 #include "cli/command_line.h"
+#include "cli/option_text.h"
 #include "cli/serve_options.h"
 #include "engine/error.h"
 #include "engine/scan.h"
@@ -52,16 +54,32 @@ bool is_loopback(const std::string& address) {
     return failure ? address == "localhost" : parsed.is_loopback();
 }
 
+/// Where other machines get in, unless a certificate is asked for.
+std::vector<std::string> open_addresses(const net::ServerOptions& server) {
+    std::vector<std::string> open;
+    if ((server.port != 0 || server.listen.empty()) && !is_loopback(server.address)) {
+        open.push_back(server.address);
+    }
+    for (const net::EndpointUrl& url : server.listen) {
+        const bool is_guarded = url.transport == net::Transport::unix_socket ||
+                                (url.transport == net::Transport::tls && !server.tls.authorities.empty());
+        if (!is_guarded && !is_loopback(url.host)) {
+            open.push_back(net::url_text(url));
+        }
+    }
+    return open;
+}
+
 void warn(const ServeOptions& options, net::Log& log) {
-    const bool open = options.server.auth_token.empty() && options.server.read_auth_token.empty();
-    if (open && !is_loopback(options.server.address)) {
+    const bool open = options.server.token_set().is_open();
+    for (const std::string& address : open ? open_addresses(options.server) : std::vector<std::string>()) {
         log.warning("open_to_the_network",
-                    {{"bind", options.server.address},
+                    {{"bind", address},
                      {"message",
                       "everyone who reaches this address may read and write: set --auth-token, or --bind "
                       "a loopback address"}});
     }
-    if (!options.replication.source_host.empty() && !options.database.read_only) {
+    if (!options.follower.host.empty() && !options.database.read_only) {
         log.warning("follows_nobody",
                     {{"message", "--replication-source-host has no effect without --role=slave"}});
     }
@@ -119,34 +137,42 @@ std::string database_id_text(const Database& database) {
 }
 
 replica::NodeOptions node_options(const ServeOptions& options) {
-    const ReplicationOptions& given = options.replication;
     replica::NodeOptions node;
-    node.source.followers_max = given.followers_max;
+    node.source = options.source;
     node.source.min_acks = options.database.replication_min_acks;
-    node.source.timeout = std::chrono::milliseconds(given.timeout_ms);
-    node.source.digest_interval = std::chrono::seconds(given.digest_interval_s);
-    if (!given.source_host.empty() && options.database.read_only) {
-        replica::FollowerOptions follower;
-        follower.host = given.source_host;
-        follower.port = given.source_port;
-        follower.token = given.token;
-        follower.name = given.name;
-        follower.directory = options.database.directory;
-        follower.poll_interval = std::chrono::milliseconds(given.poll_interval_ms);
-        follower.batch_size = given.batch_size;
-        follower.timeout = std::chrono::milliseconds(given.timeout_ms);
-        follower.failover_timeout = std::chrono::milliseconds(given.failover_timeout_ms);
-        follower.discard_order = given.discard_order;
-        node.follower = std::move(follower);
+    if (!options.follower.host.empty() && options.database.read_only) {
+        node.follower = options.follower;
+        node.follower->directory = options.database.directory;
+        node.follower->timeout = options.source.timeout;  // one option for both directions
     }
-    node.failover_unsafe = given.failover_unsafe;
+    node.failover_unsafe = options.failover_unsafe;
     // Nodes of one database have the tokens of one database, whatever role they are in.
-    node.peer_token = given.token.empty() ? options.server.auth_token : given.token;
+    node.peer_token = options.follower.token.empty() ? options.server.auth_token : options.follower.token;
     return node;
 }
 
+/// How other nodes are reached.
+std::unique_ptr<replica::Network> network_of(const ServeOptions& options) {
+    return replica::network_over(
+        options.replication_tls ? net::TlsContext::for_client(options.replication_tls_files) : nullptr);
+}
+
+/// The port on which other nodes reach this one, as far as the options say it.
+std::uint16_t configured_replication_port(const ServeOptions& options) {
+    const auto over_tls =
+        std::ranges::find(options.server.listen, net::Transport::tls, &net::EndpointUrl::transport);
+    return options.replication_tls && over_tls != options.server.listen.end() ? over_tls->port
+                                                                              : options.server.port;
+}
+
+/// The same, as it is in force.
+std::uint16_t replication_port(const ServeOptions& options, const net::Server& server) {
+    return server.port(options.replication_tls ? net::Transport::tls : net::Transport::tcp);
+}
+
 /// A failover that could never be decided is refused while somebody looks.
-void check_failover(const Database& database, replica::NodeOptions options, std::uint16_t port) {
+void check_failover(const Database& database, replica::NodeOptions options, std::uint16_t port,
+                    replica::Network& network) {
     if (!options.follower || options.follower->failover_timeout.count() == 0 || options.failover_unsafe ||
         database.role() != Role::slave) {
         return;
@@ -154,7 +180,7 @@ void check_failover(const Database& database, replica::NodeOptions options, std:
     if (options.follower->name.empty()) {
         options.follower->name = own_name(port);
     }
-    if (const std::string why = replica::failover_refusal(options); !why.empty()) {
+    if (const std::string why = replica::failover_refusal(options, network); !why.empty()) {
         throw UsageError("--failover-timeout-ms: " + why +
                          ". Start the master with --replication-min-acks=1, or another follower before this "
                          "one; or accept that with --failover-unsafe=true");
@@ -189,12 +215,20 @@ void release_signals() {
     ::pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
 }
 
+/// Reads the options of the start once more. Throws UsageError.
+using ReadOptions = std::function<ServeOptions()>;
+
 /// Waits for signals while the server runs.
 class Supervisor {
 public:
     /// From here on signals are kept for `run`, so that none is lost while the server starts.
-    Supervisor(Database& database, net::Log& log, const ServeOptions& options)
-        : database_(database), log_(log), options_(options), signals_(context_, SIGINT, SIGTERM, SIGUSR1) {
+    Supervisor(Database& database, net::Log& log, const ServeOptions& options,
+               const ReadOptions& read_options)
+        : database_(database),
+          log_(log),
+          options_(options),
+          read_options_(read_options),
+          signals_(context_, SIGINT, SIGTERM, SIGUSR1) {
         signals_.add(SIGHUP);
     }
 
@@ -226,7 +260,7 @@ private:
             return;
         }
         if (signal == SIGHUP) {
-            reload_tokens();
+            reload();
             wait();
             return;
         }
@@ -246,20 +280,41 @@ private:
         });
     }
 
-    /// Where a file cannot be read the tokens of before stay. Followers go on with the token that they began
-    /// with.
-    void reload_tokens() {
+    /// Tokens and the log level, from all places. Where something is wrong all stays as it was. Followers go
+    /// on with the token that they began with.
+    void reload() {
         try {
-            options_.warnings.clear();
-            read_token_files(options_);
-            for (const std::string& warning : options_.warnings) {
+            const ServeOptions now = read_options_();
+            for (const std::string& warning : now.warnings) {
                 log_.warning("option", {{"message", warning}});
             }
-            server_->replace_tokens(options_.server.auth_token, options_.server.read_auth_token);
-            log_.info("reloaded", {{"what", "the tokens"}});
+            for (const std::string& option : options_to_restart_for(options_, now)) {
+                log_.warning("needs_restart",
+                             {{"option", option}, {"message", "it counts from the next start on"}});
+            }
+            server_->replace_tokens(now.server.token_set());
+            // Said whichever of the two levels lets it through.
+            log_.set_level(std::min(log_.level(), now.log_level()));
+            log_.info("reloaded", {{"what", "the tokens and the log level"}});
+            log_.set_level(now.log_level());
+            reload_certificates(now.server.tls);
         } catch (const UsageError& wrong) {
             log_.error("reload_failed",
-                       {{"message", wrong.what()}, {"used_instead", "the tokens of before"}});
+                       {{"message", wrong.what()}, {"used_instead", "the options of before"}});
+        }
+    }
+
+    /// Open connections go on with theirs. Where one of the files is wrong all stay as they were.
+    void reload_certificates(const net::TlsFiles& files) {
+        if (server_->port(net::Transport::tls) == 0) {
+            return;
+        }
+        try {
+            server_->reload_certificates(files);
+            log_.info("reloaded", {{"what", "the certificates"}});
+        } catch (const net::TlsError& wrong) {
+            log_.error("reload_failed",
+                       {{"message", wrong.what()}, {"used_instead", "the certificates of before"}});
         }
     }
 
@@ -277,7 +332,8 @@ private:
     Database& database_;
     net::Server* server_ = nullptr;
     net::Log& log_;
-    ServeOptions options_;  // with the tokens that were read last
+    const ServeOptions& options_;  // of the start
+    const ReadOptions& read_options_;
     boost::asio::io_context context_;
     boost::asio::signal_set signals_;
     boost::asio::thread_pool snapshots_{1};
@@ -302,8 +358,11 @@ bool save_last_snapshot(Database& database, bool has_log, net::Log& log) {
     }
 }
 
-int serve(const ServeOptions& options) {
+int serve(const ServeOptions& options, const ReadOptions& read_options) {
     net::Log log(options.log_level());
+    if (!options.config_file.empty()) {
+        log.info("configuration_file", {{"path", options.config_file}});
+    }
     warn(options, log);
     warn_of_exposure(options, log);
     ::umask(options.group_access ? 0027 : 0077);
@@ -317,7 +376,7 @@ int serve(const ServeOptions& options) {
         log.warning(event, {{"message", message}});
     };
     database_options.log_lines_dropped = [&log] { return log.lines_dropped(); };
-    net::check_address(options.server);  // before --restore=false puts a database aside
+    net::check_serving(options.server);  // before --restore=false puts a database aside
     database_options.gives_up = is_stop_pending;
     std::unique_ptr<Database> database;
     try {
@@ -342,15 +401,17 @@ int serve(const ServeOptions& options) {
                  {{"directory", options.database.directory.string()},
                   {"message", "it begins without data: if there should be some, look at --directory"}});
     }
-    Supervisor supervisor(*database, log, options);
+    Supervisor supervisor(*database, log, options, read_options);
     const replica::NodeOptions replication = node_options(options);
-    check_failover(*database, replication, options.server.port);
-    replica::Node node(*database, log, replication);
+    const std::unique_ptr<replica::Network> network = network_of(options);
+    check_failover(*database, replication, configured_replication_port(options), *network);
+    replica::Node node(*database, log, replication, {replica::machine_runtime(), *network});
     net::ServerOptions server_options = options.server;
-    limit_connections(server_options, options.replication.followers_max, files_max, log);
+    limit_connections(server_options, options.source.followers_max, files_max, log);
     net::Server server(server_options, *database, log, &node.subscriptions());
     database->set_replication(&node);
-    node.start(own_name(server.port()), server.port());
+    const std::uint16_t port = replication_port(options, server);
+    node.start(own_name(port), port);
     server.start();
     log.info("listening", {{"version", KARMA_VERSION},
                            {"address", options.server.address},
@@ -389,20 +450,46 @@ void print_refusal(const std::string& why) {
     net::LogWriter(options).write(STDERR_FILENO, "karma: " + why + "\n");
 }
 
+/// What --print-config and --check-config print of options that can be used.
+int describe(const ServeOptions& options, ServeRequest request) {
+    for (const std::string& warning : options.warnings) {
+        std::cerr << "karma: warning: " << warning << "\n";
+    }
+    if (request == ServeRequest::print_config) {
+        print_config(std::cout, options);
+    } else {
+        std::cout << "ok: " << (options.config_file.empty() ? "no configuration file" : options.config_file)
+                  << "\n";
+    }
+    return std::cout.flush() ? exit_success : exit_failure;
+}
+
 }  // namespace
 
 int serve_main(std::span<const std::string> arguments) {
     hold_signals();
     std::signal(SIGPIPE, SIG_IGN);
-    if (asks_for_help(arguments)) {
+    const ServeRequest request = serve_request(arguments);
+    if (request == ServeRequest::help) {
         print_serve_help(std::cout);
         return exit_success;
     }
+    if (request == ServeRequest::reference) {
+        print_option_reference(std::cout);
+        return exit_success;
+    }
     try {
-        return serve(read_serve_options(arguments, [](const char* name) { return std::getenv(name); }));
+        const ReadOptions read_options = [arguments] {
+            return read_serve_options(arguments, [](const char* name) { return std::getenv(name); });
+        };
+        const ServeOptions options = read_options();
+        if (request == ServeRequest::serve) {
+            return serve(options, read_options);
+        }
+        return describe(options, request);
     } catch (const UsageError& wrong) {
         print_refusal(wrong.what() + std::string("\n(karma --help lists the options)"));
-        return exit_usage;
+        return request == ServeRequest::check_config ? exit_failure : exit_usage;
     } catch (const std::exception& failure) {
         print_refusal(failure.what());
         return exit_failure;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
-#include <iosfwd>
 #include <optional>
 #include <span>
 #include <string>
@@ -12,23 +11,10 @@
 #include "net/log.h"
 #include "net/server_options.h"
 #include "persist/database.h"
+#include "replica/follower.h"
+#include "replica/source.h"
 
 namespace karma::cli {
-
-struct ReplicationOptions {
-    std::string source_host;  // empty: none
-    std::uint16_t source_port = 8080;
-    std::string token;  // empty: none
-    std::string name;   // of this node among the followers of its master; empty: its host and port
-    std::uint32_t poll_interval_ms = 1000;
-    std::uint32_t batch_size = 1000;
-    std::uint32_t timeout_ms = 15'000;
-    std::uint32_t failover_timeout_ms = 0;  // 0: none
-    bool failover_unsafe = false;
-    std::uint32_t digest_interval_s = 60;  // 0: none
-    std::size_t followers_max = 64;
-    std::string discard_order;  // empty: none
-};
 
 /// The files that tokens are read from; empty where there is none.
 struct TokenFiles {
@@ -37,12 +23,26 @@ struct TokenFiles {
     std::string replication;
 };
 
-/// Everything that the daemon can be told.
+/// A token of the configuration file, in the text of it or in a file of its own.
+struct TokenEntry {
+    net::NamedToken token;
+    std::string file;    // empty: none
+    std::string source;  // "karma.toml:12: [[token]]"
+};
+
+/// Everything that the daemon can be told. Defaults stand where the members are declared; those that depend
+/// on the machine are put in by default_serve_options.
 struct ServeOptions {
     DatabaseOptions database;
     net::ServerOptions server;
-    ReplicationOptions replication;
+    replica::SourceOptions source;      // for the followers of this node
+    replica::FollowerOptions follower;  // without a host it follows nobody
+    bool failover_unsafe = false;       // see replica::NodeOptions
+    bool replication_tls = false;       // other nodes are reached over TLS
+    net::TlsFiles replication_tls_files;
     TokenFiles token_files;
+    std::vector<TokenEntry> tokens;  // beside those of `server`, which gets them when their files are read
+    std::string config_file;         // that was read; empty: none
     bool group_access = false;
     bool log = true;
     net::LogLevel lowest_log_level = net::LogLevel::info;
@@ -58,17 +58,23 @@ struct ServeOptions {
 /// Reads an environment variable; null where it is not set.
 using Environment = std::function<const char*(const char* name)>;
 
-/// The options of a command line, those not given from the environment, the rest by default. An empty
-/// variable counts as unset. Throws UsageError that names the option or the variable.
+/// The options of a daemon that was told nothing on this machine.
+ServeOptions default_serve_options();
+
+/// The options of a command line, those not given from the environment, then from the configuration file, the
+/// rest by default. An empty variable counts as unset. Throws UsageError that names the option, the variable,
+/// or the line of the file.
 ServeOptions read_serve_options(std::span<const std::string> arguments, const Environment& environment);
 
-/// Reads the tokens of the files that are named once more. Throws UsageError, and has changed nothing then.
-void read_token_files(ServeOptions& options);
+/// Throws UsageError where certificates are missing, or given for nothing.
+void check_tls(ServeOptions& options);
 
-/// Whether the arguments ask for help.
-bool asks_for_help(std::span<const std::string> arguments);
+/// The options that differ and count only from the next start on: "--port".
+std::vector<std::string> options_to_restart_for(const ServeOptions& before, const ServeOptions& now);
 
-/// The description of all options, in groups.
-void print_serve_help(std::ostream& out);
+/// What is asked of `karma serve` beside serving.
+enum class ServeRequest : std::uint8_t { serve, help, reference, print_config, check_config };
+
+ServeRequest serve_request(std::span<const std::string> arguments);
 
 }  // namespace karma::cli

@@ -15,8 +15,8 @@ find_package(Threads REQUIRED)
 find_package(ZLIB QUIET)
 karma_need("zlib" "${ZLIB_FOUND}")
 
-find_package(OpenSSL 3.0 QUIET COMPONENTS Crypto)
-karma_need("OpenSSL 3 (libcrypto)" "${OPENSSL_FOUND}")
+find_package(OpenSSL 3.0 QUIET COMPONENTS Crypto SSL)
+karma_need("OpenSSL 3 (libcrypto and libssl)" "${OPENSSL_FOUND}")
 
 # Asio is header-only; JSON and Program_options are libraries.
 find_package(Boost 1.81 CONFIG QUIET COMPONENTS json program_options)
@@ -38,6 +38,12 @@ karma_need("msgpack-cxx" "${MSGPACK_CXX_INCLUDE_DIR}")
 add_library(karma_msgpack INTERFACE IMPORTED GLOBAL)
 target_include_directories(karma_msgpack INTERFACE "${MSGPACK_CXX_INCLUDE_DIR}")
 target_compile_definitions(karma_msgpack INTERFACE MSGPACK_NO_BOOST)
+
+# Header-only.
+find_path(TOMLPLUSPLUS_INCLUDE_DIR toml++/toml.h)
+karma_need("toml++" "${TOMLPLUSPLUS_INCLUDE_DIR}")
+add_library(karma_toml INTERFACE IMPORTED GLOBAL)
+target_include_directories(karma_toml INTERFACE "${TOMLPLUSPLUS_INCLUDE_DIR}")
 
 # Only for benchmarks; perf/ looks at TARGET benchmark::benchmark.
 find_package(benchmark QUIET)

@@ -259,6 +259,12 @@ Reply Applier::operator()(const mutation::PruneRecords& m) {
                                           : engine_.keys_->prune_below(m.below_lsn)};
 }
 
+Reply Applier::operator()(const mutation::PruneStreams& m) {
+    engine_.pruned_streams_ =
+        engine_.streams_.prune(m.last_unix, m.last_id.value_or(std::string_view()), event_.lsn);
+    return reply::Pruned{engine_.pruned_streams_.size()};
+}
+
 Reply Applier::operator()(const mutation::StartEpoch& m) {
     engine_.epochs_.push_back({m.number, m.id, event_.lsn, m.node});
     return reply::Ok{};

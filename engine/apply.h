@@ -41,6 +41,7 @@ public:
     Reply operator()(const mutation::PruneRecords& m);
     Reply operator()(const mutation::LoadSeries& m);
     Reply operator()(const mutation::StartEpoch& m);
+    Reply operator()(const mutation::PruneStreams& m);
 
 private:
     /// The series, marked as touched by this event; null when it is not there or holds the event already.

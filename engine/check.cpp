@@ -172,6 +172,14 @@ std::optional<Reply> Checker::operator()(const mutation::StartEpoch& m) const {
     return refuse(ErrorCode::replication_error, "Epoch " + std::to_string(m.number) + " has been before");
 }
 
+/// There may be nothing to forget; in an event it is said what there was.
+std::optional<Reply> Checker::operator()(const mutation::PruneStreams& m) const {
+    if (m.last_id || engine_.streams().last_to_prune(m.before_unix, m.limit) != nullptr) {
+        return std::nullopt;
+    }
+    return reply::Pruned{0};
+}
+
 std::optional<Reply> Checker::operator()(const mutation::AbortStream& m) const {
     const IngestStreams::Stream* const stream = engine_.streams().find(m.stream_id);
     // What was committed cannot be aborted any more.

@@ -29,6 +29,7 @@ public:
     std::optional<Reply> operator()(const mutation::AbortStream& m) const;
     std::optional<Reply> operator()(const mutation::LoadSeries& m) const;
     std::optional<Reply> operator()(const mutation::StartEpoch& m) const;
+    std::optional<Reply> operator()(const mutation::PruneStreams& m) const;
     template <typename Other>
     std::optional<Reply> operator()(const Other&) const {
         return std::nullopt;

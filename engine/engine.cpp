@@ -124,6 +124,9 @@ Lsn Engine::wait_lsn(const Mutation& body) const noexcept {
     const std::string_view series = series_of(body);
     const Lsn lsn = series.empty() ? 0 : wait_lsn(series);
     const std::string_view id = stream_of(body);
+    if (std::holds_alternative<mutation::PruneStreams>(body)) {
+        return streams_.lsn();
+    }
     if (id.empty()) {
         return lsn;
     }
@@ -188,8 +191,8 @@ std::optional<Outcome> Engine::check_stream_room(const Mutation& body) const {
     }
     return Outcome{Reply(Error{ErrorCode::resource_exhausted,
                                "As many ingest streams and chunks are remembered as may be "
-                               "(--max-ingest-streams): nothing of them is forgotten, or what is sent again "
-                               "could count twice. Raise the limit"}),
+                               "(--max-ingest-streams). Forget committed ones that no client sends again "
+                               "(ingest.prune), or raise the limit"}),
                    streams_.lsn()};
 }
 
@@ -241,6 +244,13 @@ Outcome Engine::accept(const Mutation& body, std::int64_t now_ms, const KeyedMut
         keys_->expire(std::min(event.time_ms, age_ms_) / 1000);
         prune->below_lsn = keys_->end_of_oldest(prune->before_unix, *prune->limit);
     }
+    std::string last_id;
+    if (auto* const prune = std::get_if<mutation::PruneStreams>(&event.body)) {
+        const StreamInfo& last = *streams_.last_to_prune(prune->before_unix, prune->limit);
+        last_id = last.id;  // it outlives the stream
+        prune->last_id = last_id;
+        prune->last_unix = last.committed_at_unix.value_or(0);
+    }
     Outcome outcome{record(event, prepared), event.lsn};
     if (keyed != nullptr) {
         outcome.repetition = Repetition::first;
@@ -277,6 +287,8 @@ Reply Engine::record_whole(const Event& event, Prepared prepared) {
         records.stream = &streams_.find(commit->stream_id)->info;
     } else if (std::holds_alternative<mutation::PruneRecords>(event.body)) {
         records.first_record_lsn = keys_->first_live_lsn();
+    } else if (std::holds_alternative<mutation::PruneStreams>(event.body)) {
+        records.pruned_streams = pruned_streams_;
     }
     sink_.accept(event, records);
     return reply;

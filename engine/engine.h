@@ -29,6 +29,7 @@ struct EventRecords {
     const IdempotencyRecord* idempotency = nullptr;  // the event had a key
     const StreamInfo* stream = nullptr;              // the event committed it
     std::optional<Lsn> first_record_lsn;             // the event removed the idempotency records below
+    std::span<const std::string> pruned_streams;     // the event removed these committed ones
 };
 
 /// Takes the events of accepted mutations, in order, and what follows from them. Must not throw.
@@ -251,6 +252,7 @@ private:
     std::map<std::string, reply::Checkpoint, std::less<>> checkpoints_;
     std::int64_t last_checkpoint_unix_ = 0;
     IngestStreams streams_;
+    std::vector<std::string> pruned_streams_;  // ids, of the last event that pruned some
     std::unique_ptr<IdempotencyIndex> keys_;
     Epochs epochs_;
     std::vector<std::unique_ptr<Series>> retired_;

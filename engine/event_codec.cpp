@@ -45,6 +45,7 @@ enum class Kind : std::uint8_t {
     prune_records = 21,
     load_series = 22,
     start_epoch = 23,
+    prune_streams = 24,
 };
 
 /// Writes the facts of one event: an array of its kind, the milliseconds since the group's first event, what
@@ -157,6 +158,13 @@ public:
         if (m.node != 0) {
             packer_.pack(m.node);
         }
+    }
+    void operator()(const mutation::PruneStreams& m) {
+        head(Kind::prune_streams, 4);
+        packer_.pack(m.before_unix);
+        packer_.pack(m.limit);
+        packer_.pack(m.last_unix);
+        packer_.pack(m.last_id.value_or(std::string_view()));
     }
 
 private:
@@ -327,6 +335,14 @@ public:
                 m.number = fields.number();
                 m.id = fields.number();
                 m.node = fields.left() == 0 ? 0 : fields.number();
+                return m;
+            }
+            case Kind::prune_streams: {
+                PruneStreams m;
+                m.before_unix = fields.signed_number();
+                m.limit = fields.number();
+                m.last_unix = fields.signed_number();
+                m.last_id = fields.text();
                 return m;
             }
             default: return body_of_series(kind, series_name(fields.number()), fields);

@@ -80,7 +80,7 @@ const StreamInfo& IngestStreams::commit(std::string_view id, std::int64_t time_u
     StreamInfo& info = at->second.info;
     info.committed_at_unix = time_unix;
     info.lsn = lsn;
-    committed_digest_ += digest_of(info);
+    add_committed(*at);
     lsn_ = lsn;
     return info;
 }
@@ -95,16 +95,53 @@ void IngestStreams::abort(std::string_view id, Lsn lsn) {
 void IngestStreams::restore(Stream stream) {
     lsn_ = std::max(lsn_, stream.info.lsn);
     if (stream.info.is_committed()) {
-        committed_digest_ += digest_of(stream.info);
         if (const auto open = open_.find(stream.info.id); open != open_.end()) {
             chunk_count_ -= open->second.info.last_chunk_seq();
             open_.erase(open);
         }
     }
     chunk_count_ += stream.info.last_chunk_seq();
-    Streams& streams = stream.info.is_committed() ? committed_ : open_;
+    const bool is_committed = stream.info.is_committed();
+    Streams& streams = is_committed ? committed_ : open_;
     std::string id = stream.info.id;
-    streams.insert_or_assign(std::move(id), std::move(stream));
+    const auto at = streams.insert_or_assign(std::move(id), std::move(stream)).first;
+    if (is_committed) {
+        add_committed(*at);
+    }
+}
+
+void IngestStreams::add_committed(const Streams::value_type& entry) {
+    commits_.insert(order_of(entry));
+    committed_digest_ += digest_of(entry.second.info);
+}
+
+void IngestStreams::drop_committed(Streams::iterator at) {
+    commits_.erase(order_of(*at));
+    committed_digest_ -= digest_of(at->second.info);
+    chunk_count_ -= at->second.info.last_chunk_seq();
+    committed_.erase(at);
+}
+
+const StreamInfo* IngestStreams::last_to_prune(std::int64_t before_unix, std::uint64_t limit) const {
+    const CommitOrder* last = nullptr;
+    std::uint64_t count = 0;
+    for (auto at = commits_.begin(); at != commits_.end() && at->first < before_unix && count < limit; ++at) {
+        last = &*at;
+        ++count;
+    }
+    return last == nullptr ? nullptr : &committed_.find(last->second)->second.info;
+}
+
+std::vector<std::string> IngestStreams::prune(std::int64_t last_unix, std::string_view last_id, Lsn lsn) {
+    const CommitOrder last(last_unix, last_id);
+    std::vector<std::string> ids;
+    while (!commits_.empty() && *commits_.begin() <= last) {
+        const auto at = committed_.find(commits_.begin()->second);
+        ids.push_back(at->first);
+        drop_committed(at);
+    }
+    lsn_ = lsn;
+    return ids;
 }
 
 std::vector<StreamInfo> IngestStreams::committed_streams() const {

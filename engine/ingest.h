@@ -4,8 +4,10 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/fingerprint.h"
@@ -53,8 +55,8 @@ struct StreamView {
     Digest digest(const Deadline& deadline) const;
 };
 
-/// The ingest streams of an engine. Committed ones are remembered for good: some 200 bytes each, and 32 a
-/// chunk, so that a chunk that is sent again is never counted again. Not thread-safe.
+/// The ingest streams of an engine. Committed ones are remembered until they are pruned: some 300 bytes each,
+/// and 32 a chunk, so that a chunk that is sent again is not counted again. Not thread-safe.
 class IngestStreams {
 public:
     /// Streams that may be open at a time.
@@ -73,7 +75,7 @@ public:
 
     std::size_t open_count() const noexcept { return open_.size(); }
     std::size_t committed_count() const noexcept { return committed_.size(); }
-    /// What takes memory for good, or will: the streams, and one more for each `chunks_of_weight` of their
+    /// What takes memory until it is pruned: the streams, and one more for each `chunks_of_weight` of their
     /// chunks.
     std::size_t weight() const noexcept {
         return open_.size() + committed_.size() + chunk_count_ / chunks_of_weight;
@@ -89,6 +91,13 @@ public:
     /// Of an open stream.
     void abort(std::string_view id, Lsn lsn);
 
+    /// The last one that `prune` would forget: the committed streams of before an instant, the ones that were
+    /// committed first, `limit` of them at most. Null where there is none.
+    const StreamInfo* last_to_prune(std::int64_t before_unix, std::uint64_t limit) const;
+    /// Forgets the committed streams up to this one, by the time of their commit and then by their ids, and
+    /// returns the ids.
+    std::vector<std::string> prune(std::int64_t last_unix, std::string_view last_id, Lsn lsn);
+
     /// Puts back what a snapshot or a record holds; a committed one takes the place of one that is open.
     void restore(Stream stream);
 
@@ -99,10 +108,18 @@ public:
 
 private:
     using Streams = std::map<std::string, Stream, std::less<>>;
+    using CommitOrder = std::pair<std::int64_t, std::string_view>;  // time of the commit, id
+
+    static CommitOrder order_of(const Streams::value_type& entry) {
+        return {entry.second.info.committed_at_unix.value_or(0), entry.first};
+    }
+    void add_committed(const Streams::value_type& entry);
+    void drop_committed(Streams::iterator at);
 
     Streams open_;
     Streams committed_;
-    std::size_t chunk_count_ = 0;  // of all of them
+    std::set<CommitOrder> commits_;  // of the committed ones; their ids are the keys of the map
+    std::size_t chunk_count_ = 0;    // of all of them
     Lsn lsn_ = 0;
     Digest committed_digest_;
 };

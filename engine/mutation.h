@@ -175,6 +175,19 @@ struct PruneRecords {
     Lsn below_lsn = 0;
 };
 
+/// Forgets committed ingest streams, the ones that were committed first: those committed before an instant,
+/// `limit` of them at most.
+struct PruneStreams {
+    static constexpr std::uint64_t limit_max = 10'000;
+
+    std::int64_t before_unix = 0;
+    std::uint64_t limit = 0;
+    /// In an event: the last one that went, by the time of its commit and then by its id. A state that is
+    /// rebuilt has no others of them than those that this says.
+    std::optional<std::string_view> last_id;
+    std::int64_t last_unix = 0;
+};
+
 /// Begins an epoch: from here on the node that made this event is the one that accepts writes.
 struct StartEpoch {
     std::uint64_t number = 0;  // one more than the epoch before
@@ -194,7 +207,7 @@ using Mutation =
                  mutation::BatchDeleteRange, mutation::DeleteBefore, mutation::CompactSeries,
                  mutation::CompactAll, mutation::SaveCheckpoint, mutation::BeginStream, mutation::AddChunk,
                  mutation::CommitStream, mutation::AbortStream, mutation::PruneRecords, mutation::LoadSeries,
-                 mutation::StartEpoch>;
+                 mutation::StartEpoch, mutation::PruneStreams>;
 
 /// What the ids of streams begin with that load snapshots; clients cannot use it.
 inline constexpr std::string_view load_stream_prefix = "snapshot.load/";

@@ -44,6 +44,11 @@ Outcome Querier::operator()(const query::ListSeries& q) const {
     constexpr std::size_t around = 3;  // quotes and comma
     reply::SeriesNames names;
     names.page = {q.page.limit, std::string(q.page.cursor), false};
+    if (!q.page.is_asked() && q.bytes_max != 0 &&
+        engine_.series_.name_bytes() + engine_.series_.size() * around > q.bytes_max) {
+        names.is_cut_short = true;
+        return {Reply(std::move(names)), engine_.catalog_lsn_};
+    }
     std::size_t bytes = 0;
     engine_.series_.for_each_after(q.page.cursor, [&](const Series& series) {
         names.page.has_more = q.page.limit && names.names.size() == *q.page.limit;

@@ -97,6 +97,11 @@ struct Digest {
         high += other.high;
         return *this;
     }
+    Digest& operator-=(const Digest& other) noexcept {
+        low -= other.low;
+        high -= other.high;
+        return *this;
+    }
     bool operator==(const Digest&) const = default;
 
     /// 32 hexadecimal digits.

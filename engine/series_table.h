@@ -26,6 +26,8 @@ class SeriesTable {
 
 public:
     std::size_t size() const noexcept { return series_.size(); }
+    /// Of all names together.
+    std::size_t name_bytes() const noexcept { return name_bytes_; }
     Map::const_iterator begin() const noexcept { return series_.begin(); }
     Map::const_iterator end() const noexcept { return series_.end(); }
 
@@ -66,6 +68,7 @@ public:
         const auto [place, is_new] = series_.try_emplace(series->name());
         if (is_new) {
             names_.insert(place->first);
+            name_bytes_ += place->first.size();
         }
         return std::exchange(place->second, std::move(series));
     }
@@ -79,6 +82,7 @@ public:
         }
         std::unique_ptr<Series> series = std::move(found->second);
         names_.erase(found->first);
+        name_bytes_ -= found->first.size();
         series_.erase(found);
         return series;
     }
@@ -86,6 +90,7 @@ public:
 private:
     Map series_;
     std::set<std::string_view> names_;  // the keys of the map, in order: for pages and views
+    std::size_t name_bytes_ = 0;
     mutable Series* last_ = nullptr;
 };
 

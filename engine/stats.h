@@ -48,7 +48,8 @@ struct Stats {
     Count idempotency_write_ns{0};  // until they were committed, in all
     Count idempotency_last_write_ns{0};
 
-    Count refused_logins{0};  // requests without a token that is known
+    Count refused_logins{0};     // requests without a token that is known
+    Count failed_handshakes{0};  // connections over TLS that have not come about
 
     static void add(Count& count, std::uint64_t amount) noexcept {
         count.fetch_add(amount, std::memory_order_relaxed);

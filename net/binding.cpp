@@ -15,14 +15,15 @@ namespace {
 using boost::asio::ip::tcp;
 using boost::system::error_code;
 
-std::vector<tcp::endpoint> endpoints_of(const ServerOptions& options, boost::asio::io_context& context) {
+std::vector<tcp::endpoint> endpoints_of(std::string_view option, const std::string& host, std::uint16_t port,
+                                        boost::asio::io_context& context) {
     error_code failure;
     const auto found =
-        tcp::resolver(context).resolve(options.address, std::to_string(options.port),
+        tcp::resolver(context).resolve(host == "*" ? std::string() : host, std::to_string(port),
                                        tcp::resolver::passive | tcp::resolver::numeric_service, failure);
     if (failure || found.empty()) {
-        throw std::runtime_error("--bind: cannot resolve " + address_text(options.address, options.port) +
-                                 ": " + failure.message());
+        throw std::runtime_error(std::string(option) + ": cannot resolve " + address_text(host, port) + ": " +
+                                 failure.message());
     }
     std::vector<tcp::endpoint> endpoints;
     for (const auto& entry : found) {
@@ -87,13 +88,14 @@ Bound try_all(std::vector<tcp::endpoint> endpoints, boost::asio::io_context& con
 
 }  // namespace
 
-std::vector<tcp::acceptor> bind_all(const ServerOptions& options, boost::asio::io_context& context) {
-    const std::vector<tcp::endpoint> endpoints = endpoints_of(options, context);
+std::vector<tcp::acceptor> bind_all(std::string_view option, const std::string& host, std::uint16_t port,
+                                    boost::asio::io_context& context) {
+    const std::vector<tcp::endpoint> endpoints = endpoints_of(option, host, port, context);
     Bound bound = try_all(endpoints, context);
     // The port that the system has chosen for one address may be taken at another.
     constexpr int attempts_max = 16;
     for (int attempt = 1;
-         options.port == 0 && bound.failure == boost::system::errc::address_in_use && attempt < attempts_max;
+         port == 0 && bound.failure == boost::system::errc::address_in_use && attempt < attempts_max;
          ++attempt) {
         bound = try_all(endpoints, context);
     }
@@ -101,7 +103,7 @@ std::vector<tcp::acceptor> bind_all(const ServerOptions& options, boost::asio::i
         throw std::runtime_error("cannot listen on " + bound.address + ": " + bound.failure.message());
     }
     if (bound.acceptors.empty()) {
-        throw std::runtime_error("cannot listen on " + address_text(options.address, options.port) + ": " +
+        throw std::runtime_error("cannot listen on " + address_text(host, port) + ": " +
                                  bound.passed_over.message());
     }
     return std::move(bound.acceptors);

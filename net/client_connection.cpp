@@ -2,12 +2,17 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <poll.h>
+#include <cstring>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <system_error>
+#include <unistd.h>
+#include <utility>
 
-#include <boost/asio/buffer.hpp>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/error.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
 
 #include "net/address_text.h"
 #include "net/resolver.h"
@@ -34,36 +39,83 @@ std::string seconds_text(std::chrono::milliseconds time) {
 
 ClientConnection::ClientConnection(const std::string& host, std::uint16_t port,
                                    std::chrono::milliseconds timeout, const std::atomic<bool>* stop)
-    : address_(address_text(host, port)), timeout_(timeout), stop_(stop), chunk_(chunk_bytes) {
-    connect(host, port);
+    : ClientConnection(EndpointUrl{Transport::tcp, host, port, {}}, nullptr, timeout, stop) {}
+
+ClientConnection::ClientConnection(const EndpointUrl& endpoint, std::unique_ptr<TlsSession> tls,
+                                   std::chrono::milliseconds timeout, const std::atomic<bool>* stop)
+    : address_(endpoint.transport == Transport::tcp ? address_text(endpoint.host, endpoint.port)
+                                                    : url_text(endpoint)),
+      timeout_(timeout),
+      stop_(stop),
+      chunk_(chunk_bytes) {
+    connect(endpoint, std::move(tls));
 }
 
-void ClientConnection::connect(const std::string& host, std::uint16_t port) {
+void ClientConnection::refuse(const std::string& why) const {
+    throw ConnectionError("cannot connect to " + address_ + ": " + why);
+}
+
+void ClientConnection::connect(const EndpointUrl& endpoint, std::unique_ptr<TlsSession> tls) {
+    const int file =
+        endpoint.transport == Transport::unix_socket ? connect_unix(endpoint.path) : connect_tcp(endpoint);
+    stream_ = ByteStream(file, std::move(tls));
+    shake_hands();
+}
+
+int ClientConnection::connect_tcp(const EndpointUrl& endpoint) {
     const auto deadline = std::chrono::steady_clock::now() + timeout_;
     std::vector<tcp::endpoint> endpoints;
     try {
-        for (const std::string& address : resolve(host, timeout_, stop_)) {
-            endpoints.emplace_back(asio::ip::make_address(address), port);
+        for (const std::string& address : resolve(endpoint.host, timeout_, stop_)) {
+            endpoints.emplace_back(asio::ip::make_address(address), endpoint.port);
         }
     } catch (const ConnectionError& failure) {
-        throw ConnectionError("cannot connect to " + address_ + ": " + failure.what());
+        refuse(failure.what());
     }
+    asio::io_context io;
+    tcp::socket socket(io);
     boost::system::error_code result = asio::error::would_block;
-    asio::async_connect(socket_, endpoints,
+    asio::async_connect(socket, endpoints,
                         [&](const boost::system::error_code& outcome, const tcp::endpoint& /*endpoint*/) {
                             result = outcome;
                         });
-    while (!io_.stopped() && !is_stopped() && std::chrono::steady_clock::now() < deadline) {
-        io_.run_until(stop_ == nullptr ? deadline
-                                       : std::min(deadline, std::chrono::steady_clock::now() + stop_check));
+    while (!io.stopped() && !is_stopped() && std::chrono::steady_clock::now() < deadline) {
+        io.run_until(stop_ == nullptr ? deadline
+                                      : std::min(deadline, std::chrono::steady_clock::now() + stop_check));
     }
-    if (result == asio::error::would_block) {
-        throw ConnectionError("cannot connect to " + address_ + ": no answer within " +
-                              seconds_text(timeout_));
+    if (result == asio::error::would_block) refuse("no answer within " + seconds_text(timeout_));
+    if (!result) socket.set_option(tcp::no_delay(true), result);
+    if (!result) socket.non_blocking(true, result);
+    if (result) refuse(result.message());
+    return socket.release();
+}
+
+int ClientConnection::connect_unix(const std::string& path) {
+    sockaddr_un address{};
+    if (path.size() >= sizeof address.sun_path) refuse("the path is too long");
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+    const int file = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (file < 0 || ::connect(file, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+        const int error = errno;
+        if (file >= 0) ::close(file);
+        refuse(std::generic_category().message(error));
     }
-    if (!result) socket_.set_option(tcp::no_delay(true), result);
-    if (!result) socket_.non_blocking(true, result);
-    if (result) throw ConnectionError("cannot connect to " + address_ + ": " + result.message());
+    return file;
+}
+
+void ClientConnection::shake_hands() {
+    const auto deadline = std::chrono::steady_clock::now() + timeout_;
+    while (stream_.is_handshaking()) {
+        const IoResult result = stream_.handshake();
+        if (result.state == IoState::done) return;
+        if (result.state != IoState::would_block) {
+            refuse(result.state == IoState::ended ? "it was closed" : stream_.failure());
+        }
+        if (std::chrono::steady_clock::now() >= deadline || wait(stream_.events_to_read()) == 0) {
+            refuse("no answer within " + seconds_text(timeout_));
+        }
+    }
 }
 
 void ClientConnection::queue_line(std::string_view line) {
@@ -80,18 +132,17 @@ void ClientConnection::flush() {
 }
 
 void ClientConnection::send_some() {
-    boost::system::error_code failure;
-    output_sent_ += socket_.write_some(
-        asio::buffer(output_.data() + output_sent_, output_.size() - output_sent_), failure);
-    if (!failure || failure == asio::error::interrupted) return;
-    if (failure == asio::error::would_block || failure == asio::error::try_again) {
-        const short ready = wait(POLLIN | POLLOUT);
+    const IoResult result = stream_.write(std::string_view(output_).substr(output_sent_));
+    output_sent_ += result.size;
+    if (result.state == IoState::done) return;
+    if (result.state == IoState::would_block) {
+        const short ready = wait(static_cast<short>(stream_.events_to_write() | stream_.events_to_read()));
         if (ready == 0) fail("does not take requests any more, waited " + seconds_text(timeout_));
         if ((ready & POLLIN) != 0) receive_some();
         return;
     }
     // What the daemon has sent before it went away is still there to be read.
-    const std::string why = failure.message();
+    const std::string why = stream_.failure();
     while (!failed()) {
         const auto before = input_.size() - input_start_;
         receive_some();
@@ -101,23 +152,19 @@ void ClientConnection::send_some() {
 }
 
 void ClientConnection::receive_some() {
-    boost::system::error_code failure;
-    const std::size_t count = socket_.read_some(asio::buffer(chunk_), failure);
-    if (failure == asio::error::would_block || failure == asio::error::try_again ||
-        failure == asio::error::interrupted) {
-        return;
-    }
-    if (failure == asio::error::eof) {
+    const IoResult result = stream_.read(chunk_);
+    if (result.state == IoState::would_block) return;
+    if (result.state == IoState::ended) {
         fail("the daemon closed it");
-    } else if (failure) {
-        fail(failure.message());
+    } else if (result.state == IoState::failed) {
+        fail(stream_.failure());
     } else {
         if (input_start_ == input_.size() || input_start_ > chunk_bytes) {
             input_.erase(0, input_start_);
             input_scanned_ -= input_start_;
             input_start_ = 0;
         }
-        input_.append(chunk_.data(), count);
+        input_.append(chunk_.data(), result.size);
     }
 }
 
@@ -128,7 +175,7 @@ std::string_view ClientConnection::read_line() {
         if (failed()) throw ConnectionError(*failure_);
         if (input_.size() - input_start_ > line_bytes_max_) {
             fail("a line of more than " + std::to_string(line_bytes_max_) + " bytes");
-        } else if (wait(POLLIN) == 0) {
+        } else if (wait_to_read() == 0) {
             fail("no reply, waited " + seconds_text(timeout_));
         } else {
             receive_some();
@@ -149,12 +196,9 @@ std::optional<std::string_view> ClientConnection::buffered_line() {
     return line;
 }
 
-int ClientConnection::release(std::string& received) {
+ByteStream ClientConnection::release(std::string& received) {
     received.assign(input_, input_start_);
-    boost::system::error_code failure;
-    const int file = socket_.release(failure);
-    if (failure) throw ConnectionError("connection to " + address_ + ": " + failure.message());
-    return file;
+    return std::move(stream_);
 }
 
 short ClientConnection::wait(short events) {
@@ -165,7 +209,7 @@ short ClientConnection::wait(short events) {
                              std::chrono::milliseconds(0));
         const bool is_last = stop_ == nullptr || left <= stop_check || is_stopped();
         if (stop_ != nullptr) left = is_stopped() ? std::chrono::milliseconds(0) : std::min(left, stop_check);
-        pollfd descriptor{socket_.native_handle(), events, 0};
+        pollfd descriptor{stream_.file(), events, 0};
         const int ready = ::poll(&descriptor, 1, static_cast<int>(left.count()));
         // An error or hang-up shows itself in the read that follows.
         if (ready > 0)

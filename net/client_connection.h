@@ -4,14 +4,16 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
+#include <poll.h>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
+#include "net/byte_stream.h"
+#include "net/endpoint_url.h"
 
 namespace karma::net {
 
@@ -21,9 +23,10 @@ public:
     using std::runtime_error::runtime_error;
 };
 
-/// A blocking connection that sends and receives lines. Lines are gathered until flush() or read_line(), so
-/// that many small requests leave in one write. While it writes it also takes in what arrives, so that a
-/// daemon that stops reading from a client that does not read cannot block both. Used by one thread.
+/// A blocking connection that sends and receives lines, over TCP, TLS or a Unix socket. Lines are gathered
+/// until flush() or read_line(), so that many small requests leave in one write. While it writes it also
+/// takes in what arrives, so that a daemon that stops reading from a client that does not read cannot block
+/// both. Used by one thread.
 class ClientConnection {
 public:
     /// Looks the host up and connects within `timeout`, also where the resolver does not answer. Later,
@@ -32,6 +35,9 @@ public:
     /// ConnectionError.
     ClientConnection(const std::string& host, std::uint16_t port, std::chrono::milliseconds timeout,
                      const std::atomic<bool>* stop = nullptr);
+    /// The same to any endpoint; `tls` is the session where that is over TLS, else null.
+    ClientConnection(const EndpointUrl& endpoint, std::unique_ptr<TlsSession> tls,
+                     std::chrono::milliseconds timeout, const std::atomic<bool>* stop = nullptr);
 
     /// A longer line than this counts as a lost connection: who sends without an end must not fill the
     /// memory.
@@ -58,23 +64,27 @@ public:
     /// The next line, if it has been received as a whole already. As read_line() otherwise.
     std::optional<std::string_view> buffered_line();
 
-    /// Gives the socket away, non-blocking, with what was received and not read: nothing else can be done
-    /// with this connection then. Everything queued must have been sent.
-    int release(std::string& received);
+    /// Gives the stream away, with what was received and not read: nothing else can be done with this
+    /// connection then. Everything queued must have been sent.
+    ByteStream release(std::string& received);
 
 private:
-    void connect(const std::string& host, std::uint16_t port);
+    void connect(const EndpointUrl& endpoint, std::unique_ptr<TlsSession> tls);
+    int connect_tcp(const EndpointUrl& endpoint);
+    int connect_unix(const std::string& path);
+    void shake_hands();
+    [[noreturn]] void refuse(const std::string& why) const;
     void send_some();
     void receive_some();
-    /// Waits until the socket is ready for one of `events` (POLLIN, POLLOUT) and returns those it is ready
+    /// Waits until the stream is ready for one of `events` (POLLIN, POLLOUT) and returns those it is ready
     /// for; 0 when the timeout has passed.
     short wait(short events);
+    short wait_to_read() { return stream_.has_buffered() ? short{POLLIN} : wait(stream_.events_to_read()); }
     /// Keeps the first reason only.
     void fail(const std::string& why);
     bool is_stopped() const { return stop_ != nullptr && stop_->load(); }
 
-    boost::asio::io_context io_;
-    boost::asio::ip::tcp::socket socket_{io_};
+    ByteStream stream_;
     std::string address_;
     std::chrono::milliseconds timeout_;
     const std::atomic<bool>* stop_;

@@ -2,21 +2,15 @@
 
 #include <algorithm>
 #include <limits>
-#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <new>
 #include <string>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <thread>
 #include <utility>
 
-#include <boost/asio/buffer.hpp>
-#include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
-
-#include "net/address_text.h"
 
 namespace karma::net {
 namespace {
@@ -51,32 +45,27 @@ private:
 
 }  // namespace
 
-Connection::Connection(boost::asio::ip::tcp::socket socket, IoThread& thread, Share place, bool is_brief)
-    : place_(std::move(place)),
-      is_brief_(is_brief),
-      socket_(std::move(socket)),
+Connection::Connection(Accepted accepted, IoThread& thread)
+    : place_(std::move(accepted.place)),
+      is_brief_(accepted.is_brief),
+      socket_(std::move(accepted.socket), std::move(accepted.tls)),
       thread_(thread),
       options_(thread.server().options),
-      pipeline_(*this, thread.pipelines()),
+      pipeline_(*this, thread.pipelines(), thread.new_line_protocol()),
       timeouts_(options_, Clock::now()) {}
 
 void Connection::start() {
-    boost::system::error_code failure;
-    socket_.non_blocking(true, failure);
-    if (!failure && options_.nodelay) {
-        socket_.set_option(boost::asio::ip::tcp::no_delay(true), failure);
-    }
-    if (!failure) {
-        socket_.set_option(boost::asio::socket_base::keep_alive(true), failure);
-    }
-    if (failure) {
+    if (!socket_.set_options(options_.nodelay)) {
         close();
         return;
     }
     if (Log& log = thread_.server().log; log.writes(LogLevel::debug)) {
-        const auto peer = socket_.remote_endpoint(failure);
-        peer_ = failure ? "unknown" : address_text(peer.address().to_string(), peer.port());
+        peer_ = socket_.peer();
         log.debug("connection_opened", {{"client", peer_}});
+    }
+    if (socket_.stream().is_handshaking()) {
+        awaits_handshake_ = true;
+        timeouts_.enter(State::receiving, Clock::now());
     }
     read();
 }
@@ -124,23 +113,23 @@ void Connection::begin_read() {
         return;
     }
     reading_ = true;
-    socket_.async_read_some(boost::asio::buffer(room.data(), room.size()),
-                            [self = shared_from_this()](const boost::system::error_code& failure,
-                                                        std::size_t size) { self->on_read(failure, size); });
+    socket_.async_read(room, [self = shared_from_this()](const IoResult& result) { self->on_read(result); });
 }
 
-void Connection::on_read(const boost::system::error_code& failure, std::size_t size) {
+void Connection::on_read(const IoResult& result) {
     reading_ = false;
-    guard([&] { handle_read(failure, size); });
+    guard([&] { handle_read(result); });
 }
 
-void Connection::handle_read(const boost::system::error_code& failure, std::size_t size) {
+void Connection::handle_read(const IoResult& result) {
     if (closed_) {
         return;
     }
-    const bool has_ended = failure == boost::asio::error::eof;
-    if ((failure && !has_ended && failure != boost::asio::error::operation_aborted) ||
-        (lingering_ && has_ended)) {
+    const bool has_ended = result.state == IoState::ended;
+    if (result.state == IoState::failed || (lingering_ && has_ended)) {
+        if (result.state == IoState::failed) {
+            note_failure();
+        }
         close();
         return;
     }
@@ -148,7 +137,7 @@ void Connection::handle_read(const boost::system::error_code& failure, std::size
         read();
         return;
     }
-    pipeline_.input().add(size);
+    pipeline_.input().add(result.size);
     if (has_ended) {
         pipeline_.input().end(true);
     }
@@ -161,25 +150,20 @@ bool Connection::read_rest() {
     if (input.has_ended()) {
         return false;
     }
-    boost::system::error_code failure;
+    ByteStream& stream = socket_.stream();
     if (left_to_read_ != 0) {
         const std::span<char> room = pipeline_.input_room();
         if (room.empty()) {
             left_to_read_ = 0;
             return false;
         }
-        const std::size_t size = socket_.read_some(
-            boost::asio::buffer(room.data(), std::min(room.size(), left_to_read_)), failure);
-        input.add(size);
-        left_to_read_ = failure ? 0 : left_to_read_ - size;
+        const IoResult result = stream.read(room.first(std::min(room.size(), left_to_read_)));
+        input.add(result.size);
+        left_to_read_ = result.state == IoState::done ? left_to_read_ - result.size : 0;
         return true;
     }
     // Half a request is none, unless its sender has ended with it.
-    char next = 0;
-    const bool sender_has_ended = socket_.receive(boost::asio::buffer(&next, 1),
-                                                  boost::asio::socket_base::message_peek, failure) == 0 &&
-                                  failure == boost::asio::error::eof;
-    input.end(sender_has_ended);
+    input.end(stream.has_ended());
     return true;
 }
 
@@ -203,17 +187,22 @@ void Connection::process(Time now) {
     go_on(now);
 }
 
+/// Of a client that speaks no TLS, or whose certificate is not accepted: it cannot be told.
+void Connection::note_failure() {
+    if (socket_.stream().is_handshaking()) {
+        Stats::add(thread_.server().executor.stats().failed_handshakes, 1);
+        thread_.server().log.debug("handshake_failed",
+                                   {{"client", socket_.peer()}, {"message", socket_.stream().failure()}});
+    }
+}
+
 void Connection::note_refused_logins(std::uint32_t count, Time now) {
     const std::string host = client_host();
     Stats::add(thread_.server().executor.stats().refused_logins, count);
-    thread_.server().refused_logins.note(host.empty() ? "unknown" : host, count, now);
+    thread_.server().refused_logins.note(host.empty() ? socket_.peer() : host, count, now);
 }
 
-std::string Connection::client_host() const {
-    boost::system::error_code failure;
-    const auto peer = socket_.remote_endpoint(failure);
-    return failure ? std::string() : peer.address().to_string();
-}
+std::string Connection::client_host() const { return socket_.peer_host(); }
 
 void Connection::await_release(const ReplyQueue::Wait& wait) {
     if (wait.lsn > thread_.server().executor.durable_lsn()) {
@@ -224,15 +213,15 @@ void Connection::await_release(const ReplyQueue::Wait& wait) {
     }
 }
 
-void Connection::start_task(std::unique_ptr<Task> task, Time received) {
+void Connection::start_task(std::unique_ptr<Task> task, const Call& call) {
     const TaskKind kind = task->kind();
-    thread_.server().tasks.post(kind, [self = shared_from_this(), task = std::move(task), kind, received] {
+    thread_.server().tasks.post(kind, [self = shared_from_this(), task = std::move(task), kind, call] {
         const ServerContext& server = self->thread_.server();
-        const TaskDeadline deadline(kind, self->options_.query_timeout, received, server.tasks);
+        const TaskDeadline deadline(kind, self->options_.query_timeout, call.received, server.tasks);
         std::shared_ptr<const std::string> line;
         try {
             line = std::make_shared<const std::string>(
-                run_task(*task, deadline, self->thread_.writer(), server.executor.stats()));
+                run_task(*task, call, deadline, self->pipeline_.protocol(), server.executor.stats()));
         } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): without a reply
         }
         self->finish_task_later(line);
@@ -298,50 +287,36 @@ void Connection::send() {
     ReplyQueue& replies = pipeline_.replies();
     while (!waiting_writable_ && !replies.sendable().empty()) {
         const std::string_view bytes = replies.sendable();
-        boost::system::error_code failure;
-        const std::size_t size = socket_.write_some(boost::asio::buffer(bytes.data(), bytes.size()), failure);
-        if (failure == boost::asio::error::would_block) {
+        const IoResult result = socket_.stream().write(bytes);
+        if (result.state == IoState::would_block) {
             wait_writable();
             return;
         }
-        if (failure) {
+        if (result.state != IoState::done) {
             close();
             return;
         }
-        pipeline_.note_sent(size);
+        pipeline_.note_sent(result.size);
         untaken_before_ = std::numeric_limits<std::size_t>::max();
     }
 }
 
 void Connection::wait_writable() {
     waiting_writable_ = true;
-    untaken_before_ = untaken_bytes();
+    untaken_before_ = socket_.stream().untaken_bytes();
     timeouts_.enter(State::sending, Clock::now());
     timeouts_.restart(Clock::now());
-    socket_.async_wait(boost::asio::ip::tcp::socket::wait_write,
-                       [self = shared_from_this()](const boost::system::error_code& failure) {
-                           self->waiting_writable_ = false;
-                           if (self->closed_) {
-                               return;
-                           }
-                           if (failure && failure != boost::asio::error::operation_aborted) {
-                               self->close();
-                               return;
-                           }
-                           self->guard([&] { self->process(Clock::now()); });
-                       });
-}
-
-/// Bytes of replies that the client's machine has not acknowledged.
-std::size_t Connection::untaken_bytes() noexcept {
-    int bytes = 0;
-    return ::ioctl(socket_.native_handle(), SIOCOUTQ, &bytes) == 0 ? static_cast<std::size_t>(bytes) : 0;
-}
-
-/// Whether input has arrived that was not looked at.
-bool Connection::has_unread() noexcept {
-    boost::system::error_code ignored;
-    return socket_.available(ignored) != 0;
+    socket_.async_wait_writable([self = shared_from_this()](IoState state) {
+        self->waiting_writable_ = false;
+        if (self->closed_) {
+            return;
+        }
+        if (state == IoState::failed) {
+            self->close();
+            return;
+        }
+        self->guard([&] { self->process(Clock::now()); });
+    });
 }
 
 // ---- what comes next
@@ -372,7 +347,7 @@ void Connection::go_on(Time now) {
     if (!pipeline_.input().empty()) {
         // A client that sends a request in pieces waits for the acknowledgement of the first one.
         const int one = 1;
-        ::setsockopt(socket_.native_handle(), IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
+        ::setsockopt(socket_.stream().file(), IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
     }
     read_queued_ = true;
     thread_.read_later(shared_from_this());
@@ -401,17 +376,17 @@ void Connection::note_waiting(Time now) {
     }
 }
 
+/// Neither input that was not looked at nor replies that the client's machine has not taken.
+bool Connection::has_nothing_under_way() const noexcept {
+    return socket_.stream().unread_bytes() == 0 && socket_.stream().untaken_bytes() == 0;
+}
+
 bool Connection::is_idle() const noexcept { return pipeline_.owes_nothing() && pipeline_.input().empty(); }
 
 /// Goes to who serves the subscription, once everything before it is answered.
 void Connection::hand_over() {
-    boost::system::error_code failure;
-    const auto peer = socket_.remote_endpoint(failure);
-    const std::string address = failure ? "unknown" : address_text(peer.address().to_string(), peer.port());
-    const int file = socket_.release(failure);
-    if (!failure) {
-        thread_.server().subscriptions->adopt(file, address, pipeline_.take_subscription());
-    }
+    const std::string address = socket_.peer();
+    thread_.server().subscriptions->adopt(socket_.release(), address, pipeline_.take_subscription());
     close();
 }
 
@@ -425,10 +400,9 @@ void Connection::finish() {
     if (lingering_) {
         return;
     }
-    boost::system::error_code failure;
-    left_to_read_ = socket_.available(failure);
+    left_to_read_ = socket_.stream().unread_bytes();
     if (reading_) {
-        socket_.cancel(failure);  // on_read goes on
+        socket_.cancel();  // on_read goes on
     } else {
         guard([this] { process(Clock::now()); });
     }
@@ -443,11 +417,10 @@ void Connection::end(Time now) {
         close();  // the client has ended: nothing unread is left
         return;
     }
-    boost::system::error_code ignored;
-    socket_.shutdown(boost::asio::ip::tcp::socket::shutdown_send, ignored);
+    socket_.stream().end_writing();
     lingering_ = true;
     linger_end_ = now + linger_time_max;
-    if (finishing_ && !has_unread() && untaken_bytes() == 0) {
+    if (finishing_ && has_nothing_under_way()) {
         close();
     } else {
         read();
@@ -456,10 +429,14 @@ void Connection::end(Time now) {
 
 void Connection::close_if_timed_out(Time now) {
     if (lingering_) {
-        if (now >= linger_end_ || (finishing_ && !has_unread() && untaken_bytes() == 0)) {
+        if (now >= linger_end_ || (finishing_ && has_nothing_under_way())) {
             close();
         }
         return;
+    }
+    if (awaits_handshake_ && !socket_.stream().is_handshaking()) {
+        awaits_handshake_ = false;
+        note_waiting(now);
     }
     constexpr auto brief_idle_max = std::chrono::seconds(1);
     const bool is_waited_for = timeouts_.state() == State::idle || timeouts_.state() == State::receiving;
@@ -472,14 +449,14 @@ void Connection::close_if_timed_out(Time now) {
         return;
     }
     // Replies that were handed to the system are on their way as long as the client takes some of them.
-    if (const std::size_t untaken = untaken_bytes(); untaken < untaken_before_) {
+    if (const std::size_t untaken = socket_.stream().untaken_bytes(); untaken < untaken_before_) {
         untaken_before_ = untaken;
         if (is_sending || untaken != 0) {
             timeouts_.restart(now);
         }
     }
     // Input that waits unread is there in time: it is this thread that was late.
-    if (timeouts_.is_over(now) && (is_sending || !has_unread())) {
+    if (timeouts_.is_over(now) && (is_sending || socket_.stream().unread_bytes() == 0)) {
         close();
     }
 }
@@ -490,8 +467,7 @@ void Connection::close() {
     }
     closed_ = true;
     const std::shared_ptr<Connection> self = shared_from_this();
-    boost::system::error_code ignored;
-    socket_.close(ignored);
+    socket_.close();
     if (!peer_.empty()) {
         thread_.server().log.debug("connection_closed", {{"client", peer_}});
     }

@@ -4,21 +4,18 @@
 #include <limits>
 #include <memory>
 
-#include <boost/asio/ip/tcp.hpp>
-
 #include "net/connection_timeouts.h"
 #include "net/io_thread.h"
 #include "net/request_pipeline.h"
+#include "net/stream_socket.h"
 
 namespace karma::net {
 
-/// The socket of one client: reads what its pipeline takes, sends what that lets go, and ends. Lives on one
-/// IoThread.
+/// The byte stream of one client: reads what its pipeline takes, sends what that lets go, and ends. Lives on
+/// one IoThread.
 class Connection final : public std::enable_shared_from_this<Connection>, private PipelineHost {
 public:
-    /// `place`: its part of the connections that there may be. `is_brief`: it is one of the few that are
-    /// taken beyond them, and ends when it is idle for a second.
-    Connection(boost::asio::ip::tcp::socket socket, IoThread& thread, Share place, bool is_brief);
+    Connection(Accepted accepted, IoThread& thread);
 
     void start();
     /// Goes on where it has paused for others.
@@ -42,7 +39,7 @@ private:
 
     // For the pipeline.
     void await_release(const ReplyQueue::Wait& wait) override;
-    void start_task(std::unique_ptr<Task> task, Time received) override;
+    void start_task(std::unique_ptr<Task> task, const Call& call) override;
     void await_records() override;
     std::string client_host() const override;
 
@@ -53,8 +50,8 @@ private:
     template <typename Work>
     void guard(Work&& work) noexcept;
     void begin_read();
-    void on_read(const boost::system::error_code& failure, std::size_t size);
-    void handle_read(const boost::system::error_code& failure, std::size_t size);
+    void on_read(const IoResult& result);
+    void handle_read(const IoResult& result);
     bool read_rest();
     void process(Time now);
     void note_refused_logins(std::uint32_t count, Time now);
@@ -65,18 +62,19 @@ private:
     void hand_over();
     void end(Time now);
     bool is_idle() const noexcept;
-    bool has_unread() noexcept;
-    std::size_t untaken_bytes() noexcept;
+    bool has_nothing_under_way() const noexcept;
+    void note_failure();
 
     Share place_;
     std::string peer_;  // for lines of the log at level debug; else empty
     bool is_brief_;
-    boost::asio::ip::tcp::socket socket_;
+    StreamSocket socket_;
     IoThread& thread_;
     const ServerOptions& options_;
     RequestPipeline pipeline_;
     ConnectionTimeouts timeouts_;
 
+    bool awaits_handshake_ = false;  // before its first request
     bool read_queued_ = false;       // it reads at the end of this event-loop iteration
     bool reading_ = false;           // a read writes into the input
     bool resume_queued_ = false;     // it goes on after others had their turn

@@ -80,6 +80,11 @@ public:
             json_.raw(",\"limit\":").number(*m.limit);
         }
     }
+    void operator()(const mutation::PruneStreams& m) {
+        op("ingest.prune");
+        json_.raw(",\"before\":").number(std::max<std::int64_t>(m.before_unix, 0));
+        json_.raw(",\"limit\":").number(m.limit);
+    }
 
 private:
     void op(std::string_view name) { json_.raw(",\"op\":\"").raw(name).raw("\""); }
@@ -225,7 +230,8 @@ private:
         out_ += count_ == 0 ? "{" : ",{";
         append_head(event, out_);
         out_ += ",\"entry\":";
-        if (style_.for_karma1 && std::holds_alternative<mutation::StartEpoch>(event.body)) {
+        if (style_.for_karma1 && (std::holds_alternative<mutation::StartEpoch>(event.body) ||
+                                  std::holds_alternative<mutation::PruneStreams>(event.body))) {
             out_ += R"({"v":2,"op":"idempotency.prune","before":1})";
         } else {
             append_entry(event, style_.shows_keys, out_);

@@ -9,6 +9,8 @@
 #include <span>
 #include <type_traits>
 
+#include "net/authorize.h"
+
 namespace karma::net {
 namespace {
 
@@ -291,10 +293,10 @@ private:
 };
 
 /// An op that is read here: the fields that it must and that it may have, and how they make its request. A
-/// request with others is for the general path, which passes over them or refuses it.
+/// request with others is for the general path, which passes over them or refuses it. Everything else about
+/// it is in the table of ops.
 struct CommonOp {
-    std::string_view name;
-    bool writes;
+    const Op* op;
     unsigned required;
     unsigned optional;
     bool (*make)(const CommonFields& f, Request& request);
@@ -362,41 +364,49 @@ constexpr unsigned in_range = CommonFields::day_range;
 constexpr unsigned with_key = CommonFields::key_text;
 constexpr unsigned in_bucket = CommonFields::bucket_day | CommonFields::value_number | with_key;
 
-constexpr CommonOp common_ops[] = {
-    {"counter.increment", true, on_key, in_bucket, increment},
-    {"counter.sum", false, on_key, in_range, sum},
-    {"series.batch_add", true, on_items, with_key, batch_add},
-    {"counter.batch_sum", false, on_keys, in_range, batch_sum},
-    {"counter.decrement", true, on_key, in_bucket, decrement},
-    {"counter.series", false, on_key | in_range, 0, points},
-    {"series.batch_set", true, on_items, with_key, batch_set},
-    {"ingest.chunk", true, on_chunk, 0, ingest_chunk},
-};
+std::span<const CommonOp> common_ops() {
+    static const CommonOp all[] = {
+        {find_op("counter.increment"), on_key, in_bucket, increment},
+        {find_op("counter.sum"), on_key, in_range, sum},
+        {find_op("series.batch_add"), on_items, with_key, batch_add},
+        {find_op("counter.batch_sum"), on_keys, in_range, batch_sum},
+        {find_op("counter.decrement"), on_key, in_bucket, decrement},
+        {find_op("counter.series"), on_key | in_range, 0, points},
+        {find_op("series.batch_set"), on_items, with_key, batch_set},
+        {find_op("ingest.chunk"), on_chunk, 0, ingest_chunk},
+    };
+    return all;
+}
 
 }  // namespace
 
 bool FastDecoder::decode(std::string_view line, bool accepts_writes, boost::json::memory_resource& arena,
-                         Request& request) {
+                         Request& request, Call& call) {
     CommonFields fields;
     if (!Scanner(line, arena, days_).object(fields)) {
         return false;
     }
     constexpr unsigned always = CommonFields::version | CommonFields::op_name;
-    for (const CommonOp& op : common_ops) {
+    for (const CommonOp& common : common_ops()) {
+        const Op& op = *common.op;
         if (op.name != fields.op) {
             continue;
         }
-        const unsigned required = op.required | always;
-        const unsigned known = required | op.optional | CommonFields::token_text;
-        const Access::Level level = access_.level(fields.token);
-        const bool allowed = level == Access::Level::all || (level == Access::Level::read && !op.writes);
-        if ((fields.present & required) != required || (fields.present & ~known) != 0 || !allowed ||
-            (op.writes && !accepts_writes) || !op.make(fields, request)) {
+        const unsigned required = common.required | always;
+        const unsigned known = required | common.optional | CommonFields::token_text;
+        const Grant grant = access_.grant(fields.token);
+        if ((fields.present & required) != required || (fields.present & ~known) != 0 ||
+            authorize(op, grant.level, accepts_writes) != Denial::none || !common.make(fields, request)) {
             return false;
         }
-        if (op.writes && fields.has(CommonFields::key_text)) {
+        if (grant.series != nullptr && !is_within(*grant.series, request)) {
+            return false;
+        }
+        if (op.idempotent && fields.has(CommonFields::key_text)) {
             request = make_keyed(std::get<Mutation>(request), fields.idempotency_key, {}, arena);
         }
+        call.op = &op;
+        call.access = grant.level;
         return true;
     }
     return false;

@@ -9,6 +9,7 @@
 
 #include "engine/request.h"
 #include "net/access.h"
+#include "net/call.h"
 
 namespace karma::net {
 
@@ -40,8 +41,8 @@ private:
 /// any order, plain numbers, strings without escapes or characters beyond ASCII.
 ///
 /// It accepts only what the general path accepts, with the same result, and never refuses anything: whatever
-/// is unusual or wrong gives false and leaves the request as it was, and the general path decides. Texts of
-/// the request point into the line, arrays into the arena.
+/// is unusual or wrong gives false and leaves request and call as they were, and the general path decides.
+/// Texts of the request point into the line, arrays into the arena.
 ///
 /// One per thread.
 class FastDecoder {
@@ -50,7 +51,7 @@ public:
     explicit FastDecoder(const Access& access) : access_(access) {}
 
     bool decode(std::string_view line, bool accepts_writes, boost::json::memory_resource& arena,
-                Request& request);
+                Request& request, Call& call);
 
 private:
     const Access& access_;

@@ -7,6 +7,7 @@
 #include <boost/asio/post.hpp>
 
 #include "net/connection.h"
+#include "net/line_protocol.h"
 
 namespace karma::net {
 
@@ -37,18 +38,23 @@ IoThread::IoThread(const ServerContext& server)
       ack_timer_(context_),
       decoder_(server.access, {.response_bytes_max = server.options.response_bytes_max,
                                .refuses_unknown_fields = server.options.refuse_unknown_fields}),
+      v1_decoder_(server.access, server.options.response_bytes_max),
       writer_(server.options.response_bytes_max),
       pipelines_{server.options,
                  server.executor,
-                 decoder_,
-                 writer_,
                  batch_,
                  server.subscriptions != nullptr,
                  [] { return Clock::now(); },
                  &server.request_memory,
-                 &server.reply_memory} {}
+                 &server.reply_memory,
+                 &takes_large_} {}
 
 IoThread::~IoThread() = default;
+
+std::unique_ptr<Protocol> IoThread::new_line_protocol() {
+    return std::make_unique<LineProtocol>(decoder_, writer_, server_.options.request_bytes_max,
+                                          server_.options.protocol_v1 ? &v1_decoder_ : nullptr);
+}
 
 void IoThread::start() {
     schedule_tick();
@@ -80,7 +86,9 @@ bool IoThread::run_iteration() {
     end_iteration();
     begin_reads();
     if (!paused_.empty()) {
+        takes_large_ = true;
         paused_.pop()->resume();
+        takes_large_ = false;
         end_iteration();
     }
     return true;
@@ -130,17 +138,15 @@ void IoThread::join() {
     }
 }
 
-void IoThread::adopt(boost::asio::ip::tcp::socket socket, Share place, bool is_brief) {
-    boost::asio::post(
-        context_, [this, socket = std::move(socket), place = std::move(place), is_brief]() mutable {
-            if (shutting_down_) {
-                return;
-            }
-            const auto connection =
-                std::make_shared<Connection>(std::move(socket), *this, std::move(place), is_brief);
-            connections_.insert(connection);
-            connection->start();
-        });
+void IoThread::adopt(Accepted accepted) {
+    boost::asio::post(context_, [this, accepted = std::move(accepted)]() mutable {
+        if (shutting_down_) {
+            return;
+        }
+        const auto connection = std::make_shared<Connection>(std::move(accepted), *this);
+        connections_.insert(connection);
+        connection->start();
+    });
 }
 
 void IoThread::wake() {

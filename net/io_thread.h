@@ -9,21 +9,23 @@
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 #include "engine/executor.h"
 #include "net/access.h"
 #include "net/budget.h"
 #include "net/log.h"
+#include "net/protocol.h"
 #include "net/queue.h"
 #include "net/refused_logins.h"
 #include "net/reply_writer.h"
 #include "net/request_decoder.h"
 #include "net/request_pipeline.h"
 #include "net/server_options.h"
+#include "net/stream_socket.h"
 #include "net/subscription.h"
 #include "net/task_pools.h"
+#include "net/v1_decoder.h"
 
 namespace karma::net {
 
@@ -42,6 +44,14 @@ struct ServerContext {
     Budget& reply_memory;
 };
 
+/// A connection that was accepted.
+struct Accepted {
+    StreamSocket::Native socket;
+    std::unique_ptr<TlsSession> tls;  // null: in the clear
+    Share place;                      // among the connections that there may be
+    bool is_brief = false;  // one of the few that are taken beyond them: it ends when it is idle for a second
+};
+
 /// A thread that serves some of the connections. Everything but `context`, `adopt`, `wake` and
 /// `begin_shutdown` belongs to that thread alone.
 class IoThread {
@@ -55,7 +65,7 @@ public:
 
     void start();
     /// Serves a new connection. From any thread.
-    void adopt(boost::asio::ip::tcp::socket socket, Share place, bool is_brief);
+    void adopt(Accepted accepted);
     /// Something became durable, or never will. From any thread.
     void wake();
     /// Finishes what was received, closes the connections and ends the thread. From any thread.
@@ -66,7 +76,7 @@ public:
 
     const ServerContext& server() const noexcept { return server_; }
     const PipelineContext& pipelines() const noexcept { return pipelines_; }
-    const ReplyWriter& writer() const noexcept { return writer_; }
+    std::unique_ptr<Protocol> new_line_protocol();
 
     void remove(const std::shared_ptr<Connection>& connection);
     /// Calls `connection->on_durable` once the LSN that is waited for is durable, the log has failed or the
@@ -126,8 +136,10 @@ private:
     boost::asio::steady_timer tick_timer_;
     boost::asio::steady_timer ack_timer_;
     RequestDecoder decoder_;
+    V1Decoder v1_decoder_;
     ReplyWriter writer_;
     Batch batch_;
+    bool takes_large_ = false;  // only of who has paused, one in each event-loop iteration
     PipelineContext pipelines_;
     std::vector<std::shared_ptr<Connection>> readers_;
     std::vector<std::shared_ptr<Connection>> reading_now_;  // scratch of begin_reads

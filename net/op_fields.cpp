@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <numeric>
 #include <span>
 
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>
+
+#include "net/nearest_word.h"
 
 namespace karma::net {
 namespace {
@@ -51,6 +52,7 @@ constexpr OpFields described[] = {
     {"ingest.chunk", "stream_id series|tree chunk_seq items"},
     {"ingest.commit", "stream_id"},
     {"ingest.abort", "stream_id"},
+    {"ingest.prune", "before limit?"},
     {"snapshot.create", "series|tree"},
     {"snapshot.create_all", ""},
     {"snapshot.list", "limit? cursor?"},
@@ -115,36 +117,13 @@ void for_each_field(const Op& op, const Each& each) {
     if (op.idempotent) in(for_once);
 }
 
-/// How many characters have to be put in, taken out, replaced or swapped with their neighbours to get from
-/// one name to the other.
-std::size_t distance(std::string_view from, std::string_view to) {
-    std::vector<std::size_t> before_last(to.size() + 1);
-    std::vector<std::size_t> last(to.size() + 1);
-    std::vector<std::size_t> row(to.size() + 1);
-    std::iota(last.begin(), last.end(), std::size_t{0});
-    for (std::size_t i = 1; i <= from.size(); ++i) {
-        row[0] = i;
-        for (std::size_t j = 1; j <= to.size(); ++j) {
-            const std::size_t replaced = last[j - 1] + (from[i - 1] == to[j - 1] ? 0 : 1);
-            row[j] = std::min({last[j] + 1, row[j - 1] + 1, replaced});
-            const bool swapped = i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1];
-            if (swapped) row[j] = std::min(row[j], before_last[j - 2] + 1);
-        }
-        std::swap(before_last, last);
-        std::swap(last, row);
-    }
-    return last[to.size()];
-}
-
 std::string sentence(const Op& op, std::string_view name, std::span<const std::string_view> known,
                      const std::string& prefix) {
     constexpr std::size_t compared_max = 64;
     const std::string_view compared = name.substr(0, compared_max);
     std::string text = "Field " + prefix + std::string(compared) + " is unknown to " + std::string(op.name);
     if (!known.empty()) {
-        const auto nearest = std::ranges::min_element(
-            known, {}, [&](std::string_view candidate) { return distance(compared, candidate); });
-        text += ": the nearest known one is " + prefix + std::string(*nearest);
+        text += ": the nearest known one is " + prefix + std::string(nearest_word(name, known));
     }
     const std::string fields = op_fields_text(op);
     return text + (fields.empty() ? "; it takes no fields" : "; it takes " + fields);

@@ -112,6 +112,13 @@ Decoded ingest_chunk(F f) {
 Decoded ingest_commit(F f) { return Mutation(mutation::CommitStream{f.text("stream_id")}); }
 Decoded ingest_abort(F f) { return Mutation(mutation::AbortStream{f.text("stream_id")}); }
 
+Decoded ingest_prune(F f) {
+    mutation::PruneStreams prune;
+    prune.before_unix = f.instant("before");
+    prune.limit = f.limit(1'000, mutation::PruneStreams::limit_max);
+    return Mutation(prune);
+}
+
 Decoded idempotency_prune(F f) {
     const mutation::PruneRecords prune{f.instant("before"), f.optional_number("limit")};
     if (prune.limit && *prune.limit == 0) {
@@ -360,11 +367,12 @@ constexpr OpName ops[] = {
     op("ingest.chunk", writes, false, ingest_chunk),
     op("ingest.commit", writes, false, ingest_commit),
     op("ingest.abort", writes, false, ingest_abort),
+    op("ingest.prune", writes, false, ingest_prune),
     op("snapshot.create", writes, false, snapshot_create),
     op("snapshot.create_all", writes, false, snapshot_create_all),
     op("snapshot.list", reads, false, snapshot_list),
     op("snapshot.info", reads, false, snapshot_info),
-    op("snapshot.load", writes, false, snapshot_load),
+    {"snapshot.load", {"snapshot.load", writes, false, snapshot_load, false, true}},
     op("snapshot.fetch", reads, false, snapshot_fetch),
     op("snapshot.fetch_chunk", reads, false, snapshot_chunk),
     op("snapshot.verify", reads, false, snapshot_verify),

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "net/reply_writer.h"
-
 namespace karma::net {
 namespace {
 
@@ -15,7 +13,7 @@ constexpr std::size_t sent_bytes_max = 1024 * 1024;
 }  // namespace
 
 bool ReplyQueue::close_range(std::uint32_t replies, std::size_t request_bytes, const Wait& wait,
-                             const Progress& progress) {
+                             const Progress& progress, WriteError write_error) {
     produced_ = sent_ + bytes();
     const bool must_wait = !progress.releases(wait);
     if (ranges_.empty() && !must_wait) {
@@ -23,7 +21,7 @@ bool ReplyQueue::close_range(std::uint32_t replies, std::size_t request_bytes, c
         return false;
     }
     waiting_request_bytes_ += request_bytes;
-    Range range{produced_, replies, request_bytes, wait};
+    Range range{produced_, replies, request_bytes, wait, write_error};
     if (wait.ack_lsn <= progress.acked_lsn) {
         range.wait.ack_lsn = 0;
     }
@@ -31,10 +29,11 @@ bool ReplyQueue::close_range(std::uint32_t replies, std::size_t request_bytes, c
     return must_wait;
 }
 
-bool ReplyQueue::fill_place(std::string_view reply, const Wait& wait, const Progress& progress) {
+bool ReplyQueue::fill_place(std::string_view reply, const Wait& wait, const Progress& progress,
+                            WriteError write_error) {
     place_held_ = false;
     text_ += reply;
-    return close_range(1, 0, wait, progress);
+    return close_range(1, 0, wait, progress, write_error);
 }
 
 void ReplyQueue::release(const Progress& progress) {
@@ -98,7 +97,7 @@ void ReplyQueue::replace(const Error& error, EndWait&& end_wait) {
             is_replaced = true;
             copy_to(begin);
             for (std::uint32_t i = 0; i < range.replies; ++i) {
-                ReplyWriter::write_error(error, replaced);
+                range.write_error(error, replaced);
             }
             position = end;
         }

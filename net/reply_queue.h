@@ -8,6 +8,7 @@
 
 #include "engine/error.h"
 #include "engine/number.h"
+#include "net/call.h"
 #include "net/queue.h"
 
 namespace karma::net {
@@ -47,15 +48,17 @@ public:
     std::string& text() noexcept { return text_; }
 
     /// What was appended since the last call is so many replies, to requests of so many bytes, and waits for
-    /// this. True when they have to wait for more progress than there is: `release` is to be called then.
+    /// this; `write_error` is the form of the error that may come into their place. True when they have to
+    /// wait for more progress than there is: `release` is to be called then.
     bool close_range(std::uint32_t replies, std::size_t request_bytes, const Wait& wait,
-                     const Progress& progress);
+                     const Progress& progress, WriteError write_error);
 
     /// The next reply is still being made; nothing is appended behind it before it is there.
     void hold_place() noexcept { place_held_ = true; }
     bool is_place_held() const noexcept { return place_held_; }
     /// Puts a reply into the place that is held: a range of one reply, as by `close_range`.
-    bool fill_place(std::string_view reply, const Wait& wait, const Progress& progress);
+    bool fill_place(std::string_view reply, const Wait& wait, const Progress& progress,
+                    WriteError write_error);
 
     /// Lets go what waits for no more than this, up to the first reply that does.
     void release(const Progress& progress);
@@ -95,6 +98,7 @@ private:
         std::uint32_t replies = 0;
         std::size_t request_bytes = 0;
         Wait wait;
+        WriteError write_error = nullptr;
     };
 
     template <typename EndWait>

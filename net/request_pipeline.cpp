@@ -11,7 +11,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t batch_lines_max = 256;
+constexpr std::size_t batch_requests_max = 256;
 /// A scan of this much is quicker done at once than handed to another thread.
 constexpr std::size_t inline_task_bytes_max = 256 * 1024;
 
@@ -20,8 +20,6 @@ constexpr const char* replies_full_text =
     "later, or for less";
 constexpr const char* requests_full_text =
     "The memory for requests is used up by others (--max-request-bytes bounds each): send it again later";
-constexpr const char* out_of_memory_text = "There is not enough memory for this request: nothing was changed";
-
 constexpr const char* log_failed_text = "The event log could not be written: this may or may not be stored";
 
 Reply run(Task& task, const Deadline& deadline) {
@@ -33,22 +31,6 @@ Reply run(Task& task, const Deadline& deadline) {
     } catch (const std::exception& failure) {
         return Error{ErrorCode::internal_error, failure.what()};
     }
-}
-
-/// Whether a line is one of those with which an HTTP request begins, of any version: a request line, or
-/// a header that each one has.
-bool is_http(std::string_view line) noexcept {
-    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-    constexpr std::string_view host = "host:";
-    if (line.size() >= host.size() && std::ranges::equal(line.substr(0, host.size()), host, {}, lower)) {
-        return true;
-    }
-    // METHOD, a target, HTTP/ and a number.
-    const std::size_t method = line.find(' ');
-    const std::size_t version = line.rfind(" HTTP/");
-    return method != 0 && method != std::string_view::npos && version != std::string_view::npos &&
-           version >= method &&
-           std::ranges::all_of(line.substr(0, method), [](char c) { return c >= 'A' && c <= 'Z'; });
 }
 
 void count_reply(const std::optional<ErrorCode>& error, Stats& stats) noexcept {
@@ -70,25 +52,28 @@ void count_commands(std::uint32_t count, Clock::duration spent, Stats& stats) no
 
 }  // namespace
 
-std::string run_task(Task& task, const Deadline& deadline, const ReplyWriter& writer, Stats& stats) {
+std::string run_task(Task& task, const Call& call, const Deadline& deadline, const Protocol& protocol,
+                     Stats& stats) {
     const Clock::time_point begin = Clock::now();
     constexpr std::size_t bytes_of_error = 512;
-    std::string line;
-    line.reserve(bytes_of_error);  // now, as there may be no memory later
+    std::string text;
+    text.reserve(bytes_of_error);  // now, as there may be no memory later
     try {
-        count_reply(writer.write(run(task, deadline), Repetition::no_key, deadline, line), stats);
+        count_reply(protocol.write(call, run(task, deadline), Repetition::no_key, deadline, text), stats);
     } catch (const std::bad_alloc&) {
-        line.clear();
-        ReplyWriter::write_error({ErrorCode::internal_error, "Out of memory"}, line);
+        text.clear();
+        call.write_error({ErrorCode::internal_error, "Out of memory"}, text);
         count_reply(ErrorCode::internal_error, stats);
     }
     count_commands(1, Clock::now() - begin, stats);
-    return line;
+    return text;
 }
 
-RequestPipeline::RequestPipeline(PipelineHost& host, const PipelineContext& context)
+RequestPipeline::RequestPipeline(PipelineHost& host, const PipelineContext& context,
+                                 std::unique_ptr<Protocol> protocol)
     : host_(host),
       context_(context),
+      protocol_(std::move(protocol)),
       input_(context.options.request_bytes_max, context.request_memory),
       is_known_(context.options.auth_token.empty() && context.options.read_auth_token.empty()),
       reply_memory_(context.reply_memory) {}
@@ -108,7 +93,7 @@ bool RequestPipeline::process(Time now) {
     } catch (...) {
         // Others use the batch next; the connection of this one is closed.
         context_.batch.outcomes.clear();
-        context_.decoder.release();
+        protocol_->release();
         throw;
     }
 }
@@ -118,66 +103,88 @@ bool RequestPipeline::process_all(Time now) {
     bool is_uncommitted = false;
     is_paused_ = false;
     answer_rest(now);
-    while (takes_input() && !is_paused_ && decode_lines()) {
-        received_ = now;
+    while (takes_input() && !is_paused_ && take_requests(now)) {
         is_uncommitted = execute() || is_uncommitted;
         answer_batch();
-        is_paused_ = takes_input() && !input_.empty() && has_worked_long(now);
+        is_paused_ = is_paused_ || (takes_input() && !input_.empty() && has_worked_long(now));
     }
     return is_uncommitted;
 }
 
-bool RequestPipeline::decode_lines() {
+bool RequestPipeline::take_requests(Time now) {
+    received_ = now;
     Batch& batch = context_.batch;
     batch.requests.clear();
+    batch.calls.clear();
     batch.refused.clear();
     batch_request_bytes_ = 0;
     batch_ended_ = false;
     const bool accepts_writes = context_.executor.accepts_writes();
-    std::string_view line;
-    while (!batch_ended_ && batch.lines() < batch_lines_max &&
-           batch_request_bytes_ <= waiting_request_bytes_max && input_.take(line)) {
-        decode_line(line, accepts_writes);
-    }
-    return batch.lines() != 0;
+    while (!batch_ended_ && batch.size() < batch_requests_max &&
+           batch_request_bytes_ <= waiting_request_bytes_max && take_request(accepts_writes)) {}
+    return batch.size() != 0;
 }
 
-void RequestPipeline::decode_line(std::string_view line, bool accepts_writes) {
-    if (line.size() > context_.options.request_bytes_max) {
-        refuse({ErrorCode::request_too_large,
-                "Request exceeds " + std::to_string(context_.options.request_bytes_max) + " bytes"});
-        refuse_rest();
-        return;
-    }
+/// False when there is none.
+bool RequestPipeline::take_request(bool accepts_writes) {
     Batch& batch = context_.batch;
     Request& request = batch.requests.emplace_back();
-    std::optional<Error> refused;
-    try {
-        refused = context_.decoder.decode(line, accepts_writes, request);
-    } catch (const std::bad_alloc&) {
-        refused = Error{ErrorCode::internal_error, out_of_memory_text};
+    Call call;
+    Error refusal;
+    const Protocol::Taken taken = protocol_->take(input_, accepts_writes, request, call, refusal);
+    if (taken == Protocol::Taken::request) {
+        call.received = received_;
+        accept(call);
+        return true;
     }
-    is_known_ = is_known_ || !refused;
-    if (refused) {
-        batch.requests.pop_back();
-        refuse_line(line, std::move(*refused));
-    } else if (keep_subscription(request)) {
+    batch.requests.pop_back();
+    if (taken == Protocol::Taken::nothing) {
+        return false;
+    }
+    call.received = received_;
+    batch_request_bytes_ += call.bytes;
+    refuse(call, std::move(refusal));
+    if (taken == Protocol::Taken::last_refusal) {
+        refuse_rest();
+    }
+    return true;
+}
+
+/// The request that was taken last is to be executed, or dealt with here.
+void RequestPipeline::accept(const Call& call) {
+    Batch& batch = context_.batch;
+    Request& request = batch.requests.back();
+    is_known_ = true;
+    if (keep_subscription(request)) {
         batch.requests.pop_back();
         batch_ended_ = true;
     } else if (needs_records(request) && !context_.executor.has_records()) {
         batch.requests.pop_back();
-        input_.put_back(line);
+        protocol_->put_back(input_);
         batch_ended_ = true;
         awaits_records_ = true;
         host_.await_records();
         return;
+    } else if (has_to_pause(request)) {
+        batch.requests.pop_back();
+        protocol_->put_back(input_);
+        batch_ended_ = true;
+        is_paused_ = true;
+        return;
     } else {
+        batch.calls.push_back(call);
         batch_ended_ = ends_batch(request) || makes_large_reply(request);
         if (batch_ended_) {
             fill_in_host(request);
         }
     }
-    batch_request_bytes_ += line.size();
+    batch_request_bytes_ += call.bytes;
+}
+
+/// What makes a large reply holds up the thread: between two of them the others are served.
+bool RequestPipeline::has_to_pause(const Request& request) noexcept {
+    return context_.takes_large != nullptr && makes_large_reply(request) &&
+           !std::exchange(*context_.takes_large, false);
 }
 
 std::span<char> RequestPipeline::input_room() {
@@ -185,7 +192,8 @@ std::span<char> RequestPipeline::input_room() {
     if (room.empty()) {
         input_.clear();
         is_oversized_ = true;
-        ReplyWriter::write_error({ErrorCode::resource_exhausted, requests_full_text}, replies_.text());
+        open_write_error_ = protocol_->error_writer();
+        open_write_error_({ErrorCode::resource_exhausted, requests_full_text}, replies_.text());
         ++open_replies_;
         close_range();
     }
@@ -210,30 +218,17 @@ void RequestPipeline::refuse_rest() {
     input_.clear();
 }
 
-/// What a browser sends must not be taken for requests: its body can have any lines.
-void RequestPipeline::refuse_line(std::string_view line, Error error) {
-    if (error.code == ErrorCode::invalid_json && is_http(line)) {
-        refuse({ErrorCode::invalid_json,
-                "Not valid JSON: this is HTTP, and here JSON requests are taken, one a line. The connection "
-                "is closed"});
-        refuse_rest();
-        return;
-    }
+/// A client that goes on without a token that is known is heard no more.
+void RequestPipeline::refuse(const Call& call, Error error) {
     if (error.code == ErrorCode::unauthorized) {
         ++refused_logins_;
         if (++refused_logins_all_ >= refused_logins_max) {
             error.message += ": too many requests without a token that is known. The connection is closed";
-            refuse(std::move(error));
             refuse_rest();
-            return;
         }
     }
-    refuse(std::move(error));
-}
-
-void RequestPipeline::refuse(Error error) {
     Batch& batch = context_.batch;
-    batch.refused.push_back({batch.requests.size(), std::move(error)});
+    batch.refused.push_back({batch.requests.size(), call, std::move(error)});
 }
 
 bool RequestPipeline::keep_subscription(const Request& request) {
@@ -275,7 +270,7 @@ bool RequestPipeline::execute() {
         is_uncommitted = std::ranges::any_of(
             batch.outcomes, [&](const Outcome& outcome) { return outcome.wait_lsn > durable_lsn; });
     }
-    context_.decoder.release();
+    protocol_->release();
     return is_uncommitted;
 }
 
@@ -286,22 +281,24 @@ void RequestPipeline::answer_batch() {
     const TimeLimit deadline(context_.options.query_timeout, received_);
     std::size_t next = 0;
     std::size_t next_refused = 0;
-    const auto answer_next = [&](Outcome& outcome) {
+    const auto answer_next = [&](const Call& call, Outcome& outcome) {
         if (replies_.is_place_held() || !rest_.empty()) {
-            rest_.push_back(std::move(outcome));
+            rest_.push_back({call, std::move(outcome)});
         } else if (!has_reply_room()) {
             rest_awaits_room_ = true;
-            rest_.push_back(std::move(outcome));
+            rest_.push_back({call, std::move(outcome)});
         } else {
-            answer(outcome, deadline);
+            answer(call, outcome, deadline);
         }
     };
     while (next < batch.outcomes.size() || next_refused < batch.refused.size()) {
         if (next_refused < batch.refused.size() && batch.refused[next_refused].position == next) {
-            Outcome refused{Reply(std::move(batch.refused[next_refused++].error))};
-            answer_next(refused);
+            Batch::Refused& one = batch.refused[next_refused++];
+            Outcome refused{Reply(std::move(one.error))};
+            answer_next(one.call, refused);
         } else {
-            answer_next(batch.outcomes[next++]);
+            answer_next(batch.calls[next], batch.outcomes[next]);
+            ++next;
         }
     }
     batch.outcomes.clear();  // some hold on to pages
@@ -316,37 +313,40 @@ void RequestPipeline::answer_rest(Time now) {
     }
     const TimeLimit deadline(context_.options.query_timeout, received_);
     while (!rest_.empty() && !replies_.is_place_held() && has_reply_room()) {
-        Outcome outcome = std::move(rest_.front());
+        Pending next = std::move(rest_.front());
         rest_.pop_front();
-        answer(outcome, deadline);
+        next.call.received = received_;
+        answer(next.call, next.outcome, deadline);
     }
     rest_awaits_room_ = !rest_.empty() && !replies_.is_place_held();
     close_range();
 }
 
 /// Writes a reply, unless a task of another thread has to make it first.
-void RequestPipeline::answer(Outcome& outcome, const Deadline& deadline) {
+void RequestPipeline::answer(const Call& call, Outcome& outcome, const Deadline& deadline) {
     if (auto* const task = std::get_if<std::unique_ptr<Task>>(&outcome.result)) {
         if ((*task)->kind() != TaskKind::query || (*task)->cost_bytes() > inline_task_bytes_max) {
             close_range();
             replies_.hold_place();
             task_wait_ = {outcome.wait_lsn, 0, {}, generation_, has_writes_};
-            host_.start_task(std::move(*task), received_);
+            task_write_error_ = call.write_error;
+            host_.start_task(std::move(*task), call);
             return;
         }
         outcome.result = run(**task, deadline);
     }
-    if (outcome.ack_lsn != 0) {
+    if (outcome.ack_lsn != 0 || call.write_error != open_write_error_) {
         close_range();  // it may have to be replaced: a range of its own
     }
+    open_write_error_ = call.write_error;
     const std::size_t before = replies_.text().size();
-    std::optional<ErrorCode> error =
-        context_.writer.write(std::get<Reply>(outcome.result), outcome.repetition, deadline, replies_.text());
+    std::optional<ErrorCode> error = protocol_->write(call, std::get<Reply>(outcome.result),
+                                                      outcome.repetition, deadline, replies_.text());
     // A mutation's reply is kept in any case: it is small.
     if (const std::size_t bytes = replies_.text().size() - before;
         bytes > free_reply_bytes && !keep_reply(0)) {
         replies_.text().resize(before);
-        ReplyWriter::write_error({ErrorCode::resource_exhausted, replies_full_text}, replies_.text());
+        call.write_error({ErrorCode::resource_exhausted, replies_full_text}, replies_.text());
         error = ErrorCode::resource_exhausted;
     }
     count_reply(error, context_.executor.stats());
@@ -372,7 +372,8 @@ void RequestPipeline::close_range(const ReplyQueue::Wait& wait, std::uint32_t re
     open_replies_ = 0;
     open_lsn_ = 0;
     keep_reply(0);  // where there is no memory for them, they are the last ones for now
-    if (replies_.close_range(replies, std::exchange(batch_request_bytes_, 0), wait, progress())) {
+    if (replies_.close_range(replies, std::exchange(batch_request_bytes_, 0), wait, progress(),
+                             open_write_error_)) {
         host_.await_release(wait);
     }
 }
@@ -380,10 +381,10 @@ void RequestPipeline::close_range(const ReplyQueue::Wait& wait, std::uint32_t re
 void RequestPipeline::finish_task(std::string_view reply) {
     std::string refused;
     if (reply.size() > free_reply_bytes && !keep_reply(reply.size())) {
-        ReplyWriter::write_error({ErrorCode::resource_exhausted, replies_full_text}, refused);
+        task_write_error_({ErrorCode::resource_exhausted, replies_full_text}, refused);
         reply = refused;
     }
-    if (replies_.fill_place(reply, task_wait_, progress())) {
+    if (replies_.fill_place(reply, task_wait_, progress(), task_write_error_)) {
         host_.await_release(task_wait_);
     }
 }

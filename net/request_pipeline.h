@@ -14,9 +14,8 @@
 #include "engine/executor.h"
 #include "net/budget.h"
 #include "net/line_buffer.h"
+#include "net/protocol.h"
 #include "net/reply_queue.h"
-#include "net/reply_writer.h"
-#include "net/request_decoder.h"
 #include "net/server_options.h"
 #include "net/subscription.h"
 
@@ -26,27 +25,30 @@ namespace karma::net {
 struct Batch {
     struct Refused {
         std::size_t position = 0;  // how many of the requests came before it
+        Call call;
         Error error;
     };
 
     std::vector<Request> requests;
+    std::vector<Call> calls;        // of the requests
     std::vector<Outcome> outcomes;  // of the requests
-    std::vector<Refused> refused;   // lines that are no good request
+    std::vector<Refused> refused;   // what is no good request
 
-    std::size_t lines() const noexcept { return requests.size() + refused.size(); }
+    std::size_t size() const noexcept { return requests.size() + refused.size(); }
 };
 
 /// What the pipelines of a thread share. All of it outlives them.
 struct PipelineContext {
     const ServerOptions& options;
     Executor& executor;
-    RequestDecoder& decoder;
-    const ReplyWriter& writer;
     Batch& batch;
     bool takes_subscriptions = false;  // somebody deals with replication.subscribe
     std::function<ReplyQueue::Time()> now;
     Budget* request_memory = nullptr;  // of input that is no whole request yet; null: no limit
     Budget* reply_memory = nullptr;    // of large replies that wait for their client; null: no limit
+    /// Requests whose reply may be large: one is taken when it is set, which clears it, and a pipeline that
+    /// comes to one otherwise pauses. Null: they are taken like any other.
+    bool* takes_large = nullptr;
 };
 
 /// What a pipeline asks of the connection that it belongs to. Each is called from within the pipeline, which
@@ -60,36 +62,38 @@ public:
 
     /// Replies wait for this: to release them when it has happened, or has become impossible.
     virtual void await_release(const ReplyQueue::Wait& wait) = 0;
-    /// To run the task of a request that was received then, and hand its reply to `finish_task`.
-    virtual void start_task(std::unique_ptr<Task> task, ReplyQueue::Time received) = 0;
+    /// To run the task of a call, and hand its reply to `finish_task`.
+    virtual void start_task(std::unique_ptr<Task> task, const Call& call) = 0;
     /// Where the client is, without its port; empty where that is not known.
     virtual std::string client_host() const = 0;
     /// To call `on_records` once the executor has the idempotency records.
     virtual void await_records() = 0;
 };
 
-/// From the input of one client to its replies: cuts, decodes and executes what has arrived together, runs
-/// the tasks one after the other, and puts all replies in order into a queue. Knows no socket and no thread;
-/// a connection and a simulated one use it alike.
+/// From the input of one client to its replies: executes together what its protocol takes out of what has
+/// arrived, runs the tasks one after the other, and puts all replies in order into a queue. Knows no socket
+/// and no thread; a connection and a simulated one use it alike.
 ///
 /// Its memory is bounded: it takes no further requests while replies wait to be taken or to become durable.
 class RequestPipeline {
 public:
     using Time = ReplyQueue::Time;
 
-    RequestPipeline(PipelineHost& host, const PipelineContext& context);
+    RequestPipeline(PipelineHost& host, const PipelineContext& context, std::unique_ptr<Protocol> protocol);
+
+    const Protocol& protocol() const noexcept { return *protocol_; }
 
     LineBuffer& input() noexcept { return input_; }
     const LineBuffer& input() const noexcept { return input_; }
     ReplyQueue& replies() noexcept { return replies_; }
     const ReplyQueue& replies() const noexcept { return replies_; }
 
-    /// Executes the complete lines of the input, received by `now`, as far as there is room for their
+    /// Executes the complete requests of the input, received by `now`, as far as there is room for their
     /// replies. True when something was executed that is not durable yet: the executor's `commit` is to be
     /// called.
     bool process(Time now);
-    /// It has worked for long, and there is more to do: `process` is to be called again after others had
-    /// their turn.
+    /// It has worked for long, or has come to a request whose reply may be large: `process` is to be called
+    /// again after others had their turn.
     bool is_paused() const noexcept { return is_paused_; }
     /// The reply of the task that was started last, to be followed by `process`.
     void finish_task(std::string_view reply);
@@ -111,7 +115,7 @@ public:
     }
     /// Every request that was taken was answered, and every answer sent.
     bool owes_nothing() const noexcept { return replies_.empty() && !awaits_records_ && rest_.empty(); }
-    /// A line was longer than allowed, found no memory or is of another protocol, or too many had no token
+    /// A request was longer than allowed, found no memory or is of another protocol, or too many had no token
     /// that is known: what follows is not looked at.
     bool is_oversized() const noexcept { return is_oversized_; }
 
@@ -150,23 +154,25 @@ private:
     }
     bool process_all(Time now);
     bool has_worked_long(Time since) const { return context_.now() - since >= work_time_max; }
-    bool decode_lines();
-    void decode_line(std::string_view line, bool accepts_writes);
-    void refuse(Error error);
-    void refuse_line(std::string_view line, Error error);
+    bool take_requests(Time now);
+    bool take_request(bool accepts_writes);
+    void accept(const Call& call);
+    bool has_to_pause(const Request& request) noexcept;
+    void refuse(const Call& call, Error error);
     void refuse_rest();
     bool keep_subscription(const Request& request);
     void fill_in_host(Request& request);
     bool execute();
     void answer_batch();
     void answer_rest(Time now);
-    void answer(Outcome& outcome, const Deadline& deadline);
+    void answer(const Call& call, Outcome& outcome, const Deadline& deadline);
     bool keep_reply(std::size_t bytes);
     void close_range();
     void close_range(const ReplyQueue::Wait& wait, std::uint32_t replies);
 
     PipelineHost& host_;
     const PipelineContext& context_;
+    std::unique_ptr<Protocol> protocol_;
     LineBuffer input_;
     ReplyQueue replies_;
     std::size_t batch_request_bytes_ = 0;  // of requests whose replies are in no range yet
@@ -179,11 +185,18 @@ private:
     // Of the replies written since the last range was closed.
     std::uint32_t open_replies_ = 0;
     Lsn open_lsn_ = 0;
+    WriteError open_write_error_ = nullptr;
 
-    std::deque<Outcome> rest_;       // not answered yet: a task runs, or there is no room
-    bool rest_awaits_room_ = false;  // and that is the client's doing
-    ReplyQueue::Wait task_wait_{};   // of the reply that a task makes
-    bool awaits_records_ = false;    // the next request needs them
+    struct Pending {
+        Call call;
+        Outcome outcome;
+    };
+
+    std::deque<Pending> rest_;               // not answered yet: a task runs, or there is no room
+    bool rest_awaits_room_ = false;          // and that is the client's doing
+    ReplyQueue::Wait task_wait_{};           // of the reply that a task makes
+    WriteError task_write_error_ = nullptr;  // what it becomes where that is needed
+    bool awaits_records_ = false;            // the next request needs them
     bool is_oversized_ = false;
     bool is_paused_ = false;
     bool is_known_;       // the client has once sent a request that it may make, or everybody may
@@ -194,7 +207,8 @@ private:
     std::string client_host_;  // what a request of the batch refers to
 };
 
-/// Runs a task and gives its reply as a line. From any thread.
-std::string run_task(Task& task, const Deadline& deadline, const ReplyWriter& writer, Stats& stats);
+/// Runs the task of a call and gives its reply. From any thread.
+std::string run_task(Task& task, const Call& call, const Deadline& deadline, const Protocol& protocol,
+                     Stats& stats);
 
 }  // namespace karma::net

@@ -7,46 +7,47 @@
 #include <thread>
 #include <utility>
 
-#include <boost/asio/buffer.hpp>
 #include <boost/asio/post.hpp>
 
 #include "engine/error.h"
-#include "net/address_text.h"
-#include "net/binding.h"
 #include "net/machine.h"
 #include "net/reply_writer.h"
 
 namespace karma::net {
 namespace {
 
-using boost::asio::ip::tcp;
-
-constexpr int listen_backlog = 4096;
 constexpr auto accept_pause = std::chrono::milliseconds(100);
+
+std::shared_ptr<const TlsContext> tls_of(const ServerOptions& options) {
+    const bool is_needed = std::ranges::any_of(
+        options.listen, [](const EndpointUrl& url) { return url.transport == Transport::tls; });
+    return is_needed ? TlsContext::for_server(options.tls) : nullptr;
+}
 
 }  // namespace
 
-void check_address(const ServerOptions& options) {
-    boost::asio::io_context context;
-    (void)bind_all(options, context);
+void check_serving(const ServerOptions& options) {
+    (void)tls_of(options);
+    check_listeners(options);
 }
 
 Server::Server(const ServerOptions& options, Executor& executor, Log& log, SubscriptionHost* subscriptions)
     : options_(options),
       executor_(executor),
       log_(log),
-      access_(options.auth_token, options.read_auth_token),
+      access_(options.token_set()),
       places_(options.connections_max),
       brief_places_(administrator_connections),
       request_memory_(options.request_memory_max),
       reply_memory_(options.reply_memory_max),
-      refused_logins_(log) {
+      refused_logins_(log),
+      tls_(tls_of(options)) {
     const ServerContext context{options_,        executor_,     access_,         log_,         tasks_,
                                 refused_logins_, subscriptions, request_memory_, reply_memory_};
     for (unsigned i = 0; i < std::max(1U, options_.threads); ++i) {
         threads_.push_back(std::make_unique<IoThread>(context));
     }
-    listen();
+    listeners_ = listen_on(options_, threads_.front()->context());
     durable_listener_ = executor_.add_durable_listener([this] {
         for (const auto& thread : threads_) {
             thread->wake();
@@ -61,25 +62,34 @@ Server::~Server() {
     executor_.remove_durable_listener(durable_listener_);
 }
 
-void Server::listen() {
-    boost::asio::io_context& context = threads_.front()->context();
-    for (tcp::acceptor& bound : bind_all(options_, context)) {
-        boost::system::error_code failure;
-        bound.listen(listen_backlog, failure);
-        const tcp::endpoint at = bound.local_endpoint();
-        const std::string address = address_text(at.address().to_string(), at.port());
-        if (failure) {
-            throw std::runtime_error("cannot listen on " + address + ": " + failure.message());
-        }
-        port_ = at.port();
-        addresses_.push_back(address);
-        listeners_.push_back(std::make_unique<Listener>(std::move(bound)));
+std::uint16_t Server::port(Transport transport) const noexcept {
+    const auto found = std::ranges::find(listeners_, transport, &Listener::transport);
+    return found == listeners_.end() ? std::uint16_t{0} : found->port;
+}
+
+std::vector<std::string> Server::addresses() const {
+    std::vector<std::string> all;
+    all.reserve(listeners_.size());
+    for (const Listener& listener : listeners_) {
+        all.push_back(listener.address);
     }
+    return all;
+}
+
+std::shared_ptr<const TlsContext> Server::tls() const {
+    const std::lock_guard lock(tls_mutex_);
+    return tls_;
+}
+
+void Server::reload_certificates(const TlsFiles& files) {
+    std::shared_ptr<const TlsContext> read = TlsContext::for_server(files);
+    const std::lock_guard lock(tls_mutex_);
+    tls_ = std::move(read);
 }
 
 void Server::start() {
-    for (const auto& listener : listeners_) {
-        accept(*listener);
+    for (Listener& listener : listeners_) {
+        accept(listener);
     }
     for (const auto& thread : threads_) {
         thread->start();
@@ -90,7 +100,7 @@ void Server::accept(Listener& listener) {
     IoThread& thread = *threads_[next_thread_++ % threads_.size()];
     listener.acceptor.async_accept(
         thread.context(),
-        [this, &listener, &thread](const boost::system::error_code& failure, tcp::socket socket) {
+        [this, &listener, &thread](const boost::system::error_code& failure, StreamSocket::Native socket) {
             if (failure == boost::asio::error::operation_aborted || !listener.acceptor.is_open()) {
                 return;
             }
@@ -99,7 +109,7 @@ void Server::accept(Listener& listener) {
                 return;
             }
             try {
-                adopt(std::move(socket), thread);
+                adopt(std::move(socket), listener.transport, thread);
             } catch (const std::bad_alloc&) {
                 pause_accepting(listener, "out of memory");
                 return;
@@ -112,13 +122,14 @@ void Server::accept(Listener& listener) {
 }
 
 /// Gives a connection a place among those that there may be, or says that there is none.
-void Server::adopt(tcp::socket socket, IoThread& thread) {
+void Server::adopt(StreamSocket::Native socket, Transport transport, IoThread& thread) {
+    std::unique_ptr<TlsSession> session = transport == Transport::tls ? tls()->accept() : nullptr;
     Share place(&places_);
     if (place.resize(1)) {
         if (std::exchange(is_full_, false)) {
             log_.info("connections_accepted_again", {{"refused", refused_}});
         }
-        thread.adopt(std::move(socket), std::move(place), false);
+        thread.adopt({std::move(socket), std::move(session), std::move(place), false});
         return;
     }
     if (!std::exchange(is_full_, true)) {
@@ -129,30 +140,29 @@ void Server::adopt(tcp::socket socket, IoThread& thread) {
                        "further ones are refused; raise --max-connections and the limit of open "
                        "files, or set --idle-timeout"}});
     }
-    boost::system::error_code failure;
-    const tcp::endpoint peer = socket.remote_endpoint(failure);
     Share brief(&brief_places_);
-    if (!failure && peer.address().is_loopback() && brief.resize(1)) {
-        thread.adopt(std::move(socket), std::move(brief), true);
+    if (is_local(socket) && brief.resize(1)) {
+        thread.adopt({std::move(socket), std::move(session), std::move(brief), true});
         return;
     }
     ++refused_;
-    refuse(std::move(socket));
+    if (transport != Transport::tls) {  // over TLS nothing can be said yet
+        refuse(std::move(socket));
+    }
 }
 
 /// Says why, as far as that is possible at once, and closes.
-void Server::refuse(tcp::socket socket) {
+void Server::refuse(StreamSocket::Native socket) {
+    StreamSocket refused(std::move(socket), nullptr);
     std::string line;
     ReplyWriter::write_error(
         {ErrorCode::resource_exhausted, "Too many connections: " + std::to_string(options_.connections_max) +
                                             " are open (--max-connections)"},
         line);
-    boost::system::error_code ignored;
-    socket.non_blocking(true, ignored);
     std::array<char, 4096> unread{};
-    socket.read_some(boost::asio::buffer(unread), ignored);  // or closing would take the reply back
-    socket.write_some(boost::asio::buffer(line), ignored);
-    socket.shutdown(tcp::socket::shutdown_send, ignored);
+    refused.stream().read(unread);  // or closing would take the reply back
+    refused.stream().write(line);
+    refused.stream().end_writing();
 }
 
 /// Too many open files, mostly: trying again at once would only fail again.
@@ -171,10 +181,11 @@ void Server::pause_accepting(Listener& listener, const std::string& why) {
 void Server::stop() {
     tasks_.cancel(TaskKind::administration);
     boost::asio::post(threads_.front()->context(), [this] {
-        for (const auto& listener : listeners_) {
+        for (Listener& listener : listeners_) {
             boost::system::error_code ignored;
-            listener->acceptor.close(ignored);
-            listener->pause.cancel();
+            listener.acceptor.close(ignored);
+            listener.pause.cancel();
+            listener.file = UnixSocketFile();
         }
     });
     for (const auto& thread : threads_) {

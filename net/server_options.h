@@ -4,12 +4,19 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
+
+#include "net/endpoint_url.h"
+#include "net/tls_context.h"
+#include "net/token_set.h"
 
 namespace karma::net {
 
 struct ServerOptions {
     std::string address = "0.0.0.0";  // IPv4, IPv6 or a host name
-    std::uint16_t port = 8080;        // 0: any free one
+    std::uint16_t port = 8080;        // 0: any free one; none where `listen` names others
+    std::vector<EndpointUrl> listen;  // further ones
+    TlsFiles tls;                     // of those of them that need it
     unsigned threads = 1;             // that serve connections
     bool nodelay = true;
     std::size_t request_bytes_max = 1'048'576;
@@ -23,8 +30,13 @@ struct ServerOptions {
     std::chrono::milliseconds query_timeout{1000};  // from when the request was received; 0: none
     std::chrono::milliseconds shutdown_timeout{5000};
     bool refuse_unknown_fields = false;  // in requests; otherwise they are passed over
+    bool protocol_v1 = false;            // requests of protocol v1 are taken beside those of v2
     std::string auth_token;              // empty: none
     std::string read_auth_token;         // empty: none
+    std::vector<NamedToken> tokens;      // further ones
+
+    /// All of these tokens.
+    TokenSet token_set() const;
 };
 
 }  // namespace karma::net

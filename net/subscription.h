@@ -8,6 +8,7 @@
 #include "engine/epoch.h"
 #include "engine/history_mark.h"
 #include "engine/request.h"
+#include "net/byte_stream.h"
 
 namespace karma::net {
 
@@ -68,9 +69,9 @@ public:
     SubscriptionHost& operator=(const SubscriptionHost&) = delete;
     virtual ~SubscriptionHost() = default;
 
-    /// `file` is an open, non-blocking socket, from here on the host's, on which nothing is owed but the
-    /// reply to this request; `address` is the other end's. Does not block.
-    virtual void adopt(int file, const std::string& address, Subscription subscription) = 0;
+    /// On `stream` nothing is owed but the reply to this request; `address` is the other end's. Does not
+    /// block.
+    virtual void adopt(ByteStream stream, const std::string& address, Subscription subscription) = 0;
 };
 
 }  // namespace karma::net

@@ -59,8 +59,8 @@ struct DatabaseOptions {
     std::uint32_t replication_ack_timeout_ms = 1000;
     std::optional<Lsn> restore_from;  // begin with no newer snapshot than this; 0: with none
     unsigned snapshots_retained = 5;  // for each series
-    std::uint32_t snapshot_interval_s =
-        0;  // a snapshot of everything that often, if something changed; 0: never
+    /// A snapshot of everything that often, if something changed; 0: never.
+    std::uint32_t snapshot_interval_s = 3600;
     std::uint64_t event_retention_s = 604'800;  // events older than that are dropped; 0: none are
     std::uint64_t event_retention_bytes = 0;    // the oldest are dropped while the log is longer; 0: none are
     IdempotencyRetention idempotency;

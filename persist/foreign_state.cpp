@@ -98,7 +98,8 @@ const StreamInfo* ForeignState::find_committed(std::string_view id) const {
 }
 
 bool ForeignState::is_held(const Event& event) const {
-    if (std::holds_alternative<mutation::PruneRecords>(event.body)) {
+    if (std::holds_alternative<mutation::PruneRecords>(event.body) ||
+        std::holds_alternative<mutation::PruneStreams>(event.body)) {
         return event.lsn <= records_lsn_;
     }
     if (std::holds_alternative<mutation::SaveCheckpoint>(event.body)) {

@@ -57,6 +57,9 @@ void GroupCommitter::add(const Event& event, const EventRecords& records) {
     if (records.stream != nullptr) {
         open_.changes.push_back(committed_stream_change(*records.stream));
     }
+    if (!records.pruned_streams.empty()) {
+        append_pruned_streams(records.pruned_streams, event.lsn, open_.changes);
+    }
     if (records.first_record_lsn) {
         open_.changes.push_back(first_record_change(*records.first_record_lsn));
     }

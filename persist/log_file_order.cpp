@@ -1,5 +1,6 @@
 #include "persist/log_file_order.h"
 
+#include <atomic>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -33,6 +34,9 @@ private:
     rocksdb::FSWritableFile* file_ = nullptr;
 };
 
+/// A write-ahead file. The first error is the answer to everything after it, as nobody knows what the disk
+/// holds then. A file that holds nothing unsynced answers a sync by itself, so that none can fail once the
+/// next file was begun.
 class LogFile final : public rocksdb::FSWritableFileOwnerWrapper {
 public:
     LogFile(std::unique_ptr<rocksdb::FSWritableFile> file, std::shared_ptr<NewestLogFile> newest)
@@ -43,13 +47,52 @@ public:
     LogFile& operator=(const LogFile&) = delete;
     ~LogFile() override { newest_->leave(this); }
 
+    rocksdb::IOStatus Append(const rocksdb::Slice& data, const rocksdb::IOOptions& options,
+                             rocksdb::IODebugContext* debug) override {
+        has_unsynced_.store(true, std::memory_order_relaxed);
+        return unless_failed([&] { return target()->Append(data, options, debug); });
+    }
+    rocksdb::IOStatus Append(const rocksdb::Slice& data, const rocksdb::IOOptions& options,
+                             const rocksdb::DataVerificationInfo& /*verification*/,
+                             rocksdb::IODebugContext* debug) override {
+        return Append(data, options, debug);
+    }
+    rocksdb::IOStatus Sync(const rocksdb::IOOptions& options, rocksdb::IODebugContext* debug) override {
+        return unless_failed([&] {
+            return has_unsynced_.exchange(false, std::memory_order_relaxed) ? target()->Sync(options, debug)
+                                                                            : rocksdb::IOStatus::OK();
+        });
+    }
+    rocksdb::IOStatus Fsync(const rocksdb::IOOptions& options, rocksdb::IODebugContext* debug) override {
+        return Sync(options, debug);
+    }
     rocksdb::IOStatus Close(const rocksdb::IOOptions& options, rocksdb::IODebugContext* debug) override {
         newest_->leave(this);
         return FSWritableFileOwnerWrapper::Close(options, debug);
     }
 
 private:
+    template <typename Work>
+    rocksdb::IOStatus unless_failed(Work&& work) {
+        if (has_failed_.load(std::memory_order_acquire)) {
+            return failure_;
+        }
+        rocksdb::IOStatus status = work();
+        if (!status.ok()) {
+            const std::lock_guard lock(failing_);
+            if (!has_failed_.load(std::memory_order_relaxed)) {
+                failure_ = status;
+                has_failed_.store(true, std::memory_order_release);
+            }
+        }
+        return status;
+    }
+
     std::shared_ptr<NewestLogFile> newest_;
+    std::atomic<bool> has_unsynced_{true};  // its size may be
+    std::mutex failing_;
+    std::atomic<bool> has_failed_{false};
+    rocksdb::IOStatus failure_;  // not changed once it has failed
 };
 
 class LogOrderingFileSystem final : public rocksdb::FileSystemWrapper {

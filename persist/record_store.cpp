@@ -10,6 +10,7 @@ namespace karma {
 namespace {
 
 constexpr const char* first_record_key = "first_idempotency_lsn";
+constexpr const char* pruned_streams_key = "pruned_streams_lsn";
 
 }  // namespace
 
@@ -19,6 +20,17 @@ RecordChange records_change(Lsn last_lsn, std::string bytes) {
 
 RecordChange committed_stream_change(const StreamInfo& stream) {
     return {Table::streams, stream.id, encode_stream(stream)};
+}
+
+void append_pruned_streams(std::span<const std::string> ids, Lsn lsn, std::vector<RecordChange>& changes) {
+    for (const std::string& id : ids) {
+        changes.push_back({Table::streams, id, std::nullopt});
+    }
+    changes.push_back(meta_numbers_change(pruned_streams_key, {lsn}));
+}
+
+Lsn read_pruned_streams_lsn(const Storage& storage) {
+    return read_meta_number(storage, pruned_streams_key).value_or(0);
 }
 
 RecordChange first_record_change(Lsn lsn) { return meta_numbers_change(first_record_key, {lsn}); }

@@ -4,6 +4,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "engine/engine.h"
 #include "engine/storage.h"
@@ -16,6 +17,11 @@ namespace karma {
 RecordChange records_change(Lsn last_lsn, std::string bytes);
 /// A committed stream.
 RecordChange committed_stream_change(const StreamInfo& stream);
+/// Removes committed streams that an event of this LSN has pruned.
+void append_pruned_streams(std::span<const std::string> ids, Lsn lsn, std::vector<RecordChange>& changes);
+/// The LSN of the last such event whose changes are stored; 0 where there is none. What is stored lacks
+/// streams that a state of before it has.
+Lsn read_pruned_streams_lsn(const Storage& storage);
 /// Says that the idempotency records below an LSN are forgotten, whether their rows are still there or not.
 RecordChange first_record_change(Lsn lsn);
 /// The LSN of which this was last said; 0 where it never was.

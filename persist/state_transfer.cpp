@@ -145,6 +145,9 @@ void StateSender::send_records(const Take& take) const {
     send();
     read_committed_streams(storage_, view_.lsn,
                            [&](const StreamInfo& stream) { take("S" + encode_stream(stream)); });
+    if (read_pruned_streams_lsn(storage_) > view_.lsn) {
+        throw StorageError("committed ingest streams were pruned while the state was sent: begin again");
+    }
 }
 
 // ---- receiving

@@ -251,6 +251,9 @@ std::vector<Metric> collect_metrics(const DatabaseFigures& f, const Stats& s) {
                  "Steps of the machine's clock by more than two seconds.", f.clock_steps);
     list.counter("refused_login_count", "karma_refused_logins_total",
                  "Requests without a token that is known.", get(s.refused_logins));
+    list.counter("failed_handshake_count", "karma_failed_handshakes_total",
+                 "Connections over TLS that failed before both ends had agreed on keys.",
+                 get(s.failed_handshakes));
     list.counter("log_lines_dropped", "karma_log_lines_dropped_total",
                  "Log lines that were dropped because nobody read them.", f.log_lines_dropped);
     list.gauge("data_directory_lost", "karma_data_directory_lost",

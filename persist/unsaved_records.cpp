@@ -34,6 +34,9 @@ void UnsavedRecords::add(const Event& event, const EventRecords& records, Lsn fi
         last.last_lsn = event.lsn;
         ++last.count;
     }
+    if (!records.pruned_streams.empty()) {
+        append_pruned_streams(records.pruned_streams, event.lsn, unsaved_.streams);
+    }
     if (records.stream != nullptr) {
         unsaved_.streams.push_back(committed_stream_change(*records.stream));
     }

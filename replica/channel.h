@@ -46,9 +46,9 @@ public:
     /// `received` is what was read from the wire already.
     explicit Channel(std::unique_ptr<Wire> wire, std::string received = {},
                      std::size_t payload_max = payload_bytes_max);
-    /// On a connected, non-blocking socket, which this owns.
-    explicit Channel(int file, std::string received = {}, std::size_t payload_max = payload_bytes_max)
-        : Channel(socket_wire(file), std::move(received), payload_max) {}
+    explicit Channel(net::ByteStream stream, std::string received = {},
+                     std::size_t payload_max = payload_bytes_max)
+        : Channel(stream_wire(std::move(stream)), std::move(received), payload_max) {}
 
     void queue(FrameKind kind, std::string_view payload);
     /// A frame of numbers, and of a text behind them where it has one.

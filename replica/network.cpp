@@ -1,6 +1,5 @@
 #include "replica/network.h"
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -11,6 +10,7 @@
 #include <sys/socket.h>
 #include <system_error>
 #include <unistd.h>
+#include <utility>
 
 #include "net/client_connection.h"
 #include "net/resolver.h"
@@ -22,64 +22,68 @@ namespace {
     throw ChannelError(std::string(what) + ": " + std::generic_category().message(errno));
 }
 
-class SocketWire final : public Wire {
+class StreamWire final : public Wire {
 public:
-    /// The file stays the caller's when this throws.
-    explicit SocketWire(int file) : file_(file), wake_file_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
-        const int one = 1;
-        ::setsockopt(file_, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    /// The stream stays the caller's when this throws.
+    explicit StreamWire(net::ByteStream& stream) : wake_file_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
         if (wake_file_ < 0) {
             fail("cannot make an event file");
         }
+        const int one = 1;
+        ::setsockopt(stream.file(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        stream_ = std::move(stream);
     }
-    ~SocketWire() override {
-        ::close(file_);
-        ::close(wake_file_);
-    }
+    ~StreamWire() override { ::close(wake_file_); }
 
     std::size_t send(std::string_view bytes) override {
-        while (true) {
-            const ssize_t sent = ::send(file_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-            if (sent >= 0) {
-                return static_cast<std::size_t>(sent);
-            }
-            if (errno == EAGAIN) {
-                return 0;
-            }
-            if (errno != EINTR) {
-                fail("the connection broke");
-            }
+        const net::IoResult result = stream_.write(bytes);
+        if (result.state != net::IoState::done && result.state != net::IoState::would_block) {
+            throw ChannelError("the connection broke: " + stream_.failure());
         }
+        return result.size;
     }
 
     std::size_t receive(char* bytes, std::size_t size) override {
-        const ssize_t got = ::recv(file_, bytes, size, 0);
-        if (got == 0) {
-            throw ChannelError("the other end closed the connection");
-        }
-        if (got < 0 && errno != EAGAIN && errno != EINTR) {
-            fail("the connection broke");
-        }
-        return static_cast<std::size_t>(std::max<ssize_t>(got, 0));
+        std::size_t got = 0;
+        // Over TLS a read gives a record at most.
+        do {
+            const net::IoResult result = stream_.read({bytes + got, size - got});
+            got += result.size;
+            if (result.state == net::IoState::done) {
+                continue;
+            }
+            if (result.state != net::IoState::would_block && got == 0) {
+                throw ChannelError(result.state == net::IoState::ended
+                                       ? "the other end closed the connection"
+                                       : "the connection broke: " + stream_.failure());
+            }
+            break;
+        } while (stream_.is_encrypted() && got < size);
+        return got;
     }
 
     Ready wait(bool wants_to_receive, bool wants_to_send, std::chrono::milliseconds time) override {
+        const bool is_ready = wants_to_receive && stream_.has_buffered();
+        const short to_receive = wants_to_receive ? stream_.events_to_read() : short{0};
+        const short to_send = wants_to_send ? stream_.events_to_write() : short{0};
         std::array<pollfd, 2> files{};
-        const int wanted = (wants_to_receive ? POLLIN : 0) | (wants_to_send ? POLLOUT : 0);
-        files[0] = {file_, static_cast<short>(wanted), 0};
+        files[0] = {stream_.file(), static_cast<short>(to_receive | to_send), 0};
         files[1] = {wake_file_, POLLIN, 0};
-        const int ready = ::poll(files.data(), files.size(), static_cast<int>(time.count()));
+        const int ready = ::poll(files.data(), files.size(), is_ready ? 0 : static_cast<int>(time.count()));
         if (ready < 0 && errno != EINTR) {
             fail("cannot wait for the other end");
         }
         if (ready <= 0) {
-            return {};
+            return {is_ready, false};
         }
         if (files[1].revents != 0) {
             std::uint64_t count = 0;
             [[maybe_unused]] const auto taken = ::read(wake_file_, &count, sizeof count);
         }
-        return {wants_to_receive && (files[0].revents & ~POLLOUT) != 0, (files[0].revents & POLLOUT) != 0};
+        const short found = files[0].revents;
+        const bool is_broken = (found & ~(POLLIN | POLLOUT)) != 0;
+        return {is_ready || (wants_to_receive && (is_broken || (found & to_receive) != 0)),
+                (found & to_send) != 0};
     }
 
     void wake() noexcept override {
@@ -87,17 +91,18 @@ public:
         [[maybe_unused]] const auto written = ::write(wake_file_, &one, sizeof one);
     }
 
-    void end() noexcept override { ::shutdown(file_, SHUT_RDWR); }
+    void end() noexcept override { stream_.end(); }
 
 private:
-    int file_;
+    net::ByteStream stream_;
     int wake_file_;
 };
 
 class SocketLine final : public Line {
 public:
-    SocketLine(const std::string& address, const Peer& peer)
-        : connection_(address, peer.port, peer.timeout, peer.stop) {
+    SocketLine(const std::string& address, const Peer& peer, const net::TlsContext* tls)
+        : connection_({tls == nullptr ? net::Transport::tcp : net::Transport::tls, address, peer.port, {}},
+                      tls == nullptr ? nullptr : tls->connect(peer.host), peer.timeout, peer.stop) {
         connection_.limit_lines(peer.line_bytes_max);
     }
 
@@ -108,7 +113,7 @@ public:
     }
     bool has_failed() const override { return connection_.failed(); }
     std::unique_ptr<Wire> release(std::string& received) override {
-        return socket_wire(connection_.release(received));
+        return stream_wire(connection_.release(received));
     }
 
 private:
@@ -117,11 +122,13 @@ private:
 
 class MachineNetwork final : public Network {
 public:
+    explicit MachineNetwork(std::shared_ptr<const net::TlsContext> tls = nullptr) : tls_(std::move(tls)) {}
+
     std::unique_ptr<Line> connect(const Peer& peer) override {
         const std::vector<std::string> addresses = net::resolve(peer.host, peer.timeout, peer.stop);
         for (std::size_t i = 0;; ++i) {
             try {
-                return std::make_unique<SocketLine>(addresses[i], peer);
+                return std::make_unique<SocketLine>(addresses[i], peer, tls_.get());
             } catch (const net::ConnectionError&) {
                 if (i + 1 == addresses.size() || (peer.stop != nullptr && peer.stop->load())) {
                     throw;
@@ -129,6 +136,9 @@ public:
             }
         }
     }
+
+private:
+    std::shared_ptr<const net::TlsContext> tls_;  // null: in the clear
 };
 
 }  // namespace
@@ -138,15 +148,18 @@ Network& machine_network() {
     return network;
 }
 
-std::unique_ptr<Wire> socket_wire(int file, const std::function<std::string(const char* why)>& parting) {
+std::unique_ptr<Network> network_over(std::shared_ptr<const net::TlsContext> tls) {
+    return std::make_unique<MachineNetwork>(std::move(tls));
+}
+
+std::unique_ptr<Wire> stream_wire(net::ByteStream stream,
+                                  const std::function<std::string(const char* why)>& parting) {
     try {
-        return std::make_unique<SocketWire>(file);
+        return std::make_unique<StreamWire>(stream);
     } catch (const std::exception& failure) {
         if (parting) {
-            const std::string words = parting(failure.what());
-            [[maybe_unused]] const auto sent = ::send(file, words.data(), words.size(), MSG_NOSIGNAL);
+            stream.write(parting(failure.what()));
         }
-        ::close(file);
         throw;
     }
 }

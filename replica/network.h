@@ -11,6 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "net/byte_stream.h"
+#include "net/tls_context.h"
 #include "replica/runtime.h"
 
 namespace karma::replica {
@@ -77,7 +79,7 @@ struct Peer {
     std::size_t line_bytes_max = std::size_t{1} << 30U;
 };
 
-/// How nodes reach each other: over TCP, or in a simulation. Thread-safe.
+/// How nodes reach each other: over TCP or TLS, or in a simulation. Thread-safe.
 class Network {
 public:
     Network() = default;
@@ -89,11 +91,14 @@ public:
     virtual std::unique_ptr<Line> connect(const Peer& peer) = 0;
 };
 
+/// The network of this machine, in the clear.
 Network& machine_network();
+/// The same over TLS, with these certificates and rules; null: in the clear.
+std::unique_ptr<Network> network_over(std::shared_ptr<const net::TlsContext> tls);
 
-/// A wire on a connected, non-blocking socket, which it owns. Throws ChannelError where none can be made, and
-/// sends `parting(why)` before it closes the socket then.
-std::unique_ptr<Wire> socket_wire(int file,
+/// A wire on a byte stream. Throws ChannelError where none can be made, and sends `parting(why)` before it
+/// closes the stream then.
+std::unique_ptr<Wire> stream_wire(net::ByteStream stream,
                                   const std::function<std::string(const char* why)>& parting = nullptr);
 
 /// What a node stands on.

@@ -82,10 +82,10 @@ void Source::log_refusal(const std::string& name, const std::string& address, co
     }
 }
 
-void Source::adopt(int file, const std::string& address, net::Subscription subscription) {
+void Source::adopt(net::ByteStream stream, const std::string& address, net::Subscription subscription) {
     std::unique_ptr<Wire> wire;
     try {
-        wire = socket_wire(file, [this](const char* why) { return refusal_line(why); });
+        wire = stream_wire(std::move(stream), [this](const char* why) { return refusal_line(why); });
     } catch (const ChannelError& failure) {
         log_refusal(subscription.name, address, failure.what(), failure.what());
         return;

@@ -56,7 +56,7 @@ public:
     void on_follower(std::function<void(const KnownNode&)> listener) { on_follower_ = std::move(listener); }
 
     /// A follower that is refused gets a line that says why.
-    void adopt(int file, const std::string& address, net::Subscription subscription) override;
+    void adopt(net::ByteStream stream, const std::string& address, net::Subscription subscription) override;
     void adopt(std::unique_ptr<Wire> wire, const std::string& address, net::Subscription subscription);
 
     /// Drops all followers, and refuses new ones.

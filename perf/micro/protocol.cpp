@@ -28,11 +28,12 @@ void decode(benchmark::State& state, const std::string& line, bool general, int 
     const Access access("", "");
     RequestDecoder decoder(access);
     karma::Request request;
+    karma::net::Call call;
     for (auto _ : state) {
         if (general) {
             benchmark::DoNotOptimize(decoder.decode_general(line, true));
         } else {
-            benchmark::DoNotOptimize(decoder.decode(line, true, request));
+            benchmark::DoNotOptimize(decoder.decode(line, true, request, call));
         }
         decoder.release();
     }

@@ -45,6 +45,9 @@ public:
         does(mutation::BatchAdd{"many", many});
         does(mutation::BatchAdd{"few", few});
         does(mutation::CreateSeries{"empty"});
+        does(mutation::BeginStream{"was committed", IngestMode::add, {}});
+        does(mutation::AddChunk{"was committed", "streamed", 1, few, nullptr});
+        does(mutation::CommitStream{"was committed"});
         does(mutation::BeginStream{"adds", IngestMode::add, {}});
         does(mutation::BeginStream{"replaces", IngestMode::replace_series, {}});
         does(mutation::AddChunk{"replaces", "few", 1, few, nullptr});
@@ -119,6 +122,7 @@ std::vector<Case> mutations() {
     add("commit", mutation::CommitStream{"replaces"});
     add("abort", mutation::AbortStream{"replaces"});
     add("prune", mutation::PruneRecords{1'900'000'000, {}});
+    add("prune streams", mutation::PruneStreams{1'900'000'000, 10, {}, 0});
     all.push_back({"keyed batch_add", KeyedMutation{&keyed, "a new key that is long", {}}});
     all.push_back({"keyed batch_reset", KeyedMutation{&keyed_reset, "another new key that is long", {}}});
     return all;

@@ -35,7 +35,7 @@ TEST_CASE("serve options: of an option that is given twice the last one counts")
     CHECK(read({"--port=1", "--bind=::1", "--port=2"}).server.port == 2);
     CHECK(read({"-p", "1", "--port", "2"}).server.port == 2);
     CHECK(read({"--port=2", "-p1"}).server.port == 1);
-    CHECK(read({"--replication-token=a", "--replication-token=b"}).replication.token == "b");
+    CHECK(read({"--replication-token=a", "--replication-token=b"}).follower.token == "b");
     CHECK(read({"--port=none", "--port=2"}).server.port == 2);
     CHECK(refusal_of({"--port=2", "--port=none"}).find("--port") == 0);
 }

@@ -52,6 +52,8 @@ std::vector<Event> one_of_each() {
         PruneRecords{-5, std::nullopt},
         PruneRecords{std::numeric_limits<std::int64_t>::max(), largest},
         PruneRecords{7, 3, largest},
+        PruneStreams{-5, 3, "stream", -7},
+        PruneStreams{std::numeric_limits<std::int64_t>::max(), largest, "s", 1'795'208'099},
     };
     static const std::string key(256, 'k');
     std::vector<Event> events;

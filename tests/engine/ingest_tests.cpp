@@ -244,4 +244,60 @@ TEST_CASE("ingest: the events make the same state again, staged series and strea
     CHECK(!(begun == digest(engine)));
 }
 
+TEST_CASE("ingest: committed streams are pruned from the one that was committed first on, and by an event") {
+    Recorder log;
+    Engine engine(1, log);
+    constexpr std::int64_t begin_ms = 1'795'208'000'000;
+    const Items items = {{1, some_day, 10}};
+    const auto run = [&](const Mutation& body, std::int64_t time_ms) { engine.execute(body, time_ms); };
+    for (const char* const id : {"d", "c", "b", "a", "open"}) {
+        run(mutation::BeginStream{id, IngestMode::add, "day"}, begin_ms);
+        run(chunk(id, "s", 1, items), begin_ms);
+    }
+    // Two of them in the same second.
+    run(mutation::CommitStream{"c"}, begin_ms + 1'000);
+    run(mutation::CommitStream{"b"}, begin_ms + 2'000);
+    run(mutation::CommitStream{"d"}, begin_ms + 2'500);
+    run(mutation::CommitStream{"a"}, begin_ms + 9'000);
+    const auto prune = [&](std::int64_t before_unix, std::uint64_t limit) {
+        const Mutation body = mutation::PruneStreams{before_unix, limit, std::nullopt, 0};
+        return expect<reply::Pruned>(answer(engine, body)).deleted;
+    };
+    const auto holds = [&](const Engine& of) {
+        std::string ids;
+        for (const StreamInfo& stream : of.streams().committed_streams()) ids += stream.id;
+        return ids;
+    };
+    const Lsn before = engine.last_lsn();
+    CHECK(prune(begin_ms / 1000 + 1, 10) == 0);
+    CHECK(engine.last_lsn() == before);  // no event
+    CHECK(prune(begin_ms / 1000 + 9, 2) == 2);
+    CHECK(engine.last_lsn() == before + 1);
+    CHECK(holds(engine) == "ad");
+    const Digest with_two = digest(engine);
+    CHECK(prune(begin_ms / 1000 + 9, 10) == 1);
+    CHECK(holds(engine) == "a");
+    check_refused(engine, chunk("d", "s", 1, items), ErrorCode::not_found);
+    CHECK(skip(engine, "a", "s", 1, items).committed);
+    CHECK(engine.streams().open_count() == 1);
+    CHECK(engine.streams().weight() == 2);
+
+    Recorder unused;
+    Engine again(77, unused);
+    log.replay(again);
+    CHECK(digest(again) == digest(engine));
+    CHECK(holds(again) == "a");
+    CHECK(!(digest(engine) == with_two));
+    // Of one that has lost them already no others go.
+    Engine poor(78, unused);
+    for (const StreamInfo& stream : again.streams().committed_streams()) {
+        poor.restore_stream(stream, nullptr);
+    }
+    poor.restore_last_lsn(before);
+    poor.replicate({before + 1, begin_ms, mutation::PruneStreams{begin_ms, 2, "b", begin_ms / 1000 + 2}, {}});
+    CHECK(holds(poor) == "a");
+    // The id of one that was pruned is free.
+    CHECK(!begin(engine, "d", IngestMode::set).already_committed);
+}
+
 }  // namespace karma::test

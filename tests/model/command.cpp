@@ -156,6 +156,12 @@ public:
         to_.prune_limit = optional("limit");
         if (to_.prune_limit && *to_.prune_limit == 0) refuse();
     }
+    void prune_streams() {
+        if (!object_.contains("before") || object_.at("before").is_null()) refuse();
+        to_.before = *time("before");
+        limit(1'000, 10'000);
+        to_.prune_limit = to_.limit;
+    }
     void begin() {
         to_.stream_id = text("stream_id");
         to_.mode = text("mode");
@@ -290,6 +296,7 @@ const std::map<std::string, Op, std::less<>>& all_ops() {
         {"ingest.chunk", {Kind::write, [](R& r, C&) { r.chunk(); }}},
         {"ingest.commit", {Kind::write, stream}},
         {"ingest.abort", {Kind::write, stream}},
+        {"ingest.prune", {Kind::write, [](R& r, C&) { r.prune_streams(); }}},
         {"snapshot.create", {Kind::write, series}},
         {"snapshot.create_all", {Kind::write, nothing}},
         {"snapshot.list", {Kind::read, nothing}},
@@ -435,7 +442,7 @@ std::string payload_of(const Command& command) {
 json::object entry_of(const Command& command) {
     const std::string& op = command.op;
     json::object entry{{"v", 2}, {"op", op}};
-    if (op.starts_with("ingest.")) entry["stream_id"] = command.stream_id;
+    if (op.starts_with("ingest.") && op != "ingest.prune") entry["stream_id"] = command.stream_id;
     if (!command.series.empty()) entry["series"] = command.series;
     if (op == "counter.increment" || op == "counter.decrement" || op == "counter.reset" ||
         op == "counter.delete_range")
@@ -461,7 +468,7 @@ json::object entry_of(const Command& command) {
         if (command.offset) entry["offset"] = *command.offset;
         if (command.event_id) entry["event_id"] = *command.event_id;
     }
-    if (op == "idempotency.prune") {
+    if (op == "idempotency.prune" || op == "ingest.prune") {
         if (command.before >= 0 && command.before < (1LL << 40U))
             entry["before"] = command.before;
         else

@@ -228,6 +228,12 @@ json::object Generator::ingest(const Model& model) {
             std::next(streams.begin(), static_cast<std::ptrdiff_t>(between(0, streams.size() - 1)));
         if (any->first.find(' ') == std::string::npos) id = any->first;  // none of a burst's
     }
+    if (prefix_.empty() && once_in(40)) {
+        r["op"] = "ingest.prune";
+        r["before"] = once_in(3) ? json::value("2001-01-01") : json::value(4102444800);
+        if (once_in(3)) r["limit"] = once_in(4) ? between(10'000, 10'001) : between(1'000, 10'000);
+        return r;
+    }
     const auto known = streams.find(id);
     r["stream_id"] = id;
     const std::uint64_t kind = between(0, 9);

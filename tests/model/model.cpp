@@ -69,7 +69,7 @@ Expected Model::write(const Command& command) {
     if (outcome.is_event) {
         json::object entry = entry_of(command);
         if (command.idempotency_key) entry["idempotency_created_at_unix"] = recent_time();
-        if (command.op == "idempotency.prune" && entry["before"].is_null()) entry["before"] = instant();
+        if (command.op.ends_with(".prune") && entry["before"].is_null()) entry["before"] = instant();
         record(command, {std::move(entry)});
         if (command.op == "tree.drop") forget_series(command.series);
     }

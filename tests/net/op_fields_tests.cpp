@@ -31,7 +31,7 @@ boost::json::object sample_fields(std::string_view op) {
     })")
                                      .as_object();
     if (op == "counter.multi_sum") fields["items"] = boost::json::parse(R"([{"series":"a","key":1}])");
-    if (op == "idempotency.prune") fields["before"] = 5;
+    if (op == "idempotency.prune" || op == "ingest.prune") fields["before"] = 5;
     return fields;
 }
 

@@ -31,7 +31,7 @@ Time at(int ms) { return Time(std::chrono::milliseconds(ms)); }
 bool add(ReplyQueue& queue, const std::string& reply, const ReplyQueue::Wait& wait,
          const ReplyQueue::Progress& progress, std::size_t request_bytes = 10) {
     queue.text() += reply;
-    return queue.close_range(1, request_bytes, wait, progress);
+    return queue.close_range(1, request_bytes, wait, progress, &net::ReplyWriter::write_error);
 }
 
 std::string take(ReplyQueue& queue, std::size_t most = std::string::npos) {
@@ -103,7 +103,7 @@ TEST_CASE("reply queue: a place is held for a reply that is being made") {
     CHECK(take(queue) == "a");
     CHECK_FALSE(queue.empty());
     CHECK(queue.is_place_held());
-    CHECK(queue.fill_place("b", {4, 0, {}}, {3, 0}));
+    CHECK(queue.fill_place("b", {4, 0, {}}, {3, 0}, &net::ReplyWriter::write_error));
     CHECK_FALSE(queue.is_place_held());
     CHECK_FALSE(add(queue, "c", {}, {3, 0}));
     CHECK(take(queue) == "");
@@ -115,7 +115,7 @@ TEST_CASE("reply queue: when the log has failed, each reply that waits for it be
     ReplyQueue queue;
     add(queue, "a", {1, 0, {}}, {0, 0});
     queue.text() += "bb";
-    queue.close_range(2, 10, {2, 0, {}}, {0, 0});
+    queue.close_range(2, 10, {2, 0, {}}, {0, 0}, &net::ReplyWriter::write_error);
     add(queue, "c", {1, 7, at(10)}, {0, 0});
     add(queue, "d", {3, 7, at(10)}, {0, 0});
     queue.fail_above(1, failed);
@@ -195,7 +195,8 @@ void run_random(std::mt19937_64& random) {
                     if (of_one.ack_lsn <= progress.acked_lsn) of_one.ack_lsn = 0;
                     model.replies.push_back({text, of_one});
                 }
-                queue.close_range(static_cast<std::uint32_t>(replies), 1, wait, progress);
+                queue.close_range(static_cast<std::uint32_t>(replies), 1, wait, progress,
+                                  &net::ReplyWriter::write_error);
                 break;
             }
             case 3: progress.durable_lsn = random_between(random, progress.durable_lsn, last_lsn); break;

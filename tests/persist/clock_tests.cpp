@@ -38,6 +38,7 @@ class SteppingDatabase {
 public:
     SteppingDatabase() {
         options.clock_ms = [this] { return clocks.unix_ms.load(); };
+        options.snapshot_interval_s = 0;  // the clock is moved by hours
         options.steady_ms = [this] { return clocks.steady_ms.load(); };
         options.threads = false;
         options.event_retention_s = 0;

@@ -69,6 +69,8 @@ Mutation Order::body() const {
         case Kind::chunk: return mutation::AddChunk{stream, series, 1 + number % 3, items, nullptr};
         case Kind::commit_stream: return mutation::CommitStream{stream};
         case Kind::abort_stream: return mutation::AbortStream{stream};
+        case Kind::prune_streams:
+            return mutation::PruneStreams{time_ms / 1000, 1 + number % 5, std::nullopt, 0};
         case Kind::prune: return mutation::PruneRecords{time_ms / 1000 - 1, 1 + number % 5};
     }
     return {};
@@ -106,6 +108,7 @@ DatabaseOptions FaultClient::options() {
     options.event_retention_s = 0;
     options.event_retention_bytes = one_in(random_, 2) ? random_between(random_, 1, 50'000) : 0;
     options.clock_ms = [this] { return now_ms_.load(); };
+    options.snapshot_interval_s = 0;  // the clock is moved by hours
     return options;
 }
 
@@ -118,11 +121,11 @@ Order FaultClient::some_order() {
     const std::uint64_t chance = random_between(random_, 0, 99);
     using Kind = Order::Kind;
     constexpr std::pair<std::uint64_t, Kind> kinds[] = {
-        {50, Kind::increment},    {56, Kind::decrement}, {66, Kind::batch_add},
-        {72, Kind::batch_set},    {76, Kind::reset},     {77, Kind::reset_series},
-        {78, Kind::delete_range}, {79, Kind::drop},      {82, Kind::checkpoint},
-        {87, Kind::begin_stream}, {94, Kind::chunk},     {97, Kind::commit_stream},
-        {98, Kind::abort_stream}, {99, Kind::prune},
+        {50, Kind::increment},    {56, Kind::decrement},     {66, Kind::batch_add},
+        {72, Kind::batch_set},    {76, Kind::reset},         {77, Kind::reset_series},
+        {78, Kind::delete_range}, {79, Kind::drop},          {82, Kind::checkpoint},
+        {87, Kind::begin_stream}, {94, Kind::chunk},         {96, Kind::commit_stream},
+        {97, Kind::abort_stream}, {98, Kind::prune_streams}, {99, Kind::prune},
     };
     for (const auto& [below, kind] : kinds) {
         order.kind = kind;

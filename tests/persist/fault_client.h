@@ -30,6 +30,7 @@ struct Order {
         commit_stream,
         abort_stream,
         prune,
+        prune_streams,
     };
     Kind kind = Kind::increment;
     std::string series;

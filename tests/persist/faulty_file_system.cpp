@@ -1,7 +1,9 @@
 #include "tests/persist/faulty_file_system.h"
 
 #include <algorithm>
+#include <chrono>
 #include <span>
+#include <thread>
 #include <utility>
 
 #include <rocksdb/system_clock.h>
@@ -53,6 +55,14 @@ public:
     const char* Name() const override { return "HastyEnv"; }
 };
 
+/// A disk tries for a while before it gives up: other threads come to the same file meanwhile.
+IOStatus slow_if_failed(IOStatus status) {
+    if (!status.ok()) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    return status;
+}
+
 struct HeldLock final : rocksdb::FileLock {
     explicit HeldLock(std::string name) : path(std::move(name)) {}
     std::string path;
@@ -67,8 +77,10 @@ public:
 
     using rocksdb::FSWritableFile::Append;
     IOStatus Append(const Slice& data, const IOOptions& /*options*/, IODebugContext* /*debug*/) override {
-        const std::lock_guard lock(disk_.mutex_);
-        return disk_.append(path_, *node_, data);
+        return slow_if_failed([&] {
+            const std::lock_guard lock(disk_.mutex_);
+            return disk_.append(path_, *node_, data);
+        }());
     }
     IOStatus Truncate(std::uint64_t size, const IOOptions& /*options*/, IODebugContext* /*debug*/) override {
         const std::lock_guard lock(disk_.mutex_);
@@ -83,8 +95,10 @@ public:
         return IOStatus::OK();
     }
     IOStatus Sync(const IOOptions& /*options*/, IODebugContext* /*debug*/) override {
-        const std::lock_guard lock(disk_.mutex_);
-        return disk_.sync(path_, *node_);
+        return slow_if_failed([&] {
+            const std::lock_guard lock(disk_.mutex_);
+            return disk_.sync(path_, *node_);
+        }());
     }
     bool IsSyncThreadSafe() const override { return true; }
     std::uint64_t GetFileSize(const IOOptions& /*options*/, IODebugContext* /*debug*/) override {

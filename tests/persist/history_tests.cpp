@@ -27,6 +27,7 @@ class HistoryFixture {
 public:
     HistoryFixture() {
         options_.clock_ms = [this] { return now_ms_.load(); };
+        options_.snapshot_interval_s = 0;  // the clock is moved by hours
         options_.event_retention_s = 0;
         options_.wal_batch_size = 3;
         open();
@@ -273,6 +274,7 @@ TEST_CASE("events: those that are not kept any more are a gap") {
     std::atomic<std::int64_t> now_ms = 1'777'000'000'000;
     DatabaseOptions options;
     options.clock_ms = [&] { return now_ms.load(); };
+    options.snapshot_interval_s = 0;  // the clock is moved by hours
     options.event_retention_s = 60;
     const auto database = Database::open(options, storage);
     for (int i = 0; i < 10; ++i) {

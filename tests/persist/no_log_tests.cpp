@@ -30,6 +30,7 @@ public:
         options_.wal = false;
         options_.threads = false;
         options_.clock_ms = [this] { return now_ms_; };
+        options_.snapshot_interval_s = 0;  // the clock is moved by hours
         open();
     }
 

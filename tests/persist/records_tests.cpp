@@ -24,6 +24,7 @@ namespace {
 DatabaseOptions at_time(const std::int64_t& now_ms) {
     DatabaseOptions options;
     options.clock_ms = [&now_ms] { return now_ms; };
+    options.snapshot_interval_s = 0;  // the clock is moved by hours
     return options;
 }
 
@@ -183,6 +184,56 @@ TEST_CASE("records: what was pruned stays pruned, and a snapshot changes nothing
         CHECK(counts(*database, "k" + std::to_string(i)) == (i < 4));
     }
     CHECK(database->sum("s", 1) == 14);
+}
+
+TEST_CASE(
+    "records: committed streams that were pruned stay pruned, from a snapshot of before or of after it") {
+    for (const bool wal : {true, false}) {
+        CAPTURE(wal);
+        std::int64_t now_ms = 1'795'208'099'000;
+        MemoryStorage memory;
+        DatabaseOptions options = at_time(now_ms);
+        options.wal = wal;
+        const auto chunk_of = [](const std::string& id) {
+            static const std::vector<mutation::Item> items = {{1, some_day, 5}};
+            return Mutation(mutation::AddChunk{id, "s", 1, items, nullptr});
+        };
+        const auto commit_some = [&](Database& database, int first, int end) {
+            for (int i = first; i < end; ++i) {
+                const std::string id = "i" + std::to_string(i);
+                database.call(Mutation(mutation::BeginStream{id, IngestMode::add, std::nullopt}));
+                database.call(chunk_of(id));
+                database.call(Mutation(mutation::CommitStream{id}));
+                now_ms += 1'000;
+            }
+        };
+        const auto prune = [&](Database& database, std::uint64_t limit) {
+            const mutation::PruneStreams body{now_ms / 1000 + 1, limit, std::nullopt, 0};
+            return expect<reply::Pruned>(database.call(Mutation(body))).deleted;
+        };
+        Digest digest;
+        {
+            const auto database = Database::open(options, memory);
+            commit_some(*database, 0, 6);
+            database->save_snapshot();
+            CHECK(prune(*database, 4) == 4);
+            commit_some(*database, 6, 8);
+            digest = database->digest();
+            if (!wal) database->save_snapshot();
+        }
+        for (int restarts = 0; restarts < 2; ++restarts) {
+            const auto database = Database::open(options, memory);
+            CHECK(database->digest() == digest);
+            CHECK(database->view().committed_stream_count == 4);
+            CHECK(code_of(database->call(chunk_of("i3"))) == ErrorCode::not_found);
+            expect<reply::ChunkSkipped>(database->call(chunk_of("i4")));
+            CHECK(database->sum("s", 1) == 40);
+            database->save_snapshot();
+        }
+        std::size_t rows = 0;
+        memory.scan(Table::streams, "", [&](std::string_view, std::string_view) { return ++rows != 0; });
+        CHECK(rows == 4);
+    }
 }
 
 TEST_CASE("records: forgotten ones give back their storage") {

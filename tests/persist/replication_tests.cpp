@@ -237,6 +237,49 @@ TEST_CASE("replication: a state holds the records of its LSN, whatever is forgot
     }
 }
 
+TEST_CASE(
+    "replication: a state is not sent whose committed streams are pruned meanwhile, and the next one is") {
+    DatabaseOptions options = master_options();
+    options.threads = false;
+    MemoryStorage master_storage;
+    const auto master = Database::open(options, master_storage);
+    static const std::vector<mutation::Item> items = {{1, some_day, 5}};
+    for (int i = 0; i < 10; ++i) {
+        const std::string id = "i" + std::to_string(i);
+        master->call(Mutation(mutation::BeginStream{id, IngestMode::add, std::nullopt}));
+        master->call(Mutation(mutation::AddChunk{id, "s", 1, items, nullptr}));
+        master->call(Mutation(mutation::CommitStream{id}));
+    }
+    const auto prune = [&](std::uint64_t limit) {
+        const mutation::PruneStreams body{std::numeric_limits<std::int64_t>::max(), limit, std::nullopt, 0};
+        return std::get<reply::Pruned>(master->call(Mutation(body))).deleted;
+    };
+    CHECK(prune(2) == 2);
+    bool is_first = true;
+    {
+        const auto pin = master->pin_log(0);
+        const auto read = [&] {
+            master->read_state(*pin)->read([&](std::string_view) {
+                if (std::exchange(is_first, false)) CHECK(prune(3) == 3);
+            });
+        };
+        CHECK_THROWS_AS(read(), StorageError);
+    }
+    MemoryStorage slave_storage;
+    auto slave = open_slave(slave_storage);
+    install(*slave, pieces_of(*master));
+    CHECK(slave->digest() == master->digest());
+    CHECK(prune(1) == 1);
+    catch_up(*master, *slave);
+    CHECK(slave->digest() == master->digest());
+    CHECK(slave->view().committed_stream_count == 4);
+    slave.reset();
+    slave = open_slave(slave_storage);
+    CHECK(slave->digest() == master->digest());
+    const mutation::PruneStreams body{std::numeric_limits<std::int64_t>::max(), 1, std::nullopt, 0};
+    CHECK(std::holds_alternative<Error>(slave->call(Mutation(body))));
+}
+
 TEST_CASE("replication: pieces that are damaged, missing or in another order are refused") {
     const FilledMaster master("damaged pieces", 2'000);
     MemoryStorage slave_storage;

@@ -42,6 +42,7 @@ class RetentionFixture {
 public:
     explicit RetentionFixture(Storage& storage) : storage_(storage) {
         options_.clock_ms = [this] { return now_ms_.load(); };
+        options_.snapshot_interval_s = 0;  // the clock is moved by hours
         options_.event_retention_s = 24 * 3600;
         options_.wal_batch_size = 1;
     }

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include "engine/error.h"
+#include "persist/log_file_order.h"
 #include "tests/persist/fault_client.h"
 #include "tests/support/settings.h"
 #include "tests/support/values.h"
@@ -172,6 +173,36 @@ TEST_CASE("storage faults: without fsync a power loss between two write-ahead fi
         });
         CHECK(last <= written);
     }
+}
+
+// RocksDB syncs it from two threads, and ends the process where one goes on after the other has failed.
+TEST_CASE(
+    "storage faults: a write-ahead file that is not the last one has nothing to sync, so that none fails") {
+    auto disk = std::make_shared<FaultyFileSystem>();
+    const std::unique_ptr<rocksdb::Env> machine = env_on(disk);
+    const std::unique_ptr<rocksdb::Env> env = make_log_ordering_env(*machine);
+    const std::shared_ptr<rocksdb::FileSystem> files = env->GetFileSystem();
+    const std::string directory = FaultyFileSystem::root;
+    using File = std::unique_ptr<rocksdb::FSWritableFile>;
+    const auto begin = [&](const std::string& name, File& file) {
+        return files->NewWritableFile(directory + name, {}, &file, nullptr).ok();
+    };
+    File first;
+    File second;
+    File third;
+    REQUIRE(begin("/1.log", first));
+    REQUIRE(first->Append("written", {}, nullptr).ok());
+    REQUIRE(begin("/2.log", second));
+    REQUIRE(second->Append("written", {}, nullptr).ok());
+    disk->fail({Fault::sync_error, 0, 1, ""}, 1);
+    CHECK(first->Sync({}, nullptr).ok());
+    CHECK(disk->failures() == 0);
+    CHECK_FALSE(second->Sync({}, nullptr).ok());
+    // What failed once goes on failing: nobody knows what the disk holds.
+    CHECK(disk->failures() == 1);
+    CHECK_FALSE(second->Sync({}, nullptr).ok());
+    CHECK_FALSE(second->Append("more", {}, nullptr).ok());
+    CHECK_FALSE(begin("/3.log", third));
 }
 
 TEST_CASE(

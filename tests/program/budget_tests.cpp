@@ -89,6 +89,12 @@ TEST_CASE("budgets: what is remembered of ingest streams is bounded, and what is
     Client client = daemon.connect();
     CHECK(client.error_of("ingest.begin", {{"stream_id", "fifth"}, {"mode", "add"}}) == "resource_exhausted");
     CHECK(client.error_of("ingest.chunk", chunk("second", 6)).empty());
+    // Until those that nobody sends again are pruned.
+    const json::object prune{{"before", "2100-01-01"}, {"limit", 1}};
+    CHECK(as_number(member(client.call("ingest.prune", prune), "deleted")) == 1);
+    CHECK(client.error_of("ingest.chunk", chunk("first", 1)) == "not_found");
+    CHECK(client.error_of("ingest.chunk", chunk("second", 6)).empty());
+    CHECK(client.error_of("ingest.begin", {{"stream_id", "fifth"}, {"mode", "add"}}).empty());
     CHECK(as_number(client.call("counter.sum", {{"series", "a"}, {"key", 1}})) == 42);
 }
 

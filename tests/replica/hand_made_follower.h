@@ -52,8 +52,8 @@ public:
         reply = replica::read_reply(connection.read_line());
         if (!reply.accepted) return;
         std::string received;
-        const int file = connection.release(received);
-        channel = std::make_unique<replica::Channel>(file, std::move(received));
+        net::ByteStream stream = connection.release(received);
+        channel = std::make_unique<replica::Channel>(std::move(stream), std::move(received));
     }
 
     void acknowledge(Lsn lsn) {

@@ -17,6 +17,7 @@ DatabaseOptions database_options(Scheduler& scheduler, const std::chrono::millis
     DatabaseOptions options;
     options.place = std::move(place);
     options.threads = false;
+    options.snapshot_interval_s = 0;  // the plan of a seed, not the clock, makes them
     options.steady_ms = [&scheduler] {
         return begin_ms +
                std::chrono::duration_cast<std::chrono::milliseconds>(scheduler.now().time_since_epoch())

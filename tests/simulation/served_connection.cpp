@@ -21,14 +21,9 @@ ServedConnection::ServedConnection(const Daemon& daemon, std::unique_ptr<replica
       from_(std::move(from)),
       options_(unhurried()),
       decoder_(daemon.access),
-      context_{options_,
-               daemon_.database,
-               decoder_,
-               writer_,
-               batch_,
-               true,
-               [this] { return daemon_.scheduler.now(); }},
-      pipeline_(*this, context_) {}
+      context_{options_, daemon_.database, batch_, true, [this] { return daemon_.scheduler.now(); }},
+      pipeline_(*this, context_,
+                std::make_unique<net::LineProtocol>(decoder_, writer_, options_.request_bytes_max)) {}
 
 void ServedConnection::run() {
     while (!daemon_.is_ending) {
@@ -88,8 +83,9 @@ void ServedConnection::await_release(const net::ReplyQueue::Wait& wait) {
     awaited_lsn_ = std::max(awaited_lsn_, wait.lsn);
 }
 
-void ServedConnection::start_task(std::unique_ptr<Task> task, net::ReplyQueue::Time /*received*/) {
+void ServedConnection::start_task(std::unique_ptr<Task> task, const net::Call& call) {
     task_ = std::move(task);
+    task_call_ = call;
 }
 
 void ServedConnection::run_task() {
@@ -97,7 +93,8 @@ void ServedConnection::run_task() {
     scheduler.sleep(std::chrono::microseconds(scheduler.between(0, 2'000)));
     if (!daemon_.is_ending) {
         const std::unique_ptr<Task> task = std::move(task_);
-        pipeline_.finish_task(net::run_task(*task, NoDeadline(), writer_, daemon_.database.stats()));
+        pipeline_.finish_task(
+            net::run_task(*task, task_call_, NoDeadline(), pipeline_.protocol(), daemon_.database.stats()));
     }
 }
 

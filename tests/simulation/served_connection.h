@@ -5,6 +5,7 @@
 #include <string>
 
 #include "net/access.h"
+#include "net/line_protocol.h"
 #include "net/request_pipeline.h"
 #include "persist/database.h"
 #include "replica/network.h"
@@ -34,7 +35,7 @@ public:
 
 private:
     void await_release(const net::ReplyQueue::Wait& wait) override;
-    void start_task(std::unique_ptr<Task> task, net::ReplyQueue::Time received) override;
+    void start_task(std::unique_ptr<Task> task, const net::Call& call) override;
     void await_records() override { awaits_records_ = true; }
     std::string client_host() const override { return from_; }
 
@@ -54,6 +55,7 @@ private:
     net::PipelineContext context_;
     net::RequestPipeline pipeline_;
     std::unique_ptr<Task> task_;
+    net::Call task_call_;
     Lsn awaited_lsn_ = 0;
     bool awaits_records_ = false;
 };

@@ -205,7 +205,8 @@ void add_conversation(Seeds& seeds, const std::filesystem::path& conversation) {
     std::vector<std::string> accepted;
     for (const std::string& line : lines) {
         Request request;
-        if (!decoder.decode(line, true, request)) {
+        net::Call call;
+        if (!decoder.decode(line, true, request, call)) {
             const Lsn before = database->last_lsn();
             (void)database->call(request);
             if (database->last_lsn() != before) {
@@ -281,7 +282,8 @@ int main(int count, char** arguments) {
     }
     try {
         karma::test::Seeds seeds(arguments[1]);
-        for (const auto& entry : std::filesystem::directory_iterator(karma::test::test_file("conformance"))) {
+        for (const auto& entry :
+             std::filesystem::recursive_directory_iterator(karma::test::test_file("conformance"))) {
             if (entry.path().extension() == ".jsonl") {
                 karma::test::add_conversation(seeds, entry.path());
             }

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace karma::net {
+
+enum class IoState : std::uint8_t {
+    done,
+    would_block,
+    ended,  // the other end sends no more
+    failed,
+};
+
+/// What came of reading or writing without waiting.
+struct IoResult {
+    std::size_t size = 0;  // bytes; more than 0 only where it is done
+    IoState state = IoState::done;
+};
+
+}  // namespace karma::net

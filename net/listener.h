@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <boost/asio/basic_socket_acceptor.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "net/endpoint_url.h"
+#include "net/server_options.h"
+#include "net/unix_listener.h"
+
+namespace karma::net {
+
+/// One address that is listened on. Belongs to the thread of its event loop.
+struct Listener {
+    using Acceptor = boost::asio::basic_socket_acceptor<boost::asio::generic::stream_protocol>;
+
+    Acceptor acceptor;
+    Transport transport = Transport::tcp;
+    std::string address;     // HOST:PORT of --bind; of others a URL
+    std::uint16_t port = 0;  // 0: a Unix socket
+    UnixSocketFile file;
+    boost::asio::steady_timer pause;  // after accepting has failed
+};
+
+/// Listens on all addresses that the options name, those of --bind first. Throws std::runtime_error that
+/// names the address on which it cannot.
+std::vector<Listener> listen_on(const ServerOptions& options, boost::asio::io_context& context);
+
+/// Throws std::runtime_error as `listen_on` would, and leaves everything as it was.
+void check_listeners(const ServerOptions& options);
+
+}  // namespace karma::net
