@@ -56,7 +56,7 @@ BatchPipeline::BatchPipeline(const ClientOptions& options, ImportStream stream, 
 
 void BatchPipeline::connect() {
     connection_.reset();
-    connection_.emplace(options_.host, options_.port, options_.timeout);
+    connection_.emplace(cli::connect(options_));
 }
 
 // ---- sending

@@ -123,7 +123,7 @@ int print_reply(const Call& call, std::string_view line, std::ostream& out, std:
     const json::value* const success = object == nullptr ? nullptr : object->if_contains("success");
     const auto response_text = object == nullptr ? std::nullopt : member_text(line, "response");
     if (success == nullptr || !success->is_bool() || !response_text) {
-        err << "karma call: " << call.client.host << ':' << call.client.port
+        err << "karma call: " << address_of(call.client)
             << " answers something that is no reply of Karma: " << cli::quoted(line, 200) << '\n';
         return exit_no_reply;
     }
@@ -166,7 +166,7 @@ int run_call(std::span<const std::string> args, std::istream& in, std::ostream& 
             return exit_success;
         }
         const Call call = read_call(values, in);
-        net::ClientConnection connection(call.client.host, call.client.port, call.client.timeout);
+        net::ClientConnection connection = connect(call.client);
         connection.queue_line(call.request);
         return print_reply(call, connection.read_line(), out, err);
     } catch (const UsageError& error) {

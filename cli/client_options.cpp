@@ -1,13 +1,17 @@
 #include "cli/client_options.h"
 
 #include <cstdlib>
-#include <fstream>
+#include <stdexcept>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include <boost/program_options/value_semantic.hpp>
 
 #include "cli/command_line.h"
 #include "cli/text.h"
+#include "cli/token.h"
+#include "net/address_text.h"
 
 namespace karma::cli {
 
@@ -17,31 +21,38 @@ namespace {
 
 constexpr std::uint64_t port_max = 65'535;
 
-[[noreturn]] void refuse_url(const std::string& what, std::string_view url) {
-    throw UsageError(what + ": " + cli::quoted(url) +
-                     " is not karma://HOST or karma://HOST:PORT; an IPv6 address stands in brackets");
+/// Sets the endpoint from a URL; `what` names where it comes from.
+void read_url(const std::string& what, std::string_view url, ClientOptions& options) {
+    net::EndpointUrl endpoint;
+    try {
+        endpoint = net::parse_endpoint_url(url);
+    } catch (const std::invalid_argument& wrong) {
+        throw UsageError(what + ": " + wrong.what());
+    }
+    if (endpoint.host == "*") throw UsageError(what + ": * is for daemons, which listen there");
+    if (endpoint.port == 0) endpoint.port = options.endpoint.port;
+    options.endpoint = std::move(endpoint);
 }
 
-/// Sets host and port from a URL; `what` names where it comes from.
-void read_url(const std::string& what, std::string_view url, ClientOptions& options) {
-    constexpr std::string_view scheme = "karma://";
-    if (!url.starts_with(scheme)) refuse_url(what, url);
-    std::string_view rest = url.substr(scheme.size());
-    if (rest.ends_with('/')) rest.remove_suffix(1);
-    std::string_view host = rest.substr(0, rest.find(':'));
-    if (rest.starts_with('[')) {
-        const std::size_t end = rest.find(']');
-        if (end == std::string_view::npos) refuse_url(what, url);
-        host = rest.substr(1, end - 1);
-        rest.remove_prefix(end + 1);
-    } else {
-        rest.remove_prefix(host.size());
+/// A file that the option names, else the environment variable.
+std::string file_of(const po::variables_map& values, const char* option, const char* variable) {
+    if (values.count(option) != 0) return values[option].as<std::string>();
+    const char* const path = std::getenv(variable);
+    return path == nullptr ? "" : path;
+}
+
+void read_tls(const po::variables_map& values, ClientOptions& options) {
+    options.tls.authorities = file_of(values, "tls-ca", "KARMA_TLS_CA");
+    options.tls.certificate = file_of(values, "tls-cert", "KARMA_TLS_CERT");
+    options.tls.key = file_of(values, "tls-key", "KARMA_TLS_KEY");
+    if (options.tls.certificate.empty() != options.tls.key.empty()) {
+        throw UsageError("--tls-cert and --tls-key belong together: one of them is missing");
     }
-    if (host.empty() || host.find_first_of("/@?#") != std::string_view::npos) refuse_url(what, url);
-    options.host = host;
-    if (rest.empty()) return;
-    if (!rest.starts_with(':')) refuse_url(what, url);
-    options.port = static_cast<std::uint16_t>(parse_number(what, rest.substr(1), 1, port_max));
+    for (const char* const option : {"tls-ca", "tls-cert"}) {
+        if (values.count(option) != 0 && options.endpoint.transport != net::Transport::tls) {
+            throw UsageError(std::string("--") + option + " needs --url=karmas://HOST:PORT");
+        }
+    }
 }
 
 void read_address(const po::variables_map& values, ClientOptions& options) {
@@ -55,22 +66,13 @@ void read_address(const po::variables_map& values, ClientOptions& options) {
     if (const char* const url = std::getenv("KARMA_URL"); url != nullptr && *url != '\0') {
         if (!has_host || !has_port) read_url("KARMA_URL", url, options);
     }
-    if (has_host) options.host = values["host"].as<std::string>();
-    if (options.host.empty()) throw UsageError("--host is empty");
-    if (has_port) options.port = static_cast<std::uint16_t>(number_option(values, "port", 1, port_max));
-}
-
-/// The token in a file of one line.
-std::string token_in_file(const std::string& path) {
-    std::ifstream file(path, std::ios::binary);
-    std::string token;
-    if (!std::getline(file, token))
-        throw UsageError("--token-file: " + cli::quoted(path) + " cannot be read");
-    if (token.ends_with('\r')) token.pop_back();
-    if (token.empty()) throw UsageError("--token-file: " + cli::quoted(path) + " holds no token");
-    if (file.peek() != std::ifstream::traits_type::eof())
-        throw UsageError("--token-file: " + cli::quoted(path) + " has more than one line");
-    return token;
+    net::EndpointUrl& endpoint = options.endpoint;
+    if ((has_host || has_port) && endpoint.transport == net::Transport::unix_socket) {
+        endpoint = ClientOptions().endpoint;  // what is given goes before the environment
+    }
+    if (has_host) endpoint.host = values["host"].as<std::string>();
+    if (endpoint.host.empty() && endpoint.path.empty()) throw UsageError("--host is empty");
+    if (has_port) endpoint.port = static_cast<std::uint16_t>(number_option(values, "port", 1, port_max));
 }
 
 void read_token(const po::variables_map& values, ClientOptions& options) {
@@ -79,7 +81,8 @@ void read_token(const po::variables_map& values, ClientOptions& options) {
         if (has_file) throw UsageError("--token and --token-file exclude each other");
         options.token = values["token"].as<std::string>();
     } else if (has_file) {
-        options.token = token_in_file(values["token-file"].as<std::string>());
+        std::vector<std::string> warnings;  // the daemon says them of its own files
+        options.token = token_of_file(values["token-file"].as<std::string>(), "--token-file", warnings);
     } else if (const char* const token = std::getenv("KARMA_TOKEN")) {
         options.token = token;
     }
@@ -87,19 +90,49 @@ void read_token(const po::variables_map& values, ClientOptions& options) {
 
 }  // namespace
 
+std::string address_of(const ClientOptions& options) {
+    const net::EndpointUrl& endpoint = options.endpoint;
+    return endpoint.transport == net::Transport::tcp ? net::address_text(endpoint.host, endpoint.port)
+                                                     : net::url_text(endpoint);
+}
+
+net::ClientConnection connect(const ClientOptions& options) {
+    std::unique_ptr<net::TlsSession> session;
+    if (options.endpoint.transport == net::Transport::tls) {
+        try {
+            session = net::TlsContext::for_client(options.tls)->connect(options.endpoint.host);
+        } catch (const net::TlsError& wrong) {
+            throw UsageError(wrong.what());
+        }
+    }
+    return {options.endpoint, std::move(session), options.timeout};
+}
+
 po::options_description client_options_description() {
     const ClientOptions defaults;
     const auto timeout = std::chrono::duration_cast<std::chrono::seconds>(defaults.timeout).count();
     po::options_description description("Connection");
-    description.add_options()                                                                 //
-        ("url", po::value<std::string>()->value_name("karma://HOST:PORT"),                    //
-         "the daemon's address; KARMA_URL in the environment does the same")                  //
-        ("host", po::value<std::string>()->default_value(defaults.host)->value_name("HOST"),  //
-         "the daemon's name or address")                                                      //
+    description.add_options()                                 //
+        ("url", po::value<std::string>()->value_name("URL"),  //
+         "the daemon's address: karma://HOST:PORT, karmas://HOST:PORT for TLS, or unix:PATH; KARMA_URL in "
+         "the environment does the same")                                                              //
+        ("host", po::value<std::string>()->default_value(defaults.endpoint.host)->value_name("HOST"),  //
+         "the daemon's name or address")                                                               //
         ("port",
-         po::value<std::string>()->default_value(std::to_string(defaults.port))->value_name("PORT"),  //
-         "the daemon's port")                                                                         //
-        ("token", po::value<std::string>()->value_name("TOKEN"),                                      //
+         po::value<std::string>()
+             ->default_value(std::to_string(defaults.endpoint.port))
+             ->value_name("PORT"),                                //
+         "the daemon's port")                                     //
+        ("tls-ca", po::value<std::string>()->value_name("FILE"),  //
+         "PEM file of the authorities, one of which has to have signed the daemon's certificate; "
+         "KARMA_TLS_CA "
+         "does the same, and else those of the system count")       //
+        ("tls-cert", po::value<std::string>()->value_name("FILE"),  //
+         "PEM file of a certificate, where the daemon asks its clients for one; KARMA_TLS_CERT does the "
+         "same")                                                   //
+        ("tls-key", po::value<std::string>()->value_name("FILE"),  //
+         "its private key; KARMA_TLS_KEY does the same")           //
+        ("token", po::value<std::string>()->value_name("TOKEN"),   //
          "sent with every request. Other users of this machine can see it: prefer --token-file, or "
          "KARMA_TOKEN in the environment")                            //
         ("token-file", po::value<std::string>()->value_name("FILE"),  //
@@ -114,6 +147,7 @@ po::options_description client_options_description() {
 ClientOptions read_client_options(const po::variables_map& values) {
     ClientOptions options;
     read_address(values, options);
+    read_tls(values, options);
     options.timeout = std::chrono::seconds(number_option(values, "timeout", 1, 86'400));
     read_token(values, options);
     return options;

@@ -32,21 +32,24 @@ std::vector<std::string> with_empty_values(std::span<const std::string> argument
 }
 
 // As in Karma 1.0, and as wrapper scripts need it that add an option of their own at the end.
-void keep_last_of_each(std::vector<po::option>& given) {
+void keep_last_of_each(std::vector<po::option>& given, std::string_view repeatable) {
     std::map<std::string, std::size_t> left;
-    const auto is_named = [](const po::option& option) { return option.position_key < 0; };
+    const auto is_single = [&](const po::option& option) {
+        return option.position_key < 0 && option.string_key != repeatable;
+    };
     for (const po::option& option : given) {
-        left[option.string_key] += is_named(option) ? 1 : 0;
+        left[option.string_key] += is_single(option) ? 1 : 0;
     }
     std::erase_if(
-        given, [&](const po::option& option) { return is_named(option) && --left[option.string_key] != 0; });
+        given, [&](const po::option& option) { return is_single(option) && --left[option.string_key] != 0; });
 }
 
 }  // namespace
 
 po::variables_map parse_arguments(std::span<const std::string> arguments,
                                   const po::options_description& options,
-                                  const po::positional_options_description& positions) {
+                                  const po::positional_options_description& positions,
+                                  std::string_view repeatable) {
     namespace style = po::command_line_style;
     po::variables_map values;
     try {
@@ -55,7 +58,7 @@ po::variables_map parse_arguments(std::span<const std::string> arguments,
                                         .positional(positions)
                                         .style(style::unix_style & ~style::allow_guessing)
                                         .run();
-        keep_last_of_each(parsed.options);
+        keep_last_of_each(parsed.options, repeatable);
         po::store(parsed, values);
         po::notify(values);
     } catch (const po::error& error) {

@@ -25,10 +25,11 @@ public:
 };
 
 /// Parses the arguments that follow a subcommand's name. Options are not guessed from abbreviations. Throws
-/// UsageError.
+/// UsageError. Of an option that is given several times the last one counts, but all of `repeatable`.
 boost::program_options::variables_map parse_arguments(
     std::span<const std::string> arguments, const boost::program_options::options_description& options,
-    const boost::program_options::positional_options_description& positions);
+    const boost::program_options::positional_options_description& positions,
+    std::string_view repeatable = {});
 
 /// A whole number from `low` to `high`; `what` names it in the UsageError thrown for anything else.
 std::uint64_t parse_number(std::string_view what, std::string_view text, std::uint64_t low,

@@ -7,14 +7,12 @@
 #include <span>
 #include <utility>
 
-// A configuration has no deep values. What is nested is also destroyed one inside the other, on the stack.
-#define TOML_MAX_NESTED_VALUES 16
-#include <toml++/toml.h>
-
 #include "cli/command_line.h"
 #include "cli/option_table.h"
 #include "cli/small_file.h"
 #include "cli/text.h"
+#include "cli/token_tables.h"
+#include "cli/toml.h"
 #include "net/nearest_word.h"
 
 namespace karma::cli {
@@ -53,6 +51,26 @@ const char* type_name(const toml::node& node) {
     }
 }
 
+/// The texts of an array with commas between them, or a text that is such a list.
+std::optional<std::string> list_of(const toml::node& node) {
+    if (const auto* const value = node.as_string()) {
+        return value->get();
+    }
+    const toml::array* const array = node.as_array();
+    if (array == nullptr) {
+        return std::nullopt;
+    }
+    std::string text;
+    for (const toml::node& item : *array) {
+        const auto* const value = item.as_string();
+        if (value == nullptr) {
+            return std::nullopt;
+        }
+        text.append(text.empty() ? "" : ",").append(value->get());
+    }
+    return text;
+}
+
 /// The value as the command line has it; nothing where the type is another one than the option's.
 std::optional<std::string> text_of(const toml::node& node, OptionKind kind) {
     if (kind == OptionKind::boolean) {
@@ -62,6 +80,9 @@ std::optional<std::string> text_of(const toml::node& node, OptionKind kind) {
     if (kind == OptionKind::text) {
         const auto* const value = node.as_string();
         return value == nullptr ? std::nullopt : std::optional(value->get());
+    }
+    if (kind == OptionKind::list) {
+        return list_of(node);
     }
     if (const auto* const value = node.as_integer()) {
         return std::to_string(value->get());
@@ -117,12 +138,14 @@ class ConfigReader {
 public:
     explicit ConfigReader(const std::string& name) : name_(name) {}
 
-    std::vector<FileValue> read(const toml::table& root) {
+    ConfigFile read(const toml::table& root) {
         const std::set<std::string> tables = table_names();
         for (const auto& [key, node] : root) {
             const std::string name(key.str());
             const toml::table* const table = node.as_table();
-            if (table != nullptr && tables.contains(name)) {
+            if (name == "token") {
+                found_.tokens = read_token_tables(node, name_);
+            } else if (table != nullptr && tables.contains(name)) {
                 read_table(name, *table);
             } else if (table != nullptr && !keys_in("").contains(name)) {
                 throw UsageError(
@@ -133,13 +156,13 @@ public:
                 read_value("", key, node);
             }
         }
-        return std::move(values_);
+        return std::move(found_);
     }
 
 private:
     static std::size_t key_line(const toml::key& key) { return key.source().begin.line; }
     static std::string shown(const std::string& name) {
-        const std::string text = quoted(name);
+        const std::string text = cli::quoted(name);
         return text.substr(1, text.size() - 2);
     }
 
@@ -170,7 +193,7 @@ private:
             throw UsageError(source + " is given a second time: line " + std::to_string(before->second) +
                              " has it");
         }
-        values_.push_back({&option, std::move(*text), source});
+        found_.values.push_back({&option, std::move(*text), source});
     }
 
     [[noreturn]] void refuse_key(const std::string& table, const toml::key& key,
@@ -199,13 +222,13 @@ private:
     }
 
     const std::string& name_;
-    std::vector<FileValue> values_;
+    ConfigFile found_;
     std::map<const Option*, std::size_t> lines_;
 };
 
 }  // namespace
 
-std::vector<FileValue> parse_config(std::string_view text, const std::string& name) {
+ConfigFile parse_config(std::string_view text, const std::string& name) {
     if (text.size() > file_bytes_max) {
         throw UsageError(name + " is larger than " + std::to_string(file_bytes_max) + " bytes");
     }
@@ -221,7 +244,7 @@ std::vector<FileValue> parse_config(std::string_view text, const std::string& na
     }
 }
 
-std::vector<FileValue> read_config_file(const std::string& path) {
+ConfigFile read_config_file(const std::string& path) {
     return parse_config(read_small_file(path, file_bytes_max, path), path);
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cli/option.h"
+#include "cli/serve_options.h"
 
 namespace karma::cli {
 
@@ -15,15 +16,20 @@ struct FileValue {
     std::string source;  // "karma.toml:12: port"
 };
 
+struct ConfigFile {
+    std::vector<FileValue> values;
+    std::vector<TokenEntry> tokens;
+};
+
 /// The file that counts where none is named.
 inline constexpr const char* usual_config_file = "karma.toml";
 
-/// The values in the text of a TOML file; `name` is what messages call the file. Throws UsageError that names
+/// What is in the text of a TOML file; `name` is what messages call the file. Throws UsageError that names
 /// the file and the line: no TOML, a key that is no option, a value of another type, an option that is given
 /// twice. Whether an option takes the value is not looked at.
-std::vector<FileValue> parse_config(std::string_view text, const std::string& name);
+ConfigFile parse_config(std::string_view text, const std::string& name);
 
 /// The same from a file.
-std::vector<FileValue> read_config_file(const std::string& path);
+ConfigFile read_config_file(const std::string& path);
 
 }  // namespace karma::cli

@@ -33,8 +33,7 @@ void throw_refused(const json::object& reply) {
                        text_member(reply, "response"));
 }
 
-DaemonClient::DaemonClient(const ClientOptions& options)
-    : options_(options), connection_(options.host, options.port, options.timeout) {}
+DaemonClient::DaemonClient(const ClientOptions& options) : options_(options), connection_(connect(options)) {}
 
 json::value DaemonClient::ask(std::string_view op, json::object fields) {
     connection_.queue_line(net::request_line(op, options_.token, std::move(fields)));

@@ -1,6 +1,7 @@
 #include "cli/directory_importer.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
@@ -52,11 +53,12 @@ std::optional<std::string> text_or_number(const json::object& object, const char
 
 }  // namespace
 
-DirectoryImporter::DirectoryImporter(std::filesystem::path directory, Keep keep)
+DirectoryImporter::DirectoryImporter(std::filesystem::path directory, Keep keep, std::optional<Day> wal_day)
     : directory_(std::move(directory)),
       keep_(keep),
       hash_seed_(random_number()),
-      engine_(hash_seed_, sink_) {}
+      engine_(hash_seed_, sink_),
+      v1_log_(directory_, engine_, wal_day) {}
 
 void DirectoryImporter::read() {
     read_trees();
@@ -66,6 +68,7 @@ void DirectoryImporter::read() {
     read_log();
     restore_streams();
     warn_of_dropped();
+    note_v1_log();
 }
 
 void DirectoryImporter::read_trees() {
@@ -195,8 +198,35 @@ void DirectoryImporter::read_log() {
     }
 }
 
+void DirectoryImporter::apply_v1(const LogLine& line) {
+    if (result_.files.size() != without_lsn_.size()) {
+        throw InputError(line.place +
+                         " is of Karma 0.1, and a .tree file has a .meta.json of Karma 1.0: these "
+                         "are the files of two databases");
+    }
+    if (const std::optional<std::string> why = v1_log_.apply(line)) {
+        refuse(line, *why);
+    } else {
+        ++result_.applied;
+    }
+}
+
+void DirectoryImporter::note_v1_log() {
+    if (result_.log.is_v1) {
+        result_.wal_day = v1_log_.day();
+        result_.is_wal_day_given = v1_log_.is_day_given();
+        std::ranges::move(v1_log_.warnings(result_.files), std::back_inserter(result_.warnings));
+    } else if (v1_log_.is_day_given()) {
+        result_.warnings.emplace_back("--wal-day has no effect: the log has no entries of Karma 0.1");
+    }
+}
+
 void DirectoryImporter::apply(const LogLine& line) {
     last_lsn_ = std::max(last_lsn_, line.lsn);
+    if (line.is_v1) {
+        apply_v1(line);
+        return;
+    }
     decoder_.release();
     const net::Decoded decoded = decoder_.decode_general(line.entry, true);
     if (const auto* const wrong = std::get_if<Error>(&decoded)) {

@@ -5,12 +5,14 @@
 #include <deque>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "cli/export_check.h"
 #include "cli/karma1_files.h"
+#include "cli/v1_log.h"
 #include "engine/engine.h"
 #include "engine/storage.h"
 #include "net/access.h"
@@ -34,6 +36,8 @@ struct DirectoryImport {
     std::uint64_t records = 0;
     std::uint64_t streams = 0;  // committed ones
     std::vector<std::string> warnings;
+    std::optional<Day> wal_day;  // of the entries, where the log is of Karma 0.1 and has some
+    bool is_wal_day_given = false;
     StateView state;
     std::string digest;
 };
@@ -46,7 +50,10 @@ public:
     /// What is kept of a series that was read.
     enum class Keep : std::uint8_t { all, digest };
 
-    explicit DirectoryImporter(std::filesystem::path directory, Keep keep = Keep::all);
+    /// `wal_day` is the day of the entries of a log of Karma 0.1, which do not say it; without it they are of
+    /// the UTC day on which their file was last changed.
+    explicit DirectoryImporter(std::filesystem::path directory, Keep keep = Keep::all,
+                               std::optional<Day> wal_day = std::nullopt);
 
     /// Reads everything. Throws InputError, naming the file and what is wrong there.
     void read();
@@ -71,6 +78,8 @@ private:
     void restore_streams();
     void read_log();
     void apply(const LogLine& line);
+    void apply_v1(const LogLine& line);
+    void note_v1_log();
     void apply_mutation(const LogLine& line, const Mutation& body, const KeyedMutation* keyed);
     /// Whether the file of a series holds what an entry did.
     bool is_older(const Mutation& body, const LogLine& line) const;
@@ -88,6 +97,7 @@ private:
     Preparer preparer_;
     net::Access access_{"", ""};
     net::RequestDecoder decoder_{access_};
+    V1Log v1_log_;
     std::map<std::string, Lsn, std::less<>> file_lsns_;
     std::set<std::string, std::less<>> without_lsn_;
     std::deque<OwnedRecord> records_;

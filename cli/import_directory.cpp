@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <iomanip>
 #include <iostream>
+#include <optional>
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
@@ -32,6 +33,7 @@ constexpr const char* import_directory_usage =
     "\n"
     "Takes the directory of a Karma 1.0 over, or one that karma export has written: the latest .tree file\n"
     "of each series, the log after them, idempotency records, committed streams and recovery checkpoints.\n"
+    "Of a Karma 0.1: the latest .tree file of each series and then all of karma.wal.\n"
     "Makes a new database; the old files stay as they are. Neither daemon may run.\n";
 
 constexpr const char* behind_import_directory_options =
@@ -55,6 +57,16 @@ void make_room(const std::filesystem::path& database) {
     std::filesystem::remove_all(database);
 }
 
+/// YYYY-MM-DD.
+std::string day_text(Day day) {
+    std::string text = std::to_string(day_to_yyyymmdd(day));
+    constexpr std::size_t digits = 8;
+    text.insert(0, digits - std::min(digits, text.size()), '0');
+    text.insert(6, "-");
+    text.insert(4, "-");
+    return text;
+}
+
 void print(const DirectoryImport& done, std::ostream& out) {
     constexpr int wide = 16;
     for (const SeriesView& view : done.state.series) {
@@ -71,6 +83,11 @@ void print(const DirectoryImport& done, std::ostream& out) {
         << " refused, " << grouped(done.log.repeated) << " repeated\n";
     for (const DirectoryImport::Refused& refused : done.first_refused) {
         out << "  refused at LSN " << refused.lsn << ": " << refused.why << '\n';
+    }
+    if (done.wal_day) {
+        out << "day of the entries   " << day_text(*done.wal_day)
+            << (done.is_wal_day_given ? ", by --wal-day\n"
+                                      : ", when karma.wal was last changed (--wal-day says another one)\n");
     }
     out << "idempotency records  " << grouped(done.records) << '\n'
         << "committed streams    " << grouped(done.streams) << '\n'
@@ -103,6 +120,8 @@ json::object summary(const DirectoryImport& done) {
             {"first_refused", std::move(refused)},
             {"repeated", done.log.repeated},
             {"torn", done.log.torn},
+            {"wal_day", done.wal_day ? json::value(day_text(*done.wal_day)) : json::value()},
+            {"wal_day_given", done.is_wal_day_given},
             {"idempotency_records", done.records},
             {"committed_streams", done.streams},
             {"checkpoints", done.state.checkpoints.size()},
@@ -121,13 +140,14 @@ void check_is_directory(const std::string& source) {
 struct Source {
     std::filesystem::path directory;
     bool without_manifest = false;
+    std::optional<Day> wal_day = std::nullopt;
 };
 
 int import(const Source& source, const std::filesystem::path& target, bool as_json, std::ostream& out,
            std::ostream& err) {
     // Before anything is made.
     const Importable importable(source.directory);
-    DirectoryImporter importer(source.directory);
+    DirectoryImporter importer(source.directory, DirectoryImporter::Keep::all, source.wal_day);
     importer.read();
     if (importable.manifest) {
         check_against(*importable.manifest, importer.read_back());
@@ -157,6 +177,9 @@ po::options_description import_directory_options() {
          "where the new database goes: what the daemon will get as --directory (DIR itself)")  //
         ("without-manifest", po::bool_switch(),
          "take files that have neither karma.manifest nor a log of Karma 1.0 for all that there was")  //
+        ("wal-day", po::value<std::string>()->value_name("YYYY-MM-DD"),
+         "the day of the entries in karma.wal of a Karma 0.1, which do not say it (the UTC day on which the "
+         "file was last changed)")  //
         ("json", po::bool_switch(), "print one JSON object");
     return visible;
 }
@@ -208,6 +231,18 @@ bool names_directory(std::span<const std::string> args) {
     return source.ends_with('/') || is_given("--directory") || !(is_given("--series") || is_given("--help"));
 }
 
+namespace {
+
+std::optional<Day> wal_day_option(const po::variables_map& values) {
+    if (values.count("wal-day") == 0) return std::nullopt;
+    const std::string text = text_option(values, "wal-day");
+    const std::optional<Day> day = day_from_text(text);
+    if (!day) throw UsageError("--wal-day " + cli::quoted(text) + ": expected a day such as 2026-05-05");
+    return day;
+}
+
+}  // namespace
+
 int run_import_directory(std::span<const std::string> args, std::ostream& out, std::ostream& err) {
     const Subcommand subcommand{"import", import_directory_usage, behind_import_directory_options,
                                 import_directory_options(), true};
@@ -215,8 +250,8 @@ int run_import_directory(std::span<const std::string> args, std::ostream& out, s
         const std::string source = only_argument(values, "DIR");
         check_is_directory(source);
         const std::string target = text_option(values, "directory");
-        return import({source, values["without-manifest"].as<bool>()}, target.empty() ? source : target,
-                      values["json"].as<bool>(), out, err);
+        return import({source, values["without-manifest"].as<bool>(), wal_day_option(values)},
+                      target.empty() ? source : target, values["json"].as<bool>(), out, err);
     });
 }
 

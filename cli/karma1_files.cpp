@@ -47,22 +47,6 @@ void require_in_range(Lsn lsn, const std::string& place) {
     }
 }
 
-/// A file whose name is `<unix seconds>_<series>.tree`.
-std::optional<TreeFile> tree_file(const std::filesystem::path& path) {
-    const std::string name = path.filename().string();
-    constexpr std::string_view extension = ".tree";
-    const std::size_t underscore = name.find('_');
-    if (!name.ends_with(extension) || underscore == std::string::npos) {
-        return std::nullopt;
-    }
-    const std::optional<std::uint64_t> timestamp = to_number(std::string_view(name).substr(0, underscore));
-    const std::size_t size = name.size() - underscore - 1 - extension.size();
-    if (!timestamp || size == 0) {
-        return std::nullopt;
-    }
-    return TreeFile{path, name.substr(underscore + 1, size), *timestamp, std::nullopt};
-}
-
 void read_metadata(TreeFile& file) {
     const std::filesystem::path path = file.path.string() + ".meta.json";
     if (!std::filesystem::exists(path)) {
@@ -115,11 +99,23 @@ std::vector<LogFile> find_log_files(const std::filesystem::path& directory) {
     return files;
 }
 
-/// The LSN and the entry of a line; nothing where it is none.
+/// Whether an entry is one of Karma 0.1.
+bool is_v1_entry(const json::object& entry) {
+    const json::value* const command = entry.if_contains("command");
+    return command != nullptr && command->is_string() && !entry.contains("lsn") && !entry.contains("v");
+}
+
+/// The LSN and the entry of a line; nothing where it is none. An entry of Karma 0.1 has no LSN yet.
 std::optional<LogLine> parse_line(std::string_view line) {
     boost::system::error_code failure;
     const json::value value = json::parse(line, failure);
     const json::object* const object = failure ? nullptr : value.if_object();
+    if (object != nullptr && is_v1_entry(*object)) {
+        LogLine of_v1;
+        of_v1.entry = line;
+        of_v1.is_v1 = true;
+        return of_v1;
+    }
     const json::value* const lsn = object == nullptr ? nullptr : object->if_contains("lsn");
     const json::value* const entry = object == nullptr ? nullptr : object->if_contains("entry");
     if (lsn == nullptr || entry == nullptr || !entry->is_object()) {
@@ -163,32 +159,31 @@ public:
 
 private:
     /// Hands a line on. False where it is the last one, and torn.
-    bool take(std::string_view text, std::uint64_t number, std::ifstream& rest, Lsn& last_lsn,
+    bool take(std::string_view text, std::uint64_t number, const std::ifstream& file, Lsn& last_lsn,
               const std::function<void(const LogLine&)>& visit) {
         const std::string place = path_.string() + ", line " + std::to_string(number);
         std::optional<LogLine> line = parse_line(text);
         if (!line) {
-            if (is_last_file_ && is_blank(rest)) {
+            // One with its newline was written as a whole: what is wrong with it is no torn write, and it may
+            // hold an entry that was acknowledged.
+            if (is_last_file_ && file.eof()) {
                 summary_.torn = place;
                 return false;
             }
             throw InputError(place + ": no log entry: " + cli::quoted(text));
         }
+        if (summary_.entries != 0 && line->is_v1 != summary_.is_v1) {
+            throw InputError(place + ": an entry of Karma " + (line->is_v1 ? "0.1" : "1.0") +
+                             " in a log of Karma " + (line->is_v1 ? "1.0: " : "0.1: ") + cli::quoted(text));
+        }
+        summary_.is_v1 = line->is_v1;
+        if (line->is_v1) {
+            line->lsn = last_lsn + 1;
+        }
         require_in_range(line->lsn, place);
         line->place = place;
         line->modified_unix = modified_unix_;
         hand_on(*line, last_lsn, visit);
-        return true;
-    }
-
-    /// Whether nothing follows.
-    static bool is_blank(std::ifstream& rest) {
-        std::string line;
-        while (std::getline(rest, line)) {
-            if (!trimmed(line).empty()) {
-                return false;
-            }
-        }
         return true;
     }
 
@@ -213,6 +208,21 @@ private:
 };
 
 }  // namespace
+
+std::optional<TreeFile> tree_file(const std::filesystem::path& path) {
+    const std::string name = path.filename().string();
+    constexpr std::string_view extension = ".tree";
+    const std::size_t underscore = name.find('_');
+    if (!name.ends_with(extension) || underscore == std::string::npos) {
+        return std::nullopt;
+    }
+    const std::optional<std::uint64_t> timestamp = to_number(std::string_view(name).substr(0, underscore));
+    const std::size_t size = name.size() - underscore - 1 - extension.size();
+    if (!timestamp || size == 0) {
+        return std::nullopt;
+    }
+    return TreeFile{path, name.substr(underscore + 1, size), *timestamp, std::nullopt};
+}
 
 std::vector<TreeFile> find_tree_files(const std::filesystem::path& directory) {
     std::map<std::string, TreeFile> latest;

@@ -9,7 +9,13 @@ namespace karma::cli {
 
 struct ServeOptions;
 
-enum class OptionKind : std::uint8_t { boolean, whole_number, seconds, text };
+enum class OptionKind : std::uint8_t {
+    boolean,
+    whole_number,
+    seconds,
+    text,
+    list,  // of texts: with commas between them, given several times, or a TOML array
+};
 
 /// How the value of an option is read and shown.
 struct OptionValue {

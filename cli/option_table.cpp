@@ -8,8 +8,8 @@ namespace {
 
 std::vector<OptionSection> all_sections() {
     std::vector<OptionSection> all;
-    for (auto* const part : {general_option_sections, storage_option_sections, serving_option_sections,
-                             replication_option_sections}) {
+    for (auto* const part : {general_option_sections, listener_option_sections, storage_option_sections,
+                             serving_option_sections, replication_option_sections}) {
         for (OptionSection& section : part()) {
             all.push_back(std::move(section));
         }

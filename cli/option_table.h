@@ -16,6 +16,7 @@ const Option* find_option(std::string_view name) noexcept;
 
 // The parts of the table, by subject.
 std::vector<OptionSection> general_option_sections();
+std::vector<OptionSection> listener_option_sections();
 std::vector<OptionSection> storage_option_sections();
 std::vector<OptionSection> serving_option_sections();
 std::vector<OptionSection> replication_option_sections();

@@ -4,6 +4,7 @@
 #include <ostream>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "cli/option_table.h"
 #include "cli/serve_options.h"
@@ -94,6 +95,39 @@ level = "warning"
 Booleans, whole numbers and texts are TOML's; seconds may have a fraction. A key that is no option, a value of another type
 and an option that stands in the file twice are refused, with the line of the file.
 
+SIGHUP reads the environment, the file and the token files again. Tokens, `--log` and `--log-level` count at once, for all
+connections; `reloaded` in the log says so. Other options that have changed are named by `needs_restart`. Where something
+is wrong, `reload_failed` says what, and all stays as it was.
+
+## Tokens
+
+`--auth-token` allows everything, `--read-auth-token` reading. The file can have further tokens, up to 256:
+
+```toml
+[[token]]
+name = "shop"
+token_file = "/run/secrets/shop-token"
+access = "write"
+series = ["shop.*", "links"]
+
+[[token]]
+name = "dashboard"
+token = "not a secret any more"
+access = "read"
+```
+
+| key | |
+| --- | --- |
+| `name` | for people, 1 to 200 bytes; each token has another one |
+| `token`, `token_file` | one of them: the token, or a file whose only line it is |
+| `access` | `read`: ops that change nothing. `write`: all ops but those of an administrator. `admin`: also `snapshot.load` and those of replication that another node or an operator sends (`replication.subscribe`, `.promote`, `.fence`, `.promise`, `.forget_follower`, `.verify`, `idempotency.snapshot_fetch_chunk`) |
+| `series` | patterns, of which one has to match each series that a request names; `*` stands for any characters, `?` for one. Left out: all series. Not with `admin` |
+
+With `series` a token is `forbidden` what concerns other series or all of them: lists of series, snapshots of everything,
+statistics, events without a series, exports, ingest streams. `system.ping` and `system.health` are allowed.
+
+## Embedded
+
 A program that embeds the database (`persist/database.h`) has the same defaults, but for those that depend on the machine:
 there series and ingest streams have no limit.
 )";
@@ -160,6 +194,17 @@ void print_comment(std::ostream& out, const std::string& text) {
     }
 }
 
+/// The array of the texts of a list.
+std::string toml_array(std::string_view list) {
+    std::string array = "[";
+    while (!list.empty()) {
+        const std::size_t end = std::min(list.find(','), list.size());
+        array.append(array.size() == 1 ? "" : ", ").append(toml_string(std::string(list.substr(0, end))));
+        list.remove_prefix(std::min(end + 1, list.size()));
+    }
+    return array + "]";
+}
+
 /// The line of an option, commented out where it would say nothing, or too much.
 void print_value(std::ostream& out, const Option& option, const ServeOptions& options,
                  const ServeOptions& defaults) {
@@ -177,8 +222,19 @@ void print_value(std::ostream& out, const Option& option, const ServeOptions& op
     if (text.empty() || is_machine_default) {
         out << "# ";
     }
+    if (option.value.kind == OptionKind::list) {
+        out << key << " = " << toml_array(text) << "\n";
+        return;
+    }
     const bool is_quoted = option.value.kind == OptionKind::text || text.empty();
     out << key << " = " << (is_quoted ? toml_string(text) : text) << "\n";
+}
+
+void print_tokens(std::ostream& out, const std::vector<TokenEntry>& tokens) {
+    out << "\n# Further tokens are tables: docs/configuration.md. They are not shown.\n";
+    for (const TokenEntry& entry : tokens) {
+        out << "# [[token]]\n# name = " << toml_string(entry.token.name) << "\n";
+    }
 }
 
 }  // namespace
@@ -220,6 +276,7 @@ void print_config(std::ostream& out, const ServeOptions& options) {
             print_value(out, option, options, defaults);
         }
     }
+    print_tokens(out, options.tokens);
 }
 
 void print_option_reference(std::ostream& out) {

@@ -81,6 +81,7 @@ OptionSection file_section() {
                  [](auto& o) -> auto& { return o.config_file; }, "the name of a file"),
              .help = "TOML file that is read before the environment and the command line, which go before "
                      "it; without this karma.toml in the working directory, if there is one",
+             .is_reloaded = true,
              .is_in_file = false},
         }};
 }
@@ -95,7 +96,8 @@ OptionSection log_section() {
                  .argument = "BOOL",
                  .value = boolean([](auto& o) -> auto& { return o.log; }),
                  .help = "log one JSON object a line on standard output; warnings and errors always go to "
-                         "standard error"},
+                         "standard error",
+                 .is_reloaded = true},
                 {.name = "log-level",
                  .variable = "KARMA_LOG_LEVEL",
                  .argument = "LEVEL",
@@ -106,7 +108,8 @@ OptionSection log_section() {
                                      {"warning", LogLevel::warning},
                                      {"error", LogLevel::error}}),
                  .help = "log what is of this level or above: debug (with each connection), info, warning or "
-                         "error"},
+                         "error",
+                 .is_reloaded = true},
             }};
 }
 

@@ -56,6 +56,31 @@ std::vector<Option> source_options() {
          .value = text(
              [](auto& o) -> auto& { return o.token_files.replication; }, "the name of a file"),
          .help = "the same from a file"},
+        {.name = "replication-tls",
+         .variable = "KARMA_REPLICATION_TLS",
+         .argument = "BOOL",
+         .value = boolean([](auto& o) -> auto& { return o.replication_tls; }),
+         .help = "reach the master, and every other node, over TLS: --replication-source-port is that of its "
+                 "karmas:// listener, and this node needs one too, for others to reach it"},
+        {.name = "replication-tls-ca",
+         .variable = "KARMA_REPLICATION_TLS_CA",
+         .argument = "FILE",
+         .value = text(
+             [](auto& o) -> auto& { return o.replication_tls_files.authorities; }, "the name of a PEM file"),
+         .help = "authorities, one of which has to have signed the certificate of the other node",
+         .default_text = "those of the system"},
+        {.name = "replication-tls-cert",
+         .variable = "KARMA_REPLICATION_TLS_CERT",
+         .argument = "FILE",
+         .value = text(
+             [](auto& o) -> auto& { return o.replication_tls_files.certificate; }, "the name of a PEM file"),
+         .help = "certificate that this node shows, where the other node asks for one (--tls-ca)"},
+        {.name = "replication-tls-key",
+         .variable = "KARMA_REPLICATION_TLS_KEY",
+         .argument = "FILE",
+         .value = text(
+             [](auto& o) -> auto& { return o.replication_tls_files.key; }, "the name of a PEM file"),
+         .help = "its private key"},
         {.name = "replication-name",
          .variable = "KARMA_REPLICATION_NAME",
          .argument = "NAME",

@@ -23,6 +23,11 @@ std::vector<Option> request_options() {
              Words<bool>{{"ignore", false}, {"refuse", true}}),
          .help = "what is done about fields of a request that its op does not take: ignore, or refuse the "
                  "request"},
+        {.name = "protocol-v1",
+         .variable = "KARMA_PROTOCOL_V1",
+         .argument = "BOOL",
+         .value = boolean([](auto& o) -> auto& { return o.server.protocol_v1; }),
+         .help = "take requests of protocol v1 beside those of v2, on the same connections"},
         {.name = "max-response-bytes",
          .variable = "KARMA_MAX_RESPONSE_BYTES",
          .argument = "BYTES",

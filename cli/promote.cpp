@@ -38,8 +38,8 @@ int promote(const po::variables_map& values, std::ostream& out) {
     DaemonClient daemon(options);
     const json::value promoted = daemon.ask("replication.promote", {{"force", values["force"].as<bool>()}});
     const auto figure = [&](const char* name) { return json::serialize(promoted.at(name)); };
-    out << options.host << ':' << options.port << " is the master of epoch " << figure("epoch")
-        << ", which began at LSN " << figure("lsn") << '\n';
+    out << address_of(options) << " is the master of epoch " << figure("epoch") << ", which began at LSN "
+        << figure("lsn") << '\n';
     for (const json::value& name : promoted.at("without_promise").as_array()) {
         out << "without the promise of " << json::serialize(name)
             << ", which did not answer: what the old master acknowledged together with it may be lost\n";

@@ -65,9 +65,7 @@ void merge_points(std::vector<ExpectedPoint>& points) {
 }
 
 Reconciler::Reconciler(const ClientOptions& options, std::string series)
-    : options_(options),
-      series_(std::move(series)),
-      connection_(options.host, options.port, options.timeout) {}
+    : options_(options), series_(std::move(series)), connection_(connect(options)) {}
 
 std::string Reconciler::begin_request(std::string_view op) const {
     std::string request = R"({"v":2,"op":")" + std::string(op) + "\"";

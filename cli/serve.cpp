@@ -4,6 +4,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
+#include <functional>
 #include <iostream>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -53,11 +54,27 @@ bool is_loopback(const std::string& address) {
     return failure ? address == "localhost" : parsed.is_loopback();
 }
 
+/// Where other machines get in, unless a certificate is asked for.
+std::vector<std::string> open_addresses(const net::ServerOptions& server) {
+    std::vector<std::string> open;
+    if ((server.port != 0 || server.listen.empty()) && !is_loopback(server.address)) {
+        open.push_back(server.address);
+    }
+    for (const net::EndpointUrl& url : server.listen) {
+        const bool is_guarded = url.transport == net::Transport::unix_socket ||
+                                (url.transport == net::Transport::tls && !server.tls.authorities.empty());
+        if (!is_guarded && !is_loopback(url.host)) {
+            open.push_back(net::url_text(url));
+        }
+    }
+    return open;
+}
+
 void warn(const ServeOptions& options, net::Log& log) {
-    const bool open = options.server.auth_token.empty() && options.server.read_auth_token.empty();
-    if (open && !is_loopback(options.server.address)) {
+    const bool open = options.server.token_set().is_open();
+    for (const std::string& address : open ? open_addresses(options.server) : std::vector<std::string>()) {
         log.warning("open_to_the_network",
-                    {{"bind", options.server.address},
+                    {{"bind", address},
                      {"message",
                       "everyone who reaches this address may read and write: set --auth-token, or --bind "
                       "a loopback address"}});
@@ -134,8 +151,28 @@ replica::NodeOptions node_options(const ServeOptions& options) {
     return node;
 }
 
+/// How other nodes are reached.
+std::unique_ptr<replica::Network> network_of(const ServeOptions& options) {
+    return replica::network_over(
+        options.replication_tls ? net::TlsContext::for_client(options.replication_tls_files) : nullptr);
+}
+
+/// The port on which other nodes reach this one, as far as the options say it.
+std::uint16_t configured_replication_port(const ServeOptions& options) {
+    const auto over_tls =
+        std::ranges::find(options.server.listen, net::Transport::tls, &net::EndpointUrl::transport);
+    return options.replication_tls && over_tls != options.server.listen.end() ? over_tls->port
+                                                                              : options.server.port;
+}
+
+/// The same, as it is in force.
+std::uint16_t replication_port(const ServeOptions& options, const net::Server& server) {
+    return server.port(options.replication_tls ? net::Transport::tls : net::Transport::tcp);
+}
+
 /// A failover that could never be decided is refused while somebody looks.
-void check_failover(const Database& database, replica::NodeOptions options, std::uint16_t port) {
+void check_failover(const Database& database, replica::NodeOptions options, std::uint16_t port,
+                    replica::Network& network) {
     if (!options.follower || options.follower->failover_timeout.count() == 0 || options.failover_unsafe ||
         database.role() != Role::slave) {
         return;
@@ -143,7 +180,7 @@ void check_failover(const Database& database, replica::NodeOptions options, std:
     if (options.follower->name.empty()) {
         options.follower->name = own_name(port);
     }
-    if (const std::string why = replica::failover_refusal(options); !why.empty()) {
+    if (const std::string why = replica::failover_refusal(options, network); !why.empty()) {
         throw UsageError("--failover-timeout-ms: " + why +
                          ". Start the master with --replication-min-acks=1, or another follower before this "
                          "one; or accept that with --failover-unsafe=true");
@@ -178,12 +215,20 @@ void release_signals() {
     ::pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
 }
 
+/// Reads the options of the start once more. Throws UsageError.
+using ReadOptions = std::function<ServeOptions()>;
+
 /// Waits for signals while the server runs.
 class Supervisor {
 public:
     /// From here on signals are kept for `run`, so that none is lost while the server starts.
-    Supervisor(Database& database, net::Log& log, const ServeOptions& options)
-        : database_(database), log_(log), options_(options), signals_(context_, SIGINT, SIGTERM, SIGUSR1) {
+    Supervisor(Database& database, net::Log& log, const ServeOptions& options,
+               const ReadOptions& read_options)
+        : database_(database),
+          log_(log),
+          options_(options),
+          read_options_(read_options),
+          signals_(context_, SIGINT, SIGTERM, SIGUSR1) {
         signals_.add(SIGHUP);
     }
 
@@ -215,7 +260,7 @@ private:
             return;
         }
         if (signal == SIGHUP) {
-            reload_tokens();
+            reload();
             wait();
             return;
         }
@@ -235,20 +280,41 @@ private:
         });
     }
 
-    /// Where a file cannot be read the tokens of before stay. Followers go on with the token that they began
-    /// with.
-    void reload_tokens() {
+    /// Tokens and the log level, from all places. Where something is wrong all stays as it was. Followers go
+    /// on with the token that they began with.
+    void reload() {
         try {
-            options_.warnings.clear();
-            read_token_files(options_);
-            for (const std::string& warning : options_.warnings) {
+            const ServeOptions now = read_options_();
+            for (const std::string& warning : now.warnings) {
                 log_.warning("option", {{"message", warning}});
             }
-            server_->replace_tokens(options_.server.auth_token, options_.server.read_auth_token);
-            log_.info("reloaded", {{"what", "the tokens"}});
+            for (const std::string& option : options_to_restart_for(options_, now)) {
+                log_.warning("needs_restart",
+                             {{"option", option}, {"message", "it counts from the next start on"}});
+            }
+            server_->replace_tokens(now.server.token_set());
+            // Said whichever of the two levels lets it through.
+            log_.set_level(std::min(log_.level(), now.log_level()));
+            log_.info("reloaded", {{"what", "the tokens and the log level"}});
+            log_.set_level(now.log_level());
+            reload_certificates(now.server.tls);
         } catch (const UsageError& wrong) {
             log_.error("reload_failed",
-                       {{"message", wrong.what()}, {"used_instead", "the tokens of before"}});
+                       {{"message", wrong.what()}, {"used_instead", "the options of before"}});
+        }
+    }
+
+    /// Open connections go on with theirs. Where one of the files is wrong all stay as they were.
+    void reload_certificates(const net::TlsFiles& files) {
+        if (server_->port(net::Transport::tls) == 0) {
+            return;
+        }
+        try {
+            server_->reload_certificates(files);
+            log_.info("reloaded", {{"what", "the certificates"}});
+        } catch (const net::TlsError& wrong) {
+            log_.error("reload_failed",
+                       {{"message", wrong.what()}, {"used_instead", "the certificates of before"}});
         }
     }
 
@@ -266,7 +332,8 @@ private:
     Database& database_;
     net::Server* server_ = nullptr;
     net::Log& log_;
-    ServeOptions options_;  // with the tokens that were read last
+    const ServeOptions& options_;  // of the start
+    const ReadOptions& read_options_;
     boost::asio::io_context context_;
     boost::asio::signal_set signals_;
     boost::asio::thread_pool snapshots_{1};
@@ -291,7 +358,7 @@ bool save_last_snapshot(Database& database, bool has_log, net::Log& log) {
     }
 }
 
-int serve(const ServeOptions& options) {
+int serve(const ServeOptions& options, const ReadOptions& read_options) {
     net::Log log(options.log_level());
     if (!options.config_file.empty()) {
         log.info("configuration_file", {{"path", options.config_file}});
@@ -334,15 +401,17 @@ int serve(const ServeOptions& options) {
                  {{"directory", options.database.directory.string()},
                   {"message", "it begins without data: if there should be some, look at --directory"}});
     }
-    Supervisor supervisor(*database, log, options);
+    Supervisor supervisor(*database, log, options, read_options);
     const replica::NodeOptions replication = node_options(options);
-    check_failover(*database, replication, options.server.port);
-    replica::Node node(*database, log, replication);
+    const std::unique_ptr<replica::Network> network = network_of(options);
+    check_failover(*database, replication, configured_replication_port(options), *network);
+    replica::Node node(*database, log, replication, {replica::machine_runtime(), *network});
     net::ServerOptions server_options = options.server;
     limit_connections(server_options, options.source.followers_max, files_max, log);
     net::Server server(server_options, *database, log, &node.subscriptions());
     database->set_replication(&node);
-    node.start(own_name(server.port()), server.port());
+    const std::uint16_t port = replication_port(options, server);
+    node.start(own_name(port), port);
     server.start();
     log.info("listening", {{"version", KARMA_VERSION},
                            {"address", options.server.address},
@@ -410,10 +479,12 @@ int serve_main(std::span<const std::string> arguments) {
         return exit_success;
     }
     try {
-        const ServeOptions options =
-            read_serve_options(arguments, [](const char* name) { return std::getenv(name); });
+        const ReadOptions read_options = [arguments] {
+            return read_serve_options(arguments, [](const char* name) { return std::getenv(name); });
+        };
+        const ServeOptions options = read_options();
         if (request == ServeRequest::serve) {
-            return serve(options);
+            return serve(options, read_options);
         }
         return describe(options, request);
     } catch (const UsageError& wrong) {

@@ -17,6 +17,7 @@
 #include "cli/config_file.h"
 #include "cli/option_table.h"
 #include "cli/small_file.h"
+#include "cli/text.h"
 #include "cli/token.h"
 #include "net/machine.h"
 
@@ -69,15 +70,22 @@ std::string option_names(const Option& option) {
 
 po::variables_map parse_command_line(std::span<const std::string> arguments) {
     po::options_description description;
+    std::string_view repeatable;
     for (const OptionSection& section : option_sections()) {
         for (const Option& option : section.options) {
-            description.add_options()(option_names(option).c_str(), po::value<std::string>());
+            if (option.value.kind == OptionKind::list) {
+                description.add_options()(option_names(option).c_str(),
+                                          po::value<std::vector<std::string>>());
+                repeatable = option.name;
+            } else {
+                description.add_options()(option_names(option).c_str(), po::value<std::string>());
+            }
         }
     }
     for (const char* const flag : {print_config_flag, check_config_flag}) {
         description.add_options()(flag, po::bool_switch());
     }
-    return parse_arguments(arguments, description, po::positional_options_description());
+    return parse_arguments(arguments, description, po::positional_options_description(), repeatable);
 }
 
 /// What the environment says of options that the command line does not give.
@@ -110,15 +118,67 @@ std::string config_file_of(const po::variables_map& given, const Environment& en
 
 void read_file(const std::string& path, ServeOptions& options) {
     bool has_token = false;
-    for (const FileValue& value : read_config_file(path)) {
+    ConfigFile file = read_config_file(path);
+    for (const FileValue& value : file.values) {
         value.option->value.set(options, value.text, value.source);
         has_token = has_token || value.option->is_secret;
     }
+    options.tokens = std::move(file.tokens);
+    has_token = has_token || std::ranges::any_of(options.tokens,
+                                                 [](const TokenEntry& entry) { return entry.file.empty(); });
     if (has_token && is_readable_by_others(path)) {
         options.warnings.push_back("others on this machine may read " + path +
                                    ", which holds a token: chmod o-rwx");
     }
     options.config_file = path;
+}
+
+/// The value of an option; those of a list with commas between them.
+std::string given_text(const po::variables_map& given, const Option& option) {
+    const po::variable_value& value = given[option.name];
+    if (option.value.kind != OptionKind::list) {
+        return value.as<std::string>();
+    }
+    std::string text;
+    for (const std::string& one : value.as<std::vector<std::string>>()) {
+        text.append(text.empty() ? "" : ",").append(one);
+    }
+    return text;
+}
+
+/// The tokens of the configuration file, those in files of their own too.
+std::vector<net::NamedToken> named_tokens(ServeOptions& options) {
+    std::vector<net::NamedToken> tokens;
+    for (const TokenEntry& entry : options.tokens) {
+        net::NamedToken token = entry.token;
+        token.token = entry.file.empty() ? token_of_text(entry.token.token, entry.source, options.warnings)
+                                         : token_of_file(entry.file, entry.source, options.warnings);
+        const auto same = std::ranges::find(tokens, token.token, &net::NamedToken::token);
+        if (same != tokens.end()) {
+            throw UsageError(entry.source + ": " + cli::quoted(token.name) + " has the token of " +
+                             cli::quoted(same->name));
+        }
+        tokens.push_back(std::move(token));
+    }
+    return tokens;
+}
+
+void read_token_files(ServeOptions& options) {
+    struct Place {
+        const char* option;
+        const std::string& file;
+        std::string& token;
+    };
+    for (const Place& place :
+         {Place{"auth-token", options.token_files.all, options.server.auth_token},
+          Place{"read-auth-token", options.token_files.read, options.server.read_auth_token},
+          Place{"replication-token", options.token_files.replication, options.follower.token}}) {
+        if (!place.file.empty()) {
+            place.token =
+                token_of_file(place.file, std::string("--") + place.option + "-file", options.warnings);
+        }
+    }
+    options.server.tokens = named_tokens(options);
 }
 
 /// What counts less is read first.
@@ -133,8 +193,7 @@ void read_all(const po::variables_map& given, const Environment& environment, Se
     for (const OptionSection& section : option_sections()) {
         for (const Option& option : section.options) {
             if (given.count(option.name) != 0) {
-                option.value.set(options, given[option.name].as<std::string>(),
-                                 std::string("--") + option.name);
+                option.value.set(options, given_text(given, option), std::string("--") + option.name);
             }
         }
     }
@@ -165,32 +224,20 @@ ServeOptions read_serve_options(std::span<const std::string> arguments, const En
     read_all(given, environment, options);
     read_token_files(options);
     check_together(options);
+    check_tls(options);
     return options;
 }
 
-void read_token_files(ServeOptions& options) {
-    struct Place {
-        const char* option;
-        const std::string& file;
-        std::string& token;
-        std::string found;
-    };
-    Place places[] = {
-        {"auth-token", options.token_files.all, options.server.auth_token, {}},
-        {"read-auth-token", options.token_files.read, options.server.read_auth_token, {}},
-        {"replication-token", options.token_files.replication, options.follower.token, {}},
-    };
-    for (Place& place : places) {
-        if (!place.file.empty()) {
-            place.found =
-                token_of_file(place.file, std::string("--") + place.option + "-file", options.warnings);
+std::vector<std::string> options_to_restart_for(const ServeOptions& before, const ServeOptions& now) {
+    std::vector<std::string> names;
+    for (const OptionSection& section : option_sections()) {
+        for (const Option& option : section.options) {
+            if (!option.is_reloaded && option.value.get(before) != option.value.get(now)) {
+                names.push_back(std::string("--") + option.name);
+            }
         }
     }
-    for (Place& place : places) {
-        if (!place.file.empty()) {
-            place.token = std::move(place.found);
-        }
-    }
+    return names;
 }
 
 ServeRequest serve_request(std::span<const std::string> arguments) {

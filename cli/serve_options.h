@@ -23,6 +23,13 @@ struct TokenFiles {
     std::string replication;
 };
 
+/// A token of the configuration file, in the text of it or in a file of its own.
+struct TokenEntry {
+    net::NamedToken token;
+    std::string file;    // empty: none
+    std::string source;  // "karma.toml:12: [[token]]"
+};
+
 /// Everything that the daemon can be told. Defaults stand where the members are declared; those that depend
 /// on the machine are put in by default_serve_options.
 struct ServeOptions {
@@ -31,8 +38,11 @@ struct ServeOptions {
     replica::SourceOptions source;      // for the followers of this node
     replica::FollowerOptions follower;  // without a host it follows nobody
     bool failover_unsafe = false;       // see replica::NodeOptions
+    bool replication_tls = false;       // other nodes are reached over TLS
+    net::TlsFiles replication_tls_files;
     TokenFiles token_files;
-    std::string config_file;  // that was read; empty: none
+    std::vector<TokenEntry> tokens;  // beside those of `server`, which gets them when their files are read
+    std::string config_file;         // that was read; empty: none
     bool group_access = false;
     bool log = true;
     net::LogLevel lowest_log_level = net::LogLevel::info;
@@ -56,8 +66,11 @@ ServeOptions default_serve_options();
 /// or the line of the file.
 ServeOptions read_serve_options(std::span<const std::string> arguments, const Environment& environment);
 
-/// Reads the tokens of the files that are named once more. Throws UsageError, and has changed nothing then.
-void read_token_files(ServeOptions& options);
+/// Throws UsageError where certificates are missing, or given for nothing.
+void check_tls(ServeOptions& options);
+
+/// The options that differ and count only from the next start on: "--port".
+std::vector<std::string> options_to_restart_for(const ServeOptions& before, const ServeOptions& now);
 
 /// What is asked of `karma serve` beside serving.
 enum class ServeRequest : std::uint8_t { serve, help, reference, print_config, check_config };

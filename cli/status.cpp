@@ -156,7 +156,7 @@ int print_status(const ClientOptions& options, bool as_json, std::ostream& out) 
                                             {"replication", std::move(answers.replication)}})
             << '\n';
     } else {
-        StatusPrinter(out).print(net::address_text(options.host, options.port), answers);
+        StatusPrinter(out).print(address_of(options), answers);
     }
     return is_ok ? exit_success : exit_failure;
 }

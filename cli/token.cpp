@@ -1,12 +1,10 @@
 #include "cli/token.h"
 
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <string_view>
-#include <sys/stat.h>
 
 #include "cli/command_line.h"
+#include "cli/small_file.h"
 
 namespace karma::cli {
 
@@ -53,23 +51,16 @@ std::string token_of_text(const std::string& text, const std::string& source,
 std::string token_of_file(const std::string& path, const std::string& source,
                           std::vector<std::string>& warnings) {
     constexpr std::size_t bytes_max = 65'536;
-    std::ifstream in(path, std::ios::binary);
-    std::string text(bytes_max + 1, '\0');
-    in.read(text.data(), static_cast<std::streamsize>(text.size()));
-    if (!in && !in.eof()) {
-        throw UsageError(source + ": cannot read " + path);
-    }
-    text.resize(static_cast<std::size_t>(in.gcount()));
-    if (text.size() > bytes_max) {
-        throw UsageError(source + ": " + path + " is longer than a token can be");
-    }
-    std::string token = without_newline(std::move(text));
+    const std::string what = source + ": " + path;
+    const std::string token = without_newline(read_small_file(path, bytes_max, what));
     if (token.empty()) {
-        throw UsageError(source + ": there is no token in " + path);
+        throw UsageError(what + " holds no token");
     }
-    warn_of_space(token, source + " " + path, warnings);
-    struct stat status {};
-    if (::stat(path.c_str(), &status) == 0 && (status.st_mode & 0007U) != 0) {
+    if (token.find('\n') != std::string::npos) {
+        throw UsageError(what + " has more than one line");
+    }
+    warn_of_space(token, what, warnings);
+    if (is_readable_by_others(path)) {
         warnings.push_back(source + ": others on this machine may read " + path + ": chmod o-rwx");
     }
     return token;

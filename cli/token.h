@@ -10,8 +10,8 @@ namespace karma::cli {
 std::string token_of_text(const std::string& text, const std::string& source,
                           std::vector<std::string>& warnings);
 
-/// The token in a file, without a newline at its end. Warns when others may read the file. Throws UsageError
-/// that names it when it cannot be read or holds none.
+/// The token in the only line of a file, without newlines at its end. Warns when others may read the file.
+/// Throws UsageError that names it when it cannot be read, holds none, or has several lines.
 std::string token_of_file(const std::string& path, const std::string& source,
                           std::vector<std::string>& warnings);
 

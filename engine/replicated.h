@@ -225,11 +225,14 @@ public:
     /// Makes a follower that takes no more events, or a fenced node, a master, and begins a new epoch:
     /// `drawn`, unless a later one is known by now. Throws RequestError.
     virtual Epoch promote(std::optional<Epoch> drawn = std::nullopt) = 0;
-    /// Takes note of an epoch of this database that somebody has named, durably when it returns; a master
-    /// whose history ends in an earlier one becomes fenced. False when it is not later than the last one of
-    /// this history. Throws RequestError where the number is so far above all known ones that it can only be
-    /// damage, and StorageError where it cannot be made durable: nothing has changed then.
-    virtual bool fence(const Epoch& named) = 0;
+    /// Takes note of an epoch that somebody has named, durably when it returns; a master whose history ends
+    /// in an earlier one becomes fenced. `database`: whose epoch it is, as far as who named it knows; a node
+    /// that holds no database yet takes note of those only that name none, as its source's, since it may get
+    /// another database than the named one. False when it is not noted, or not later than the last one of
+    /// this history. Throws RequestError where it is of another database, or the number is so far above all
+    /// known ones that it can only be damage, and StorageError where it cannot be made durable: nothing has
+    /// changed then. Waits while a state is being put in place.
+    virtual bool fence(const Epoch& named, const DatabaseId& database) = 0;
     /// Makes a fenced master a slave again, when all that it has applied is durable. Throws StorageError when
     /// that cannot be.
     virtual void demote() = 0;

@@ -58,4 +58,16 @@ std::string as_utf8(std::string_view text) {
     return valid;
 }
 
+std::string_view shortened_utf8(std::string_view text, std::size_t bytes_max) noexcept {
+    if (text.size() <= bytes_max) {
+        return text;
+    }
+    const auto continues = [](char byte) { return (static_cast<unsigned char>(byte) & 0xC0U) == 0x80U; };
+    std::size_t size = bytes_max;
+    while (size != 0 && continues(text[size])) {
+        --size;
+    }
+    return text.substr(0, size);
+}
+
 }  // namespace karma

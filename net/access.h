@@ -1,48 +1,43 @@
 #pragma once
 
 #include <atomic>
-#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "net/token_set.h"
+
 namespace karma::net {
 
-/// Who may do what: a token that allows everything and one for the ops that only read. Thread-safe.
+/// Who may do what, by the tokens that count now. Thread-safe.
 class Access {
 public:
-    enum class Level : std::uint8_t { none, read, all };
+    using Level = AccessLevel;
 
-    /// An empty token is none. Without tokens everyone may do everything.
-    Access(std::string token, std::string read_token);
+    explicit Access(TokenSet tokens);
+    /// A token that allows everything and one for the ops that only read; an empty one is none.
+    Access(const std::string& token, const std::string& read_token);
     Access(const Access&) = delete;
     Access& operator=(const Access&) = delete;
 
     bool is_open() const noexcept { return current().is_open(); }
 
-    /// What a request that carries this token may do. Takes the same time whatever the token is.
-    Level level(std::string_view token) const noexcept;
+    /// What a request that carries this token may do. The series live as long as this.
+    Grant grant(std::string_view token) const noexcept { return current().find(token); }
+    Level level(std::string_view token) const noexcept { return grant(token).level; }
 
     /// From here on these tokens count, for requests on open connections too.
-    void replace(std::string token, std::string read_token);
+    void replace(TokenSet tokens);
 
 private:
-    struct Tokens {
-        std::string all;
-        std::string read;
-
-        bool is_open() const noexcept { return all.empty() && read.empty(); }
-        bool operator==(const Tokens&) const = default;
-    };
-
-    const Tokens& current() const noexcept { return *current_.load(std::memory_order_acquire); }
+    const TokenSet& current() const noexcept { return *current_.load(std::memory_order_acquire); }
 
     std::mutex mutex_;
     /// With those of before, which a request may just be compared with: they are replaced by hand, rarely.
-    std::vector<std::unique_ptr<const Tokens>> all_;
-    std::atomic<const Tokens*> current_;
+    std::vector<std::unique_ptr<const TokenSet>> all_;
+    std::atomic<const TokenSet*> current_;
 };
 
 }  // namespace karma::net

@@ -13,6 +13,7 @@ enum class Denial : std::uint8_t {
     none,
     no_access,  // no token that is known
     read_only,  // a token that allows reading only
+    not_admin,  // a token that allows no administration
     role,       // a node that does not accept writes
 };
 
@@ -25,8 +26,18 @@ constexpr Denial authorize(const Op& op, Access::Level access, bool accepts_writ
     if (access == Access::Level::read && (op.writes || op.is_administrative)) {
         return Denial::read_only;
     }
+    if (access == Access::Level::write && (op.is_administrative || op.needs_admin)) {
+        return Denial::not_admin;
+    }
     return op.writes && !accepts_writes ? Denial::role : Denial::none;
 }
+
+/// Whether a request concerns only series that a token is for. One that concerns others too, or all, does
+/// not, nor do ingest streams and exports, which are named by ids of their own.
+bool is_within(const SeriesGlobs& series, const Request& request);
+
+/// What a client is told whose request is not within the series of its token.
+Error series_denial(const Op& op);
 
 /// What the client is told. `denial` is not none.
 Error denial_error(Denial denial, const Op& op);

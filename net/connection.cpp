@@ -63,6 +63,10 @@ void Connection::start() {
         peer_ = socket_.peer();
         log.debug("connection_opened", {{"client", peer_}});
     }
+    if (socket_.stream().is_handshaking()) {
+        awaits_handshake_ = true;
+        timeouts_.enter(State::receiving, Clock::now());
+    }
     read();
 }
 
@@ -358,7 +362,7 @@ void Connection::note_waiting(Time now) {
         timeouts_.enter(State::working, now);
         return;
     }
-    const bool is_receiving = !pipeline_.input().empty() || socket_.stream().is_handshaking();
+    const bool is_receiving = !pipeline_.input().empty();
     if (!is_receiving && options_.idle_timeout.count() == 0) {
         timeouts_.enter(State::idle, now);
         return;
@@ -429,6 +433,10 @@ void Connection::close_if_timed_out(Time now) {
             close();
         }
         return;
+    }
+    if (awaits_handshake_ && !socket_.stream().is_handshaking()) {
+        awaits_handshake_ = false;
+        note_waiting(now);
     }
     constexpr auto brief_idle_max = std::chrono::seconds(1);
     const bool is_waited_for = timeouts_.state() == State::idle || timeouts_.state() == State::receiving;

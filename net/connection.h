@@ -74,6 +74,7 @@ private:
     RequestPipeline pipeline_;
     ConnectionTimeouts timeouts_;
 
+    bool awaits_handshake_ = false;  // before its first request
     bool read_queued_ = false;       // it reads at the end of this event-loop iteration
     bool reading_ = false;           // a read writes into the input
     bool resume_queued_ = false;     // it goes on after others had their turn

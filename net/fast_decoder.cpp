@@ -394,16 +394,19 @@ bool FastDecoder::decode(std::string_view line, bool accepts_writes, boost::json
         }
         const unsigned required = common.required | always;
         const unsigned known = required | common.optional | CommonFields::token_text;
-        const Access::Level access = access_.level(fields.token);
+        const Grant grant = access_.grant(fields.token);
         if ((fields.present & required) != required || (fields.present & ~known) != 0 ||
-            authorize(op, access, accepts_writes) != Denial::none || !common.make(fields, request)) {
+            authorize(op, grant.level, accepts_writes) != Denial::none || !common.make(fields, request)) {
+            return false;
+        }
+        if (grant.series != nullptr && !is_within(*grant.series, request)) {
             return false;
         }
         if (op.idempotent && fields.has(CommonFields::key_text)) {
             request = make_keyed(std::get<Mutation>(request), fields.idempotency_key, {}, arena);
         }
         call.op = &op;
-        call.access = access;
+        call.access = grant.level;
         return true;
     }
     return false;

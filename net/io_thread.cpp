@@ -38,6 +38,7 @@ IoThread::IoThread(const ServerContext& server)
       ack_timer_(context_),
       decoder_(server.access, {.response_bytes_max = server.options.response_bytes_max,
                                .refuses_unknown_fields = server.options.refuse_unknown_fields}),
+      v1_decoder_(server.access, server.options.response_bytes_max),
       writer_(server.options.response_bytes_max),
       pipelines_{server.options,
                  server.executor,
@@ -51,7 +52,8 @@ IoThread::IoThread(const ServerContext& server)
 IoThread::~IoThread() = default;
 
 std::unique_ptr<Protocol> IoThread::new_line_protocol() {
-    return std::make_unique<LineProtocol>(decoder_, writer_, server_.options.request_bytes_max);
+    return std::make_unique<LineProtocol>(decoder_, writer_, server_.options.request_bytes_max,
+                                          server_.options.protocol_v1 ? &v1_decoder_ : nullptr);
 }
 
 void IoThread::start() {

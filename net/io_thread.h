@@ -25,6 +25,7 @@
 #include "net/stream_socket.h"
 #include "net/subscription.h"
 #include "net/task_pools.h"
+#include "net/v1_decoder.h"
 
 namespace karma::net {
 
@@ -135,6 +136,7 @@ private:
     boost::asio::steady_timer tick_timer_;
     boost::asio::steady_timer ack_timer_;
     RequestDecoder decoder_;
+    V1Decoder v1_decoder_;
     ReplyWriter writer_;
     Batch batch_;
     bool takes_large_ = false;  // only of who has paused, one in each event-loop iteration

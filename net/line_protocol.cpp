@@ -4,6 +4,9 @@
 #include <new>
 #include <string>
 
+#include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
+
 namespace karma::net {
 namespace {
 
@@ -25,6 +28,21 @@ bool is_http(std::string_view line) noexcept {
            std::ranges::all_of(line.substr(0, method), [](char c) { return c >= 'A' && c <= 'Z'; });
 }
 
+/// The protocol of a request; nothing where it cannot be told.
+std::optional<ReplyForm> form_of(const boost::json::value& value) {
+    const boost::json::object* const object = value.if_object();
+    if (object == nullptr) {
+        return std::nullopt;
+    }
+    if (object->contains("v")) {
+        return ReplyForm::v2;
+    }
+    if (object->contains("command")) {
+        return ReplyForm::v1;
+    }
+    return object->contains("op") ? std::optional(ReplyForm::v2) : std::nullopt;
+}
+
 }  // namespace
 
 Protocol::Taken LineProtocol::take(LineBuffer& input, bool accepts_writes, Request& request, Call& call,
@@ -35,7 +53,7 @@ Protocol::Taken LineProtocol::take(LineBuffer& input, bool accepts_writes, Reque
     call.op = nullptr;
     call.access = Access::Level::none;
     call.bytes = line_.size();
-    call.write_error = &ReplyWriter::write_error;
+    answer_as(form_, call);
     if (line_.size() > request_bytes_max_) {
         refusal = {ErrorCode::request_too_large,
                    "Request exceeds " + std::to_string(request_bytes_max_) + " bytes"};
@@ -43,7 +61,7 @@ Protocol::Taken LineProtocol::take(LineBuffer& input, bool accepts_writes, Reque
     }
     std::optional<Error> refused;
     try {
-        refused = decoder_.decode(line_, accepts_writes, request, call);
+        refused = decode(accepts_writes, request, call);
     } catch (const std::bad_alloc&) {
         refused = Error{ErrorCode::internal_error, out_of_memory_text};
     }
@@ -61,9 +79,38 @@ Protocol::Taken LineProtocol::take(LineBuffer& input, bool accepts_writes, Reque
     return Taken::refusal;
 }
 
-std::optional<ErrorCode> LineProtocol::write(const Call& /*call*/, const Reply& reply, Repetition repetition,
+void LineProtocol::answer_as(ReplyForm form, Call& call) noexcept {
+    form_ = form;
+    call.form = form;
+    call.write_error = error_writer();
+}
+
+std::optional<Error> LineProtocol::decode(bool accepts_writes, Request& request, Call& call) {
+    return v1_ == nullptr ? decoder_.decode(line_, accepts_writes, request, call)
+                          : decode_either(accepts_writes, request, call);
+}
+
+std::optional<Error> LineProtocol::decode_either(bool accepts_writes, Request& request, Call& call) {
+    if (decoder_.decode_common(line_, accepts_writes, request, call)) {
+        answer_as(ReplyForm::v2, call);
+        return std::nullopt;
+    }
+    Error refused;
+    const boost::json::value* const value = decoder_.parse(line_, refused);
+    if (value == nullptr) {
+        return refused;
+    }
+    answer_as(form_of(*value).value_or(form_), call);
+    if (form_ == ReplyForm::v2) {
+        return decoder_.decode_parsed(*value, accepts_writes, request, call);
+    }
+    return v1_->decode(*value, accepts_writes, request, call);
+}
+
+std::optional<ErrorCode> LineProtocol::write(const Call& call, const Reply& reply, Repetition repetition,
                                              const Deadline& deadline, std::string& out) const {
-    return writer_.write(reply, repetition, deadline, out);
+    return call.form == ReplyForm::v2 ? writer_.write(reply, repetition, deadline, out)
+                                      : V1ReplyWriter(writer_).write(call.form, reply, deadline, out);
 }
 
 }  // namespace karma::net

@@ -5,28 +5,46 @@
 #include "net/protocol.h"
 #include "net/reply_writer.h"
 #include "net/request_decoder.h"
+#include "net/v1_decoder.h"
+#include "net/v1_reply_writer.h"
 
 namespace karma::net {
 
-/// Protocol v2: a JSON object on each line.
+/// A JSON object on each line: requests of protocol v2, and where that is wanted of v1 beside them. An object
+/// with `v` is of v2, and so is one with `op`; one with `command` is of v1. What is neither is answered in
+/// the protocol of the request before it.
 class LineProtocol final : public Protocol {
 public:
-    /// `request_bytes_max` bounds a line. Decoder and writer outlive this; the decoder is that of the thread.
-    LineProtocol(RequestDecoder& decoder, const ReplyWriter& writer, std::size_t request_bytes_max)
-        : decoder_(decoder), writer_(writer), request_bytes_max_(request_bytes_max) {}
+    /// `request_bytes_max` bounds a line. Decoders and writer outlive this; the decoders are those of the
+    /// thread. Without `v1` every line is of protocol v2.
+    LineProtocol(RequestDecoder& decoder, const ReplyWriter& writer, std::size_t request_bytes_max,
+                 const V1Decoder* v1 = nullptr)
+        : decoder_(decoder),
+          writer_(writer),
+          v1_(v1),
+          request_bytes_max_(request_bytes_max),
+          form_(v1 == nullptr ? ReplyForm::v2 : ReplyForm::v1) {}
 
     Taken take(LineBuffer& input, bool accepts_writes, Request& request, Call& call, Error& refusal) override;
     void put_back(LineBuffer& input) noexcept override { input.put_back(line_); }
     void release() noexcept override { decoder_.release(); }
     std::optional<ErrorCode> write(const Call& call, const Reply& reply, Repetition repetition,
                                    const Deadline& deadline, std::string& out) const override;
-    WriteError error_writer() const noexcept override { return &ReplyWriter::write_error; }
+    WriteError error_writer() const noexcept override {
+        return form_ == ReplyForm::v2 ? &ReplyWriter::write_error : &V1ReplyWriter::write_error;
+    }
 
 private:
+    std::optional<Error> decode(bool accepts_writes, Request& request, Call& call);
+    std::optional<Error> decode_either(bool accepts_writes, Request& request, Call& call);
+    void answer_as(ReplyForm form, Call& call) noexcept;
+
     RequestDecoder& decoder_;
     const ReplyWriter& writer_;
+    const V1Decoder* v1_;  // null: v2 alone
     std::size_t request_bytes_max_;
     std::string_view line_;  // that was taken last
+    ReplyForm form_;         // v2 or v1: of the last line that was of one of them
 };
 
 }  // namespace karma::net

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -37,14 +38,17 @@ public:
     void warning(std::string_view event, boost::json::object fields = {});
     void error(std::string_view event, boost::json::object fields = {});
 
-    bool writes(LogLevel level) const noexcept { return level >= level_; }
+    bool writes(LogLevel level) const noexcept { return level >= this->level(); }
+    LogLevel level() const noexcept { return level_.load(std::memory_order_relaxed); }
+    /// From here on what is below `level` is not written.
+    void set_level(LogLevel level) noexcept { level_.store(level, std::memory_order_relaxed); }
     /// Lines that were dropped because nobody read them.
     std::uint64_t lines_dropped() const noexcept;
 
 private:
     void write(LogLevel level, std::string_view event, boost::json::object&& fields);
 
-    LogLevel level_ = LogLevel::debug;
+    std::atomic<LogLevel> level_{LogLevel::debug};
     std::function<void(const std::string& line)> sink_;
     std::mutex mutex_;                   // lines are in the order of their times
     std::unique_ptr<LogWriter> writer_;  // null where there is a sink

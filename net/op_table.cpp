@@ -372,7 +372,7 @@ constexpr OpName ops[] = {
     op("snapshot.create_all", writes, false, snapshot_create_all),
     op("snapshot.list", reads, false, snapshot_list),
     op("snapshot.info", reads, false, snapshot_info),
-    op("snapshot.load", writes, false, snapshot_load),
+    {"snapshot.load", {"snapshot.load", writes, false, snapshot_load, false, true}},
     op("snapshot.fetch", reads, false, snapshot_fetch),
     op("snapshot.fetch_chunk", reads, false, snapshot_chunk),
     op("snapshot.verify", reads, false, snapshot_verify),

@@ -26,6 +26,8 @@ struct Op {
     Decoded (*decode)(const Fields& fields) = nullptr;
     /// Administrative: refused to the read token, executed in every role.
     bool is_administrative = false;
+    /// Refused to tokens that may write but not administrate, though it is executed as any write.
+    bool needs_admin = false;
 };
 
 /// The most that one request can fetch of a file.

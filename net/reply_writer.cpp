@@ -547,40 +547,52 @@ const char* what_helps(const Reply& reply) noexcept {
 
 }  // namespace
 
-void ReplyWriter::write_error(const Error& error, std::string& out) {
+void append_error_line(std::string_view begin, std::string_view message, std::string_view code,
+                       std::string& out) {
     // Messages quote files, and what the system says of them.
-    Json(out)
-        .raw(R"({"protocol_version":2,"success":false,"response":)")
-        .text(is_utf8(error.message) ? error.message : as_utf8(error.message))
-        .raw(",\"error_code\":\"")
-        .raw(error_code_name(error.code))
-        .raw("\"}\r\n");
+    Json(out).raw(begin);
+    if (is_utf8(message)) {
+        Json(out).text(message);
+    } else {
+        Json(out).text(as_utf8(message));
+    }
+    Json(out).raw(",\"error_code\":\"").raw(code).raw("\"}\r\n");
+}
+
+void ReplyWriter::write_error(const Error& error, std::string& out) {
+    append_error_line(R"({"protocol_version":2,"success":false,"response":)", error.message,
+                      error_code_name(error.code), out);
 }
 
 std::optional<ErrorCode> ReplyWriter::write(const Reply& reply, Repetition repetition,
                                             const Deadline& deadline, std::string& out) const {
+    return write_framed(reply, {success_begin, end_of(repetition), &write_error}, deadline, out);
+}
+
+std::optional<ErrorCode> ReplyWriter::write_framed(const Reply& reply, const Frame& frame,
+                                                   const Deadline& deadline, std::string& out) const {
     if (const auto* const error = std::get_if<Error>(&reply)) {
-        write_error(*error, out);
+        frame.write_error(*error, out);
         return error->code;
     }
     const std::size_t begin = out.size();
     const std::size_t line_max = response_bytes_max_ == 0 ? out.max_size() - begin : response_bytes_max_ + 2;
     bool fits = true;
     try {
-        out.append(success_begin);
+        out.append(frame.begin);
         ResponseWriter writer(out, begin + line_max, deadline, response_bytes_max_);
         std::visit(writer, reply);
-        out.append(end_of(repetition));
+        out.append(frame.end);
         fits = out.size() - begin <= line_max || writer.is_one_event();
     } catch (const TooLarge&) {
         fits = false;
     } catch (const RequestError& refused) {
         out.resize(begin);
-        write_error({refused.code(), refused.what()}, out);
+        frame.write_error({refused.code(), refused.what()}, out);
         return refused.code();
     } catch (const std::exception& failure) {  // no memory for it, or what it shows cannot be read
         out.resize(begin);
-        write_error(
+        frame.write_error(
             {ErrorCode::internal_error, std::string("The reply could not be made: ") + failure.what()}, out);
         return ErrorCode::internal_error;
     }
@@ -588,9 +600,10 @@ std::optional<ErrorCode> ReplyWriter::write(const Reply& reply, Repetition repet
         return std::nullopt;
     }
     out.resize(begin);
-    write_error({ErrorCode::response_too_large,
-                 "Response exceeds " + std::to_string(response_bytes_max_) + " bytes" + what_helps(reply)},
-                out);
+    frame.write_error(
+        {ErrorCode::response_too_large, "Response exceeds " + std::to_string(response_bytes_max_) + " bytes" +
+                                            (frame.has_pages ? what_helps(reply) : "")},
+        out);
     return ErrorCode::response_too_large;
 }
 

@@ -7,6 +7,7 @@
 #include <boost/json/value.hpp>
 #include <boost/system/error_code.hpp>
 
+#include "engine/utf8.h"
 #include "net/authorize.h"
 #include "net/fast_decoder.h"
 #include "net/op_fields.h"
@@ -37,10 +38,43 @@ Decoded RequestDecoder::decode(std::string_view line, bool accepts_writes) {
 
 std::optional<Error> RequestDecoder::decode(std::string_view line, bool accepts_writes, Request& request,
                                             Call& call) {
-    if (fast_.decode(line, accepts_writes, *arena_, request, call)) {
+    if (decode_common(line, accepts_writes, request, call)) {
         return std::nullopt;
     }
-    Decoded decoded = decode_general(line, accepts_writes, call);
+    Error refused;
+    const boost::json::value* const value = parse(line, refused);
+    if (value == nullptr) {
+        return refused;
+    }
+    return decode_parsed(*value, accepts_writes, request, call);
+}
+
+Decoded RequestDecoder::decode_general(std::string_view line, bool accepts_writes) {
+    Error refused;
+    const boost::json::value* const value = parse(line, refused);
+    if (value == nullptr) {
+        return refused;
+    }
+    Call call;
+    return decode_value(*value, accepts_writes, call);
+}
+
+const boost::json::value* RequestDecoder::parse(std::string_view line, Error& refused) {
+    parser_.reset(&*arena_);
+    boost::system::error_code failure;
+    parser_.write(line.data(), line.size(), failure);
+    if (failure) {
+        refused = {ErrorCode::invalid_json, "Not valid JSON: " + failure.message()};
+        return nullptr;
+    }
+    // The value lies in the arena and needs no destructor; it must outlive this function.
+    return new (arena_->allocate(sizeof(boost::json::value), alignof(boost::json::value)))
+        boost::json::value(parser_.release());
+}
+
+std::optional<Error> RequestDecoder::decode_parsed(const boost::json::value& value, bool accepts_writes,
+                                                   Request& request, Call& call) {
+    Decoded decoded = decode_value(value, accepts_writes, call);
     if (auto* const refused = std::get_if<Error>(&decoded)) {
         return std::move(*refused);
     }
@@ -48,26 +82,12 @@ std::optional<Error> RequestDecoder::decode(std::string_view line, bool accepts_
     return std::nullopt;
 }
 
-Decoded RequestDecoder::decode_general(std::string_view line, bool accepts_writes) {
-    Call call;
-    return decode_general(line, accepts_writes, call);
-}
-
-Decoded RequestDecoder::decode_general(std::string_view line, bool accepts_writes, Call& call) {
-    parser_.reset(&*arena_);
-    boost::system::error_code failure;
-    parser_.write(line.data(), line.size(), failure);
-    if (failure) {
-        return Error{ErrorCode::invalid_json, "Not valid JSON: " + failure.message()};
-    }
-    // The value lies in the arena and needs no destructor; it must outlive this function.
-    const auto* const value = new (arena_->allocate(sizeof(boost::json::value), alignof(boost::json::value)))
-        boost::json::value(parser_.release());
-    if (!value->is_object()) {
+Decoded RequestDecoder::decode_value(const boost::json::value& value, bool accepts_writes, Call& call) {
+    if (!value.is_object()) {
         return Error{ErrorCode::validation_error, "A request must be a JSON object"};
     }
     try {
-        return decode_object(value->get_object(), accepts_writes, call);
+        return decode_object(value.get_object(), accepts_writes, call);
     } catch (const RequestError& refused) {
         return Error{refused.code(), refused.what()};
     }
@@ -75,18 +95,9 @@ Decoded RequestDecoder::decode_general(std::string_view line, bool accepts_write
 
 namespace {
 
-/// The beginning of a text of UTF-8, cut between two characters.
-std::string shortened(std::string_view text) {
+std::string unknown_op_text(std::string_view name) {
     constexpr std::size_t shown_max = 100;
-    if (text.size() <= shown_max) {
-        return std::string(text);
-    }
-    std::size_t size = shown_max;
-    const auto continues = [](char byte) { return (static_cast<unsigned char>(byte) & 0xC0U) == 0x80U; };
-    while (size != 0 && continues(text[size])) {
-        --size;
-    }
-    return std::string(text.substr(0, size));
+    return "Unknown op " + std::string(shortened_utf8(name, shown_max));
 }
 
 /// What the fields of a mutation make, with the idempotency key that the client gave, if any.
@@ -123,14 +134,15 @@ Decoded RequestDecoder::decode_object(const boost::json::object& object, bool ac
         return Error{ErrorCode::validation_error, "Field op is required and must be a string"};
     }
     const boost::json::value* const token = object.if_contains("token");
-    call.access =
-        access_.level(token != nullptr && token->is_string() ? token->get_string() : std::string_view());
+    const Grant grant =
+        access_.grant(token != nullptr && token->is_string() ? token->get_string() : std::string_view());
+    call.access = grant.level;
     call.op = find_op(name->get_string());
     if (call.access == Access::Level::none) {
         return Error{ErrorCode::unauthorized, "Unauthorized"};
     }
     if (call.op == nullptr) {
-        return Error{ErrorCode::unknown_command, "Unknown op " + shortened(name->get_string())};
+        return Error{ErrorCode::unknown_command, unknown_op_text(name->get_string())};
     }
     const Op& op = *call.op;
     const Denial denial = authorize(op, call.access, accepts_writes);
@@ -150,6 +162,10 @@ Decoded RequestDecoder::decode_object(const boost::json::object& object, bool ac
     if (auto* const request = std::get_if<Request>(&decoded);
         request != nullptr && call.access == Access::Level::read) {
         std::visit(HideIdempotencyKeys{}, *request);
+    }
+    if (const auto* const request = std::get_if<Request>(&decoded);
+        request != nullptr && grant.series != nullptr && !is_within(*grant.series, *request)) {
+        return series_denial(op);
     }
     // A role can change: what is wrong with the request is wrong on every node, and said first.
     if (denial != Denial::none) {

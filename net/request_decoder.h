@@ -35,6 +35,17 @@ public:
     /// who asks, as far as that is known.
     std::optional<Error> decode(std::string_view line, bool accepts_writes, Request& request, Call& call);
 
+    /// The two halves of it, for a line that may be of another protocol: first the common requests in one
+    /// pass, where false leaves everything as it was, ...
+    bool decode_common(std::string_view line, bool accepts_writes, Request& request, Call& call) {
+        return fast_.decode(line, accepts_writes, *arena_, request, call);
+    }
+    /// ... then the line as JSON, good until `release`; null where it is none, which `refused` says ...
+    const boost::json::value* parse(std::string_view line, Error& refused);
+    /// ... and what it asks for as a request of protocol v2.
+    std::optional<Error> decode_parsed(const boost::json::value& value, bool accepts_writes, Request& request,
+                                       Call& call);
+
     /// The same by the general path alone: what `decode` must agree with.
     Decoded decode_general(std::string_view line, bool accepts_writes);
 
@@ -42,7 +53,7 @@ public:
     void release() noexcept;
 
 private:
-    Decoded decode_general(std::string_view line, bool accepts_writes, Call& call);
+    Decoded decode_value(const boost::json::value& value, bool accepts_writes, Call& call);
     Decoded decode_object(const boost::json::object& object, bool accepts_writes, Call& call);
 
     static constexpr std::size_t first_block_bytes = 256 * 1024;

@@ -35,7 +35,7 @@ Server::Server(const ServerOptions& options, Executor& executor, Log& log, Subsc
     : options_(options),
       executor_(executor),
       log_(log),
-      access_(options.auth_token, options.read_auth_token),
+      access_(options.token_set()),
       places_(options.connections_max),
       brief_places_(administrator_connections),
       request_memory_(options.request_memory_max),
@@ -81,8 +81,8 @@ std::shared_ptr<const TlsContext> Server::tls() const {
     return tls_;
 }
 
-void Server::reload_certificates() {
-    std::shared_ptr<const TlsContext> read = tls_of(options_);
+void Server::reload_certificates(const TlsFiles& files) {
+    std::shared_ptr<const TlsContext> read = TlsContext::for_server(files);
     const std::lock_guard lock(tls_mutex_);
     tls_ = std::move(read);
 }

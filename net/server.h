@@ -48,13 +48,11 @@ public:
     void stop();
 
     /// From here on these tokens count. From any thread.
-    void replace_tokens(std::string token, std::string read_token) {
-        access_.replace(std::move(token), std::move(read_token));
-    }
+    void replace_tokens(TokenSet tokens) { access_.replace(std::move(tokens)); }
 
-    /// Reads the files of certificates again, for connections that begin from here on. Throws TlsError, and
+    /// Takes the certificates of these files for connections that begin from here on. Throws TlsError, and
     /// goes on with those of before. From any thread.
-    void reload_certificates();
+    void reload_certificates(const TlsFiles& files);
 
     /// Waits until `stop` is done.
     void join();

@@ -8,6 +8,7 @@
 
 #include "net/endpoint_url.h"
 #include "net/tls_context.h"
+#include "net/token_set.h"
 
 namespace karma::net {
 
@@ -29,8 +30,13 @@ struct ServerOptions {
     std::chrono::milliseconds query_timeout{1000};  // from when the request was received; 0: none
     std::chrono::milliseconds shutdown_timeout{5000};
     bool refuse_unknown_fields = false;  // in requests; otherwise they are passed over
+    bool protocol_v1 = false;            // requests of protocol v1 are taken beside those of v2
     std::string auth_token;              // empty: none
     std::string read_auth_token;         // empty: none
+    std::vector<NamedToken> tokens;      // further ones
+
+    /// All of these tokens.
+    TokenSet token_set() const;
 };
 
 }  // namespace karma::net

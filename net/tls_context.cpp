@@ -5,12 +5,13 @@
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509err.h>
 #include <openssl/x509v3.h>
 
 namespace karma::net {
 namespace {
 
-[[noreturn]] void refuse(const std::string& file, const char* what) {
+[[noreturn]] void refuse(const std::string& file, const std::string& what) {
     const unsigned long code = ERR_peek_last_error();
     const char* const reason = ERR_reason_error_string(code);
     std::string text = file + " " + what;
@@ -56,10 +57,9 @@ void TlsContext::load_certificate(ssl_ctx_st* context, const TlsFiles& files) {
         refuse(files.certificate, "holds no certificate that can be used");
     }
     if (SSL_CTX_use_PrivateKey_file(context, files.key.c_str(), SSL_FILETYPE_PEM) != 1) {
-        refuse(files.key, "holds no private key that can be used");
-    }
-    if (SSL_CTX_check_private_key(context) != 1) {
-        refuse(files.key, ("is not the key of " + files.certificate).c_str());
+        const bool is_other = ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_VALUES_MISMATCH;
+        refuse(files.key, is_other ? "is not the key of " + files.certificate
+                                   : std::string("holds no private key that can be used"));
     }
 }
 

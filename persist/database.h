@@ -144,7 +144,7 @@ public:
     std::unique_ptr<ForeignStateWriter> write_foreign_state() override;
     Epoch draw_epoch() const override;
     Epoch promote(std::optional<Epoch> drawn = std::nullopt) override;
-    bool fence(const Epoch& named) override;
+    bool fence(const Epoch& named, const DatabaseId& database) override;
     void demote() override;
 
     /// Who replicates, for requests about it and for statistics. Lives until the last request has ended that
@@ -217,6 +217,7 @@ private:
     Epoch next_epoch() const;
     Lsn start_epoch(Epoch& epoch);
     Epoch known_epoch_locked() const;
+    bool is_empty_locked() const;
     void discard_interrupted_state();
     std::filesystem::path install_state(ReceivedState& received, const Replacement& replacement);
     /// What is held while a state takes the place of another one, in storage and in memory.
@@ -368,7 +369,7 @@ private:
     std::optional<Epoch> told_epoch_;  // the latest epoch that others have named; under the mutex
     std::string copy_warning_;
     std::atomic<bool> log_held_{false};
-    std::mutex fence_mutex_;  // of who changes told_epoch_; taken before mutex_
+    std::mutex fence_mutex_;  // of who changes told_epoch_ or what is stored of it; taken before mutex_
     mutable std::mutex marks_mutex_;
     HistoryMarks marks_;             // of the events that are not in the log any more
     std::mutex acks_mutex_;          // of who changes acked_lsn_ or generation_; taken after mutex_

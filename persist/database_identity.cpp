@@ -26,11 +26,12 @@ DatabaseId Database::database_id() const {
 }
 
 bool Database::is_empty() const {
-    if (is_half_installed_) {
-        return true;
-    }
     const std::lock_guard lock(mutex_);
-    return engine_.last_lsn() == 0 && engine_.series_count() == 0;
+    return is_empty_locked();
+}
+
+bool Database::is_empty_locked() const {
+    return is_half_installed_ || (engine_.last_lsn() == 0 && engine_.series_count() == 0);
 }
 
 bool Database::syncs() const noexcept {
@@ -116,6 +117,7 @@ void Database::end_cleanly() noexcept {
 }
 
 void Database::adopt_database_id(const DatabaseId& id) {
+    const std::lock_guard fencing(fence_mutex_);
     {
         const std::lock_guard lock(mutex_);
         if (!id.is_known() || database_id_ == id) {
@@ -123,7 +125,9 @@ void Database::adopt_database_id(const DatabaseId& id) {
         }
         database_id_ = id;
         identity_.become_first_writer(false);
+        begin_generation();  // those that follow were told another id, or none
     }
+    notify();
     const RecordChange changes[] = {database_id_change(id), identity_.first_writer_change(false)};
     storage_.write(changes, true);
     snapshots_.set_database_id(id);
@@ -245,8 +249,14 @@ Epoch Database::promote(std::optional<Epoch> drawn) {
         if (role() == Role::master) {
             throw RequestError(ErrorCode::validation_error, "This node is a master already");
         }
-        if (!committer_ || has_failed()) {
-            throw RequestError(ErrorCode::internal_error, "This node has no event log that can be written");
+        if (!committer_) {
+            throw RequestError(ErrorCode::validation_error,
+                               "This node was started with --wal=false, and an epoch begins with an event of "
+                               "the log: start it with --wal=true, then promote it");
+        }
+        if (has_failed()) {
+            throw RequestError(ErrorCode::internal_error,
+                               "The event log of this node cannot be written: " + failure());
         }
         if (drawn && known_epoch_locked().is_later_than(*drawn)) {
             throw RequestError(ErrorCode::replication_error,
@@ -281,13 +291,21 @@ Epoch Database::promote(std::optional<Epoch> drawn) {
     return epoch;
 }
 
-bool Database::fence(const Epoch& named) {
+bool Database::fence(const Epoch& named, const DatabaseId& database) {
     bool is_later = false;
     bool was_master = false;
     {
         const std::lock_guard fencing(fence_mutex_);
         {
             const std::lock_guard lock(mutex_);
+            if (are_strangers(database, database_id_)) {
+                throw RequestError(
+                    ErrorCode::replication_error,
+                    "This node holds another database: " + database_id_.text() + ", not " + database.text());
+            }
+            if (!database_id_.is_known() && database.is_known() && is_empty_locked()) {
+                return false;
+            }
             const Epoch known = known_epoch_locked();
             if (named.number > known.number && named.number - known.number > epochs_ahead_max) {
                 throw RequestError(ErrorCode::validation_error,

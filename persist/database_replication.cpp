@@ -382,6 +382,9 @@ std::filesystem::path Database::install_state(ReceivedState& received, const Rep
     notify();
     const RecordsFiles::Excluding no_file = records_files_.exclude();
     const SnapshotStore::Excluding excluding = snapshots_.exclude_readers();
+    // An epoch that is named meanwhile is noted in what is stored then, or refused as one of another
+    // database.
+    const std::lock_guard fencing(fence_mutex_);
     try {
         replace_stored({saving, no_file, excluding}, received, view, replacement);
     } catch (...) {
@@ -547,15 +550,7 @@ public:
     TaskKind kind() const override { return TaskKind::control; }
     std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
     Reply run(const Deadline& /*deadline*/) override {
-        if (are_strangers(named_.database_id, database_.database_id())) {
-            return Error{ErrorCode::replication_error,
-                         "This node holds another database: " + database_.database_id().text() + ", not " +
-                             named_.database_id.text()};
-        }
-        // Who has no database yet hears of epochs from its source: these may be of any.
-        if (database_.database_id().is_known() || !named_.database_id.is_known() || !database_.is_empty()) {
-            database_.fence({named_.number, named_.id, 0});
-        }
+        database_.fence({named_.number, named_.id, 0}, named_.database_id);
         if (ReplicationControl* const control = database_.control_) {
             control->note_announcement(named_);
         }
@@ -578,15 +573,10 @@ std::unique_ptr<Task> Database::promote_later(bool is_forced) {
 }
 
 std::unique_ptr<Task> Database::promise_later(const control::Promise& asked) {
-    return std::make_unique<ReplicationTask>(
-        *this, TaskKind::control, [this, asked](ReplicationControl& control, const Deadline&) {
-            if (are_strangers(asked.database_id, database_id())) {
-                return Reply(Error{ErrorCode::replication_error,
-                                   "This node holds another database: " + database_id().text() + ", not " +
-                                       asked.database_id.text()});
-            }
-            return Reply(control.promise(asked));
-        });
+    return std::make_unique<ReplicationTask>(*this, TaskKind::control,
+                                             [this, asked](ReplicationControl& control, const Deadline&) {
+                                                 return Reply(control.promise(asked));
+                                             });
 }
 
 std::unique_ptr<Task> Database::forget_follower_later(const control::ForgetFollower& asked) {

@@ -12,6 +12,12 @@ namespace karma::replica {
 
 namespace json = boost::json;
 
+namespace {
+
+constexpr auto wait_min = std::chrono::milliseconds(1000);
+
+}  // namespace
+
 Announcer::Announcer(Replicated& database, net::Log& log, Peers& peers, const Ground& ground,
                      std::string token)
     : database_(database), log_(log), peers_(peers), ground_(ground), token_(std::move(token)) {}
@@ -47,60 +53,88 @@ void Announcer::on_peer() {
 }
 
 void Announcer::run() {
-    constexpr auto between_min = std::chrono::milliseconds(1000);
-    constexpr auto between_max = std::chrono::milliseconds(30'000);
-    auto between = between_min;
     std::unique_lock lock(mutex_);
     while (!stopping_) {
         has_news_ = false;
         interrupted_ = false;
         lock.unlock();
-        const bool is_known = tell_all();
+        const std::optional<Clock::time_point> next = tell_all();
         lock.lock();
         if (stopping_ || has_news_) {
-            between = between_min;
-        } else if (is_known) {
-            between = between_min;
+            continue;
+        }
+        if (!next) {
             changed_->wait(lock);
-        } else {
-            changed_->wait(lock, between);
-            between = std::min(between * 2, between_max);
+            continue;
+        }
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(*next - ground_.runtime.now());
+        if (left.count() > 0) {
+            changed_->wait(lock, left);
         }
     }
 }
 
-/// True when every node knows, or there is nothing to be told.
-bool Announcer::tell_all() {
+/// When the next one has to be told; nothing when every node knows, or there is nothing to be told.
+std::optional<Clock::time_point> Announcer::tell_all() {
     const Epoch epoch = database_.known_epoch();
     if (epoch.number == 0) {
-        return true;
+        return std::nullopt;
     }
     if (!database_.database_id().is_known() && database_.is_empty()) {
-        return false;  // an epoch of its source: whether a peer is of that database cannot be told yet
+        // An epoch of its source: whether a peer is of that database cannot be told yet.
+        return ground_.runtime.now() + wait_min;
     }
     if (!epoch.is_same_as(told_epoch_)) {
         told_epoch_ = epoch;
         told_.clear();
     }
-    std::vector<KnownNode> peers = peers_.all();
-    std::erase_if(told_, [&](const KnownNode& one) { return std::ranges::find(peers, one) == peers.end(); });
-    bool is_known = true;
-    // The latest first: of those before some are not there any more.
-    std::ranges::reverse(peers);
-    for (const KnownNode& peer : peers) {
+    follow_peers(peers_.all());
+    std::optional<Clock::time_point> next;
+    for (Told& told : told_) {
         if (interrupted_) {
-            return false;
+            return ground_.runtime.now();
         }
-        if (std::ranges::find(told_, peer) != told_.end()) {
-            continue;
+        if (!told.knows && told.next <= ground_.runtime.now()) {
+            told.knows = tell(told.peer, epoch);
+            if (!told.knows && !interrupted_) {
+                tell_later(told, epoch);
+            }
         }
-        if (tell(peer, epoch)) {
-            told_.push_back(peer);
-        } else {
-            is_known = false;
+        if (!told.knows) {
+            next = std::min(next.value_or(told.next), told.next);
         }
     }
-    return is_known;
+    return next;
+}
+
+/// Those that are new are told at once.
+void Announcer::follow_peers(std::vector<KnownNode> peers) {
+    std::vector<Told> told;
+    while (!peers.empty()) {
+        Told one{std::move(peers.back()), false, {}, ground_.runtime.now()};
+        peers.pop_back();
+        const auto before =
+            std::ranges::find_if(told_, [&](const Told& other) { return other.peer == one.peer; });
+        told.push_back(before != told_.end() ? *before : std::move(one));
+    }
+    told_ = std::move(told);
+}
+
+void Announcer::tell_later(Told& told, const Epoch& epoch) {
+    const bool was_logged = told.wait >= wait_logged;
+    told.wait = std::clamp<std::chrono::milliseconds>(told.wait * 2, wait_min, wait_max);
+    told.next = ground_.runtime.now() + told.wait;
+    if (told.wait >= wait_logged && !was_logged) {
+        log_.warning("epoch_not_announced",
+                     {{"address", net::address_text(told.peer.host, told.peer.port)},
+                      {"node", told.peer.node.name},
+                      {"epoch", epoch.number},
+                      {"message",
+                       "this node does not answer, and may not know of the latest epoch: it is asked again "
+                       "every " +
+                           std::to_string(wait_max.count()) + " minutes at least"},
+                      {"advice", "where it was a master, see to it that it takes no writes"}});
+    }
 }
 
 /// As others can ask it; without a port where it is not known.
@@ -139,11 +173,12 @@ bool Announcer::tell(const KnownNode& peer, const Epoch& epoch) {
     try {
         MasterClient client(ground_.network, {peer.host, peer.port, timeout, &interrupted_}, token_);
         const json::value answer = client.ask("replication.fence", std::move(fields));
-        const JsonFields latest(answer);
-        if (database_.database_id() != database) {
-            return false;
+        const JsonFields fields_of_answer(answer);
+        const Epoch latest{fields_of_answer.number("epoch"), fields_of_answer.number("epoch_id"), 0};
+        database_.fence(latest, database);
+        if (epoch.is_later_than(latest)) {
+            return false;  // it holds no database yet, and takes note of no epoch
         }
-        database_.fence({latest.number("epoch"), latest.number("epoch_id"), 0});
         log_.info("epoch_announced", {{"address", address}, {"epoch", epoch.number}});
         return true;
     } catch (const RefusedError& refused) {

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,8 +16,10 @@
 namespace karma::replica {
 
 /// Tells every node that this one has heard of which epoch is the latest, from a thread of its own, until
-/// each has answered once: the one that began it does, and whoever learns of it passes it on. So a master of
-/// an earlier epoch learns that it is none any more, whoever knows it. Thread-safe.
+/// each has answered once that it knows it: the one that began it does, and whoever learns of it passes it
+/// on. So a master of an earlier epoch learns that it is none any more, whoever knows it. One that does not
+/// answer is asked again for as long as it is known, the more rarely the longer it is silent; the log names
+/// it once for each epoch. Thread-safe.
 class Announcer {
 public:
     /// All of them outlive it. `token`: for the others; empty: none.
@@ -32,9 +36,23 @@ public:
     /// There is a node that may not know of it.
     void on_peer();
 
+    /// How long the next try waits, at most, and the wait from which on the log names the node.
+    static constexpr auto wait_max = std::chrono::minutes(5);
+    static constexpr auto wait_logged = std::chrono::seconds(32);
+
 private:
+    /// A node, and how far it was told of the latest epoch.
+    struct Told {
+        KnownNode peer;
+        bool knows = false;
+        std::chrono::milliseconds wait{0};  // that followed the last try
+        Clock::time_point next;             // try, where it does not know
+    };
+
     void run();
-    bool tell_all();
+    std::optional<Clock::time_point> tell_all();
+    void follow_peers(std::vector<KnownNode> peers);
+    void tell_later(Told& told, const Epoch& epoch);
     bool tell(const KnownNode& peer, const Epoch& epoch);
     KnownNode beginner_of(const Epoch& epoch) const;
 
@@ -53,7 +71,7 @@ private:
 
     // Of the thread:
     Epoch told_epoch_;
-    std::vector<KnownNode> told_;  // those that know it
+    std::vector<Told> told_;  // of all peers, the latest first: of those before some are not there any more
     std::unique_ptr<Thread> thread_;
 };
 

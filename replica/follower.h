@@ -132,7 +132,8 @@ private:
     void finish(Connection& connection);
     void commit_applied() noexcept;
     void take_heartbeat(Connection& connection, std::string_view payload);
-    void note_epoch(const Epoch& named);
+    DatabaseId database_for(const DatabaseId& told) const;
+    void note_epoch(const Epoch& named, const DatabaseId& database);
     void say_alive(Connection& connection);
     std::string ask(Line& line, const net::Subscription& self, std::chrono::milliseconds timeout);
     Clock::time_point now() const noexcept { return ground_.runtime.now(); }
@@ -156,6 +157,7 @@ private:
     std::atomic<bool> comparison_wanted_{false};
     std::unique_ptr<Karma1Follower> karma1_;  // of the thread; once the master is known to be a Karma 1.0
     std::string last_error_;                  // of the thread; as it was logged
+    std::string source_failure_;              // of the thread; as it was logged
     std::optional<Epoch>
         source_epoch_;  // of the thread: the latest one that the source named; of this database
 

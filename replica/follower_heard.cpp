@@ -48,13 +48,18 @@ void Follower::say_alive(Connection& connection) {
     }
 }
 
-void Follower::note_epoch(const Epoch& named) {
+/// Of a node that holds no database yet the source's is this one's.
+DatabaseId Follower::database_for(const DatabaseId& told) const {
+    return database_.database_id().is_known() ? told : DatabaseId();
+}
+
+void Follower::note_epoch(const Epoch& named, const DatabaseId& database) {
     source_epoch_ = named;
     if (!named.is_later_than(database_.known_epoch())) {
         return;
     }
     try {
-        database_.fence(named);
+        database_.fence(named, database_for(database));
     } catch (const RequestError& refused) {
         throw ChannelError(std::string("the source names an epoch that cannot be: ") + refused.what());
     }
@@ -117,13 +122,18 @@ void Follower::take_heartbeat(Connection& connection, std::string_view payload) 
         take_number(payload);  // the epoch
         Life life = read_life(payload);
         if (!are_strangers(connection.accepted.database_id, database_.database_id())) {
-            note_epoch(life.known_epoch);
+            note_epoch(life.known_epoch, connection.accepted.database_id);
             take_list(connection, life);
             note_peers(life);
         }
         const auto is_this_node = [this](const NodeName& node) { return node.id == database_.node_id(); };
         if (std::ranges::any_of(life.chain, is_this_node)) {
             turn_down("refused", "the source follows this node: that is a ring, in which nobody is master");
+        }
+        if (std::exchange(source_failure_, life.failure) != life.failure && !life.failure.empty()) {
+            log_.warning("source_failed", {{"master", source()},
+                                           {"message", life.failure},
+                                           {"advice", "restart that node, or promote a follower"}});
         }
         const std::lock_guard lock(mutex_);
         watch_.note_life(std::move(life), now());

@@ -139,6 +139,9 @@ std::string Follower::alarm() const {
     if (!doubt.empty() && !watch_.is_connected() && figures_.polls.last_error) {
         doubt += ": " + *figures_.polls.last_error;
     }
+    if (doubt.empty() && watch_.life()) {
+        return watch_.life()->failure;
+    }
     return doubt;
 }
 

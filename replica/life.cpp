@@ -69,6 +69,9 @@ std::string write_life(const Life& life) {
     if (!life.doubt.empty()) {
         object["doubt"] = life.doubt;
     }
+    if (!life.failure.empty()) {
+        object["failure"] = life.failure;
+    }
     if (life.master_heard) {
         object["master_heard_ms"] = life.master_heard->count();
     }
@@ -93,6 +96,7 @@ Life read_life(std::string_view text) {
     life.known_epoch = {fields.number_if_any("known_epoch").value_or(0),
                         fields.number_if_any("known_epoch_id").value_or(0), 0};
     life.doubt = fields.text_if_any("doubt").value_or("");
+    life.failure = fields.text_if_any("failure").value_or("");
     if (!fields.is_null("chain")) {
         for (const json::value& node : fields.array("chain")) {
             life.chain.push_back(node_of(JsonFields(node)));

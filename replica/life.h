@@ -21,6 +21,9 @@ struct Life {
     Epoch known_epoch;  // the latest one that the source was told of, by whomever
     /// Why nobody should count on this source: "is fenced", "follows nobody", ...; empty where all is well.
     std::string doubt;
+    /// Why a node on the way to the master, or the master itself, can make nothing durable any more; empty
+    /// while each can. It takes no writes then, but is there, with all that it has acknowledged.
+    std::string failure;
     /// The source first, then whom it follows, and so on: the master is last, where there is one.
     std::vector<NodeName> chain;
     /// Since the source last heard the master itself: 0 of a master; nothing where it never has.

@@ -148,7 +148,7 @@ Network& machine_network() {
     return network;
 }
 
-std::unique_ptr<Network> encrypted_network(std::shared_ptr<const net::TlsContext> tls) {
+std::unique_ptr<Network> network_over(std::shared_ptr<const net::TlsContext> tls) {
     return std::make_unique<MachineNetwork>(std::move(tls));
 }
 

@@ -93,8 +93,8 @@ public:
 
 /// The network of this machine, in the clear.
 Network& machine_network();
-/// The same over TLS, with these certificates and rules.
-std::unique_ptr<Network> encrypted_network(std::shared_ptr<const net::TlsContext> tls);
+/// The same over TLS, with these certificates and rules; null: in the clear.
+std::unique_ptr<Network> network_over(std::shared_ptr<const net::TlsContext> tls);
 
 /// A wire on a byte stream. Throws ChannelError where none can be made, and sends `parting(why)` before it
 /// closes the stream then.

@@ -55,6 +55,7 @@ Node::Node(Replicated& database, net::Log& log, NodeOptions options, const Groun
       source_(database, log, options_.source, ground) {
     source_.describe_node([this] { return describe_self(); });
     peers_.on_change([this] { announcer_.on_peer(); });
+    peers_.on_whether_counted([this](NodeId node) { return source_.counted().list().find(node) != nullptr; });
     source_.on_follower([this](const KnownNode& follower) { peers_.note(follower); });
 }
 
@@ -225,7 +226,8 @@ std::vector<std::string> Node::ask(const Voters& voters, Ballot ballot, const st
          ask_for_promises(ground_, options_.peer_token, voters.nodes, question, time, stopping_)) {
         const std::string& name = reply.node.node.name;
         if (reply.known_epoch.number != 0) {
-            database_.fence(reply.known_epoch);  // what it wants to begin has to be later
+            database_.fence(reply.known_epoch,
+                            question.database_id);  // what it wants to begin has to be later
         }
         if (reply.kind == PromiseReply::Kind::given) {
             ++given;
@@ -266,7 +268,7 @@ reply::Promoted Node::become_master(Ballot ballot) {
     try {
         const Epoch epoch = database_.draw_epoch();
         if (asks) {
-            database_.fence(epoch);
+            database_.fence(epoch, database_.database_id());
             promoted.without_promise = ask(voters, ballot, epoch);
         }
         promoted.epoch = database_.promote(epoch);
@@ -338,16 +340,31 @@ std::string Node::why_no_promise(const control::Promise& asked) const {
     return {};
 }
 
+/// Who holds no database yet has nothing to promise: it may get another one than the one that is meant.
+void Node::check_is_of_this_database(const DatabaseId& database) const {
+    const DatabaseId own = database_.database_id();
+    if (are_strangers(database, own)) {
+        throw RequestError(ErrorCode::replication_error,
+                           "This node holds another database: " + own.text() + ", not " + database.text());
+    }
+    if (!own.is_known() && database.is_known() && database_.is_empty()) {
+        throw RequestError(ErrorCode::replication_error, "This node holds no database yet");
+    }
+}
+
 reply::PromiseAnswer Node::promise(const control::Promise& asked) {
     const std::lock_guard promising(promise_mutex_);
     const Epoch wanted{asked.epoch, asked.epoch_id, 0};
     reply::PromiseAnswer answer;
+    check_is_of_this_database(asked.database_id);
     answer.why_not = why_no_promise(asked);
     if (answer.why_not.empty() && wanted.number != 0) {
         // It may have heard of this very epoch before: from one that has promised already.
-        database_.fence(wanted);
-        if (database_.known_epoch().is_later_than(wanted)) {
+        database_.fence(wanted, asked.database_id);
+        if (const Epoch known = database_.known_epoch(); known.is_later_than(wanted)) {
             answer.why_not = "it knows a later epoch";
+        } else if (!known.is_same_as(wanted)) {
+            answer.why_not = "it holds no database yet";
         }
         if (answer.why_not.empty() && follower_) {
             follower_->leave_overtaken_source();
@@ -439,6 +456,10 @@ SelfDescription Node::describe_self() const {
     life.known_epoch = database_.known_epoch();
     life.chain = chain();
     life.peers = peers_.all();
+    if (database_.has_failed()) {
+        life.failure =
+            "node " + life.chain.front().name + " has failed: it can make nothing durable any more";
+    }
     if (role != Role::slave) {
         life.role = role_text(role);
         life.master_heard = std::chrono::milliseconds(0);
@@ -459,6 +480,9 @@ SelfDescription Node::describe_self() const {
     life.master_heard = watched.since_master(now);
     if (watched.life()) {
         life.min_acks = watched.life()->min_acks;
+        if (life.failure.empty()) {
+            life.failure = watched.life()->failure;
+        }
     }
     if (follower_->has_nothing()) {
         self.refusal = "empty: this node has not got its source's state yet";

@@ -81,6 +81,8 @@ private:
     /// The names of those that did not answer. Throws RequestError where it must not begin an epoch.
     std::vector<std::string> ask(const Voters& voters, Ballot ballot, const std::optional<Epoch>& epoch);
     void set_failover_alarm(const std::string& why);
+    /// Throws RequestError where it is another one.
+    void check_is_of_this_database(const DatabaseId& database) const;
     std::string why_no_promise(const control::Promise& asked) const;
     std::vector<KnownNode> reachable(std::vector<KnownNode> nodes) const;
 

@@ -8,6 +8,7 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "net/address_text.h"
 #include "replica/channel.h"
 #include "replica/json_fields.h"
 
@@ -159,10 +160,29 @@ void Peers::note_told(const std::vector<KnownNode>& nodes) {
     }
 }
 
+std::vector<Peers::Known>::iterator Peers::first_to_drop(std::vector<Known>& peers) const {
+    const auto is_counted = [this](const Known& one) {
+        return is_counted_ && one.node.node.id != 0 && is_counted_(one.node.node.id);
+    };
+    auto found =
+        std::ranges::find_if(peers, [&](const Known& one) { return one.is_told && !is_counted(one); });
+    if (found == peers.end()) {
+        found = std::ranges::find_if(peers, [&](const Known& one) { return !is_counted(one); });
+    }
+    return found == peers.end() ? peers.begin() : found;
+}
+
 void Peers::replace(std::vector<Known> peers) {
     while (peers.size() > peers_max) {
-        const auto told = std::ranges::find_if(peers, [](const Known& one) { return one.is_told; });
-        peers.erase(told != peers.end() ? told : peers.begin());
+        const auto dropped = first_to_drop(peers);
+        if (!dropped->is_told) {
+            log_.warning("peer_forgotten",
+                         {{"address", net::address_text(dropped->node.host, dropped->node.port)},
+                          {"node", dropped->node.node.name},
+                          {"message", "more than " + std::to_string(peers_max) +
+                                          " nodes are known: later epochs are not announced to this one"}});
+        }
+        peers.erase(dropped);
     }
     try {
         database_.write_note(peers_note, write(peers));

@@ -24,8 +24,9 @@ std::vector<KnownNode> placed(std::vector<KnownNode> nodes, const std::string& h
 
 /// The nodes that this one has heard of: those it has followed or was followed by, those that have announced
 /// an epoch, and those that its source told of. Epochs are announced to them. Kept with the database, 64 at
-/// most: nodes that this one has dealt with itself go before those that it was told of, the latest before the
-/// earlier ones. Thread-safe.
+/// most: counted followers go before nodes that this one has dealt with itself, these before those that it
+/// was told of, and the latest before the earlier ones. The log names those that are dropped for that, but
+/// for those that it was only told of. Thread-safe.
 class Peers {
 public:
     static constexpr std::size_t peers_max = 64;
@@ -35,6 +36,9 @@ public:
 
     /// Called after each change, by the thread that made it. To be set before there is a second thread.
     void on_change(std::function<void()> listener) { on_change_ = std::move(listener); }
+
+    /// Says whether a node is a counted follower; without it none is. To be set as the other one.
+    void on_whether_counted(std::function<bool(NodeId)> is_counted) { is_counted_ = std::move(is_counted); }
 
     /// A node that this one deals with. One that listens nowhere that is known is passed over.
     void note(const KnownNode& node) { change(node, {}); }
@@ -59,11 +63,13 @@ private:
     static std::string write(const std::vector<Known>& peers);
     void change(const KnownNode& given, const Epoch& begun);
     void replace(std::vector<Known> peers);
+    std::vector<Known>::iterator first_to_drop(std::vector<Known>& peers) const;
     std::vector<Known> kept() const;
 
     Replicated& database_;
     net::Log& log_;
     std::function<void()> on_change_;
+    std::function<bool(NodeId)> is_counted_;
     std::mutex change_mutex_;   // of who changes the list; held while it is written
     mutable std::mutex mutex_;  // of what follows; never held for long
     std::vector<Known> peers_;  // the latest last

@@ -113,12 +113,19 @@ Decision decide(const net::Subscription& follower, const OwnHistory& own) {
         return {Verdict::stale, std::nullopt};
     }
     const bool has_nothing = follower.is_empty || follower.after_lsn == 0;
-    if (own.is_empty && (!own.is_master || !(has_nothing || !follower.order.empty()))) {
+    // Who was left half-way by another state knows no checksum, and cannot begin with events.
+    const bool is_half_way = follower.is_empty && !follower.checksum;
+    if (own.is_empty && !own.is_master) {
+        // Behind an empty master the first event of all comes through this node. Nothing is lost by waiting
+        // for it but by those who have something.
+        const bool may_wait = has_nothing && !is_half_way && follower.after_lsn == 0 &&
+                              own.database_id.is_known() && !own.is_half_way;
+        return {may_wait ? Verdict::stream : Verdict::empty, std::nullopt};
+    }
+    if (own.is_empty && !has_nothing && follower.order.empty()) {
         return {Verdict::empty, std::nullopt};
     }
     if (has_nothing) {
-        // Who was left half-way by another state knows no checksum, and cannot begin with events.
-        const bool is_half_way = follower.is_empty && !follower.checksum;
         return {own.last_lsn == 0 && !is_half_way ? Verdict::stream : Verdict::state, std::nullopt};
     }
     const Decision proved = is_stranger ? Decision{Verdict::stranger, std::nullopt} : compare(follower, own);

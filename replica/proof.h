@@ -47,6 +47,7 @@ struct OwnHistory {
     std::vector<NodeId> chain = {};  // from this node up to its master, as far as it is known
     Epoch known_epoch = {};
     bool is_empty = false;
+    bool is_half_way = false;  // empty, as a state could not be put in place
     bool is_master = true;
 };
 

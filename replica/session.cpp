@@ -74,9 +74,20 @@ void Session::want_heartbeat() noexcept {
     channel_.wake();
 }
 
+/// A refusal is always sent, whatever is in the way.
+bool Session::begins() {
+    try {
+        return shake_hands();
+    } catch (const StorageError& failure) {
+        refuse("replication_error", "failed", std::string("This node cannot be followed: ") + failure.what(),
+               {});
+        return false;
+    }
+}
+
 void Session::run() {
     try {
-        if (shake_hands()) {
+        if (begins()) {
             if (sends_state_) {
                 send_state();
             }
@@ -123,7 +134,7 @@ void Session::refuse(const Decision& decision, const OwnHistory& own) {
         const Epoch later = std::max(subscription_.known_epoch, last_epoch(subscription_.epochs),
                                      [](const Epoch& a, const Epoch& b) { return b.is_later_than(a); });
         try {
-            database_.fence(later);
+            database_.fence(later, subscription_.database_id);
             source_.note_follower(*this);
         } catch (const RequestError& damaged) {
             message = damaged.what();
@@ -174,6 +185,7 @@ bool Session::shake_hands() {
     own.chain = source_.chain();
     own.known_epoch = database_.known_epoch();
     own.is_empty = database_.is_empty();
+    own.is_half_way = own.is_empty && database_.has_failed();
     own.is_master = database_.role() == Role::master;
     const Decision decision = decide(subscription_, own);
     if (decision.verdict != Verdict::stream && decision.verdict != Verdict::state) {
@@ -181,6 +193,13 @@ bool Session::shake_hands() {
         return false;
     }
     sends_state_ = decision.verdict == Verdict::state;
+    if (sends_state_ && database_.has_failed()) {
+        refuse("replication_error", "failed",
+               "This node has failed, and cannot send its state: restart it. A follower that needs no more "
+               "than the events that are durable here gets them",
+               {});
+        return false;
+    }
     next_lsn_ = subscription_.after_lsn + 1;
     if (!sends_state_) {
         pin_->advance(subscription_.after_lsn);

@@ -70,6 +70,7 @@ public:
 private:
     void run();
     /// False when the follower was refused.
+    bool begins();
     bool shake_hands();
     void send_state();
     void take_wishes();

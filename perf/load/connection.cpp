@@ -13,6 +13,8 @@
 #include <unistd.h>
 #include <utility>
 
+#include "net/tls_context.h"
+
 namespace karma::perf {
 
 namespace {
@@ -77,37 +79,40 @@ int connect_to(const LoadOptions& options) {
     throw RunError("cannot connect to " + where(options) + ": " + error_text(errno));
 }
 
+std::unique_ptr<net::TlsSession> tls_session(const LoadOptions& options) {
+    if (options.tls_authorities.empty()) return nullptr;
+    // One for all connections, as a client has it.
+    static const auto context = net::TlsContext::for_client({"", "", options.tls_authorities});
+    return context->connect(options.host);
+}
+
 }  // namespace
 
 Connection::Connection(const LoadOptions& options)
-    : descriptor_(connect_to(options)),
+    : stream_(connect_to(options), tls_session(options)),
       split_writes_(options.split_writes),
       reader_(options.protocol),
       sent_(options.in_flight) {
-    try {
-        const int on = 1;
-        if (!split_writes_ && setsockopt(descriptor_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0) {
-            throw RunError("TCP_NODELAY: " + error_text(errno));
+    const int on = 1;
+    if (!split_writes_ && setsockopt(stream_.file(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0) {
+        throw RunError("TCP_NODELAY: " + error_text(errno));
+    }
+    shake_hands(options);
+    if (options.protocol == Protocol::redis && !options.token.empty()) authenticate(options);
+}
+
+void Connection::shake_hands(const LoadOptions& options) {
+    while (stream_.is_handshaking()) {
+        const net::IoState state = stream_.handshake().state;
+        if (state != net::IoState::done && state != net::IoState::would_block) {
+            throw RunError("cannot connect to " + where(options) + ": " + stream_.failure());
         }
-        if (options.protocol == Protocol::redis && !options.token.empty()) authenticate(options);
-    } catch (...) {
-        close(descriptor_);
-        throw;
+        if (state == net::IoState::would_block &&
+            !wait_ready(stream_.file(), stream_.events_to_read(), options.timeout_seconds)) {
+            throw RunError("cannot connect to " + where(options) + ": no answer");
+        }
     }
 }
-
-Connection::~Connection() {
-    if (descriptor_ >= 0) close(descriptor_);
-}
-
-Connection::Connection(Connection&& other) noexcept
-    : descriptor_(std::exchange(other.descriptor_, -1)),
-      split_writes_(other.split_writes_),
-      out_(std::move(other.out_)),
-      reader_(std::move(other.reader_)),
-      sent_(std::move(other.sent_)),
-      first_(other.first_),
-      in_flight_(other.in_flight_) {}
 
 void Connection::authenticate(const LoadOptions& options) {
     const std::string request =
@@ -116,7 +121,7 @@ void Connection::authenticate(const LoadOptions& options) {
     std::string reply;
     std::vector<char> scratch(4096);
     while (reply.find('\n') == std::string::npos) {
-        if (!wait_ready(descriptor_, POLLIN, options.timeout_seconds)) throw RunError("AUTH: no reply");
+        if (!wait_ready(stream_.file(), POLLIN, options.timeout_seconds)) throw RunError("AUTH: no reply");
         reply += read_some(scratch);
     }
     if (!reply.starts_with('+')) throw RunError("AUTH: " + reply.substr(0, reply.find('\r')));
@@ -167,23 +172,28 @@ void Connection::flush() {
     out_.consume(write_some(out_.pending()));
 }
 
-std::size_t Connection::write_some(std::string_view bytes) const {
-    for (;;) {
-        const ssize_t written = ::send(descriptor_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-        if (written >= 0) return static_cast<std::size_t>(written);
-        if (errno == EAGAIN) return 0;
-        if (errno != EINTR) throw RunError("connection lost while sending: " + error_text(errno));
+std::size_t Connection::write_some(std::string_view bytes) {
+    std::size_t written = 0;
+    // Over TLS a write gives a record at most.
+    while (written < bytes.size()) {
+        const net::IoResult result = stream_.write(bytes.substr(written));
+        written += result.size;
+        if (result.state == net::IoState::would_block) break;
+        if (result.state != net::IoState::done) {
+            throw RunError("connection lost while sending: " + stream_.failure());
+        }
+        if (!stream_.is_encrypted()) break;
     }
+    return written;
 }
 
-std::string_view Connection::read_some(std::vector<char>& scratch) const {
-    for (;;) {
-        const ssize_t size = ::recv(descriptor_, scratch.data(), scratch.size(), 0);
-        if (size > 0) return {scratch.data(), static_cast<std::size_t>(size)};
-        if (size == 0) throw RunError("the server closed the connection");
-        if (errno == EAGAIN) return {};
-        if (errno != EINTR) throw RunError("connection lost while receiving: " + error_text(errno));
+std::string_view Connection::read_some(std::vector<char>& scratch) {
+    const net::IoResult result = stream_.read(scratch);
+    if (result.state == net::IoState::ended) throw RunError("the server closed the connection");
+    if (result.state == net::IoState::failed) {
+        throw RunError("connection lost while receiving: " + stream_.failure());
     }
+    return {scratch.data(), result.size};
 }
 
 }  // namespace karma::perf

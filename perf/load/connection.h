@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "net/byte_stream.h"
 #include "perf/load/options.h"
 #include "perf/load/reply_reader.h"
 #include "perf/load/request_source.h"
@@ -25,15 +26,11 @@ public:
 // the socket.
 class Connection {
 public:
-    // Connects, and for Redis sends the password; non-blocking from then on.
+    // Connects, over TLS where the options name authorities, and for Redis sends the password; non-blocking
+    // from then on.
     explicit Connection(const LoadOptions& options);
-    ~Connection();
-    Connection(Connection&& other) noexcept;
-    Connection(const Connection&) = delete;
-    Connection& operator=(const Connection&) = delete;
-    Connection& operator=(Connection&&) = delete;
 
-    int descriptor() const { return descriptor_; }
+    int descriptor() const { return stream_.file(); }
     std::uint32_t in_flight() const { return in_flight_; }
     bool has_unsent() const { return !out_.pending().empty(); }
 
@@ -59,16 +56,17 @@ private:
     // No more is formatted ahead of the socket than this, so that large batches do not pile up.
     static constexpr std::size_t enough_unsent_bytes = 256 * 1024;
 
+    void shake_hands(const LoadOptions& options);
     void authenticate(const LoadOptions& options);
     void push(const Request& request);
     Sent pop();
     void stamp(std::uint32_t newest, std::uint64_t at_ns);
     void flush();
-    std::size_t write_some(std::string_view bytes) const;
-    std::string_view read_some(std::vector<char>& scratch) const;
+    std::size_t write_some(std::string_view bytes);
+    std::string_view read_some(std::vector<char>& scratch);
 
-    int descriptor_;
-    const bool split_writes_;
+    net::ByteStream stream_;
+    bool split_writes_;
     SendBuffer out_;
     ReplyReader reader_;
     std::vector<Sent> sent_;  // a ring

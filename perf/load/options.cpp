@@ -21,9 +21,10 @@ constexpr std::uint32_t max_zipf_keys = 100'000'000;
 po::options_description groups() {
     const auto text = [] { return po::value<std::string>(); };
     po::options_description server("Server");
-    server.add_options()                                                 //
-        ("host", text()->default_value("127.0.0.1"), "name or address")  //
-        ("port", text()->default_value("8080"), "TCP port")              //
+    server.add_options()                                                                             //
+        ("host", text()->default_value("127.0.0.1"), "name or address")                              //
+        ("port", text()->default_value("8080"), "TCP port")                                          //
+        ("tls-ca", text(), "connect over TLS: PEM file of who has signed the server's certificate")  //
         ("protocol", text()->default_value("karma"),
          "karma; redis; line: requests as for karma, any line is a good reply")  //
         ("token", text(), "Karma's token in every request, Redis' password on every connection");
@@ -187,6 +188,7 @@ LoadOptions checked(const Given& given) {
     LoadOptions options;
     options.host = given.nonempty_text("host");
     options.port = given.number<std::uint16_t>("port", 1, std::numeric_limits<std::uint16_t>::max());
+    options.tls_authorities = given.text("tls-ca");
     options.protocol = protocol_named(given.text("protocol"));
     options.token = given.text("token");
     options.mix = chosen_mix(given, options.protocol);

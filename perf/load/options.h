@@ -25,6 +25,7 @@ struct MixPart {
 // See describe_options() for what each means.
 struct LoadOptions {
     std::string host = "127.0.0.1";
+    std::string tls_authorities;  // PEM file; empty: in the clear
     std::uint16_t port = 8080;
     Protocol protocol = Protocol::karma;
     std::string token;

@@ -187,7 +187,7 @@ TEST_CASE("clients: a token from a file") {
         CHECK(with_file(content).status == 0);
         CHECK(server.requests().back() == R"({"v":2,"op":"x","token":"secret"})");
     }
-    CHECK(with_file("").err.find(" cannot be read") != std::string::npos);
+    CHECK(with_file("").err.find(" holds no token") != std::string::npos);
     CHECK(with_file("\n").err.find(" holds no token") != std::string::npos);
     CHECK(with_file("a\nb\n").err.find(" has more than one line") != std::string::npos);
     const std::size_t sent = server.requests().size();

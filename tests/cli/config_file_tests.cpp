@@ -27,7 +27,7 @@ using Settings = std::map<std::string, std::string>;
 
 Settings parsed(const std::string& text) {
     Settings found;
-    for (const cli::FileValue& value : cli::parse_config(text, "k.toml")) {
+    for (const cli::FileValue& value : cli::parse_config(text, "k.toml").values) {
         CHECK(found.emplace(value.option->name, value.text).second);
     }
     return found;
@@ -267,6 +267,82 @@ TEST_CASE("config file: what --print-config prints gives the same options, and n
     CHECK(contains(out.str(), "# auth_token is set, and not shown\n"));
     CHECK(contains(out.str(), "# read_auth_token = \"\"\n"));
     CHECK(contains(out.str(), "\n[log]\n"));
+}
+
+TEST_CASE("config file: [[token]] tables are further tokens") {
+    const TempDir directory;
+    const std::string secret = (directory.path() / "secret").string();
+    std::ofstream(secret) << "from-file\r\n";
+    ::chmod(secret.c_str(), 0600);
+    const std::string path =
+        write_config(directory, "auth_token = 'all'\n[[token]]\nname = 'shop'\ntoken_file = '" + secret +
+                                    "'\naccess = 'write'\nseries = ['shop.*', 'links']\n"
+                                    "[[token]]\nname = 'board'\ntoken = 'board-token'\naccess = 'read'\n");
+    const ServeOptions options = options_with({"--config=" + path});
+    CHECK(options.warnings.empty());
+    const net::TokenSet tokens = options.server.token_set();
+    CHECK(tokens.find("all").level == net::AccessLevel::admin);
+    CHECK(tokens.find("board-token").level == net::AccessLevel::read);
+    CHECK(tokens.find("board-token").series == nullptr);
+    const net::Grant shop = tokens.find("from-file");
+    CHECK(shop.level == net::AccessLevel::write);
+    REQUIRE(shop.series != nullptr);
+    CHECK(shop.series->match("shop.a"));
+    CHECK_FALSE(shop.series->match("other"));
+    CHECK(tokens.find("wrong").level == net::AccessLevel::none);
+    std::ostringstream out;
+    cli::print_config(out, options);
+    CHECK(contains(out.str(), "# name = \"shop\"\n"));
+    CHECK_FALSE(contains(out.str(), "board-token"));
+}
+
+TEST_CASE("config file: a [[token]] table that cannot be used is refused with its line") {
+    const auto refused = [](const std::string& lines) { return config_refusal("\n[[token]]\n" + lines); };
+    const std::string good = "name = 'a'\ntoken = 'b'\naccess = 'read'\n";
+    CHECK(refused(good).empty());
+    CHECK(refused("token = 'b'\naccess = 'read'\n") == "k.toml:2: [[token]] needs name");
+    CHECK(refused("name = 'a'\ntoken = 'b'\n") == "k.toml:2: [[token]] needs access");
+    CHECK(refused("name = 'a'\naccess = 'read'\n") ==
+          "k.toml:2: [[token]] needs token or token_file, and not both");
+    CHECK(refused(good + "token_file = 'f'\n") ==
+          "k.toml:2: [[token]] needs token or token_file, and not both");
+    CHECK(refused("name = 'a'\ntoken = 'b'\naccess = 'all'\n") ==
+          "k.toml:5: access must be read, write or admin, not \"all\"");
+    CHECK(refused("name = 7\ntoken = 'b'\naccess = 'read'\n") ==
+          "k.toml:3: name must be a string of 1 to 200 bytes");
+    CHECK(refused("name = 'a'\ntoken = ''\naccess = 'read'\n") ==
+          "k.toml:4: token must be a string of 1 to 4096 bytes");
+    CHECK(refused(good + "serie = ['a']\n") ==
+          "k.toml:6: \"serie\" is no key of [[token]]: the nearest known one is series");
+    for (const char* const series : {"'a'", "[]", "[1]", "['']", "{a = 1}"}) {
+        CHECK(refused(good + "series = " + series + "\n").starts_with("k.toml:6: series must be "));
+    }
+    CHECK(refused("name = 'a'\ntoken = 'b'\naccess = 'admin'\nseries = ['*']\n").find("for all series") !=
+          std::string::npos);
+    CHECK(refused(good + "[[token]]\n" + good) == "k.toml:6: [[token]]: another token has the name \"a\"");
+    CHECK(config_refusal("token = 'a'\n") == "k.toml:1: tokens are tables with the heading [[token]]");
+    CHECK(config_refusal("[token]\nname = 'a'\n").ends_with("tables with the heading [[token]]"));
+    const TempDir directory;
+    const auto refused_by_options = [&](const std::string& text) {
+        return refusal_of_options({"--config=" + write_config(directory, text)});
+    };
+    CHECK(contains(
+        refused_by_options("[[token]]\n" + good + "[[token]]\nname = 'b'\ntoken = 'b'\naccess = 'read'\n"),
+        "karma.toml:5: [[token]]: \"b\" has the token of \"a\""));
+    CHECK(contains(refused_by_options("[[token]]\nname = 'a'\ntoken_file = '/no/such'\naccess = 'read'\n"),
+                   "karma.toml:1: [[token]]: /no/such cannot be read"));
+}
+
+TEST_CASE("config file: what counts only from the next start on is named") {
+    const TempDir directory;
+    const ServeOptions before = options_with({"--config=" + write_config(directory, "port = 1\n")});
+    const ServeOptions now = options_with(
+        {"--config=" +
+         write_config(directory,
+                      "port = 2\nlog_level = 'error'\nauth_token = 'a'\n[replication]\ntoken = 'r'\n")});
+    CHECK(cli::options_to_restart_for(before, before).empty());
+    CHECK(cli::options_to_restart_for(before, now) ==
+          std::vector<std::string>{"--port", "--replication-token"});
 }
 
 TEST_CASE("config file: damaged files are refused with a line, or read") {

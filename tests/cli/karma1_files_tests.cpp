@@ -25,6 +25,23 @@ TEST_CASE("karma1 files: what is checked of an entry that is there twice is what
     CHECK(entries.empty());
 }
 
+TEST_CASE("karma1 files: only a last line without its newline is torn") {
+    const TempDir directory;
+    const std::string one = "{\"lsn\":1,\"entry\":{\"v\":2}}\n";
+    const std::string two = "{\"lsn\":2,\"entry\":{\"v\":2}}\n";
+    const auto read = [&](const std::string& log) {
+        write_file(directory / "karma.wal", log);
+        return cli::read_log_files(directory.path(), [](const cli::LogLine&) {});
+    };
+    CHECK(read(one + two.substr(0, 15)).torn.ends_with("karma.wal, line 2"));
+    CHECK(read(one + two.substr(0, 15)).entries == 1);
+    CHECK(read(one + two.substr(0, two.size() - 1)).entries == 2);
+    // A write was torn, and another one followed: the second one was acknowledged.
+    CHECK_THROWS_WITH_AS(read(one + two.substr(0, 15) + two), doctest::Contains("line 2: no log entry"),
+                         cli::InputError);
+    CHECK_THROWS_AS(read(two.substr(0, 15) + "\n\n"), cli::InputError);
+}
+
 TEST_CASE("karma1 files: a series whose name is not UTF-8 is refused, by the name of its file") {
     const TempDir directory;
     const std::string name = "1700000000_caf\xE9.tree";

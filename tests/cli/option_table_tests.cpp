@@ -143,7 +143,7 @@ TEST_CASE("option table: booleans and words") {
 
 TEST_CASE("option table: what several structures name has one default") {
     const ServeOptions options;
-    CHECK(cli::ClientOptions().port == options.server.port);
+    CHECK(cli::ClientOptions().endpoint.port == options.server.port);
     CHECK(options.follower.port == options.server.port);
     CHECK(options.follower.timeout == options.source.timeout);
     CHECK(options.source.min_acks == options.database.replication_min_acks);

@@ -122,8 +122,8 @@ void follow(Channel& channel, Channel& sender) {
 void run_input(std::string_view input) {
     int files[2] = {-1, -1};
     expect(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, files) == 0, "there is a pair of sockets");
-    Channel sender(files[0]);
-    Channel channel(files[1], {}, fuzz_payload_max);
+    Channel sender{net::ByteStream(files[0])};
+    Channel channel(net::ByteStream(files[1]), {}, fuzz_payload_max);
     InputReader reader(input);
     if (reader.number(1) % 2 == 0) {
         sender.queue_raw(reader.rest());

@@ -1,5 +1,7 @@
-// Request lines, as many as the input has: both decoders agree about each, an engine executes them, every
-// reply is a line of JSON, and the events that came of it give another engine the same state.
+// Request lines, as many as the input has: both decoders of protocol v2 agree about each, an engine executes
+// them, every reply is a line of JSON, and the events that came of it give another engine the same state. The
+// same lines are taken by a connection that speaks protocol v1, too: there is one reply for each, in the form
+// of its protocol.
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -9,6 +11,7 @@
 #include "engine/engine.h"
 #include "engine/event_codec.h"
 #include "net/client_request.h"
+#include "net/line_protocol.h"
 #include "net/reply_writer.h"
 #include "net/request_decoder.h"
 #include "tests/fuzz/fuzz.h"
@@ -43,8 +46,7 @@ void check_reply(std::string_view reply) {
     expect(net::parse_reply(reply).has_value(), "a reply is what clients read");
 }
 
-void answer(Outcome& outcome) {
-    const net::ReplyWriter writer(1U << 20U);
+const Reply& result_of(Outcome& outcome) {
     if (auto* const task = std::get_if<std::unique_ptr<Task>>(&outcome.result)) {
         try {
             outcome.result = (*task)->run(NoDeadline());
@@ -52,8 +54,13 @@ void answer(Outcome& outcome) {
             outcome.result = Error{refused.code(), refused.what()};
         }
     }
+    return std::get<Reply>(outcome.result);
+}
+
+void answer(Outcome& outcome) {
+    const net::ReplyWriter writer(1U << 20U);
     std::string line;
-    writer.write(std::get<Reply>(outcome.result), outcome.repetition, NoDeadline(), line);
+    writer.write(result_of(outcome), outcome.repetition, NoDeadline(), line);
     check_reply(line);
 }
 
@@ -70,9 +77,52 @@ void check_replay(const Engine& engine, EventGroupBuilder& group) {
            "the events give the same state");
 }
 
+// A connection on which a line may be of either protocol.
+void serve_both(std::string_view input) {
+    static const net::Access open("", "");
+    constexpr std::size_t line_bytes_max = 1'000;
+    const net::ReplyWriter writer(10'000);
+    const net::V1Decoder v1(open);
+    net::RequestDecoder decoder(open);
+    net::LineProtocol protocol(decoder, writer, line_bytes_max, &v1);
+    net::LineBuffer lines(line_bytes_max);
+    GatheringSink sink;
+    Engine engine(1, sink);
+    auto taken = net::Protocol::Taken::nothing;
+    while (!input.empty() && taken != net::Protocol::Taken::last_refusal) {
+        const std::span<char> room = lines.room();
+        const std::size_t size = std::min(room.size(), input.size());
+        std::copy_n(input.data(), size, room.data());
+        lines.add(size);
+        input.remove_prefix(size);
+        Request request;
+        net::Call call;
+        Error refused;
+        while ((taken = protocol.take(lines, true, request, call, refused)) !=
+               net::Protocol::Taken::nothing) {
+            Outcome outcome{Reply(refused)};
+            if (taken == net::Protocol::Taken::request) {
+                outcome = engine.execute(request, fuzz_time_ms);
+            }
+            std::string reply;
+            protocol.write(call, result_of(outcome), outcome.repetition, NoDeadline(), reply);
+            check_reply(reply);
+            const bool is_v2 = call.form == net::ReplyForm::v2;
+            expect(reply.starts_with(is_v2 ? "{\"protocol_version\":2," : "{\"protocol_version\":1,"),
+                   "a reply has the form of its protocol");
+            protocol.release();
+            if (taken == net::Protocol::Taken::last_refusal) {
+                break;
+            }
+        }
+    }
+    check_replay(engine, sink.group());
+}
+
 }  // namespace
 
 void run_input(std::string_view input) {
+    serve_both(input);
     static const net::Access open("", "");
     static const net::Access closed("secret", "read");
     net::RequestDecoder decoder(open);

@@ -15,15 +15,18 @@ TEST_CASE("authorize: each op is for those who may execute it, in the roles that
         for (const bool accepts_writes : {true, false}) {
             CHECK(authorize(op, Access::Level::none, accepts_writes) == Denial::no_access);
         }
-        CHECK(authorize(op, Access::Level::all, true) == Denial::none);
-        CHECK(authorize(op, Access::Level::all, false) == (op.writes ? Denial::role : Denial::none));
+        CHECK(authorize(op, Access::Level::admin, true) == Denial::none);
+        CHECK(authorize(op, Access::Level::admin, false) == (op.writes ? Denial::role : Denial::none));
+        const bool is_for_admins = op.is_administrative || op.name == "snapshot.load";
+        const Denial as_writer = is_for_admins ? Denial::not_admin : Denial::none;
+        CHECK(authorize(op, Access::Level::write, true) == as_writer);
         const bool is_for_all = op.writes || op.is_administrative;
         CHECK(authorize(op, Access::Level::read, true) == (is_for_all ? Denial::read_only : Denial::none));
         CHECK(authorize(op, Access::Level::read, false) == (is_for_all ? Denial::read_only : Denial::none));
     }
     CHECK(authorize(*net::find_op("counter.increment"), Access::Level::read, true) == Denial::read_only);
     CHECK(authorize(*net::find_op("replication.promote"), Access::Level::read, true) == Denial::read_only);
-    CHECK(authorize(*net::find_op("replication.promote"), Access::Level::all, false) == Denial::none);
+    CHECK(authorize(*net::find_op("replication.promote"), Access::Level::admin, false) == Denial::none);
     CHECK(authorize(*net::find_op("counter.sum"), Access::Level::read, false) == Denial::none);
 }
 
@@ -32,6 +35,8 @@ TEST_CASE("authorize: a denial says what is denied") {
     CHECK(net::denial_error(Denial::no_access, op).code == ErrorCode::unauthorized);
     CHECK(net::denial_error(Denial::read_only, op).message ==
           "Read-only token cannot execute counter.increment");
+    CHECK(net::denial_error(Denial::not_admin, op).message ==
+          "Token without admin access cannot execute counter.increment");
     CHECK(net::denial_error(Denial::role, op).message == "Slave role cannot execute counter.increment");
 }
 

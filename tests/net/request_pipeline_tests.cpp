@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "net/line_protocol.h"
 #include "net/request_pipeline.h"
 #include "tests/net/fake_executor.h"
 
@@ -67,7 +68,8 @@ private:
 
 class TestedPipeline final : private net::PipelineHost {
 public:
-    TestedPipeline() : pipeline_(*this, context_, std::make_unique<WordProtocol>()) {}
+    explicit TestedPipeline(std::unique_ptr<net::Protocol> protocol = std::make_unique<WordProtocol>())
+        : pipeline_(*this, context_, std::move(protocol)) {}
 
     // What the client gets from these lines, as far as it may have it.
     std::string send(std::string_view lines) {
@@ -159,6 +161,34 @@ TEST_CASE("pipeline: the reply of a task has the form of its call") {
     CHECK(pipeline.finished() == "DONE\ndone 1\n");
     CHECK(pipeline.send("add\ntop\n") == "done 2\n");
     CHECK(pipeline.finished() == "done\n");
+}
+
+TEST_CASE("pipeline: requests of protocol v1 and v2 wait together, and fail each in its own form") {
+    const net::Access access("", "");
+    net::RequestDecoder decoder(access);
+    const net::V1Decoder v1(access);
+    const net::ReplyWriter writer(1'000);
+    TestedPipeline pipeline(std::make_unique<net::LineProtocol>(decoder, writer, 1'000, &v1));
+    const std::string v1_increment = R"({"command":"increment","tree_name":"a","key":1})"
+                                     "\n";
+    const std::string v2_increment = R"({"v":2,"op":"counter.increment","series":"a","key":1})"
+                                     "\n";
+    CHECK(pipeline.send(v1_increment + v2_increment + "x\n" + v1_increment + "x\n").empty());
+    pipeline.executor.make_durable(1);
+    const std::string done = pipeline.released();
+    CHECK(done == "{\"protocol_version\":1,\"success\":true,\"response\":1,\"error_code\":null}\r\n");
+    pipeline.executor.fail();
+    std::string failed = pipeline.released();
+    for (const char* const version : {"2", "2", "1", "1"}) {
+        const std::size_t end = failed.find('\n');
+        REQUIRE(end != std::string::npos);
+        const std::string line = failed.substr(0, end);
+        CAPTURE(line);
+        CHECK(line.starts_with(std::string("{\"protocol_version\":") + version + ",\"success\":false,"));
+        CHECK(line.ends_with("\"error_code\":\"internal_error\"}\r"));
+        failed.erase(0, end + 1);
+    }
+    CHECK(failed.empty());
 }
 
 }  // namespace karma::test

@@ -45,7 +45,7 @@ TEST_CASE("demotion: a load that waits in a queue writes nothing on a node that 
     // As master it loads what was stored.
     CHECK(std::holds_alternative<reply::SeriesLoaded>(queue_load(*node)->run(NeverOver())));
     const std::unique_ptr<Task> queued = queue_load(*node);
-    node->fence({3, 9, 0});
+    node->fence({3, 9, 0}, node->database_id());
     SUBCASE("but fenced") {}
     SUBCASE("but a follower") { node->demote(); }
     REQUIRE(node->role() != Role::master);
@@ -63,7 +63,7 @@ TEST_CASE("demotion: a fence that cannot be stored leaves a master, in memory as
         node->increment("s", 1, 5, some_day);
         const std::uint64_t generation = node->generation();
         storage.fail_after(1'000'000, 0);
-        CHECK_THROWS_AS(node->fence({3, 9, 0}), StorageError);
+        CHECK_THROWS_AS(node->fence({3, 9, 0}, node->database_id()), StorageError);
         storage.heal();
         CHECK(node->role() == Role::master);
         CHECK(node->known_epoch().number == 0);
@@ -75,7 +75,7 @@ TEST_CASE("demotion: a fence that cannot be stored leaves a master, in memory as
     CHECK(again->role() == Role::master);
     CHECK(again->sum("s", 1) == 10);
     // Told again it is stored.
-    CHECK(again->fence({3, 9, 0}));
+    CHECK(again->fence({3, 9, 0}, again->database_id()));
     CHECK(again->role() == Role::fenced);
 }
 

@@ -496,8 +496,8 @@ TEST_CASE("replication: roles, epochs and what is known of others survive a rest
     {
         const auto node = open_slave(storage);  // it stays the master
         CHECK(node->role() == Role::master);
-        CHECK(!node->fence({1, 0, 0}));
-        CHECK(node->fence({3, 9, 0}));
+        CHECK(!node->fence({1, 0, 0}, node->database_id()));
+        CHECK(node->fence({3, 9, 0}, node->database_id()));
         CHECK(node->role() == Role::fenced);
         CHECK(error_of(*node) == "replication_error");
     }
@@ -548,7 +548,7 @@ TEST_CASE("replication: there is no promotion after the last epoch of 64 bits") 
     SUBCASE("that this node was in") {
         node = has_known(largest - 1);
         CHECK(node->promote().number == largest);
-        node->fence({largest, largest, 0});
+        node->fence({largest, largest, 0}, node->database_id());
         node->demote();
     }
     const Epochs before = node->epochs();
@@ -563,8 +563,98 @@ TEST_CASE("replication: who has no database yet takes no epoch of one from anybo
     REQUIRE(std::holds_alternative<reply::FenceAnswer>(reply));
     CHECK(std::get<reply::FenceAnswer>(reply).epoch.number == 0);
     CHECK(node->known_epoch().number == 0);
-    node->fence({2, 1, 0});  // as its source tells
+    node->fence({2, 1, 0}, node->database_id());  // as its source tells
     CHECK(node->known_epoch().number == 2);
+}
+
+TEST_CASE(
+    "replication: an epoch that is named while a state is put in place is of what is there before or after") {
+    struct Watching final : test::ForwardingStorage {
+        using ForwardingStorage::ForwardingStorage;
+        void clear(std::span<const RecordChange> records) override {
+            if (before) before();
+            ForwardingStorage::clear(records);
+            if (after) after();
+        }
+        std::function<void()> before;
+        std::function<void()> after;
+    };
+    MemoryStorage under;
+    Database::open(master_options(), under)->increment("s", 1, 5, some_day);
+    Watching storage(under);
+    auto node = open_slave(storage);
+    const DatabaseId replaced = node->database_id();
+    std::optional<Reply> answer;
+    std::atomic<bool> has_answered{false};
+    std::thread naming;
+    const auto name_epoch = [&] {
+        naming = std::thread([&] {
+            answer = node->call(control::Fence{7, 1, replaced});
+            has_answered = true;
+        });
+        // Who does not wait for the state is noted now.
+        for (int i = 0; i < 100 && !has_answered; ++i) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(2));
+        }
+    };
+    Replacement replacement;
+    std::vector<std::string> pieces;
+    std::uint64_t known = 7;
+    SUBCASE("of the same database") {
+        storage.before = name_epoch;
+        pieces = pieces_of(*node);
+    }
+    SUBCASE("of another one, which an order puts there") {
+        storage.after = name_epoch;
+        pieces = FilledMaster("epochs of a replaced database", 10).pieces;
+        replacement.order = "once";
+        known = 0;
+    }
+    const auto writer = node->write_state(node->idempotency_retention());
+    for (const std::string& piece : pieces) writer->add(piece);
+    writer->install(replacement);
+    naming.join();
+    CHECK(node->known_epoch().number == known);
+    CHECK(std::holds_alternative<Error>(*answer) == (known == 0));
+    node.reset();
+    CHECK(open_slave(under)->known_epoch().number == known);
+}
+
+TEST_CASE("replication: an epoch of another database is refused, whoever names it") {
+    MemoryStorage storage;
+    const auto node = Database::open(master_options(), storage);
+    CHECK_THROWS_AS(node->fence({3, 9, 0}, {5, 5}), RequestError);
+    CHECK(node->role() == Role::master);
+    CHECK(node->known_epoch().number == 0);
+}
+
+TEST_CASE("replication: a node without an event log begins no epoch, and says which option is in the way") {
+    MemoryStorage storage;
+    DatabaseOptions options = master_options();
+    options.wal = false;
+    const auto node = Database::open(options, storage);
+    node->increment("s", 1, 5, some_day);
+    node->fence({3, 9, 0}, node->database_id());
+    REQUIRE(node->role() == Role::fenced);
+    try {
+        node->promote();
+        FAIL("it was promoted");
+    } catch (const RequestError& refused) {
+        CHECK(refused.code() == ErrorCode::validation_error);
+        CHECK(std::string(refused.what()).find("--wal=false") != std::string::npos);
+    }
+    CHECK(node->role() == Role::fenced);
+}
+
+TEST_CASE("replication: those that follow begin anew when a node takes the id of another database") {
+    MemoryStorage storage;
+    const auto node = open_slave(storage);
+    const std::uint64_t before = node->generation();
+    node->adopt_database_id({5, 5});
+    const std::uint64_t adopted = node->generation();
+    CHECK(adopted != before);
+    node->adopt_database_id({5, 5});
+    CHECK(node->generation() == adopted);
 }
 
 TEST_CASE("replication: a node that hears of a later epoch while it is promoted is no master") {
@@ -584,7 +674,7 @@ TEST_CASE("replication: a node that hears of a later epoch while it is promoted 
     options.read_only = true;
     options.threads = false;  // nobody else writes
     const auto node = Database::open(options, storage);
-    storage.meanwhile = [&] { node->fence({99, 1, 0}); };
+    storage.meanwhile = [&] { node->fence({99, 1, 0}, node->database_id()); };
     CHECK(node->promote().number == 1);
     CHECK(node->role() == Role::fenced);
 }

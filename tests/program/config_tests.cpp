@@ -62,6 +62,44 @@ TEST_CASE("config: karma.toml in the working directory counts where no other fil
                    "karma: karma.toml:1: prot is no option: the nearest known one is port\n"));
 }
 
+TEST_CASE("config: SIGHUP reads tokens and the log level again, and a bad file changes nothing") {
+    const TempDir directory;
+    const std::filesystem::path path = directory.path() / "karma.toml";
+    const auto write_tokens = [&](const std::string& token, const std::string& rest) {
+        write_text(path, "[[token]]\nname = 'a'\ntoken = '" + token +
+                             "'\naccess = 'write'\nseries = ['shop.*']\n" + rest);
+    };
+    write_tokens("first", "");
+    Daemon daemon(DaemonOptions{.arguments = {"--config=" + path.string(), "--log=true"},
+                                .environment = {},
+                                .directory = {},
+                                .open_files = {}});
+    Client client = daemon.connect();
+    const auto increment = [&](const std::string& token, const std::string& series) {
+        return client.error_of("counter.increment", {{"series", series}, {"key", 1}, {"token", token}});
+    };
+    CHECK(increment("first", "shop.a").empty());
+    CHECK(increment("first", "other") == "forbidden");
+    CHECK(increment("wrong", "shop.a") == "unauthorized");
+    CHECK(client.error_of("replication.promote", {{"token", "first"}}) == "forbidden");
+    CHECK(client.error_of("snapshot.load", {{"token", "first"}, {"file", "a.tree"}}) == "forbidden");
+    write_tokens("second", "[limits]\nmax_series = 5\n[log]\nlevel = 'debug'\n");
+    daemon.send_signal(SIGHUP);
+    REQUIRE(comes_true([&] { return contains(daemon.standard_output(), R"("event":"reloaded")"); }));
+    CHECK(increment("first", "shop.a") == "unauthorized");
+    CHECK(increment("second", "shop.a").empty());
+    CHECK(contains(daemon.standard_error(), R"("event":"needs_restart","option":"--max-series")"));
+    CHECK_FALSE(contains(daemon.standard_output(), R"("level":"debug")"));
+    CHECK(daemon.connect().error_of("system.ping", {{"token", "second"}}).empty());
+    CHECK(comes_true([&] { return contains(daemon.standard_output(), R"("level":"debug")"); }));
+    write_tokens("third", "prot = 1\n");
+    daemon.send_signal(SIGHUP);
+    REQUIRE(comes_true([&] { return contains(daemon.standard_error(), R"("event":"reload_failed")"); }));
+    CHECK(contains(daemon.standard_error(), path.string() + ":6: "));
+    CHECK(increment("second", "shop.a").empty());
+    CHECK(increment("third", "shop.a") == "unauthorized");
+}
+
 TEST_CASE("config: --check-config ends with status 0, or 1 and what is wrong") {
     const TempDir directory;
     const std::string path = (directory.path() / "k.toml").string();

@@ -1,6 +1,7 @@
 #include "tests/program/replay.h"
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <fstream>
 #include <map>
@@ -9,6 +10,7 @@
 
 #include <boost/json/serialize.hpp>
 
+#include "engine/day.h"
 #include "tests/support/client.h"
 #include "tests/support/daemon.h"
 
@@ -27,6 +29,15 @@ const Value& look_up(const std::map<std::string, Value>& table, const std::strin
     const auto found = table.find(name);
     if (found == table.end()) throw std::runtime_error("unknown word " + name);
     return found->second;
+}
+
+// A line of a conversation with the day that "$TODAY" stands for.
+std::string with_today(std::string line, const std::string& day) {
+    const std::string name = "$TODAY";
+    for (std::size_t at = line.find(name); at != std::string::npos; at = line.find(name, at)) {
+        line.replace(at, name.size(), day);
+    }
+    return line;
 }
 
 Step read_step(const json::value& line) {
@@ -93,6 +104,12 @@ bool covers(const json::value& want, const json::value& got) {
     return want == got;
 }
 
+// Recorded replies of protocol v2 need not name it.
+std::int64_t version_of(const json::value& reply) {
+    const json::value* const version = find(reply, "protocol_version");
+    return version == nullptr ? 2 : version->to_number<std::int64_t>();
+}
+
 std::string shown(const json::value* value) {
     return value == nullptr ? "nothing" : json::serialize(*value).substr(0, 600);
 }
@@ -108,10 +125,10 @@ std::string field_difference(std::string_view field, const json::value& want, co
 }
 
 // What every reply has, whatever was asked.
-std::string envelope_difference(const json::value& reply) {
-    const json::value* version = find(reply, "protocol_version");
-    if (version == nullptr || *version != json::value(2))
-        return "protocol_version is not 2 in " + shown(&reply);
+std::string envelope_difference(const json::value& wanted, const json::value& reply) {
+    if (version_of(reply) != version_of(wanted)) {
+        return "protocol_version is not " + std::to_string(version_of(wanted)) + " in " + shown(&reply);
+    }
     const json::value* response = find(reply, "response");
     if (response == nullptr) return "no response in " + shown(&reply);
     if (find(reply, "error_code") == nullptr) return "no error_code in " + shown(&reply);
@@ -122,10 +139,32 @@ std::string envelope_difference(const json::value& reply) {
     return {};
 }
 
+// A daemon of protocol v1 lists days at 0 and keys without days; this one, whose state is that of v2, does
+// not list the first, and of the second only those that it has.
+json::value without_zeros(const json::value& value) {
+    if (!value.is_object()) return value;
+    constexpr std::size_t digits_of_day = 8;
+    json::object result;
+    for (const auto& field : value.get_object()) {
+        const std::string_view name = field.key();
+        const bool is_day =
+            name.size() == digits_of_day && name.find_first_not_of("0123456789") == std::string_view::npos;
+        const json::value inner = without_zeros(field.value());
+        const bool is_empty = inner.is_object() && inner.get_object().empty();
+        if (!is_empty && !(is_day && inner == json::value(0))) result[name] = inner;
+    }
+    return result;
+}
+
 std::string response_difference(const Step& step, const json::value& reply) {
     const bool sorted = step.match == Match::sorted;
-    const json::value want = normalized(member(step.reply, "response"), step.ignore, sorted);
-    const json::value got = normalized(member(reply, "response"), step.ignore, sorted);
+    const auto compared = [&](const json::value& of) {
+        const json::value& response = member(of, "response");
+        return normalized(version_of(step.reply) == 1 ? without_zeros(response) : response, step.ignore,
+                          sorted);
+    };
+    const json::value want = compared(step.reply);
+    const json::value got = compared(reply);
     if (step.match == Match::superset ? covers(want, got) : want == got) return {};
     return "response: want " + shown(&want) + ", got " + shown(&got);
 }
@@ -162,7 +201,12 @@ private:
 
 }  // namespace
 
-Conversation load_conversation(const std::filesystem::path& file) {
+std::string utc_day() {
+    const auto now = std::chrono::system_clock::now().time_since_epoch() / std::chrono::milliseconds(1);
+    return std::to_string(day_to_yyyymmdd(day_from_unix_ms(now)));
+}
+
+Conversation load_conversation(const std::filesystem::path& file, const std::string& day) {
     Conversation conversation;
     conversation.name = file.stem().string();
     std::ifstream in(file);
@@ -171,7 +215,7 @@ Conversation load_conversation(const std::filesystem::path& file) {
         ++number;
         if (line.empty()) continue;
         try {
-            const json::value parsed = parse_json(line);
+            const json::value parsed = parse_json(with_today(line, day));
             if (const json::value* arguments = find(parsed, "args")) {
                 for (const json::value& argument : arguments->as_array()) {
                     conversation.daemon_arguments.push_back(text_of(argument));
@@ -193,7 +237,7 @@ std::string difference(const Step& step, const json::value& reply) {
     for (const char* const field : {"success", "error_code"}) {
         if (std::string found = field_difference(field, step.reply, reply); !found.empty()) return found;
     }
-    if (std::string found = envelope_difference(reply); !found.empty()) return found;
+    if (std::string found = envelope_difference(step.reply, reply); !found.empty()) return found;
     if (step.match == Match::code || member(step.reply, "success") == json::value(false)) return {};
     if (std::string found = field_difference("idempotent", step.reply, reply); !found.empty()) return found;
     return response_difference(step, reply);

@@ -29,8 +29,12 @@ struct Conversation {
     std::vector<Step> steps;
 };
 
-// Throws std::runtime_error naming the file and line that it cannot read.
-Conversation load_conversation(const std::filesystem::path& file);
+// The current UTC day, YYYYMMDD.
+std::string utc_day();
+
+// "$TODAY" in the file stands for `day`. Throws std::runtime_error naming the file and line that it cannot
+// read.
+Conversation load_conversation(const std::filesystem::path& file, const std::string& day = utc_day());
 
 // Why the reply is not what the step wants; empty when it is.
 std::string difference(const Step& step, const json::value& reply);

@@ -1,5 +1,11 @@
 // Who is told of an epoch: a master of an earlier one has to learn of it, whoever knows it.
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -8,14 +14,76 @@
 #include <doctest/doctest.h>
 
 #include "engine/identity.h"
+#include "net/client_connection.h"
+#include "replica/announcer.h"
 #include "replica/peers.h"
+#include "tests/replica/hand_made_follower.h"
 #include "tests/replica/in_process.h"
 #include "tests/support/comes_true.h"
+#include "tests/support/fake_server.h"
 #include "tests/support/port.h"
 #include "tests/support/values.h"
 
 namespace karma::test {
 namespace {
+
+// Time that passes at once where somebody waits for it, up to an end.
+class SkippingTime final : public replica::Runtime {
+public:
+    explicit SkippingTime(std::chrono::hours end) : end_(end) {}
+
+    replica::Clock::time_point now() const noexcept override {
+        return replica::Clock::time_point(Milliseconds(passed_));
+    }
+    std::unique_ptr<replica::Thread> start_thread(std::function<void()> work) override {
+        return replica::machine_runtime().start_thread(std::move(work));
+    }
+    std::unique_ptr<replica::Condition> make_condition() override {
+        return std::make_unique<Waiting>(*this, replica::machine_runtime().make_condition());
+    }
+    bool is_over() const { return passed_ >= end_.count(); }
+
+private:
+    class Waiting final : public replica::Condition {
+    public:
+        Waiting(SkippingTime& time, std::unique_ptr<replica::Condition> real)
+            : time_(time), real_(std::move(real)) {}
+        void notify_all() noexcept override { real_->notify_all(); }
+        void wait(std::unique_lock<std::mutex>& lock, std::optional<Milliseconds> time) override {
+            if (time && !time_.is_over()) {
+                time_.passed_ += time->count();
+            } else {
+                real_->wait(lock);
+            }
+        }
+
+    private:
+        SkippingTime& time_;
+        std::unique_ptr<replica::Condition> real_;
+    };
+
+    const Milliseconds end_;
+    std::atomic<std::int64_t> passed_{0};
+};
+
+// Where nobody answers; counts who was asked.
+class SilentNetwork final : public replica::Network {
+public:
+    std::unique_ptr<replica::Line> connect(const replica::Peer& peer) override {
+        const std::lock_guard lock(mutex_);
+        ++asked_[peer.port];
+        throw net::ConnectionError("nobody is there");
+    }
+    int asked(std::uint16_t port) const {
+        const std::lock_guard lock(mutex_);
+        const auto found = asked_.find(port);
+        return found == asked_.end() ? 0 : found->second;
+    }
+
+private:
+    mutable std::mutex mutex_;
+    std::map<std::uint16_t, int> asked_;
+};
 
 using replica::KnownNode;
 using replica::Peers;
@@ -203,6 +271,82 @@ TEST_CASE("announcements: the nodes that are known have a limit, at which those 
     CHECK(peers.all().size() == Peers::peers_max);
     const Peers again(node.database(), log);
     CHECK(again.all() == peers.all());
+}
+
+TEST_CASE(
+    "announcements: counted followers are kept where too many nodes are known, and the log names the "
+    "others") {
+    MemoryStorage storage;
+    InProcessNode node(storage);
+    std::vector<std::string> lines;
+    net::Log log([&lines](const std::string& line) { lines.push_back(line); });
+    const auto at = [](std::uint16_t port) { return KnownNode{{port, "n"}, "10.0.0.1", port}; };
+    Peers peers(node.database(), log);
+    peers.on_whether_counted([](NodeId id) { return id <= 2; });
+    peers.note(at(1));
+    peers.note_told({at(2)});
+    for (std::uint16_t port = 3; port <= Peers::peers_max + 1; ++port) peers.note(at(port));
+    const std::vector<KnownNode> kept = peers.all();
+    REQUIRE(kept.size() == Peers::peers_max);
+    CHECK(kept[0] == at(1));
+    CHECK(kept[1] == at(2));
+    CHECK(kept[2] == at(4));
+    REQUIRE(lines.size() == 1);
+    CHECK(contains(lines.front(), "peer_forgotten"));
+    CHECK(contains(lines.front(), "10.0.0.1:3"));
+}
+
+TEST_CASE("announcements: a node that is gone is asked for ever, but not often, and the log says it once") {
+    MemoryStorage storage;
+    InProcessNode node(storage);
+    std::mutex mutex;
+    std::vector<std::string> lines;
+    net::Log log([&](const std::string& line) {
+        const std::lock_guard lock(mutex);
+        lines.push_back(line);
+    });
+    Peers peers(node.database(), log);
+    peers.note({{70, "gone"}, "10.0.0.1", 70});
+    const auto named_epoch = [&](std::uint64_t number) {
+        node.database().fence({number, 1, 0}, node.database().database_id());
+    };
+    named_epoch(3);
+    constexpr int hours = 24;
+    SkippingTime time{std::chrono::hours(hours)};
+    SilentNetwork network;
+    replica::Announcer announcer(node.database(), log, peers, {time, network}, "");
+    announcer.start({{node.database().node_id(), "n"}, {}, 1});
+    REQUIRE(comes_true([&] { return time.is_over(); }));
+    // Every five minutes, and more often at first only.
+    constexpr int every_five_minutes = hours * 12;
+    CHECK(network.asked(70) >= every_five_minutes);
+    CHECK(network.asked(70) <= every_five_minutes + 20);
+    // One that becomes known is told at once.
+    peers.note({{71, "new"}, "10.0.0.1", 71});
+    announcer.on_peer();
+    CHECK(comes_true([&] { return network.asked(71) == 1; }));
+    // All are told of a new epoch at once.
+    const int before = network.asked(70);
+    named_epoch(4);
+    announcer.on_epoch();
+    CHECK(comes_true([&] { return network.asked(70) == before + 1; }));
+    announcer.stop();
+    const std::lock_guard lock(mutex);
+    REQUIRE(lines.size() == 1);
+    CHECK(contains(lines.front(), "epoch_not_announced"));
+    CHECK(contains(lines.front(), "10.0.0.1:70"));
+}
+
+TEST_CASE("announcements: a node that holds no database yet is told again, when it may have one") {
+    MemoryStorage storage;
+    InProcessNode node(storage);
+    FakeServer without([](std::size_t, const std::string&) {
+        return FakeAnswer{success_reply(R"({"role":"slave","epoch":0,"epoch_id":0})")};
+    });
+    Client(node.port())
+        .call("replication.fence",
+              announcement(5, {{"node_id", node_id_text(77)}, {"port", without.port()}}));
+    CHECK(without.wait_for_requests(2));
 }
 
 TEST_CASE("announcements: a source on its own machine is where its follower asks it") {

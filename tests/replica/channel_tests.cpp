@@ -13,9 +13,11 @@
 
 #include "replica/channel.h"
 #include "replica/digests.h"
+#include "tests/support/certificates.h"
 #include "tests/support/comes_true.h"
 #include "tests/support/file_descriptor.h"
 #include "tests/support/settings.h"
+#include "tests/support/temp_dir.h"
 
 namespace karma::test {
 
@@ -41,7 +43,7 @@ std::pair<FrameKind, std::string> receive(Channel& channel) {
 
 std::string frame_bytes(const std::string& payload) {
     const std::array<int, 2> files = socket_pair();
-    Channel channel(files[0]);
+    Channel channel{net::ByteStream(files[0])};
     const FileDescriptor other(files[1]);
     channel.queue(FrameKind::events, payload);
     channel.pump(std::chrono::milliseconds(0));
@@ -51,18 +53,16 @@ std::string frame_bytes(const std::string& payload) {
     return bytes;
 }
 
-}  // namespace
-
-TEST_CASE("channel: frames of all sizes arrive as they were sent, both ways at once") {
-    const std::array<int, 2> files = socket_pair();
+// Frames of all sizes go both ways at once, between these two ends of a connection.
+void exchange_frames(net::ByteStream one_end, net::ByteStream other_end) {
     std::mt19937_64 random = random_engine("channel");
     std::vector<std::string> payloads;
     for (int i = 0; i < 200; ++i) {
         const std::size_t bytes_max = i % 20 == 0 ? 3'000'000 : 3'000;
         payloads.emplace_back(random_between(random, 0, bytes_max), static_cast<char>(random()));
     }
-    const auto exchange = [&](int file) {
-        Channel channel(file);
+    const auto exchange = [&](net::ByteStream stream) {
+        Channel channel(std::move(stream));
         for (const std::string& payload : payloads) channel.queue(FrameKind::events, payload);
         std::size_t seen = 0;
         while (seen < payloads.size() || channel.queued_bytes() != 0) {
@@ -84,10 +84,28 @@ TEST_CASE("channel: frames of all sizes arrive as they were sent, both ways at o
         }
     };
     bool other_is_right = false;
-    std::thread other([&] { other_is_right = exchange(files[1]); });
-    CHECK(exchange(files[0]));
+    std::thread other([&] { other_is_right = exchange(std::move(other_end)); });
+    CHECK(exchange(std::move(one_end)));
     other.join();
     CHECK(other_is_right);
+}
+
+}  // namespace
+
+TEST_CASE("channel: frames of all sizes arrive as they were sent, both ways at once") {
+    const std::array<int, 2> files = socket_pair();
+    exchange_frames(net::ByteStream(files[0]), net::ByteStream(files[1]));
+}
+
+TEST_CASE("channel: the same over TLS") {
+    const TempDir directory;
+    const CertificateAuthority authority(directory.path(), "authority");
+    const auto own = authority.issue("server");
+    const auto server = net::TlsContext::for_server({own.certificate, own.key, ""});
+    const auto client = net::TlsContext::for_client({"", "", authority.file()});
+    const std::array<int, 2> files = socket_pair();
+    exchange_frames(net::ByteStream(files[0], server->accept()),
+                    net::ByteStream(files[1], client->connect("localhost")));
 }
 
 TEST_CASE("channel: a damaged frame, one that is too long and an end are errors") {
@@ -98,17 +116,17 @@ TEST_CASE("channel: a damaged frame, one that is too long and an end are errors"
         damaged[i] = static_cast<char>(damaged[i] ^ 1);
         const std::array<int, 2> files = socket_pair();
         const FileDescriptor other(files[1]);
-        Channel channel(files[0], damaged);
+        Channel channel{net::ByteStream(files[0]), damaged};
         CHECK_THROWS_AS(channel.next_frame(), ChannelError);
     }
     {
         const std::array<int, 2> files = socket_pair();
         const FileDescriptor other(files[1]);
-        Channel channel(files[0], std::string("\x03\xFF\xFF\xFF\xFF\0\0\0\0", 9));
+        Channel channel{net::ByteStream(files[0]), std::string("\x03\xFF\xFF\xFF\xFF\0\0\0\0", 9)};
         CHECK_THROWS_AS(channel.next_frame(), ChannelError);
     }
     const std::array<int, 2> files = socket_pair();
-    Channel channel(files[0], sound.substr(0, 12));
+    Channel channel{net::ByteStream(files[0]), sound.substr(0, 12)};
     ::close(files[1]);
     CHECK(!channel.next_frame());
     CHECK_THROWS_AS(receive(channel), ChannelError);
@@ -117,7 +135,7 @@ TEST_CASE("channel: a damaged frame, one that is too long and an end are errors"
 TEST_CASE("channel: a wake ends a wait, also one that comes before it") {
     const std::array<int, 2> files = socket_pair();
     const FileDescriptor other(files[1]);
-    Channel channel(files[0]);
+    Channel channel{net::ByteStream(files[0])};
     std::atomic<int> waits_ended = 0;
     std::atomic<bool> waits_again = false;
     channel.wake();

@@ -166,6 +166,29 @@ TEST_CASE("handshake: nothing is given up for a stranger, itself or an empty nod
     CHECK(decide(node, own).verdict == Verdict::empty);
 }
 
+TEST_CASE("handshake: behind an empty master those who have nothing can wait in a chain") {
+    OwnHistory own;
+    own.mark_at = [](Lsn lsn) { return HistoryMark{lsn, std::nullopt}; };
+    own.database_id = {1, 1};
+    own.is_empty = true;
+    own.is_master = false;
+    net::Subscription node;
+    node.node_id = 30;
+    node.is_empty = true;
+    node.checksum = 0;
+    REQUIRE(decide(node, own).verdict == Verdict::stream);
+    SUBCASE("but not behind one that knows no database yet") { own.database_id = {}; }
+    SUBCASE("but not behind one that was left half-way") { own.is_half_way = true; }
+    SUBCASE("but not left half-way itself") { node.checksum.reset(); }
+    SUBCASE("but not with events") {
+        node.is_empty = false;
+        node.after_lsn = 1;
+        SUBCASE("even by order") { node.order = "now"; }
+    }
+    SUBCASE("but not with events that it does not tell of") { node.after_lsn = 1; }
+    CHECK(decide(node, own).verdict == Verdict::empty);
+}
+
 TEST_CASE("handshake: a follower tells marks at multiples that another node can know") {
     const std::vector<HistoryMark> marks = marks_below(1'000'003, [](Lsn lsn) {
         return HistoryMark{lsn, static_cast<std::uint32_t>(lsn)};

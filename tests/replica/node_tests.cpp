@@ -40,8 +40,8 @@ std::unique_ptr<replica::Channel> subscribe(std::uint16_t port, const std::strin
         throw replica::ChannelError("refused");
     }
     std::string received;
-    const int file = connection.release(received);
-    return std::make_unique<replica::Channel>(file, std::move(received));
+    net::ByteStream stream = connection.release(received);
+    return std::make_unique<replica::Channel>(std::move(stream), std::move(received));
 }
 
 // The kinds of the frames up to the first of this kind; nothing when none comes.

@@ -258,6 +258,20 @@ TEST_CASE("promises: what was promised is durable before it is answered") {
     CHECK(again->known_epoch().number == 5);
 }
 
+TEST_CASE("promises: a node that holds no database yet promises nothing, as it may get another one") {
+    MemoryStorage storage;
+    InProcessNode node(storage, slave_options());
+    json::object asked = asking({5, 7, 0});
+    asked["database_id"] = std::string(32, '5');
+    Client client(node.port());
+    CHECK(client.error_of("replication.promise", asked) == "replication_error");
+    CHECK(node.database().known_epoch().number == 0);
+    // Nor does it say that it would.
+    asked.erase("epoch");
+    asked.erase("epoch_id");
+    CHECK(client.error_of("replication.promise", asked) == "replication_error");
+}
+
 TEST_CASE("promises: a master promises nothing") {
     MemoryStorage storage;
     InProcessNode master(storage);
@@ -394,7 +408,7 @@ TEST_CASE("promises: a fenced node is made master again with force, and says so 
     MemoryStorage storage;
     InProcessNode node(storage);
     node.database().increment("a", 1, 1, some_day);
-    node.database().fence({3, 1, 0});
+    node.database().fence({3, 1, 0}, node.database().database_id());
     Client client(node.port());
     CHECK(contains(health_of(node), "karma promote --force"));
     const json::value refused = client.ask("replication.promote");

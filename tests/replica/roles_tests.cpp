@@ -17,6 +17,7 @@
 #include "replica/handshake.h"
 #include "replica/life.h"
 #include "replica/source_watch.h"
+#include "tests/persist/faulty_storage.h"
 #include "tests/replica/hand_made_follower.h"
 #include "tests/replica/in_process.h"
 #include "tests/support/comes_true.h"
@@ -186,7 +187,7 @@ TEST_CASE("roles: a fenced node says so to those that follow it, and takes no ne
     master.database().increment("a", 1, 1, some_day);
     InProcessNode slave(storages[1], slave_options(), following(master.port(), directory));
     REQUIRE(comes_true([&] { return state(slave) == "streaming"; }));
-    master.database().fence({5, 1, 0});
+    master.database().fence({5, 1, 0}, master.database().database_id());
     REQUIRE(comes_true([&] { return state(slave) == "refused"; }));
     CHECK(contains(health(slave), "fenced"));
     const HandMadeFollower another(master.port());
@@ -208,6 +209,24 @@ TEST_CASE("roles: an empty follower takes no followers: they would have nothing 
     CHECK(last.database().durable_lsn() == 1);
 }
 
+TEST_CASE("roles: a chain behind an empty master comes up before the first write") {
+    MemoryStorage storages[4];
+    const TempDir directory;
+    InProcessNode master(storages[0]);
+    InProcessNode middle(storages[1], slave_options(), following(master.port(), directory));
+    InProcessNode last(storages[2], slave_options(), following(middle.port(), directory));
+    InProcessNode behind(storages[3], slave_options(), following(last.port(), directory));
+    REQUIRE(comes_true([&] { return state(behind) == "streaming"; }));
+    for (InProcessNode* const node : {&middle, &last, &behind}) {
+        CHECK(health(*node) == "ok");
+        CHECK(node->database().database_id() == master.database().database_id());
+    }
+    master.database().increment("a", 1, 1, some_day);
+    REQUIRE(comes_true([&] { return behind.database().durable_lsn() == 1; }));
+    CHECK(behind.database().digest() == master.database().digest());
+    CHECK(state(behind) == "streaming");
+}
+
 TEST_CASE("roles: a follower without a source says so") {
     MemoryStorage storage;
     InProcessNode node(storage, slave_options());
@@ -215,6 +234,46 @@ TEST_CASE("roles: a follower without a source says so") {
 }
 
 // ---- doubt
+
+TEST_CASE(
+    "roles: who follows a node that can make nothing durable any more says so, and is in sync with it") {
+    MemoryStorage storages[3];
+    const TempDir directory;
+    FaultyStorage faulty(storages[0]);
+    InProcessNode master(faulty);
+    master.database().increment("a", 1, 1, some_day);
+    InProcessNode slave(storages[1], slave_options(), quick(following(master.port(), directory)));
+    InProcessNode last(storages[2], slave_options(), quick(following(slave.port(), directory)));
+    REQUIRE(comes_true([&] { return state(last) == "streaming"; }));
+    CHECK(health(last) == "ok");
+    faulty.fail_after(0, 1'000'000);
+    CHECK_THROWS(master.database().increment("a", 1, 1, some_day));
+    REQUIRE(master.database().has_failed());
+    const auto tells = [](InProcessNode& node) {
+        return comes_true([&] { return contains(health(node), "can make nothing durable any more"); });
+    };
+    CHECK(tells(slave));
+    CHECK(tells(last));
+    // It is there, with all that it has acknowledged.
+    CHECK(state(slave) == "streaming");
+    CHECK(state(last) == "streaming");
+    SUBCASE("and takes over what is durable there") {
+        HandMadeFollower another(master.port(), [&](net::Subscription& self) {
+            self.is_empty = false;
+            self.after_lsn = 1;
+            self.checksum = master.database().mark_at(1).checksum;
+            self.database_id = master.database().database_id();
+        });
+        CHECK(another.reply.accepted);
+        CHECK(another.hear([](const replica::Life& life) { return !life.failure.empty(); }));
+    }
+    SUBCASE("and is told where that does not help: the state there is not durable") {
+        const HandMadeFollower another(master.port());
+        CHECK_FALSE(another.reply.accepted);
+        CHECK(another.reply.reason == "failed");
+    }
+    SUBCASE("and can be promoted") { CHECK(slave.node().promote().epoch.number == 1); }
+}
 
 TEST_CASE("roles: what cannot be known while the master is not there is not shown as a number") {
     MemoryStorage storages[2];
@@ -333,7 +392,7 @@ TEST_CASE(
     CHECK(database.acked_lsn() == 7);
     database.set_acked_lsn(3, before);
     CHECK(database.acked_lsn() == 7);
-    database.fence({1, 1, 0});
+    database.fence({1, 1, 0}, database.database_id());
     CHECK(database.generation() != before);
     CHECK(database.acked_lsn() == 0);
     database.set_acked_lsn(9, before);
@@ -352,7 +411,7 @@ TEST_CASE("roles: a write that waited while its node was fenced is not acknowled
     Outcome outcome;
     database->execute(std::span(&request, 1), std::span(&outcome, 1));
     CHECK(database->durable_lsn() == 0);  // in the open commit group
-    database->fence({1, 1, 0});
+    database->fence({1, 1, 0}, database->database_id());
     database->demote();
     CHECK(database->role() == Role::slave);
     CHECK(database->last_lsn() == 1);

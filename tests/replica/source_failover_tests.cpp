@@ -64,7 +64,7 @@ TEST_CASE("source failover: who lost a fenced source does not begin an epoch aft
     master->database().increment("a", 1, 1, some_day);
     InProcessNode slave(storages[1], slave_options(), failing_over(master->port(), directory));
     REQUIRE(comes_into(slave, "streaming"));
-    master->database().fence({5, 1, 0});
+    master->database().fence({5, 1, 0}, master->database().database_id());
     REQUIRE(comes_into(slave, "refused"));
     master.reset();
     does_not_fail_over(slave);

@@ -173,7 +173,8 @@ void Disorder::start_stranger(bool as_source) {
     strangers_.push_back(nodes_[stranger]->database()->database_id());
     if (scheduler_.one_in(2)) {
         // Of a later epoch than those of the cluster, which must not count there.
-        nodes_[stranger]->database()->fence({epoch_of_strangers, scheduler_.random()(), 0});
+        nodes_[stranger]->database()->fence({epoch_of_strangers, scheduler_.random()(), 0},
+                                            strangers_.back());
         promote(stranger, true);
     }
     for (std::uint64_t left = scheduler_.between(1, 20); left > 0 && nodes_[stranger]->database(); --left) {
@@ -344,7 +345,8 @@ void Disorder::name_epoch_far_ahead() {
     }
     note("epochs far ahead");
     try {
-        database->fence({std::numeric_limits<std::uint64_t>::max() - scheduler_.between(0, 1'000), 1, 0});
+        database->fence({std::numeric_limits<std::uint64_t>::max() - scheduler_.between(0, 1'000), 1, 0},
+                        database->database_id());
     } catch (const RequestError&) {
         return;
     } catch (const StorageError&) {

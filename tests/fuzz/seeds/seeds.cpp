@@ -282,7 +282,8 @@ int main(int count, char** arguments) {
     }
     try {
         karma::test::Seeds seeds(arguments[1]);
-        for (const auto& entry : std::filesystem::directory_iterator(karma::test::test_file("conformance"))) {
+        for (const auto& entry :
+             std::filesystem::recursive_directory_iterator(karma::test::test_file("conformance"))) {
             if (entry.path().extension() == ".jsonl") {
                 karma::test::add_conversation(seeds, entry.path());
             }
