@@ -22,11 +22,11 @@ struct IsWithin {
         return std::ranges::all_of(sum.items,
                                    [&](const query::SeriesKey& item) { return series.match(item.series); });
     }
+    /// Its stream may be another's.
+    bool operator()(const mutation::AddChunk& /*chunk*/) const { return false; }
     template <typename Body>
     bool operator()(const Body& body) const {
-        if constexpr (requires { body.stream_id; }) {
-            return false;
-        } else if constexpr (requires { body.series.has_value(); }) {
+        if constexpr (requires { body.series.has_value(); }) {
             return body.series && series.match(*body.series);
         } else if constexpr (requires { body.series; }) {
             return series.match(body.series);
