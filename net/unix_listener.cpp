@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <stdexcept>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -28,6 +29,10 @@ Left what_is_at(const std::string& path) {
         refuse(path, "the path is longer than " + std::to_string(sizeof address.sun_path - 1) + " bytes");
     }
     struct stat status {};
+    const std::string parent = std::filesystem::path(path).parent_path().string();
+    if (::access(parent.empty() ? "." : parent.c_str(), W_OK | X_OK) != 0) {
+        refuse(path, errno_message());
+    }
     if (::lstat(path.c_str(), &status) != 0) {
         if (errno == ENOENT) {
             return Left::nothing;
