@@ -20,9 +20,6 @@ bool Disorder::has_master_behind(std::size_t node) const {
         if (!source) {
             return false;
         }
-        if (!source->starts_with("node-")) {
-            return true;  // a Karma 1.0, which is looked at where it is followed
-        }
         const auto next = static_cast<std::size_t>(source->back() - '0');
         const Database* const database = nodes_[next]->database();
         const NodeRole& role = nodes_[next]->role();
