@@ -127,7 +127,8 @@ TEST_CASE("server: of requests that make large replies one is executed before th
     greedy.front()->send(list);
     executor.wait_until_held();
     // All of this is there when the thread looks again, the ping last.
-    for (const auto& client : greedy) client->send(list + request("system.nothing") + "\n" + list);
+    const std::string lines = list + request("system.nothing") + "\n" + list;
+    for (const auto& client : greedy) client->send(lines);
     other.send(request("system.ping") + "\n");
     executor.end();
     other.receive_line();
