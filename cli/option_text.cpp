@@ -230,6 +230,19 @@ void print_value(std::ostream& out, const Option& option, const ServeOptions& op
     out << key << " = " << (is_quoted ? toml_string(text) : text) << "\n";
 }
 
+void print_section(std::ostream& out, const OptionSection& section, const ServeOptions& options,
+                   const ServeOptions& defaults) {
+    for (const Option& option : section.options) {
+        if (!option.is_in_file) {
+            continue;
+        }
+        out << "\n";
+        print_comment(out, std::string(option.help) + " (" + option.value.allowed +
+                               "; default: " + default_of(option) + "; " + option.variable + ")");
+        print_value(out, option, options, defaults);
+    }
+}
+
 void print_tokens(std::ostream& out, const std::vector<TokenEntry>& tokens) {
     out << "\n# Further tokens are tables: docs/configuration.md. They are not shown.\n";
     for (const TokenEntry& entry : tokens) {
@@ -260,20 +273,18 @@ void print_config(std::ostream& out, const ServeOptions& options) {
     print_comment(out,
                   std::string("The options of karma " KARMA_VERSION " in force") +
                       (options.config_file.empty() ? "." : ", with those of " + options.config_file + "."));
-    std::string_view table;
-    for (const OptionSection& section : option_sections()) {
-        if (section.table != table) {
-            table = section.table;
-            out << "\n[" << table << "]\n";
-        }
-        for (const Option& option : section.options) {
-            if (!option.is_in_file) {
+    // Keys without a table have to stand before all tables.
+    for (const bool has_table : {false, true}) {
+        std::string_view table;
+        for (const OptionSection& section : option_sections()) {
+            if ((*section.table != '\0') != has_table) {
                 continue;
             }
-            out << "\n";
-            print_comment(out, std::string(option.help) + " (" + option.value.allowed +
-                                   "; default: " + default_of(option) + "; " + option.variable + ")");
-            print_value(out, option, options, defaults);
+            if (section.table != table) {
+                table = section.table;
+                out << "\n[" << table << "]\n";
+            }
+            print_section(out, section, options, defaults);
         }
     }
     print_tokens(out, options.tokens);

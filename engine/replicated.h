@@ -157,7 +157,7 @@ public:
     /// Never another one while this lives.
     virtual NodeId node_id() const noexcept = 0;
     /// The latest epoch that this node was ever told of, not before the last one of its history: durable.
-    /// Its `first_lsn` and `node` may not be known.
+    /// Its `first_lsn` and `node` may not be known. A node that holds no database yet knows of none.
     virtual Epoch known_epoch() const = 0;
     virtual Epochs epochs() const = 0;
     /// Where an event lies in this history. Throws StorageError.
@@ -227,11 +227,11 @@ public:
     virtual Epoch promote(std::optional<Epoch> drawn = std::nullopt) = 0;
     /// Takes note of an epoch that somebody has named, durably when it returns; a master whose history ends
     /// in an earlier one becomes fenced. `database`: whose epoch it is, as far as who named it knows; a node
-    /// that holds no database yet takes note of those only that name none, as its source's, since it may get
-    /// another database than the named one. False when it is not noted, or not later than the last one of
-    /// this history. Throws RequestError where it is of another database, or the number is so far above all
-    /// known ones that it can only be damage, and StorageError where it cannot be made durable: nothing has
-    /// changed then. Waits while a state is being put in place.
+    /// that holds no database yet takes note of none, since it may get another database than that one. False
+    /// when it is not noted, or not later than the last one of this history. Throws RequestError where it is
+    /// of another database, or the number is so far above all known ones that it can only be damage, and
+    /// StorageError where it cannot be made durable: nothing has changed then. Waits while a state is being
+    /// put in place.
     virtual bool fence(const Epoch& named, const DatabaseId& database) = 0;
     /// Makes a fenced master a slave again, when all that it has applied is durable. Throws StorageError when
     /// that cannot be.

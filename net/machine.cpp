@@ -66,7 +66,7 @@ std::size_t storage_files(std::size_t limit) {
 }
 
 std::size_t connection_files(std::size_t limit, std::size_t open_now, std::size_t followers) {
-    constexpr std::size_t beside_tables = 12;  // RocksDB's logs and the files that it is writing
+    constexpr std::size_t beside_tables = 36;  // logs, what is written, tables of compactions and views
     constexpr std::size_t of_follower = 2;
     constexpr std::size_t few = 4;
     const std::size_t for_followers = std::min(followers * of_follower, limit / 16);

@@ -218,6 +218,8 @@ private:
     Lsn start_epoch(Epoch& epoch);
     Epoch known_epoch_locked() const;
     bool is_empty_locked() const;
+    bool holds_no_database() const;
+    void take_database_id(const DatabaseId& id, std::vector<RecordChange>& changes);
     void discard_interrupted_state();
     std::filesystem::path install_state(ReceivedState& received, const Replacement& replacement);
     /// What is held while a state takes the place of another one, in storage and in memory.

@@ -30,6 +30,10 @@ bool Database::is_empty() const {
     return is_empty_locked();
 }
 
+/// With the mutex held, or before there are threads. Epochs say nothing here then: of which database they
+/// were is not known.
+bool Database::holds_no_database() const { return !database_id_.is_known() && is_empty_locked(); }
+
 bool Database::is_empty_locked() const {
     return is_half_installed_ || (engine_.last_lsn() == 0 && engine_.series_count() == 0);
 }
@@ -58,8 +62,7 @@ void Database::begin_identity() {
     }
     // A follower gets the id of its master's database.
     if (role() == Role::master && !database_id_.is_known()) {
-        database_id_ = draw_database_id(options_.random);
-        changes.push_back(database_id_change(database_id_));
+        take_database_id(draw_database_id(options_.random), changes);
     }
     if (role() == Role::master && engine_.epochs().empty() && !identity_.is_writer({})) {
         identity_.become_first_writer(true);
@@ -116,19 +119,31 @@ void Database::end_cleanly() noexcept {
     }
 }
 
+/// With the mutex held, or before there are threads. What was told before there was a database says nothing
+/// of it. `changes`, to be stored, get what has to be.
+void Database::take_database_id(const DatabaseId& id, std::vector<RecordChange>& changes) {
+    if (holds_no_database()) {
+        told_epoch_.reset();
+        changes.push_back(no_known_epoch_change());
+    }
+    database_id_ = id;
+    changes.push_back(database_id_change(id));
+}
+
 void Database::adopt_database_id(const DatabaseId& id) {
     const std::lock_guard fencing(fence_mutex_);
+    std::vector<RecordChange> changes;
     {
         const std::lock_guard lock(mutex_);
         if (!id.is_known() || database_id_ == id) {
             return;
         }
-        database_id_ = id;
+        take_database_id(id, changes);
         identity_.become_first_writer(false);
         begin_generation();  // those that follow were told another id, or none
     }
     notify();
-    const RecordChange changes[] = {database_id_change(id), identity_.first_writer_change(false)};
+    changes.push_back(identity_.first_writer_change(false));
     storage_.write(changes, true);
     snapshots_.set_database_id(id);
 }
@@ -214,7 +229,7 @@ void Database::use_idempotency_retention(const IdempotencyRetention& retention) 
 
 Epoch Database::known_epoch_locked() const {
     const Epoch own = last_epoch(engine_.epochs());
-    return told_epoch_ && told_epoch_->is_later_than(own) ? *told_epoch_ : own;
+    return !holds_no_database() && told_epoch_ && told_epoch_->is_later_than(own) ? *told_epoch_ : own;
 }
 
 Epoch Database::known_epoch() const {
@@ -264,8 +279,7 @@ Epoch Database::promote(std::optional<Epoch> drawn) {
         }
         epoch = drawn ? *drawn : next_epoch();
         if (!database_id_.is_known()) {
-            database_id_ = draw_database_id(options_.random);
-            changes.push_back(database_id_change(database_id_));
+            take_database_id(draw_database_id(options_.random), changes);
         }
     }
     if (!changes.empty()) {
@@ -303,7 +317,7 @@ bool Database::fence(const Epoch& named, const DatabaseId& database) {
                     ErrorCode::replication_error,
                     "This node holds another database: " + database_id_.text() + ", not " + database.text());
             }
-            if (!database_id_.is_known() && database.is_known() && is_empty_locked()) {
+            if (holds_no_database()) {
                 return false;
             }
             const Epoch known = known_epoch_locked();

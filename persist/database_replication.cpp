@@ -398,10 +398,10 @@ std::filesystem::path Database::install_state(ReceivedState& received, const Rep
         if (tells_age(received)) {
             begin_age(age_, age_of(received), clock_.read());
         }
-        engine_.exchange_state(received.engine);
-        if (are_strangers(received.database_id, database_id_)) {
+        if (are_strangers(received.database_id, database_id_) || holds_no_database()) {
             told_epoch_.reset();
         }
+        engine_.exchange_state(received.engine);
         database_id_ = received.database_id;
         options_.idempotency = received.retention;
         begin_generation();
@@ -411,6 +411,9 @@ std::filesystem::path Database::install_state(ReceivedState& received, const Rep
     }
     notify();
     set_snapshot_failure({});
+    if (ReplicationControl* const control = control_) {
+        control->on_fenced();  // the epochs of the state may be later ones than were known
+    }
     const std::lock_guard lock(marks_mutex_);
     marks_ = std::move(received.marks);
     return aside;
@@ -422,7 +425,7 @@ void Database::replace_stored(const Replacing& held, const ReceivedState& receiv
     std::vector<RecordChange> kept = records_of_node(storage_);
     // What was told of the epochs of another database says nothing of this one's.
     const bool is_foreign = are_strangers(received.database_id, database_id());
-    if (is_foreign) {
+    if (is_foreign || (!database_id().is_known() && is_empty())) {
         std::erase_if(kept, [](const RecordChange& record) { return is_known_epoch(record); });
     }
     kept.push_back({Table::meta, installing_key, "1"});

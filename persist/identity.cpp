@@ -177,6 +177,8 @@ RecordChange known_epoch_change(const Epoch& epoch) {
     return meta_numbers_change(known_epoch_key, {epoch.number, epoch.id});
 }
 
+RecordChange no_known_epoch_change() { return {Table::meta, known_epoch_key, std::nullopt}; }
+
 bool is_known_epoch(const RecordChange& record) noexcept {
     return record.table == Table::meta && record.key == known_epoch_key;
 }

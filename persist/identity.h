@@ -82,6 +82,8 @@ RecordChange marks_change(const HistoryMarks& marks);
 
 /// The latest epoch that the node was told of; nothing where it was told of none. Throws CorruptionError.
 std::optional<Epoch> read_known_epoch(const Storage& storage);
+/// Forgets it.
+RecordChange no_known_epoch_change();
 RecordChange known_epoch_change(const Epoch& epoch);
 bool is_known_epoch(const RecordChange& record) noexcept;
 

@@ -80,10 +80,6 @@ std::optional<Clock::time_point> Announcer::tell_all() {
     if (epoch.number == 0) {
         return std::nullopt;
     }
-    if (!database_.database_id().is_known() && database_.is_empty()) {
-        // An epoch of its source: whether a peer is of that database cannot be told yet.
-        return ground_.runtime.now() + wait_min;
-    }
     if (!epoch.is_same_as(told_epoch_)) {
         told_epoch_ = epoch;
         told_.clear();

@@ -132,7 +132,6 @@ private:
     void finish(Connection& connection);
     void commit_applied() noexcept;
     void take_heartbeat(Connection& connection, std::string_view payload);
-    DatabaseId database_for(const DatabaseId& told) const;
     void note_epoch(const Epoch& named, const DatabaseId& database);
     void say_alive(Connection& connection);
     std::string ask(Line& line, const net::Subscription& self, std::chrono::milliseconds timeout);

@@ -48,18 +48,13 @@ void Follower::say_alive(Connection& connection) {
     }
 }
 
-/// Of a node that holds no database yet the source's is this one's.
-DatabaseId Follower::database_for(const DatabaseId& told) const {
-    return database_.database_id().is_known() ? told : DatabaseId();
-}
-
 void Follower::note_epoch(const Epoch& named, const DatabaseId& database) {
     source_epoch_ = named;
     if (!named.is_later_than(database_.known_epoch())) {
         return;
     }
     try {
-        database_.fence(named, database_for(database));
+        database_.fence(named, database);
     } catch (const RequestError& refused) {
         throw ChannelError(std::string("the source names an epoch that cannot be: ") + refused.what());
     }

@@ -19,7 +19,7 @@ void Follower::note_epoch(const SubscribeReply& reply) {
         return;
     }
     try {
-        database_.fence(reply.known_epoch, database_for(reply.database_id));
+        database_.fence(reply.known_epoch, reply.database_id);
     } catch (const RequestError& damaged) {
         log_.error("epoch_refused", {{"master", source()}, {"message", damaged.what()}});
         throw ChannelError(damaged.what());

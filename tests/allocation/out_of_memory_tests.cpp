@@ -7,6 +7,7 @@
 
 #include <doctest/doctest.h>
 
+#include "engine/error.h"
 #include "persist/database.h"
 #include "persist/memory_storage.h"
 #include "tests/allocation/counted_memory.h"
@@ -270,6 +271,62 @@ TEST_CASE("out of memory: a query at any of its allocations changes nothing") {
         }
     }
     CHECK(prepared.database().digest() == prepared.before());
+}
+
+TEST_CASE("out of memory: a follower at any of the allocations of an event") {
+    MemoryStorage master_storage;
+    const auto master = Database::open(options_for(true), master_storage);
+    const std::vector<Item> few = items_from(0, 5);
+    const std::vector<Item> wide = items_from(0, 300);
+    std::vector<std::string> groups;
+    Digest before;
+    for (const Mutation& body :
+         {Mutation(mutation::BatchAdd{"few", few}), Mutation(mutation::BatchAdd{"few", wide}),
+          Mutation(mutation::Increment{"few", 1, some_day, 1})}) {
+        master->call(body);
+        master->read_log(master->last_lsn(), [&](const EventGroup& group) {
+            groups.emplace_back(group.bytes);
+            return true;
+        });
+        if (groups.size() == 1) before = master->digest();
+    }
+    REQUIRE(groups.size() == 3);
+    DatabaseOptions options = options_for(true);
+    options.read_only = true;
+    std::uint64_t failures = 0;
+    bool ended = true;
+    for (std::uint64_t n = 0; ended; ++n) {
+        CAPTURE(n);
+        MemoryStorage disk;
+        UncountedStorage storage(disk);
+        {
+            const auto follower = Database::open(options, storage);
+            follower->replicate(groups[0], std::nullopt);
+            follower->commit_replicated();
+            fail_allocations_here(n, false);
+            try {
+                follower->replicate(groups[1], std::nullopt);
+            } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): what it is differs
+            }
+            ended = end_failing();
+            if (follower->has_failed()) {
+                // Nothing is put on top of half an event.
+                ++failures;
+                CHECK_THROWS_AS(follower->replicate(groups[1], std::nullopt), StorageError);
+                CHECK_THROWS_AS(follower->replicate(groups[2], std::nullopt), StorageError);
+                CHECK_THROWS(follower->commit_replicated());
+                CHECK_THROWS(follower->digest());
+            } else {
+                follower->replicate(groups[1], std::nullopt);
+                follower->replicate(groups[2], std::nullopt);
+                follower->commit_replicated();
+                CHECK(follower->digest() == master->digest());
+                continue;
+            }
+        }
+        CHECK(Database::open(options, storage)->digest() == before);
+    }
+    CHECK(failures > 0);
 }
 
 }  // namespace karma::test

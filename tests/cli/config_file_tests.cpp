@@ -252,6 +252,7 @@ TEST_CASE("config file: what --print-config prints gives the same options, and n
         {"--role=follower", "--replication-source-host=h", "--replication-discard-diverged=order-1",
          "--failover-timeout-ms=1000", "--failover-unsafe=true", "--max-connections=5", "--threads=3",
          "--unknown-fields=refuse", "--storage=memory"},
+        {"--listen=karma://127.0.0.1:1,unix:/tmp/a b", "--listen=karma://[::1]:2"},
     };
     for (const std::vector<std::string>& arguments : command_lines) {
         const ServeOptions options = options_with(arguments);

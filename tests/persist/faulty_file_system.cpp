@@ -73,7 +73,7 @@ struct HeldLock final : rocksdb::FileLock {
 class FaultyWritableFile final : public rocksdb::FSWritableFile {
 public:
     FaultyWritableFile(FaultyFileSystem& disk, std::string path, FaultyFileSystem::NodeRef node)
-        : disk_(disk), path_(std::move(path)), node_(std::move(node)) {}
+        : disk_(disk), path_(std::move(path)), node_(std::move(node)), open_(disk) {}
 
     using rocksdb::FSWritableFile::Append;
     IOStatus Append(const Slice& data, const IOOptions& /*options*/, IODebugContext* /*debug*/) override {
@@ -89,6 +89,7 @@ public:
         return IOStatus::OK();
     }
     IOStatus Close(const IOOptions& /*options*/, IODebugContext* /*debug*/) override {
+        open_.close();
         return IOStatus::OK();
     }
     IOStatus Flush(const IOOptions& /*options*/, IODebugContext* /*debug*/) override {
@@ -110,12 +111,13 @@ private:
     FaultyFileSystem& disk_;
     std::string path_;
     FaultyFileSystem::NodeRef node_;
+    FaultyFileSystem::OpenFile open_;
 };
 
 class FaultyReader final : public rocksdb::FSRandomAccessFile, public rocksdb::FSSequentialFile {
 public:
     FaultyReader(FaultyFileSystem& disk, std::string path, FaultyFileSystem::NodeRef node)
-        : disk_(disk), path_(std::move(path)), node_(std::move(node)) {}
+        : disk_(disk), path_(std::move(path)), node_(std::move(node)), open_(disk) {}
 
     IOStatus Read(std::uint64_t offset, std::size_t size, const IOOptions& /*options*/, Slice* result,
                   char* scratch, IODebugContext* /*debug*/) const override {
@@ -146,24 +148,28 @@ private:
     FaultyFileSystem& disk_;
     std::string path_;
     FaultyFileSystem::NodeRef node_;
+    FaultyFileSystem::OpenFile open_;
     std::uint64_t at_ = 0;
 };
 
 class FaultyDirectory final : public rocksdb::FSDirectory {
 public:
-    FaultyDirectory(FaultyFileSystem& disk, std::string path) : disk_(disk), path_(std::move(path)) {}
+    FaultyDirectory(FaultyFileSystem& disk, std::string path)
+        : disk_(disk), path_(std::move(path)), open_(disk) {}
 
     IOStatus Fsync(const IOOptions& /*options*/, IODebugContext* /*debug*/) override {
         const std::lock_guard lock(disk_.mutex_);
         return disk_.sync_directory(path_);
     }
     IOStatus Close(const IOOptions& /*options*/, IODebugContext* /*debug*/) override {
+        open_.close();
         return IOStatus::OK();
     }
 
 private:
     FaultyFileSystem& disk_;
     std::string path_;
+    FaultyFileSystem::OpenFile open_;
 };
 
 // ---- what goes wrong
@@ -178,6 +184,23 @@ void FaultyFileSystem::fail(const FaultPlan& plan, std::uint64_t seed) {
 void FaultyFileSystem::heal() {
     const std::lock_guard lock(mutex_);
     plan_.reset();
+}
+
+void FaultyFileSystem::limit_open_files(std::size_t max) {
+    const std::lock_guard lock(mutex_);
+    open_files_max_ = max;
+}
+
+std::size_t FaultyFileSystem::most_open_files() const {
+    const std::lock_guard lock(mutex_);
+    return most_open_files_;
+}
+
+IOStatus FaultyFileSystem::begin_open(const std::string& path) {
+    if (open_files_ >= open_files_max_ || fails(Fault::open_error, path)) {
+        return IOStatus::IOError(path, "too many open files (made up)");
+    }
+    return IOStatus::OK();
 }
 
 std::uint64_t FaultyFileSystem::failures() const {
@@ -454,6 +477,9 @@ IOStatus FaultyFileSystem::create(const std::string& path, std::unique_ptr<rocks
     if (!directories_.contains(directory_of(path))) {
         return missing(path);
     }
+    if (IOStatus status = begin_open(path); !status.ok()) {
+        return status;
+    }
     // An older file of the name lives on for those who have it open, and in the journal of names.
     auto node = std::make_shared<Node>();
     change_names({{path, node}});
@@ -477,6 +503,9 @@ IOStatus FaultyFileSystem::ReopenWritableFile(const std::string& path,
     if (node == nullptr) {
         return create(path, result);
     }
+    if (IOStatus status = begin_open(path); !status.ok()) {
+        return status;
+    }
     *result = std::make_unique<FaultyWritableFile>(*this, path, std::move(node));
     return IOStatus::OK();
 }
@@ -488,6 +517,9 @@ IOStatus FaultyFileSystem::NewSequentialFile(const std::string& path, const rock
     NodeRef node = find(path);
     if (node == nullptr) {
         return missing(path);
+    }
+    if (IOStatus status = begin_open(path); !status.ok()) {
+        return status;
     }
     *result = std::make_unique<FaultyReader>(*this, path, std::move(node));
     return IOStatus::OK();
@@ -502,6 +534,9 @@ IOStatus FaultyFileSystem::NewRandomAccessFile(const std::string& path,
     if (node == nullptr) {
         return missing(path);
     }
+    if (IOStatus status = begin_open(path); !status.ok()) {
+        return status;
+    }
     *result = std::make_unique<FaultyReader>(*this, path, std::move(node));
     return IOStatus::OK();
 }
@@ -514,6 +549,9 @@ IOStatus FaultyFileSystem::NewDirectory(const std::string& path, const IOOptions
     const std::lock_guard lock(mutex_);
     if (!directories_.contains(without_end(path))) {
         return missing(path);
+    }
+    if (IOStatus status = begin_open(path); !status.ok()) {
+        return status;
     }
     *result = std::make_unique<FaultyDirectory>(*this, without_end(path));
     return IOStatus::OK();

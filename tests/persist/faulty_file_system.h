@@ -1,5 +1,8 @@
 #pragma once
 
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -9,6 +12,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <rocksdb/env.h>
@@ -24,6 +28,7 @@ enum class Fault : std::uint8_t {
     sync_error,            // EIO, and what was to be synced is not written later either
     directory_sync_error,  // EIO of the fsync of a directory
     read_error,            // EIO, at a place or in sequence
+    open_error,            // EMFILE: a file or directory cannot be opened
 };
 
 inline constexpr std::uint64_t forever = std::numeric_limits<std::uint64_t>::max();
@@ -58,6 +63,11 @@ public:
     void heal();
     /// How often something has failed since `fail`.
     std::uint64_t failures() const;
+
+    /// No more files and directories than these can be open at the same time.
+    void limit_open_files(std::size_t max);
+    /// As many were open at the same time.
+    std::size_t most_open_files() const;
 
     /// At the `operations`th changing operation from now: `on_crash` is called, what is left then is kept,
     /// and everything fails from there on.
@@ -136,6 +146,27 @@ private:
     friend class FaultyReader;
     friend class FaultyDirectory;
 
+    /// What takes a descriptor as long as it is there.
+    class OpenFile {
+    public:
+        explicit OpenFile(FaultyFileSystem& disk) : disk_(&disk) {
+            const std::size_t open = ++disk.open_files_;
+            disk.most_open_files_ = std::max(disk.most_open_files_, open);
+        }
+        OpenFile(const OpenFile&) = delete;
+        OpenFile& operator=(const OpenFile&) = delete;
+        ~OpenFile() { close(); }
+
+        void close() noexcept {
+            if (disk_ != nullptr) {
+                --std::exchange(disk_, nullptr)->open_files_;
+            }
+        }
+
+    private:
+        FaultyFileSystem* disk_;
+    };
+
     struct Node {
         std::string bytes;
         std::size_t synced = 0;  // so many of them survive
@@ -166,6 +197,7 @@ private:
     rocksdb::IOStatus sync_directory(const std::string& path);
     rocksdb::IOStatus read(const std::string& path, const Node& node, std::uint64_t offset, std::size_t size,
                            rocksdb::Slice* result, char* scratch);
+    rocksdb::IOStatus begin_open(const std::string& path);
     rocksdb::IOStatus create(const std::string& path, std::unique_ptr<rocksdb::FSWritableFile>* result);
     rocksdb::IOStatus create_directory(const std::string& path);
     /// Gives a file another name, and changes the names in `more` with it.
@@ -183,6 +215,9 @@ private:
     std::map<std::string, bool> directories_;  // and whether they are durable
     std::map<std::string, bool> locks_;
     std::uint64_t operations_ = 0;
+    std::atomic<std::size_t> open_files_{0};
+    std::size_t open_files_max_ = std::numeric_limits<std::size_t>::max();
+    std::size_t most_open_files_ = 0;
     std::optional<FaultPlan> plan_;
     std::mt19937_64 random_;  // of the plan
     std::uint64_t failures_ = 0;

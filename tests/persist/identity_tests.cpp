@@ -202,6 +202,7 @@ TEST_CASE("identity: a promotion begins one more than every epoch that was ever 
     MemoryStorage storage;
     {
         const auto database = open_at(storage, "here", true);
+        database->adopt_database_id({6, 6});
         CHECK(database->fence({7, 70, 0}, database->database_id()));
         CHECK(!refusal_of([&] { database->fence({1'000'008, 1, 0}, database->database_id()); }).empty());
         CHECK(database->known_epoch().number == 7);

@@ -17,6 +17,7 @@
 #include "engine/record_codec.h"
 #include "persist/database.h"
 #include "persist/memory_storage.h"
+#include "persist/meta_numbers.h"
 #include "persist/rocksdb_storage.h"
 #include "persist/state_transfer.h"
 #include "persist/stored_database.h"
@@ -541,6 +542,8 @@ TEST_CASE("replication: there is no promotion after the last epoch of 64 bits") 
     const auto has_known = [&](std::uint64_t number) {
         const RecordChange known{Table::meta, "fenced_by", std::to_string(number) + " 5"};
         storage.write(std::span(&known, 1), true);
+        const RecordChange id{Table::meta, "database_id", DatabaseId{5, 5}.text()};
+        storage.write(std::span(&id, 1), true);
         return open_slave(storage);
     };
     std::unique_ptr<Database> node;
@@ -556,15 +559,33 @@ TEST_CASE("replication: there is no promotion after the last epoch of 64 bits") 
     CHECK(node->epochs() == before);
 }
 
-TEST_CASE("replication: who has no database yet takes no epoch of one from anybody but its source") {
+TEST_CASE("replication: who has no database yet takes note of no epoch, and forgets those of before") {
     MemoryStorage storage;
     const auto node = open_slave(storage);
     const Reply reply = node->call(control::Fence{1'001, 1, {5, 5}});
     REQUIRE(std::holds_alternative<reply::FenceAnswer>(reply));
     CHECK(std::get<reply::FenceAnswer>(reply).epoch.number == 0);
     CHECK(node->known_epoch().number == 0);
-    node->fence({2, 1, 0}, node->database_id());  // as its source tells
+    CHECK_FALSE(node->fence({2, 1, 0}, node->database_id()));
+    CHECK(node->known_epoch().number == 0);
+    node->adopt_database_id({5, 5});
+    CHECK(node->known_epoch().number == 0);
+    node->fence({2, 1, 0}, {5, 5});
     CHECK(node->known_epoch().number == 2);
+}
+
+TEST_CASE("replication: an epoch that was noted before there was a database is not one of it") {
+    MemoryStorage storage;
+    // As versions before have noted it.
+    const RecordChange known = meta_numbers_change("fenced_by", {1'001, 1});
+    storage.write(std::span(&known, 1), true);
+    auto node = open_slave(storage);
+    CHECK(node->known_epoch().number == 0);
+    SUBCASE("which it takes from an empty master") { node->adopt_database_id({5, 5}); }
+    SUBCASE("whose state it takes") { install(*node, FilledMaster("epochs of nothing", 10).pieces); }
+    CHECK(node->known_epoch().number == 0);
+    node.reset();
+    CHECK(open_slave(storage)->known_epoch().number == 0);
 }
 
 TEST_CASE(

@@ -88,6 +88,9 @@ FaultRun fail_and_restart(std::uint64_t seed, Fault fault) {
                 client.check_failed(database);
                 disk->heal();  // an error that goes away by itself gives nothing back
                 client.check_failed(database);
+            } else if (fault == Fault::open_error) {
+                disk->heal();  // writes go on, or it is told that they do not
+                client.work(database, random_between(random, 1, 40));
             }
         } catch (const StorageError& failure) {
             CHECK_FALSE(has_opened);
@@ -220,6 +223,34 @@ TEST_CASE("storage faults: a sync that fails ends all acknowledging, also when l
 
 TEST_CASE("storage faults: a directory that cannot be synced loses nothing that is acknowledged") {
     fail_in_many_ways("directory sync error", Fault::directory_sync_error);
+}
+
+TEST_CASE("storage faults: files that cannot be opened lose nothing, and writes go on or it is told") {
+    fail_in_many_ways("no descriptors", Fault::open_error);
+}
+
+// The share of the storage where few files may be open: see net/machine.h.
+TEST_CASE("storage faults: RocksDB keeps within the files that are left to it") {
+    constexpr std::size_t tables_max = 20;  // of which RocksDB counts 10 for other files
+    constexpr std::size_t beside_tables = 36;
+    std::mt19937_64 random = random_engine("few descriptors");
+    for (std::size_t round = 0; round < fault_rounds(6); ++round) {
+        CAPTURE(round);
+        FaultClient client(random());
+        auto disk = std::make_shared<FaultyFileSystem>();
+        const std::unique_ptr<rocksdb::Env> env = env_on(disk);
+        RocksdbStorage::Options with;
+        with.path = std::string(FaultyFileSystem::root) + "/karma.db";
+        with.log_segment_bytes = 65'536;
+        with.env = env.get();
+        with.open_files_max = tables_max;
+        disk->limit_open_files(tables_max - 10 + beside_tables);
+        RocksdbStorage storage(with);
+        const auto database = Database::open(client.options(), storage);
+        client.work(*database, 600);
+        CHECK(!database->has_failed());
+        CHECK(disk->most_open_files() > tables_max - 10);
+    }
 }
 
 TEST_CASE("storage faults: a full disk ends all acknowledging, and a restart has what was acknowledged") {

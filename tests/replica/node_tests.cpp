@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -14,6 +15,8 @@
 #include "net/client_connection.h"
 #include "replica/channel.h"
 #include "replica/handshake.h"
+#include "tests/persist/faulty_storage.h"
+#include "tests/replica/hand_made_follower.h"
 #include "tests/replica/in_process.h"
 #include "tests/support/comes_true.h"
 #include "tests/support/fake_server.h"
@@ -364,6 +367,75 @@ TEST_CASE("nodes: who takes long to put a state in its place is waited for, as l
     }
     // On a machine that stood still for that long the master was right.
     if (longest < timeout / 2) CHECK(master.node().figures().followers.size() == 1);
+}
+
+TEST_CASE("nodes: who subscribes while a state is put in place gets what is there afterwards, whole") {
+    struct ClearWatched final : ForwardingStorage {
+        using ForwardingStorage::ForwardingStorage;
+        void clear(std::span<const RecordChange> records) override {
+            ForwardingStorage::clear(records);
+            if (cleared) cleared();
+        }
+        std::function<void()> cleared;
+    };
+    MemoryStorage storages[2];
+    InProcessNode other(storages[1]);
+    for (std::uint64_t key = 1; key <= 5; ++key) other.database().increment("new", key, 1, some_day);
+    ClearWatched watched(storages[0]);
+    {
+        InProcessNode before(storages[0]);
+        before.database().increment("old", 1, 1, some_day);
+    }
+    InProcessNode node(watched, slave_options());
+    HandMadeFollower earlier(node.port());
+    REQUIRE(earlier.reply.lsn == 1);
+    std::atomic<bool> is_over{false};
+    std::atomic<bool> has_told{false};
+    std::atomic<int> tries{0};
+    std::vector<Lsn> told;
+    std::thread subscribing;
+    watched.cleared = [&] {
+        subscribing = std::thread([&] {
+            while (!has_told && !is_over) {
+                told.clear();
+                ++tries;
+                try {
+                    HandMadeFollower one(node.port(), [](net::Subscription& self) {
+                        self.name = "meanwhile";
+                        self.node_id = 78;
+                    });
+                    if (!one.reply.accepted) continue;
+                    told.push_back(one.reply.lsn);
+                    one.hear([](const replica::Life&) { return true; });
+                    told.push_back(one.heard_lsn);
+                    has_told = true;
+                } catch (const std::exception&) {
+                    continue;  // the history that it asked for is gone: it asks again
+                }
+            }
+        });
+        // Who does not wait for the state has an answer by then.
+        comes_true([&] { return tries != 0; });
+        std::this_thread::sleep_for(Milliseconds(100));
+    };
+    const auto writer = node.database().write_state(node.database().idempotency_retention());
+    const auto pin = other.database().pin_log(0);
+    other.database().read_state(*pin)->read([&](std::string_view piece) { writer->add(piece); });
+    Replacement replacement;
+    replacement.order = "once";
+    writer->install(replacement);
+    CHECK(comes_true([&] { return has_told.load(); }));
+    is_over = true;
+    subscribing.join();
+    CHECK(told == std::vector<Lsn>{5, 5});
+    CHECK(node.database().digest() == other.database().digest());
+    // The stream of the history before has ended.
+    CHECK_THROWS_AS(comes_true([&] {
+                        earlier.channel->pump(Milliseconds(5));
+                        while (earlier.channel->next_frame()) continue;
+                        return false;
+                    }),
+                    replica::ChannelError);
 }
 
 TEST_CASE("nodes: garbage while the state is sent ends the connection, and does not pile up") {

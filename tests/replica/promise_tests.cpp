@@ -238,6 +238,7 @@ TEST_CASE(
 TEST_CASE("promises: who has heard of the epoch from one that promised before promises it as well") {
     MemoryStorage storage;
     InProcessNode slave(storage, slave_options(), following(free_port(), TempDir()));
+    slave.database().adopt_database_id({5, 5});
     Client client(slave.port());
     client.call("replication.fence", {{"epoch", 5}, {"epoch_id", 3}});
     REQUIRE(slave.database().known_epoch().number == 5);
@@ -251,6 +252,7 @@ TEST_CASE("promises: what was promised is durable before it is answered") {
     MemoryStorage storage;
     {
         InProcessNode slave(storage, slave_options(), following(free_port(), TempDir()));
+        slave.database().adopt_database_id({5, 5});
         Client client(slave.port());
         CHECK(member(client.call("replication.promise", asking({5, 3})), "promised") == json::value(true));
     }

@@ -226,7 +226,8 @@ void Chronicle::note_safe_epoch(SimulatedNode& node) {
 // A reply is under way for so long at most, and what was lost in a crash is seen again after as long.
 constexpr auto under_way_max = std::chrono::seconds(3);
 
-std::set<std::string> Chronicle::holders_of(std::uint64_t write, const std::string& this_one) const {
+std::set<std::string> Chronicle::holders_of(std::uint64_t write, const std::string& this_one,
+                                            Scheduler::Clock::time_point came_at) const {
     std::set<std::string> holders;
     for (const auto& [name, seen] : nodes_) {
         if ((seen.syncs || name == this_one) && times_in(seen.history, write) != 0) {
@@ -235,7 +236,7 @@ std::set<std::string> Chronicle::holders_of(std::uint64_t write, const std::stri
     }
     // The reply may have been under way while it was given up, or a directory was replaced that had it.
     for (const Replaced& before : replaced_) {
-        if ((before.syncs || before.node == this_one) && scheduler_.now() - before.at < under_way_max &&
+        if ((before.syncs || before.node == this_one) && came_at - before.at < under_way_max &&
             times_in(before.history, write) != 0) {
             holders.insert(before.node);
         }
@@ -243,9 +244,10 @@ std::set<std::string> Chronicle::holders_of(std::uint64_t write, const std::stri
     return holders;
 }
 
-void Chronicle::acknowledge(std::uint64_t write, const std::string& node, std::uint32_t min_acks) {
-    const std::size_t holders = holders_of(write, node).size();
-    const bool may_be_elsewhere = crashed_at_ && scheduler_.now() - *crashed_at_ < under_way_max;
+void Chronicle::acknowledge(std::uint64_t write, const std::string& node, std::uint32_t min_acks,
+                            Scheduler::Clock::time_point came_at) {
+    const std::size_t holders = holders_of(write, node, came_at).size();
+    const bool may_be_elsewhere = crashed_at_ && came_at - *crashed_at_ < under_way_max;
     if (holders < 1 + min_acks && !may_be_elsewhere) {
         return fail_("I4: write " + std::to_string(write) + ", acknowledged by " + node + ", is on " +
                      std::to_string(holders) + " nodes, not on " + std::to_string(1 + min_acks));

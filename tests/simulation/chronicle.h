@@ -37,9 +37,10 @@ public:
     void note_missing(const std::string& node, Lsn last_lsn) { missing_[node] = last_lsn; }
     // The last epoch of this node was begun with all the promises that it takes.
     void note_safe_epoch(SimulatedNode& node);
-    // A client has got this reply from a node just now, all nodes were looked at, and so many followers had
-    // to have the write; 0 where that is not known.
-    void acknowledge(std::uint64_t write, const std::string& node, std::uint32_t min_acks);
+    // A client got this reply from a node at this time, and others behind it since. All nodes were looked at
+    // just now. So many followers had to have the write; 0 where that is not known.
+    void acknowledge(std::uint64_t write, const std::string& node, std::uint32_t min_acks,
+                     Scheduler::Clock::time_point came_at);
 
     // At the end, of a node that has what the final master has.
     void check_state(SimulatedNode& node);
@@ -101,7 +102,8 @@ private:
         Scheduler::Clock::time_point at;
     };
     // That sync, and this one.
-    std::set<std::string> holders_of(std::uint64_t write, const std::string& this_one) const;
+    std::set<std::string> holders_of(std::uint64_t write, const std::string& this_one,
+                                     Scheduler::Clock::time_point came_at) const;
     void forget_if_lost(const Key& key, std::uint32_t checksum, const std::string& name);
 
     Scheduler& scheduler_;

@@ -25,12 +25,13 @@ Disorder::Disorder(std::uint64_t seed)
     view.is_over = [this] { return is_over_; };
     view.next_write = [this] { return ++writes_; };
     view.patience = std::chrono::milliseconds(plan_.ack_timeout_ms + 200);
-    view.acknowledged = [this](std::uint64_t write, const std::string& node) {
+    view.acknowledged = [this](std::uint64_t write, const std::string& node,
+                               Scheduler::Clock::time_point came_at) {
         look_at_all();
         const SimulatedNode& from = *nodes_[static_cast<std::size_t>(node.back() - '0')];
         // A reply may be of the daemon before, with other options.
         const bool is_of_this = scheduler_.now() - from.started_at() > std::chrono::seconds(1);
-        chronicle_.acknowledge(write, node, is_of_this ? from.role().min_acks : 0);
+        chronicle_.acknowledge(write, node, is_of_this ? from.role().min_acks : 0, came_at);
     };
     for (std::size_t i = 0; i < plan_.clients; ++i) {
         clients_.push_back(std::make_unique<SimulatedWriter>("client-" + std::to_string(i), network_, view));

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -11,6 +13,8 @@
 #include "tests/simulation/writer.h"
 
 namespace karma::test {
+
+class SimulatedKarma1;
 
 // What a seed has decided on.
 struct DisorderPlan {
@@ -88,6 +92,18 @@ private:
     void swap_roles();
     void promote(std::size_t node, bool is_forced);
     void promote_two();
+    // In disorder_others.cpp:
+    void meet_others();
+    bool is_spare(std::size_t node) const;
+    void begin_anew(std::size_t node);
+    bool comes_true_within(std::chrono::seconds time, const std::function<bool()>& is_so);
+    void forget_token();
+    void lock_master();
+    void follow_without_log();
+    void follow_other_version();
+    void follow_karma1();
+    void check_karma1(std::size_t node, const std::vector<std::uint64_t>& keys);
+    void lose_karma1_tail(SimulatedKarma1& source, std::size_t node, const NodeRole& role);
     void promote_back_and_forth();
     void write_noise(std::size_t node);
     void promote_half_way();

@@ -20,9 +20,15 @@ bool Disorder::has_master_behind(std::size_t node) const {
         if (!source) {
             return false;
         }
+        if (!source->starts_with("node-")) {
+            return true;  // a Karma 1.0, which is looked at where it is followed
+        }
         const auto next = static_cast<std::size_t>(source->back() - '0');
         const Database* const database = nodes_[next]->database();
-        if (database == nullptr || database->role() == Role::fenced ||
+        const NodeRole& role = nodes_[next]->role();
+        const bool is_refused =
+            !role.has_log || (!role.token.empty() && role.token != nodes_[node]->role().token);
+        if (database == nullptr || database->role() == Role::fenced || is_refused ||
             network_.is_cut(name_of(node), name_of(next)) || network_.is_cut(name_of(next), name_of(node))) {
             return false;
         }

@@ -37,6 +37,7 @@ void Disorder::operate() {
     heal();
     restart_dead();
     pause(2'000);
+    meet_others();
     operator_is_done_ = true;
 }
 

@@ -22,6 +22,7 @@ std::vector<SimulatedLines::Reply> SimulatedLines::ask_all(const std::string& no
         bytes += '\n';
     }
     replies.reserve(lines.size());
+    came_at_.clear();
     try {
         connect_to(node);
         exchange(std::move(bytes), replies);
@@ -60,6 +61,7 @@ void SimulatedLines::exchange(std::string bytes, std::vector<Reply>& replies) {
         for (std::size_t at = 0; (at = received.find('\n')) != std::string::npos; --left) {
             replies.emplace_back(net::parse_reply(received.substr(0, at)));
             received.erase(0, at + 1);
+            came_at_.push_back(scheduler.now());
             end = scheduler.now() + patience;
         }
     }

@@ -22,6 +22,8 @@ public:
 
     // All are sent before the first reply is read.
     std::vector<Reply> ask_all(const std::string& node, const std::vector<std::string>& lines);
+    // When each of the replies came that were given last.
+    const std::vector<Scheduler::Clock::time_point>& came_at() const noexcept { return came_at_; }
     void close() { wire_.reset(); }
     // How long it waits for the next reply.
     std::chrono::milliseconds patience{600};
@@ -32,6 +34,7 @@ private:
 
     std::string name_;
     SimulatedNetwork& network_;
+    std::vector<Scheduler::Clock::time_point> came_at_;
     std::string connected_to_;
     std::unique_ptr<replica::Wire> wire_;
 };

@@ -31,6 +31,7 @@ DatabaseOptions database_options(Scheduler& scheduler, const std::chrono::millis
     options.replication_min_acks = role.min_acks;
     options.replication_ack_timeout_ms = role.ack_timeout_ms;
     options.wal_batch_size = 16;
+    options.wal = role.has_log;
     options.wal_fsync = role.syncs && !role.keeps_nothing;
     options.snapshots_retained = 2;
     options.event_retention_bytes = role.retention_bytes;
@@ -43,11 +44,13 @@ replica::NodeOptions node_options(const NodeRole& role, const TempDir& directory
     options.source.min_acks = role.min_acks;
     options.source.followers_max = role.followers_max;
     options.failover_unsafe = role.failover_unsafe;
+    options.peer_token = role.token;
     options.source.timeout = std::chrono::milliseconds(800);
     options.source.digest_interval = std::chrono::seconds(1);
     if (role.source) {
         options.follower.emplace();
         options.follower->host = *role.source;
+        options.follower->token = role.token;
         options.follower->timeout = std::chrono::milliseconds(800);
         options.follower->directory = directory.path();
         options.follower->discard_order = role.order.value_or("start-" + std::to_string(starts));
@@ -65,6 +68,7 @@ struct SimulatedNode::Daemon {
         : owner(node_of_this),
           scheduler(owner.scheduler_),
           commits_only_awaited(role.commits_only_awaited),
+          access(role.token, ""),
           storage(owner.disk_.open()),
           database(
               Database::open(database_options(scheduler, owner.clock_ahead, role, owner.place()), *storage)),
@@ -154,8 +158,8 @@ struct SimulatedNode::Daemon {
     SimulatedNode& owner;
     Scheduler& scheduler;
     bool commits_only_awaited;
+    net::Access access;
     net::Log log{[this](const std::string& line) { owner.on_log(owner.name_, line); }};
-    net::Access access{"", ""};
     std::unique_ptr<Storage> storage;
     std::unique_ptr<Database> database;
     replica::Node node;

@@ -57,7 +57,7 @@ void SimulatedWriter::run(const std::function<bool()>& is_over) {
             }
             if (is_success(replies[i])) {
                 node_ = node;
-                view_.acknowledged(write, node);
+                view_.acknowledged(write, node, lines_.came_at()[i]);
                 if (has_key) {
                     acknowledged_.push_back(write);
                 }

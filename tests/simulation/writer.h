@@ -16,8 +16,9 @@ struct WriterView {
     std::function<bool()> is_over;
     std::function<std::uint64_t()> next_write;  // another number each time
     std::chrono::milliseconds patience{600};    // with a reply
-    // It got a reply just now that says so of this write.
-    std::function<void(std::uint64_t write, const std::string& node)> acknowledged;
+    // It got a reply at this time that says so of this write.
+    std::function<void(std::uint64_t write, const std::string& node, Scheduler::Clock::time_point came_at)>
+        acknowledged;
 };
 
 // Sends writes of the chronicle, several before it reads the first reply, to whoever takes them; those with
