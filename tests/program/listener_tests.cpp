@@ -10,6 +10,7 @@
 #include <doctest/doctest.h>
 
 #include "net/client_connection.h"
+#include "net/tls_context.h"
 #include "tests/support/certificates.h"
 #include "tests/support/comes_true.h"
 #include "tests/support/daemon.h"
