@@ -282,7 +282,7 @@ void V1Decoder::decode_object(const boost::json::object& object, bool accepts_wr
         const Error denied = denial_error(denial, *call.op);
         refuse_v1(denied.code, denied.message);
     }
-    V2Request made = (is_other ? command->decode_without_key : command->decode)(fields);
+    const V2Request made = (is_other ? command->decode_without_key : command->decode)(fields);
     if (grant.series != nullptr && !is_within(*grant.series, made.request)) {
         const Error denied = series_denial(*call.op);
         refuse_v1(denied.code, denied.message);
@@ -292,7 +292,7 @@ void V1Decoder::decode_object(const boost::json::object& object, bool accepts_wr
         const Error denied = denial_error(denial, *call.op);
         refuse_v1(denied.code, denied.message);
     }
-    request = std::move(made.request);
+    request = made.request;
     call.form = made.form;
 }
 

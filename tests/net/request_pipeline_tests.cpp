@@ -109,7 +109,7 @@ private:
     void await_records() override {}
 
     std::string taken() {
-        const std::string text(pipeline_.replies().sendable());
+        std::string text(pipeline_.replies().sendable());
         pipeline_.note_sent(text.size());
         return text;
     }

@@ -166,9 +166,9 @@ TEST_CASE("v1: what is wrong with a request") {
         {R"({"command":"sum","tree_name":"a","key":1,"time_from":2,"time_to":1})",
          "validation_error: Field time_from must be less than or equal to time_to"},
     };
-    for (const auto& [line, error] : refused) {
-        CAPTURE(line);
-        CHECK(v1.refusal(line) == error);
+    for (const auto& one : refused) {
+        CAPTURE(one.first);
+        CHECK(v1.refusal(one.first) == one.second);
     }
     for (const std::string name : {"x", "x.tree", "_a.tree", "17_.tree", "17_a", "17.tree", "a/",
                                    "17_a.tree/", "17_a.tree.meta.json", "17_\\u0000.tree"}) {
