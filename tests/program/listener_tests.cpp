@@ -103,7 +103,8 @@ TEST_CASE("listeners: a Unix socket alone, taken over after a kill") {
         options.arguments = {"--port=0", "--listen=unix:" + socket, data, "--log=false"};
         Process process(karma_binary(), options);
         CHECK(karma({"ping", url, "--wait=60"}).status.code == 0);
-        CHECK(karma({"call", url}, {"counter.increment", "series=links", "key=1"}).standard_output ==
+        CHECK(karma({"call", url}, {"counter.increment", "series=links", "key=1"}).status.code == 0);
+        CHECK(karma({"call", url}, {"counter.sum", "series=links", "key=1"}).standard_output ==
               std::to_string(i) + "\n");
         process.kill_hard();
         CHECK(std::filesystem::exists(socket));
@@ -155,7 +156,7 @@ TEST_CASE("listeners: SIGHUP takes new certificates, and drops nobody under load
     // A bad file keeps those of before, and the log says so.
     write_file(encryption.files.certificate, "nothing");
     daemon.send_signal(SIGHUP);
-    CHECK(comes_true([&] { return contains(daemon.standard_output(), "reload_failed"); }));
+    CHECK(comes_true([&] { return contains(daemon.standard_error(), "reload_failed"); }));
     CHECK_NOTHROW(encryption.connect(*authorities.back()));
     is_over = true;
     for (std::thread& thread : threads) thread.join();
