@@ -50,17 +50,30 @@ inline bool ends_batch(const Request& request) noexcept {
 
 /// Whether the reply to a request may be much larger than the request, and is made while it is executed: no
 /// more than one of them belongs into a batch, whose replies are all made before any of them is sent.
+template <typename Body>
+inline constexpr bool makes_large_reply_v =
+    std::is_same_v<Body, query::Points> || std::is_same_v<Body, query::ListSeries> ||
+    std::is_same_v<Body, query::Checkpoints> || std::is_same_v<Body, query::ReplicationStatus> ||
+    std::is_same_v<Body, query::Snapshots> || std::is_same_v<Body, query::SnapshotInfo> ||
+    std::is_same_v<Body, query::Stats> || std::is_same_v<Body, query::Metrics>;
+
+namespace detail {
+
+template <typename... Bodies>
+constexpr std::array<bool, sizeof...(Bodies)> makes_large_reply_table(const std::variant<Bodies...>* /*of*/) {
+    return {makes_large_reply_v<Bodies>...};
+}
+
+}  // namespace detail
+
 inline bool makes_large_reply(const Request& request) noexcept {
-    constexpr std::int64_t days_max = 36'525;
-    if (const auto* const points = std::get_if<query::Points>(&request)) {
-        return std::int64_t{points->range.to} - std::int64_t{points->range.from} > days_max;
+    constexpr std::int64_t days_max = 36'525;  // of a counter: a reply of more points is large
+    constexpr auto table = detail::makes_large_reply_table(static_cast<const Request*>(nullptr));
+    if (!table[request.index()]) {
+        return false;
     }
-    return std::holds_alternative<query::ListSeries>(request) ||
-           std::holds_alternative<query::Checkpoints>(request) ||
-           std::holds_alternative<query::ReplicationStatus>(request) ||
-           std::holds_alternative<query::Snapshots>(request) ||
-           std::holds_alternative<query::SnapshotInfo>(request) ||
-           std::holds_alternative<query::Stats>(request) || std::holds_alternative<query::Metrics>(request);
+    const auto* const points = std::get_if<query::Points>(&request);
+    return points == nullptr || std::int64_t{points->range.to} - std::int64_t{points->range.from} > days_max;
 }
 
 /// What the reply to a mutation becomes whose history may not be the one that goes on.

@@ -33,6 +33,11 @@ Reply run(Task& task, const Deadline& deadline) {
     }
 }
 
+void drop_last(Batch& batch) noexcept {
+    batch.requests.pop_back();
+    batch.calls.pop_back();
+}
+
 void count_reply(const std::optional<ErrorCode>& error, Stats& stats) noexcept {
     if (error) {
         Stats::add(stats.errors, 1);
@@ -129,62 +134,59 @@ bool RequestPipeline::take_requests(Time now) {
 bool RequestPipeline::take_request(bool accepts_writes) {
     Batch& batch = context_.batch;
     Request& request = batch.requests.emplace_back();
-    Call call;
-    Error refusal;
-    const Protocol::Taken taken = protocol_->take(input_, accepts_writes, request, call, refusal);
+    Call& call = batch.calls.emplace_back();
+    const Protocol::Taken taken = protocol_->take(input_, accepts_writes, request, call, batch.refusal);
+    call.received = received_;
     if (taken == Protocol::Taken::request) {
-        call.received = received_;
-        accept(call);
+        if (!accept(request, call)) {
+            drop_last(batch);
+        }
         return true;
     }
-    batch.requests.pop_back();
-    if (taken == Protocol::Taken::nothing) {
-        return false;
+    if (taken != Protocol::Taken::nothing) {
+        batch_request_bytes_ += call.bytes;
+        refuse(call, std::move(batch.refusal));
     }
-    call.received = received_;
-    batch_request_bytes_ += call.bytes;
-    refuse(call, std::move(refusal));
+    drop_last(batch);
     if (taken == Protocol::Taken::last_refusal) {
         refuse_rest();
     }
-    return true;
+    return taken != Protocol::Taken::nothing;
 }
 
-/// The request that was taken last is to be executed, or dealt with here.
-void RequestPipeline::accept(const Call& call) {
-    Batch& batch = context_.batch;
-    Request& request = batch.requests.back();
+/// Whether the request that was taken last is to be executed with the batch; else it is dealt with here.
+bool RequestPipeline::accept(Request& request, const Call& call) {
     is_known_ = true;
+    const bool makes_large = makes_large_reply(request);
     if (keep_subscription(request)) {
-        batch.requests.pop_back();
         batch_ended_ = true;
-    } else if (needs_records(request) && !context_.executor.has_records()) {
-        batch.requests.pop_back();
+        batch_request_bytes_ += call.bytes;
+        return false;
+    }
+    if (needs_records(request) && !context_.executor.has_records()) {
         protocol_->put_back(input_);
         batch_ended_ = true;
         awaits_records_ = true;
         host_.await_records();
-        return;
-    } else if (has_to_pause(request)) {
-        batch.requests.pop_back();
+        return false;
+    }
+    if (makes_large && has_to_pause()) {
         protocol_->put_back(input_);
         batch_ended_ = true;
         is_paused_ = true;
-        return;
-    } else {
-        batch.calls.push_back(call);
-        batch_ended_ = ends_batch(request) || makes_large_reply(request);
-        if (batch_ended_) {
-            fill_in_host(request);
-        }
+        return false;
     }
     batch_request_bytes_ += call.bytes;
+    batch_ended_ = makes_large || ends_batch(request);
+    if (batch_ended_) {
+        fill_in_host(request);
+    }
+    return true;
 }
 
 /// What makes a large reply holds up the thread: between two of them the others are served.
-bool RequestPipeline::has_to_pause(const Request& request) noexcept {
-    return context_.takes_large != nullptr && makes_large_reply(request) &&
-           !std::exchange(*context_.takes_large, false);
+bool RequestPipeline::has_to_pause() noexcept {
+    return context_.takes_large != nullptr && !std::exchange(*context_.takes_large, false);
 }
 
 std::span<char> RequestPipeline::input_room() {
@@ -228,7 +230,8 @@ void RequestPipeline::refuse(const Call& call, Error error) {
         }
     }
     Batch& batch = context_.batch;
-    batch.refused.push_back({batch.requests.size(), call, std::move(error)});
+    // The place of what is refused is still among the requests.
+    batch.refused.push_back({batch.requests.size() - 1, call, std::move(error)});
 }
 
 bool RequestPipeline::keep_subscription(const Request& request) {

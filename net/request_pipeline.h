@@ -33,6 +33,7 @@ struct Batch {
     std::vector<Call> calls;        // of the requests
     std::vector<Outcome> outcomes;  // of the requests
     std::vector<Refused> refused;   // what is no good request
+    Error refusal;                  // scratch: of the one that is being taken
 
     std::size_t size() const noexcept { return requests.size() + refused.size(); }
 };
@@ -156,8 +157,8 @@ private:
     bool has_worked_long(Time since) const { return context_.now() - since >= work_time_max; }
     bool take_requests(Time now);
     bool take_request(bool accepts_writes);
-    void accept(const Call& call);
-    bool has_to_pause(const Request& request) noexcept;
+    bool accept(Request& request, const Call& call);
+    bool has_to_pause() noexcept;
     void refuse(const Call& call, Error error);
     void refuse_rest();
     bool keep_subscription(const Request& request);

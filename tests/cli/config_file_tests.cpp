@@ -351,7 +351,8 @@ TEST_CASE("config file: damaged files are refused with a line, or read") {
     std::ostringstream printed;
     cli::print_config(printed, cli::default_serve_options());
     const std::string whole = printed.str();
-    const std::string marks = "[]{}\"'\\=.,#\n\r\t\0\xff\xc3 _-+0e:T";
+    std::string marks = "[]{}\"'\\=.,#\n\r\t\xff\xc3 _-+0e:T";
+    marks.push_back('\0');
     std::size_t read = 0;
     std::size_t refused = 0;
     for (std::size_t i = 0; i < scaled(3000); ++i) {

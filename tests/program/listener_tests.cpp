@@ -72,8 +72,8 @@ TEST_CASE("listeners: the clients reach a daemon over TLS and over a Unix socket
         "1\n");
     write_file(encryption.directory / "points.csv", "key,bucket,value\n1,2026-05-05,7\n2,2026-05-06,8\n");
     std::vector<std::string> import = encryption.client_arguments("import");
-    import.push_back("--series=imported");
-    import.push_back(encryption.directory / "points.csv");
+    import.emplace_back("--series=imported");
+    import.emplace_back(encryption.directory / "points.csv");
     const ProgramResult imported = karma(import);
     CHECK_MESSAGE(imported.status.code == 0, imported.standard_error);
     CHECK(karma(encryption.client_arguments("call"), {"counter.sum", "series=imported", "key=2"})
