@@ -62,7 +62,9 @@ private:
     void check_doubt(std::size_t node);
     void check_epochs(std::size_t node);
     void check_failover(std::size_t node);
-    bool has_master_behind(std::size_t node) const;
+    // Where the sources of a node end.
+    enum class Behind { nobody, failed, master };
+    Behind what_is_behind(std::size_t node) const;
     void disturb() { disturbed_at_ = scheduler_.now(); }
     void on_log(std::size_t node, const std::string& line);
     void note_failure(const std::string& what);

@@ -13,12 +13,12 @@ void Disorder::check_claims() {
     }
 }
 
-bool Disorder::has_master_behind(std::size_t node) const {
+Disorder::Behind Disorder::what_is_behind(std::size_t node) const {
     std::set<std::size_t> passed;
     while (passed.insert(node).second) {
         const std::optional<std::string>& source = nodes_[node]->role().source;
         if (!source) {
-            return false;
+            return Behind::nobody;
         }
         const auto next = static_cast<std::size_t>(source->back() - '0');
         const Database* const database = nodes_[next]->database();
@@ -27,23 +27,26 @@ bool Disorder::has_master_behind(std::size_t node) const {
             !role.has_log || (!role.token.empty() && role.token != nodes_[node]->role().token);
         if (database == nullptr || database->role() == Role::fenced || is_refused ||
             network_.is_cut(name_of(node), name_of(next)) || network_.is_cut(name_of(next), name_of(node))) {
-            return false;
+            return Behind::nobody;
         }
-        // One whose log has failed says so itself, and not to its followers.
-        if (database->role() == Role::master || database->has_failed()) {
-            return true;
+        if (database->has_failed()) {
+            return Behind::failed;
+        }
+        if (database->role() == Role::master) {
+            return Behind::master;
         }
         node = next;
     }
-    return false;
+    return Behind::nobody;
 }
 
 /// R6 and R9. What is behind others is known later, but no later than the time that silence is given.
 void Disorder::check_doubt(std::size_t node) {
     constexpr auto known_after = std::chrono::seconds(5);
     const Database* const database = nodes_[node]->database();
+    const Behind behind = database == nullptr ? Behind::nobody : what_is_behind(node);
     if (database == nullptr || database->role() != Role::slave || database->has_failed() ||
-        has_master_behind(node)) {
+        behind == Behind::master) {
         without_master_.erase(node);
         return;
     }
@@ -52,10 +55,12 @@ void Disorder::check_doubt(std::size_t node) {
     if (scheduler_.now() - since < known_after) {
         return;
     }
-    if (nodes_[node]->figures().state == "streaming") {
+    // What a node whose log has failed made durable is there: its followers are in sync with that.
+    if (behind == Behind::nobody && nodes_[node]->figures().state == "streaming") {
         note_failure("R6: " + name_of(node) + " says that it is in sync, and no master is behind its source");
     } else if (nodes_[node]->alarm().empty()) {
-        note_failure("R9: " + name_of(node) + " has no master behind its source, and no alarm");
+        note_failure("R9: " + name_of(node) +
+                     " has no master behind its source that can write, and no alarm");
     }
 }
 
