@@ -8,7 +8,7 @@
 namespace karma::net {
 namespace {
 
-[[noreturn]] void refuse(std::string_view url, const std::string& why) {
+[[noreturn]] void refuse_url(std::string_view url, const std::string& why) {
     constexpr std::size_t shown_max = 200;
     throw std::invalid_argument("\"" + std::string(url.substr(0, shown_max)) + "\" " + why);
 }
@@ -20,7 +20,7 @@ std::uint16_t port_of(std::string_view text, std::string_view url) {
     std::uint16_t port = 0;
     const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), port);
     if (failure != std::errc() || end != text.data() + text.size() || port == 0) {
-        refuse(url, "has a port that is no number from 1 to 65535");
+        refuse_url(url, "has a port that is no number from 1 to 65535");
     }
     return port;
 }
@@ -30,7 +30,7 @@ EndpointUrl over_unix(std::string_view path, std::string_view url) {
         path.remove_prefix(1);
     }
     if (path.empty() || path.find('\0') != std::string_view::npos) {
-        refuse(url, "names no path");
+        refuse_url(url, "names no path");
     }
     EndpointUrl endpoint;
     endpoint.transport = Transport::unix_socket;
@@ -55,7 +55,7 @@ EndpointUrl parse_endpoint_url(std::string_view url) {
     } else if (url.starts_with(over_tcp)) {
         rest.remove_prefix(over_tcp.size());
     } else {
-        refuse(url, form_text);
+        refuse_url(url, form_text);
     }
     if (rest.ends_with('/')) {
         rest.remove_suffix(1);
@@ -64,7 +64,7 @@ EndpointUrl parse_endpoint_url(std::string_view url) {
     if (rest.starts_with('[')) {
         const std::size_t end = rest.find(']');
         if (end == std::string_view::npos) {
-            refuse(url, form_text);
+            refuse_url(url, form_text);
         }
         host = rest.substr(1, end - 1);
         rest.remove_prefix(end + 1);
@@ -72,12 +72,12 @@ EndpointUrl parse_endpoint_url(std::string_view url) {
         rest.remove_prefix(host.size());
     }
     if (host.empty() || host.find_first_of("/@?#") != std::string_view::npos) {
-        refuse(url, form_text);
+        refuse_url(url, form_text);
     }
     endpoint.host = host;
     if (!rest.empty()) {
         if (!rest.starts_with(':')) {
-            refuse(url, form_text);
+            refuse_url(url, form_text);
         }
         endpoint.port = port_of(rest.substr(1), url);
     }

@@ -11,7 +11,7 @@
 namespace karma::net {
 namespace {
 
-[[noreturn]] void refuse(const std::string& file, const std::string& what) {
+[[noreturn]] void refuse_file(const std::string& file, const std::string& what) {
     const unsigned long code = ERR_peek_last_error();
     const char* const reason = ERR_reason_error_string(code);
     std::string text = file + " " + what;
@@ -54,12 +54,12 @@ TlsContext::Handle TlsContext::new_handle() {
 
 void TlsContext::load_certificate(ssl_ctx_st* context, const TlsFiles& files) {
     if (SSL_CTX_use_certificate_chain_file(context, files.certificate.c_str()) != 1) {
-        refuse(files.certificate, "holds no certificate that can be used");
+        refuse_file(files.certificate, "holds no certificate that can be used");
     }
     if (SSL_CTX_use_PrivateKey_file(context, files.key.c_str(), SSL_FILETYPE_PEM) != 1) {
         const bool is_other = ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_VALUES_MISMATCH;
-        refuse(files.key, is_other ? "is not the key of " + files.certificate
-                                   : std::string("holds no private key that can be used"));
+        refuse_file(files.key, is_other ? "is not the key of " + files.certificate
+                                        : std::string("holds no private key that can be used"));
     }
 }
 
@@ -71,7 +71,7 @@ std::shared_ptr<const TlsContext> TlsContext::for_server(const TlsFiles& files) 
         if (names == nullptr ||
             SSL_CTX_load_verify_locations(handle.get(), files.authorities.c_str(), nullptr) != 1) {
             sk_X509_NAME_pop_free(names, X509_NAME_free);
-            refuse(files.authorities, "holds no certificates that can be used");
+            refuse_file(files.authorities, "holds no certificates that can be used");
         }
         SSL_CTX_set_client_CA_list(handle.get(), names);
         SSL_CTX_set_verify(handle.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
@@ -87,7 +87,7 @@ std::shared_ptr<const TlsContext> TlsContext::for_client(const TlsFiles& files) 
     if (files.authorities.empty()) {
         SSL_CTX_set_default_verify_paths(handle.get());
     } else if (SSL_CTX_load_verify_locations(handle.get(), files.authorities.c_str(), nullptr) != 1) {
-        refuse(files.authorities, "holds no certificates that can be used");
+        refuse_file(files.authorities, "holds no certificates that can be used");
     }
     SSL_CTX_set_verify(handle.get(), SSL_VERIFY_PEER, nullptr);
     return std::shared_ptr<const TlsContext>(new TlsContext(std::move(handle)));

@@ -14,7 +14,7 @@
 namespace karma::net {
 namespace {
 
-[[noreturn]] void refuse(const std::string& path, const std::string& why) {
+[[noreturn]] void refuse_path(const std::string& path, const std::string& why) {
     throw std::runtime_error("cannot listen on unix:" + path + ": " + why);
 }
 
@@ -26,37 +26,38 @@ enum class Left { nothing, stale };
 Left what_is_at(const std::string& path) {
     sockaddr_un address{};
     if (path.size() >= sizeof address.sun_path) {
-        refuse(path, "the path is longer than " + std::to_string(sizeof address.sun_path - 1) + " bytes");
+        refuse_path(path,
+                    "the path is longer than " + std::to_string(sizeof address.sun_path - 1) + " bytes");
     }
     struct stat status {};
     const std::string parent = std::filesystem::path(path).parent_path().string();
     if (::access(parent.empty() ? "." : parent.c_str(), W_OK | X_OK) != 0) {
-        refuse(path, errno_message());
+        refuse_path(path, errno_message());
     }
     if (::lstat(path.c_str(), &status) != 0) {
         if (errno == ENOENT) {
             return Left::nothing;
         }
-        refuse(path, errno_message());
+        refuse_path(path, errno_message());
     }
     if (!S_ISSOCK(status.st_mode)) {
-        refuse(path, "there is something else");
+        refuse_path(path, "there is something else");
     }
     address.sun_family = AF_UNIX;
     std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
     const int file = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (file < 0) {
-        refuse(path, errno_message());
+        refuse_path(path, errno_message());
     }
     const bool is_answered =
         ::connect(file, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
     const int error = errno;
     ::close(file);
     if (is_answered || error == EAGAIN) {
-        refuse(path, "another process listens there");
+        refuse_path(path, "another process listens there");
     }
     if (error != ECONNREFUSED) {
-        refuse(path, std::generic_category().message(error));
+        refuse_path(path, std::generic_category().message(error));
     }
     return Left::stale;
 }
@@ -103,7 +104,7 @@ boost::asio::local::stream_protocol::acceptor bind_unix(const std::string& path,
                                                         boost::asio::io_context& context,
                                                         UnixSocketFile& file) {
     if (what_is_at(path) == Left::stale && ::unlink(path.c_str()) != 0 && errno != ENOENT) {
-        refuse(path, errno_message());
+        refuse_path(path, errno_message());
     }
     boost::asio::local::stream_protocol::acceptor acceptor(context);
     boost::system::error_code failure;
@@ -112,11 +113,11 @@ boost::asio::local::stream_protocol::acceptor bind_unix(const std::string& path,
         acceptor.bind(boost::asio::local::stream_protocol::endpoint(path), failure);
     }
     if (failure) {
-        refuse(path, failure.message());
+        refuse_path(path, failure.message());
     }
     file = UnixSocketFile(path);
     if (::chmod(path.c_str(), 0660) != 0) {
-        refuse(path, errno_message());
+        refuse_path(path, errno_message());
     }
     return acceptor;
 }

@@ -161,8 +161,12 @@ std::string Source::refusal_of(const net::Subscription& subscription, const Self
                    "\": start each with a --replication-name of its own";
         }
     }
-    // Those that are dead take their time, but not without a limit.
-    if (others >= options_.followers_max || sessions_.size() >= 2 * options_.followers_max) {
+    // Those that are dead take their time, but not without a limit: who connects again and again finds a
+    // place as long as a few of its own are ending.
+    constexpr std::size_t ending_max = 8;
+    if (others >= options_.followers_max ||
+        sessions_.size() >=
+            options_.followers_max + std::max<std::size_t>(options_.followers_max, ending_max)) {
         return "there are too many followers: --replication-followers-max is " +
                std::to_string(options_.followers_max);
     }

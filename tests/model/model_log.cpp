@@ -60,8 +60,10 @@ Expected Model::log_entries(const Command& command) {
     EventPage page{{}, command.limit, false};
     // What Karma 1.0 does not know is shown to it as an entry without effect.
     static const json::object no_effect{{"v", 2}, {"op", "idempotency.prune"}, {"before", 1}};
-    for (const auto& [lsn, entry] : entries_after(after))
-        page.all.emplace_back(lsn, entry->at("op") == "ingest.prune" ? no_effect : *entry);
+    for (const auto& [lsn, entry] : entries_after(after)) {
+        const json::value* const op = entry->if_contains("op");  // that of a foreign event is not known
+        page.all.emplace_back(lsn, op != nullptr && *op == "ingest.prune" ? no_effect : *entry);
+    }
     const bool small = config_.max_response_bytes < 65'536;
     Expected expected = success(
         anything(), [page, after, last, small](const json::value& response) -> std::optional<std::string> {

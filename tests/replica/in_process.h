@@ -76,6 +76,17 @@ inline std::string health_of(InProcessNode& node) {
     return std::string(member(client.call("system.health"), "status").as_string());
 }
 
+// Promotes it, again where it heard of another promotion meanwhile.
+inline reply::Promoted promote_at_last(InProcessNode& node) {
+    while (true) {
+        try {
+            return node.node().promote(true);
+        } catch (const RequestError& refused) {
+            if (std::string_view(refused.what()).find("try again") == std::string_view::npos) throw;
+        }
+    }
+}
+
 inline DatabaseOptions slave_options() {
     DatabaseOptions options;
     options.read_only = true;
