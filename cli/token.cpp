@@ -52,7 +52,7 @@ std::string token_of_file(const std::string& path, const std::string& source,
                           std::vector<std::string>& warnings) {
     constexpr std::size_t bytes_max = 65'536;
     const std::string what = source + ": " + path;
-    const std::string token = without_newline(read_small_file(path, bytes_max, what));
+    std::string token = without_newline(read_small_file(path, bytes_max, what));
     if (token.empty()) {
         throw UsageError(what + " holds no token");
     }

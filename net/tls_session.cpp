@@ -138,9 +138,8 @@ void TlsSession::note_failure(int error) noexcept {
         if (ERR_GET_REASON(code) == SSL_R_CERTIFICATE_VERIFY_FAILED && verified != X509_V_OK) {
             failure_ = std::string("the other end's certificate was not accepted: ") +
                        X509_verify_cert_error_string(verified);
-        } else if (ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
-            failure_ = "the connection was cut off";
-        } else if (const char* const reason = ERR_reason_error_string(code); code != 0 && reason != nullptr) {
+        } else if (const char* const reason = ERR_reason_error_string(code);
+                   reason != nullptr && ERR_GET_REASON(code) != SSL_R_UNEXPECTED_EOF_WHILE_READING) {
             failure_ = std::string("TLS: ") + reason;
         } else if (error == SSL_ERROR_SYSCALL && file_error_ != 0) {
             failure_ = std::generic_category().message(file_error_);

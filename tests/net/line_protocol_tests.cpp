@@ -81,8 +81,9 @@ private:
 
     static constexpr std::int64_t some_time_ms = 1'780'000'000'000;
 
-    net::Access access_{"", ""};
-    net::RequestDecoder decoder_{access_};
+    net::Access access_{net::TokenSet()};
+    net::DecoderOptions decoder_options_;
+    net::RequestDecoder decoder_{access_, decoder_options_};
     net::V1Decoder v1_{access_};
     net::ReplyWriter writer_{10'000};
     net::LineBuffer input_;

@@ -24,8 +24,8 @@
 namespace karma::test {
 namespace {
 
-constexpr const char* ask_ping = R"({"v":2,"op":"system.ping"})";
-constexpr const char* ask_increment =
+constexpr const char* transport_ping = R"({"v":2,"op":"system.ping"})";
+constexpr const char* transport_increment =
     R"({"v":2,"op":"counter.increment","series":"a","key":1,"bucket":20260505})";
 
 using net::ClientConnection;
@@ -33,10 +33,10 @@ using net::EndpointUrl;
 using net::TlsContext;
 using net::Transport;
 
-class Serving {
+class TransportServing {
 public:
-    explicit Serving(std::vector<EndpointUrl> listen, net::TlsFiles tls = {},
-                     std::chrono::milliseconds read_timeout = std::chrono::minutes(5)) {
+    explicit TransportServing(std::vector<EndpointUrl> listen, net::TlsFiles tls = {},
+                              std::chrono::milliseconds read_timeout = std::chrono::minutes(5)) {
         options.port = 0;
         options.listen = std::move(listen);
         options.tls = std::move(tls);
@@ -58,15 +58,15 @@ EndpointUrl over_unix(const std::filesystem::path& path) {
     return {Transport::unix_socket, "", 0, path.string()};
 }
 
-std::string ask(ClientConnection& connection, const std::string& line) {
+std::string ask_over(ClientConnection& connection, const std::string& line) {
     connection.queue_line(line);
     return std::string(connection.read_line());
 }
 
 // A server over TLS and what its clients need.
-struct Encrypted {
-    explicit Encrypted(bool asks_for_certificates = false,
-                       std::chrono::milliseconds read_timeout = std::chrono::minutes(5))
+struct EncryptedServer {
+    explicit EncryptedServer(bool asks_for_certificates = false,
+                             std::chrono::milliseconds read_timeout = std::chrono::minutes(5))
         : serving({over_tls()},
                   {files.certificate, files.key, asks_for_certificates ? authority.file() : std::string()},
                   read_timeout),
@@ -82,7 +82,7 @@ struct Encrypted {
     TempDir directory;
     CertificateAuthority authority{directory.path(), "authority"};
     CertificateAuthority::Files files = authority.issue("server");
-    Serving serving;
+    TransportServing serving;
     std::uint16_t port;
 };
 
@@ -123,15 +123,15 @@ TEST_CASE("transport: a Unix socket is served, for its user and group, and remov
     const TempDir directory;
     const std::filesystem::path path = directory / "karma.sock";
     {
-        const Serving serving({over_unix(path)});
+        const TransportServing serving({over_unix(path)});
         CHECK(serving.server->port() == 0);  // --port=0 beside another listener: none
         CHECK(serving.server->addresses() == std::vector<std::string>{"unix:" + path.string()});
         struct stat status {};
         REQUIRE(::stat(path.c_str(), &status) == 0);
         CHECK((status.st_mode & 0777U) == 0660);
         ClientConnection connection(over_unix(path), nullptr, patience());
-        CHECK(ask(connection, ask_ping).find("pong") != std::string::npos);
-        CHECK(ask(connection, ask_increment).find("\"response\":1") != std::string::npos);
+        CHECK(ask_over(connection, transport_ping).find("pong") != std::string::npos);
+        CHECK(ask_over(connection, transport_increment).find("\"response\":1") != std::string::npos);
     }
     CHECK_FALSE(std::filesystem::exists(path));
 }
@@ -148,14 +148,15 @@ TEST_CASE("transport: a Unix socket that a killed daemon left is taken, one in u
         REQUIRE(::bind(file, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
         ::close(file);
     }
-    const Serving serving({over_unix(path)});
+    const TransportServing serving({over_unix(path)});
     net::ServerOptions second = serving.options;
     FakeExecutor executor;
     net::Log log{net::LogLevel::warning};
     CHECK_THROWS_WITH(net::check_serving(second), doctest::Contains("another process listens there"));
     CHECK_THROWS_WITH(net::Server(second, executor, log), doctest::Contains("another process listens there"));
     ClientConnection connection(over_unix(path), nullptr, patience());
-    CHECK(ask(connection, ask_ping).find("pong") != std::string::npos);  // nothing was taken from it
+    CHECK(ask_over(connection, transport_ping).find("pong") !=
+          std::string::npos);  // nothing was taken from it
 
     const std::filesystem::path other = directory / "precious";
     write_file(other, "data");
@@ -173,7 +174,7 @@ TEST_CASE("transport: what took the place of a Unix socket is left alone at the 
     const TempDir directory;
     const std::filesystem::path path = directory / "karma.sock";
     {
-        const Serving serving({over_unix(path)});
+        const TransportServing serving({over_unix(path)});
         std::filesystem::remove(path);
         write_file(path, "another");
     }
@@ -181,13 +182,13 @@ TEST_CASE("transport: what took the place of a Unix socket is left alone at the 
 }
 
 TEST_CASE("transport: requests and large replies over TLS") {
-    const Encrypted encrypted;
+    const EncryptedServer encrypted;
     const auto connection = encrypted.connect(encrypted.client());
-    CHECK(ask(*connection, ask_ping).find("pong") != std::string::npos);
+    CHECK(ask_over(*connection, transport_ping).find("pong") != std::string::npos);
     // Thousands in one write, more than the sockets hold.
     constexpr int count = 20'000;
     for (int i = 0; i < count; ++i) {
-        connection->queue_line(ask_increment);
+        connection->queue_line(transport_increment);
     }
     connection->flush();
     bool in_order = true;
@@ -198,11 +199,11 @@ TEST_CASE("transport: requests and large replies over TLS") {
     CHECK(in_order);
     // A line of nearly a megabyte, in many records.
     const std::string padded = R"({"v":2,"op":"system.ping","x":")" + std::string(1'000'000, 'x') + "\"}";
-    CHECK(ask(*connection, padded).find("pong") != std::string::npos);
+    CHECK(ask_over(*connection, padded).find("pong") != std::string::npos);
 }
 
 TEST_CASE("transport: the server's certificate has to be for the host, and of an authority that is known") {
-    const Encrypted encrypted;
+    const EncryptedServer encrypted;
     const auto connect = [&](const std::shared_ptr<const TlsContext>& tls, const std::string& host) {
         return why_refused(
             [&] { ClientConnection(over_tls(encrypted.port), tls->connect(host), patience()); });
@@ -220,7 +221,7 @@ TEST_CASE("transport: a certificate that is no longer good is refused") {
     const TempDir directory;
     const CertificateAuthority authority(directory.path(), "authority");
     const auto files = authority.issue("server", "", 1'800);  // half an hour ago
-    const Serving serving({over_tls()}, {files.certificate, files.key, ""});
+    const TransportServing serving({over_tls()}, {files.certificate, files.key, ""});
     const auto client = TlsContext::for_client({"", "", authority.file()});
     const std::string why = why_refused([&] {
         ClientConnection(over_tls(serving.server->port(Transport::tls)), client->connect("localhost"),
@@ -230,12 +231,12 @@ TEST_CASE("transport: a certificate that is no longer good is refused") {
 }
 
 TEST_CASE("transport: where clients need certificates, only those with one of the authority get in") {
-    Encrypted encrypted(true);
+    EncryptedServer encrypted(true);
     FakeExecutor& executor = encrypted.serving.executor;
     const auto files = encrypted.authority.issue("client");
     const auto known = TlsContext::for_client({files.certificate, files.key, encrypted.authority.file()});
     const auto connection = encrypted.connect(known);
-    CHECK(ask(*connection, ask_ping).find("pong") != std::string::npos);
+    CHECK(ask_over(*connection, transport_ping).find("pong") != std::string::npos);
     const CertificateAuthority stranger(encrypted.directory.path(), "stranger");
     const auto others = stranger.issue("other-client");
     const auto strange = TlsContext::for_client({others.certificate, others.key, encrypted.authority.file()});
@@ -243,7 +244,7 @@ TEST_CASE("transport: where clients need certificates, only those with one of th
         // In TLS 1.3 the client learns of it with its first answer.
         const std::string why = why_refused([&] {
             const auto refused = encrypted.connect(tls);
-            ask(*refused, ask_increment);
+            ask_over(*refused, transport_increment);
         });
         CHECK_FALSE(why.empty());
     }
@@ -252,7 +253,7 @@ TEST_CASE("transport: where clients need certificates, only those with one of th
 }
 
 TEST_CASE("transport: who does not speak TLS is closed, and the server goes on") {
-    const Encrypted encrypted;
+    const EncryptedServer encrypted;
     for (const std::string_view text : {"{\"v\":2,\"op\":\"system.ping\"}\n", "GET / HTTP/1.1\r\n\r\n",
                                         "\x16\x03\x01\x00\x05junk!", "\x80\x80\x01\x03\x01"}) {
         Client client(encrypted.port);
@@ -263,11 +264,11 @@ TEST_CASE("transport: who does not speak TLS is closed, and the server goes on")
         CHECK_THROWS_AS(answer = client.receive_line(), ConnectionClosed);
     }
     const auto connection = encrypted.connect(encrypted.client());
-    CHECK(ask(*connection, ask_ping).find("pong") != std::string::npos);
+    CHECK(ask_over(*connection, transport_ping).find("pong") != std::string::npos);
 }
 
 TEST_CASE("transport: a client that begins no handshake, or does not end it, is closed in time") {
-    const Encrypted encrypted(false, std::chrono::milliseconds(200));
+    const EncryptedServer encrypted(false, std::chrono::milliseconds(200));
     Client silent(encrypted.port);
     CHECK(silent.closed_by_server());
     Client half(encrypted.port);
@@ -276,29 +277,29 @@ TEST_CASE("transport: a client that begins no handshake, or does not end it, is 
     // Who has ended it may be silent for as long as it likes.
     const auto idle = encrypted.connect(encrypted.client());
     std::this_thread::sleep_for(std::chrono::milliseconds(600));
-    CHECK(ask(*idle, ask_ping).find("pong") != std::string::npos);
+    CHECK(ask_over(*idle, transport_ping).find("pong") != std::string::npos);
 }
 
 TEST_CASE("transport: connections go on with their certificates while those of the files change") {
-    const Encrypted encrypted;
+    const EncryptedServer encrypted;
     const auto before = encrypted.connect(encrypted.client());
-    CHECK(ask(*before, ask_ping).find("pong") != std::string::npos);
+    CHECK(ask_over(*before, transport_ping).find("pong") != std::string::npos);
     // A new authority signs a certificate in the same files.
     const CertificateAuthority successor(encrypted.directory.path(), "successor");
     const auto files = successor.issue("next");
     std::filesystem::rename(files.certificate, encrypted.files.certificate);
     std::filesystem::rename(files.key, encrypted.files.key);
     encrypted.serving.server->reload_certificates(encrypted.serving.options.tls);
-    CHECK(ask(*before, ask_ping).find("pong") != std::string::npos);
+    CHECK(ask_over(*before, transport_ping).find("pong") != std::string::npos);
     CHECK_FALSE(why_refused([&] { encrypted.connect(encrypted.client()); }).empty());
     const auto next = TlsContext::for_client({"", "", successor.file()});
     const auto after = encrypted.connect(next);
-    CHECK(ask(*after, ask_ping).find("pong") != std::string::npos);
+    CHECK(ask_over(*after, transport_ping).find("pong") != std::string::npos);
     // Damaged files change nothing.
     write_file(encrypted.files.key, "no key");
     CHECK_THROWS_WITH_AS(encrypted.serving.server->reload_certificates(encrypted.serving.options.tls),
                          doctest::Contains(encrypted.files.key.c_str()), net::TlsError);
-    CHECK(ask(*encrypted.connect(next), ask_ping).find("pong") != std::string::npos);
+    CHECK(ask_over(*encrypted.connect(next), transport_ping).find("pong") != std::string::npos);
 }
 
 TEST_CASE("transport: files that are no certificates are refused by name") {
@@ -327,38 +328,38 @@ TEST_CASE("transport: files that are no certificates are refused by name") {
 }
 
 TEST_CASE("transport: a client that is cut off in the middle of a request leaves nothing behind") {
-    Encrypted encrypted;
+    EncryptedServer encrypted;
     {
         std::string received;
         const auto connection = encrypted.connect(encrypted.client());
-        CHECK(ask(*connection, ask_increment).find("\"response\":1") != std::string::npos);
+        CHECK(ask_over(*connection, transport_increment).find("\"response\":1") != std::string::npos);
         // A last line without its end counts where the client has ended with it, and not where it was cut
         // off.
         net::ByteStream stream = connection->release(received);
-        REQUIRE(stream.write(ask_increment).state == net::IoState::done);
+        REQUIRE(stream.write(transport_increment).state == net::IoState::done);
         ::shutdown(stream.file(), SHUT_RDWR);
     }
     const auto connection = encrypted.connect(encrypted.client());
-    CHECK(ask(*connection, ask_increment).find("\"response\":2") != std::string::npos);
+    CHECK(ask_over(*connection, transport_increment).find("\"response\":2") != std::string::npos);
     {
         std::string received;
         const auto ended = encrypted.connect(encrypted.client());
         net::ByteStream stream = ended->release(received);
-        REQUIRE(stream.write(ask_increment).state == net::IoState::done);
+        REQUIRE(stream.write(transport_increment).state == net::IoState::done);
         stream.end_writing();
         CHECK(encrypted.serving.executor.wait_for_events(3, patience()));
     }
 }
 
 TEST_CASE("transport: replies over TLS to a client that takes them late") {
-    const Encrypted encrypted;
+    const EncryptedServer encrypted;
     const auto connection = encrypted.connect(encrypted.client());
     std::string received;
     net::ByteStream stream = connection->release(received);
     std::string requests;
     constexpr std::size_t count = 60'000;
     for (std::size_t i = 0; i < count; ++i) {
-        requests += std::string(ask_ping) + "\n";
+        requests += std::string(transport_ping) + "\n";
     }
     std::string answers;
     std::vector<char> room(4'096);

@@ -22,7 +22,7 @@ namespace karma::test {
 namespace {
 
 // Certificates, and a port for a listener over TLS.
-struct Encryption {
+struct ListenerEncryption {
     std::vector<std::string> server_arguments() const {
         return {"--listen=" + url(), "--tls-cert=" + files.certificate, "--tls-key=" + files.key};
     }
@@ -43,52 +43,52 @@ struct Encryption {
     ReservedPort port;
 };
 
-ProgramResult karma(std::vector<std::string> arguments, std::initializer_list<const char*> further = {}) {
+ProgramResult run_client(std::vector<std::string> arguments,
+                         std::initializer_list<const char*> further = {}) {
     arguments.insert(arguments.end(), further.begin(), further.end());
     return run_program(karma_binary(), arguments);
 }
 
-std::string ask(net::ClientConnection& connection, const std::string& line) {
+std::string ask_line_over(net::ClientConnection& connection, const std::string& line) {
     connection.queue_line(line);
     return std::string(connection.read_line());
 }
 
-constexpr const char* ask_increment = R"({"v":2,"op":"counter.increment","series":"links","key":42})";
+constexpr const char* listener_increment = R"({"v":2,"op":"counter.increment","series":"links","key":42})";
 
 }  // namespace
 
 TEST_CASE("listeners: the clients reach a daemon over TLS and over a Unix socket") {
-    Encryption encryption;
+    ListenerEncryption encryption;
     const std::string socket = encryption.directory / "karma.sock";
     std::vector<std::string> arguments = encryption.server_arguments();
     arguments.push_back("--listen=unix:" + socket);
     Daemon daemon(arguments);
-    CHECK(karma(encryption.client_arguments("ping")).status.code == 0);
+    CHECK(run_client(encryption.client_arguments("ping")).status.code == 0);
     const ProgramResult counted =
-        karma(encryption.client_arguments("call"), {"counter.increment", "series=links", "key=42"});
+        run_client(encryption.client_arguments("call"), {"counter.increment", "series=links", "key=42"});
     CHECK(counted.standard_output == "1\n");
-    CHECK(
-        karma({"call", "--url=unix:" + socket}, {"counter.sum", "series=links", "key=42"}).standard_output ==
-        "1\n");
+    CHECK(run_client({"call", "--url=unix:" + socket}, {"counter.sum", "series=links", "key=42"})
+              .standard_output == "1\n");
     write_file(encryption.directory / "points.csv", "key,bucket,value\n1,2026-05-05,7\n2,2026-05-06,8\n");
     std::vector<std::string> import = encryption.client_arguments("import");
     import.emplace_back("--series=imported");
     import.emplace_back(encryption.directory / "points.csv");
-    const ProgramResult imported = karma(import);
+    const ProgramResult imported = run_client(import);
     CHECK_MESSAGE(imported.status.code == 0, imported.standard_error);
-    CHECK(karma(encryption.client_arguments("call"), {"counter.sum", "series=imported", "key=2"})
+    CHECK(run_client(encryption.client_arguments("call"), {"counter.sum", "series=imported", "key=2"})
               .standard_output == "8\n");
     const std::string copy = encryption.directory / "copy";
     std::vector<std::string> backup = encryption.client_arguments("backup");
     backup.push_back(copy);
-    const ProgramResult made = karma(backup);
+    const ProgramResult made = run_client(backup);
     CHECK_MESSAGE(made.status.code == 0, made.standard_error);
     // Without the authority it is not believed; without TLS there is nothing to understand.
-    const ProgramResult doubted = karma({"ping", "--url=" + encryption.url()});
+    const ProgramResult doubted = run_client({"ping", "--url=" + encryption.url()});
     CHECK(doubted.status.code != 0);
     CHECK(contains(doubted.standard_error, "certificate was not accepted"));
-    CHECK(karma({"ping", "--timeout=5", "--port=" + std::to_string(encryption.port.number())}).status.code !=
-          0);
+    CHECK(run_client({"ping", "--timeout=5", "--port=" + std::to_string(encryption.port.number())})
+              .status.code != 0);
     CHECK(daemon.stop().code == 0);
     CHECK_FALSE(std::filesystem::exists(socket));
 }
@@ -102,9 +102,9 @@ TEST_CASE("listeners: a Unix socket alone, taken over after a kill") {
         ProcessOptions options;
         options.arguments = {"--port=0", "--listen=unix:" + socket, data, "--log=false"};
         Process process(karma_binary(), options);
-        CHECK(karma({"ping", url, "--wait=60"}).status.code == 0);
-        CHECK(karma({"call", url}, {"counter.increment", "series=links", "key=1"}).status.code == 0);
-        CHECK(karma({"call", url}, {"counter.sum", "series=links", "key=1"}).standard_output ==
+        CHECK(run_client({"ping", url, "--wait=60"}).status.code == 0);
+        CHECK(run_client({"call", url}, {"counter.increment", "series=links", "key=1"}).status.code == 0);
+        CHECK(run_client({"call", url}, {"counter.sum", "series=links", "key=1"}).standard_output ==
               std::to_string(i) + "\n");
         process.kill_hard();
         CHECK(std::filesystem::exists(socket));
@@ -112,7 +112,7 @@ TEST_CASE("listeners: a Unix socket alone, taken over after a kill") {
 }
 
 TEST_CASE("listeners: SIGHUP takes new certificates, and drops nobody under load") {
-    Encryption encryption;
+    ListenerEncryption encryption;
     Daemon daemon(encryption.server_arguments());
     constexpr int clients = 3;
     std::atomic<bool> is_over = false;
@@ -125,7 +125,8 @@ TEST_CASE("listeners: SIGHUP takes new certificates, and drops nobody under load
         threads.emplace_back([&, i] {
             try {
                 while (!is_over) {
-                    if (ask(*connections[i], ask_increment).find("\"success\":true") == std::string::npos) {
+                    if (ask_line_over(*connections[i], listener_increment).find("\"success\":true") ==
+                        std::string::npos) {
                         failures[i] = "refused";
                         return;
                     }
@@ -146,7 +147,8 @@ TEST_CASE("listeners: SIGHUP takes new certificates, and drops nobody under load
         daemon.send_signal(SIGHUP);
         CHECK(comes_true([&] {
             try {
-                return ask(*encryption.connect(*authorities.back()), R"({"v":2,"op":"system.ping"})")
+                return ask_line_over(*encryption.connect(*authorities.back()),
+                                     R"({"v":2,"op":"system.ping"})")
                            .find("pong") != std::string::npos;
             } catch (const net::ConnectionError&) {
                 return false;
@@ -169,8 +171,8 @@ TEST_CASE("listeners: SIGHUP takes new certificates, and drops nobody under load
 }
 
 TEST_CASE("listeners: a follower over TLS gets the state and what comes, and can be promoted") {
-    Encryption of_master;
-    Encryption of_slave;
+    ListenerEncryption of_master;
+    ListenerEncryption of_slave;
     std::vector<std::string> arguments = of_master.server_arguments();
     arguments.push_back("--tls-ca=" + of_slave.authority.file());  // followers show a certificate
     Daemon master(arguments);
@@ -197,14 +199,14 @@ TEST_CASE("listeners: a follower over TLS gets the state and what comes, and can
     for (int i = 100; i < 200; ++i) master.connect().call("counter.increment", {{"series", "a"}, {"key", i}});
     CHECK(has(200));
     master.kill_hard();
-    const ProgramResult promoted = karma(of_slave.client_arguments("promote"), {"--force"});
+    const ProgramResult promoted = run_client(of_slave.client_arguments("promote"), {"--force"});
     CHECK_MESSAGE(promoted.status.code == 0, promoted.standard_error);
     slave.connect().call("counter.increment", {{"series", "a"}, {"key", 1}});
     CHECK(slave.connect().call("counter.sum", {{"series", "a"}, {"key", 1}}) == json::value(2));
 }
 
 TEST_CASE("listeners: what is wrong with them is said before anything is served") {
-    Encryption encryption;
+    ListenerEncryption encryption;
     const auto refusal = [&](std::vector<std::string> arguments) {
         arguments.push_back("--directory=" + (encryption.directory / "data").string());
         arguments.emplace_back("--port=0");
