@@ -106,12 +106,14 @@ std::optional<Clock::time_point> Announcer::tell_all() {
 /// Those that are new are told at once.
 void Announcer::follow_peers(std::vector<KnownNode> peers) {
     std::vector<Told> told;
-    while (!peers.empty()) {
-        Told one{std::move(peers.back()), false, {}, ground_.runtime.now()};
-        peers.pop_back();
+    for (KnownNode& peer : peers) {
         const auto before =
-            std::ranges::find_if(told_, [&](const Told& other) { return other.peer == one.peer; });
-        told.push_back(before != told_.end() ? *before : std::move(one));
+            std::ranges::find_if(told_, [&](const Told& other) { return other.peer == peer; });
+        if (before != told_.end()) {
+            told.push_back(*before);
+        } else {
+            told.push_back({std::move(peer), false, {}, ground_.runtime.now()});
+        }
     }
     told_ = std::move(told);
 }

@@ -56,7 +56,8 @@ public:
         decoder_.release();
         Request wanted;
         net::Call wanted_call;
-        REQUIRE_FALSE(decoder_.decode(R"({"v":2,"op":)" + v2 + "}", true, wanted, wanted_call));
+        const std::string line = R"({"v":2,"op":)" + v2 + "}";  // which the request borrows from
+        REQUIRE_FALSE(decoder_.decode(line, true, wanted, wanted_call));
         CHECK(op == wanted_call.op);
         CHECK(index == wanted.index());
         CHECK(description == std::visit(RequestText{}, wanted));
