@@ -69,7 +69,7 @@ public:
 
 private:
     static IoState state_of(const boost::system::error_code& failure) noexcept {
-        if (!failure) {
+        if (failure.value() == 0) {
             return IoState::done;
         }
         if (failure == boost::asio::error::operation_aborted) {
