@@ -9,6 +9,7 @@
 #include "cli/option_table.h"
 #include "cli/serve_options.h"
 #include "engine/utf8.h"
+#include "net/text_parts.h"
 
 namespace karma::cli {
 
@@ -197,11 +198,9 @@ void print_comment(std::ostream& out, const std::string& text) {
 /// The array of the texts of a list.
 std::string toml_array(std::string_view list) {
     std::string array = "[";
-    while (!list.empty()) {
-        const std::size_t end = std::min(list.find(','), list.size());
-        array.append(array.size() == 1 ? "" : ", ").append(toml_string(std::string(list.substr(0, end))));
-        list.remove_prefix(std::min(end + 1, list.size()));
-    }
+    net::for_each_part(list, ',', [&](std::string_view text) {
+        array.append(array.size() == 1 ? "" : ", ").append(toml_string(std::string(text)));
+    });
     return array + "]";
 }
 

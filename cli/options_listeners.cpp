@@ -6,22 +6,11 @@
 #include "cli/option_table.h"
 #include "cli/option_values.h"
 #include "net/endpoint_url.h"
+#include "net/text_parts.h"
 
 namespace karma::cli {
 
 namespace {
-
-/// Calls `each` with the parts of a list.
-template <typename Each>
-void for_each_url(std::string_view list, const Each& each) {
-    while (!list.empty()) {
-        const std::size_t end = std::min(list.find(','), list.size());
-        if (end != 0) {
-            each(list.substr(0, end));
-        }
-        list.remove_prefix(std::min(end + 1, list.size()));
-    }
-}
 
 OptionValue listener_urls() {
     OptionValue value;
@@ -29,7 +18,7 @@ OptionValue listener_urls() {
     value.allowed = "URLs: karma://HOST:PORT, karmas://HOST:PORT or unix:PATH";
     value.set = [](ServeOptions& options, const std::string& text, const std::string& source) {
         std::vector<net::EndpointUrl> urls;
-        for_each_url(text, [&](std::string_view url) {
+        net::for_each_part(text, ',', [&](std::string_view url) {
             try {
                 urls.push_back(net::parse_endpoint_url(url));
             } catch (const std::invalid_argument& wrong) {

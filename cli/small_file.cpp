@@ -7,30 +7,11 @@
 #include <unistd.h>
 
 #include "cli/command_line.h"
+#include "persist/open_file.h"
 
 namespace karma::cli {
 
 namespace {
-
-/// Closes it at the end.
-class OpenFile {
-public:
-    /// Does not wait for somebody who writes into a named pipe.
-    explicit OpenFile(const std::string& path)
-        : file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)) {}
-    OpenFile(const OpenFile&) = delete;
-    OpenFile& operator=(const OpenFile&) = delete;
-    ~OpenFile() {
-        if (file_ >= 0) {
-            ::close(file_);
-        }
-    }
-
-    int number() const noexcept { return file_; }
-
-private:
-    int file_;
-};
 
 [[noreturn]] void refuse_file(const std::string& what, int reason) {
     throw UsageError(what + " cannot be read: " + std::generic_category().message(reason));
@@ -39,7 +20,8 @@ private:
 }  // namespace
 
 std::string read_small_file(const std::string& path, std::size_t bytes_max, const std::string& what) {
-    const OpenFile file(path);
+    // Does not wait for somebody who writes into a named pipe.
+    const OpenFile file(path, O_NONBLOCK | O_NOCTTY);
     if (file.number() < 0) {
         refuse_file(what, errno);
     }

@@ -8,6 +8,7 @@
 #include <boost/json/value.hpp>
 
 #include "net/nearest_word.h"
+#include "net/text_parts.h"
 
 namespace karma::net {
 namespace {
@@ -89,16 +90,6 @@ constexpr std::string_view any_other = "...";
 std::string_view description_of(std::string_view op) {
     const auto* const found = std::ranges::find(described, op, &OpFields::op);
     return found == std::end(described) ? std::string_view() : found->fields;
-}
-
-/// Calls `each` with every part of a text that `separator` divides, but for empty ones.
-template <typename Each>
-void for_each_part(std::string_view text, char separator, const Each& each) {
-    while (!text.empty()) {
-        const std::size_t end = std::min(text.find(separator), text.size());
-        if (end != 0) each(text.substr(0, end));
-        text.remove_prefix(std::min(end + 1, text.size()));
-    }
 }
 
 /// Calls `each` with the names of every field (those that mean the same joined by '|'), and whether it is

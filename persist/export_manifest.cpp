@@ -17,6 +17,7 @@
 #include "persist/content_hash.h"
 #include "persist/data_directory.h"
 #include "persist/errno_text.h"
+#include "persist/open_file.h"
 
 namespace karma {
 
@@ -62,24 +63,6 @@ ExportManifest manifest_in(const json::object& object) {
     }
     return manifest;
 }
-
-/// A file that is closed again.
-class OpenFile {
-public:
-    explicit OpenFile(const std::filesystem::path& path)
-        : file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
-    OpenFile(const OpenFile&) = delete;
-    OpenFile& operator=(const OpenFile&) = delete;
-    ~OpenFile() {
-        if (file_ >= 0) {
-            ::close(file_);
-        }
-    }
-    int number() const noexcept { return file_; }
-
-private:
-    int file_;
-};
 
 /// Hands the content of a file on, part by part. Throws StorageError.
 template <typename Take>

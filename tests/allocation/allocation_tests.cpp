@@ -11,6 +11,7 @@
 #include "persist/database.h"
 #include "persist/memory_storage.h"
 #include "tests/allocation/counted_memory.h"
+#include "tests/allocation/forwarding_executor.h"
 #include "tests/allocation/uncounted_storage.h"
 #include "tests/support/client.h"
 
@@ -19,27 +20,14 @@ namespace karma::test {
 namespace {
 
 // A database whose callers count their allocations.
-class CountingExecutor final : public Executor {
+class CountingExecutor final : public ForwardingExecutor {
 public:
-    explicit CountingExecutor(Executor& under) : under_(under) {}
+    using ForwardingExecutor::ForwardingExecutor;
 
     void execute(std::span<const Request> requests, std::span<Outcome> outcomes) override {
         count_allocations_here(true);
-        under_.execute(requests, outcomes);
+        ForwardingExecutor::execute(requests, outcomes);
     }
-    bool commit() override { return under_.commit(); }
-    bool has_records() const noexcept override { return under_.has_records(); }
-    Stats& stats() noexcept override { return under_.stats(); }
-    bool accepts_writes() const noexcept override { return under_.accepts_writes(); }
-    Lsn durable_lsn() const noexcept override { return under_.durable_lsn(); }
-    bool has_failed() const noexcept override { return under_.has_failed(); }
-    int add_durable_listener(std::function<void()> listener) override {
-        return under_.add_durable_listener(std::move(listener));
-    }
-    void remove_durable_listener(int number) override { under_.remove_durable_listener(number); }
-
-private:
-    Executor& under_;
 };
 
 class CountingServer {

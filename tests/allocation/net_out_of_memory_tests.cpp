@@ -14,6 +14,7 @@
 #include "persist/database.h"
 #include "persist/memory_storage.h"
 #include "tests/allocation/counted_memory.h"
+#include "tests/allocation/forwarding_executor.h"
 #include "tests/support/client.h"
 #include "tests/support/values.h"
 
@@ -41,9 +42,9 @@ private:
 
 /// A database that has memory, before threads of the server that have none: once it is told so, one
 /// allocation of the thread that executes next fails, and one of each task.
-class StarvingExecutor final : public Executor {
+class StarvingExecutor final : public ForwardingExecutor {
 public:
-    explicit StarvingExecutor(Executor& under) : under_(under) {}
+    using ForwardingExecutor::ForwardingExecutor;
 
     void starve_after(std::uint64_t allocations) { wanted_ = static_cast<std::int64_t>(allocations); }
     void feed() { is_fed_ = true; }
@@ -56,7 +57,7 @@ public:
     void execute(std::span<const Request> requests, std::span<Outcome> outcomes) override {
         {
             const Uncounted with_memory;
-            under_.execute(requests, outcomes);
+            ForwardingExecutor::execute(requests, outcomes);
             for (Outcome& outcome : outcomes) {
                 auto* const task = std::get_if<std::unique_ptr<Task>>(&outcome.result);
                 if (task != nullptr && starves_) {
@@ -76,20 +77,10 @@ public:
     }
     bool commit() override {
         const Uncounted with_memory;
-        return under_.commit();
+        return ForwardingExecutor::commit();
     }
-    bool has_records() const noexcept override { return under_.has_records(); }
-    Stats& stats() noexcept override { return under_.stats(); }
-    bool accepts_writes() const noexcept override { return under_.accepts_writes(); }
-    Lsn durable_lsn() const noexcept override { return under_.durable_lsn(); }
-    bool has_failed() const noexcept override { return under_.has_failed(); }
-    int add_durable_listener(std::function<void()> listener) override {
-        return under_.add_durable_listener(std::move(listener));
-    }
-    void remove_durable_listener(int number) override { under_.remove_durable_listener(number); }
 
 private:
-    Executor& under_;
     std::atomic<std::int64_t> wanted_{-1};
     std::atomic<bool> is_fed_{false};
     std::atomic<int> outcome_{-1};
