@@ -346,6 +346,13 @@ TEST_CASE("config file: what counts only from the next start on is named") {
           std::vector<std::string>{"--port", "--replication-token"});
 }
 
+TEST_CASE("config file: a table header without a key is refused with its line") {
+    for (const char* const header : {"[=]", "[[=]]", "[", "[[", "[]", "[.]", "[\x01]", "[ ,", "[\xc3\xa9]"}) {
+        CAPTURE(header);
+        CHECK(config_refusal("\n" + std::string(header) + "\n").starts_with("k.toml:2: "));
+    }
+}
+
 TEST_CASE("config file: damaged files are refused with a line, or read") {
     auto random = random_engine("damaged configurations");
     std::ostringstream printed;

@@ -69,8 +69,13 @@ void Disorder::forget_token() {
     if (!comes_true_within(std::chrono::seconds(20), [&] {
             return nodes_[node]->database() == nullptr || nodes_[node]->figures().state == "streaming";
         })) {
-        note_failure(name_of(node) + " does not follow with the right token");
+        return note_failure(name_of(node) + " does not follow with the right token");
     }
+    // Others may follow the source, and have no token.
+    alone.token.clear();
+    role.token.clear();
+    start(source, alone);
+    start(node, role);
 }
 
 /// Only the master gets a token: its followers are refused, which is no silence.
