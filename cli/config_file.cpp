@@ -13,6 +13,7 @@
 #include "cli/text.h"
 #include "cli/token_tables.h"
 #include "cli/toml.h"
+#include "cli/toml_guard.h"
 #include "net/nearest_word.h"
 
 namespace karma::cli {
@@ -20,24 +21,6 @@ namespace karma::cli {
 namespace {
 
 constexpr std::size_t file_bytes_max = std::size_t{1} << 20U;
-
-std::string place(const std::string& name, std::size_t line) {
-    return name + ":" + std::to_string(line) + ": ";
-}
-
-/// toml++ 3.3 makes a table of each part of a dotted key, each inside the one before, as many as there are.
-void check_dots(std::string_view text, const std::string& name) {
-    constexpr std::ptrdiff_t dots_max = 200;
-    std::size_t number = 1;
-    for (; !text.empty(); ++number) {
-        const std::string_view line = text.substr(0, text.find('\n'));
-        if (std::ranges::count(line, '.') > dots_max) {
-            throw UsageError(place(name, number) + "more than " + std::to_string(dots_max) +
-                             " dots in a line: break it into several");
-        }
-        text.remove_prefix(std::min(line.size() + 1, text.size()));
-    }
-}
 
 const char* type_name(const toml::node& node) {
     switch (node.type()) {
@@ -149,7 +132,7 @@ public:
                 read_table(name, *table);
             } else if (table != nullptr && !keys_in("").contains(name)) {
                 throw UsageError(
-                    place(name_, key_line(key)) + "[" + shown(name) +
+                    place_in(name_, key_line(key)) + "[" + shown(name) +
                     "] is no table of a configuration: the nearest known one is [" +
                     nearest(name, tables, [](const auto& one) { return std::string_view(one); }) + "]");
             } else {
@@ -180,7 +163,7 @@ private:
             refuse_key(table, key, keys);
         }
         const Option& option = *found->second;
-        const std::string source = place(name_, key_line(key)) + name;
+        const std::string source = place_in(name_, key_line(key)) + name;
         std::optional<std::string> text = text_of(node, option.value.kind);
         if (!text) {
             throw UsageError(source + " must be " + option.value.allowed + ", not " + type_name(node));
@@ -199,7 +182,7 @@ private:
     [[noreturn]] void refuse_key(const std::string& table, const toml::key& key,
                                  const std::map<std::string, const Option*>& keys) const {
         const std::string name(key.str());
-        std::string text = place(name_, key_line(key)) + shown(name);
+        std::string text = place_in(name_, key_line(key)) + shown(name);
         const auto everywhere = keys_in("");
         if (const auto elsewhere = everywhere.find(name); elsewhere != everywhere.end()) {
             throw UsageError(text + " is no key of [" + table + "]: it stands " +
@@ -232,7 +215,7 @@ ConfigFile parse_config(std::string_view text, const std::string& name) {
     if (text.size() > file_bytes_max) {
         throw UsageError(name + " is larger than " + std::to_string(file_bytes_max) + " bytes");
     }
-    check_dots(text, name);
+    check_toml(text, name);
     try {
         const toml::table root = toml::parse(text, std::string_view(name));
         return ConfigReader(name).read(root);
@@ -240,7 +223,7 @@ ConfigFile parse_config(std::string_view text, const std::string& name) {
         std::string why(wrong.description());
         std::ranges::replace_if(
             why, [](unsigned char c) { return c < ' ' || c > '~'; }, '?');
-        throw UsageError(place(name, wrong.source().begin.line) + why);
+        throw UsageError(place_in(name, wrong.source().begin.line) + why);
     }
 }
 

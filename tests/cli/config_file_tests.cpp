@@ -353,12 +353,31 @@ TEST_CASE("config file: a table header without a key is refused with its line") 
     }
 }
 
+TEST_CASE("config file: a character outside ASCII stands in quotes or in a comment") {
+    const std::string refusal = "a character outside ASCII must stand in quotes, or in a comment";
+    for (const std::string text :
+         {"port =\xc2\xa0 1", "[\xc3\xa9]", "\xc3\xa9 = 1", "port = 1 \xc3\xa9", "bind = ['a', \xc3\xa9]",
+          "[replication\xc3\xa9]", "directory = \"\"\"a\\ \xc3\xa9\"\"\"",
+          "bind = '''a'''' # x\nport = 1\xc3\xa9", "bind = \"a\\\"\" \xc3\xa9"}) {
+        CAPTURE(text);
+        const auto lines = std::count(text.begin(), text.end(), '\n') + 1;
+        CHECK(config_refusal(text) == "k.toml:" + std::to_string(lines) + ": " + refusal);
+    }
+    for (const std::string text :
+         {"# \xc3\xa9\n", "directory = '\xc3\xa9'", "directory = \"\xc3\xa9\"",
+          "directory = '''\n\xc3\xa9'''", "directory = \"\"\"\\\n  a\xc3\xa9 \\\\ \"\"\"",
+          "\xef\xbb\xbfport = 1", "directory = '\\' # \xc3\xa9"}) {
+        CAPTURE(text);
+        CHECK(config_refusal(text).empty());
+    }
+}
+
 TEST_CASE("config file: damaged files are refused with a line, or read") {
     auto random = random_engine("damaged configurations");
     std::ostringstream printed;
     cli::print_config(printed, cli::default_serve_options());
     const std::string whole = printed.str();
-    std::string marks = "[]{}\"'\\=.,#\n\r\t\xff\xc3 _-+0e:T";
+    std::string marks = "[]{}\"'\\=.,#\n\r\t\xff\xc3\xa9 _-+0e:T";
     marks.push_back('\0');
     std::size_t read = 0;
     std::size_t refused = 0;
@@ -367,10 +386,11 @@ TEST_CASE("config file: damaged files are refused with a line, or read") {
         const std::uint64_t changes = random_between(random, 1, 6);
         for (std::uint64_t j = 0; j < changes; ++j) {
             const std::size_t at = random_between(random, 0, text.size() - 1);
-            switch (random_between(random, 0, 3)) {
+            switch (random_between(random, 0, 4)) {
                 case 0: text.erase(at, random_between(random, 1, 40)); break;
                 case 1: text.insert(at, 1, marks[random_between(random, 0, marks.size() - 1)]); break;
                 case 2: text[at] = static_cast<char>(random_between(random, 0, 255)); break;
+                case 3: text.insert(at, random_between(random, 0, 1) == 0 ? "\xc3\xa9" : "\"\"\""); break;
                 default: text.insert(at, text.substr(random_between(random, 0, text.size() - 1), 60)); break;
             }
             if (text.empty()) break;
