@@ -27,6 +27,8 @@ public:
     void on_durable();
     /// Followers that were waited for have not answered in time.
     void on_ack_timeout(std::chrono::steady_clock::time_point now);
+    /// The event is there that its task waits for, or will not come in time.
+    void on_event();
     /// The idempotency records are known: what waited for them goes on.
     void on_records();
     /// Answers the requests that have reached this machine completely, then closes.
@@ -43,6 +45,7 @@ private:
     void await_records() override;
     std::string client_host() const override;
 
+    void run_task_later(std::unique_ptr<Task> task, const Call& call);
     void finish_task_later(const std::shared_ptr<const std::string>& line);
 
     /// Calls `work()`. Where memory does not suffice for it the connection is closed, as nobody knows how far
@@ -74,11 +77,13 @@ private:
     RequestPipeline pipeline_;
     ConnectionTimeouts timeouts_;
 
-    bool awaits_handshake_ = false;  // before its first request
-    bool read_queued_ = false;       // it reads at the end of this event-loop iteration
-    bool reading_ = false;           // a read writes into the input
-    bool resume_queued_ = false;     // it goes on after others had their turn
-    bool waiting_writable_ = false;  // the socket takes no more for now
+    std::unique_ptr<Task> waiting_task_;  // it waits for an event
+    Call waiting_call_;                   // of that task
+    bool awaits_handshake_ = false;       // before its first request
+    bool read_queued_ = false;            // it reads at the end of this event-loop iteration
+    bool reading_ = false;                // a read writes into the input
+    bool resume_queued_ = false;          // it goes on after others had their turn
+    bool waiting_writable_ = false;       // the socket takes no more for now
     bool closed_ = false;
     bool finishing_ = false;
     std::size_t left_to_read_ = 0;  // of what had reached this machine when it began to finish
