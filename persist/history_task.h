@@ -14,7 +14,7 @@
 
 namespace karma {
 
-/// Answers a query about the past from the nearest snapshot and the events after it.
+/// Answers a query as of a point from the nearest snapshot and the events after it.
 template <typename Query>
 class HistoryTask final : public Task {
 public:
@@ -55,7 +55,7 @@ private:
     std::vector<std::uint64_t> keys_;
 };
 
-/// Whether a query can be asked about the past.
+/// Whether a query can be asked as of a point.
 template <typename Query>
 concept AskablePast = requires(const Query& query) {
     { query.as_of } -> std::convertible_to<std::optional<HistoryPoint>>;
