@@ -238,7 +238,9 @@ void Scheduler::run(std::uint64_t steps_max, std::chrono::seconds time_max) {
             continue;
         }
         if (++steps_ > steps_max || now_ > end) {
-            throw std::runtime_error("simulation: it does not come to an end");
+            const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(now_.time_since_epoch());
+            throw std::runtime_error("simulation: it does not come to an end (at " +
+                                     std::to_string(ms.count()) + " ms)");
         }
         Task& next = *ready[between(0, ready.size() - 1)];
         trace_ =
