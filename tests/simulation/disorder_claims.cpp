@@ -92,10 +92,10 @@ void Disorder::check_epochs(std::size_t node) {
 void Disorder::check_failover(std::size_t node) {
     constexpr auto asking = std::chrono::milliseconds(2'500);
     const NodeRole& role = nodes_[node]->role();
-    const SimulatedNode& source = *nodes_[static_cast<std::size_t>(role.source.value_or("0").back() - '0')];
+    SimulatedNode& source = *nodes_[static_cast<std::size_t>(role.source.value_or("0").back() - '0')];
     const auto begun = std::max(disturbed_at_, nodes_[node]->started_at());
     if (scheduler_.now() - begun > std::chrono::milliseconds(role.failover_ms) + asking &&
-        source.role().source == std::nullopt) {
+        source.database() != nullptr && source.role().source == std::nullopt) {
         note_failure("R7: " + name_of(node) + " takes the place of " + source.name() +
                      ", to which nothing has happened");
     }
