@@ -140,6 +140,10 @@ public:
     /// too, and leave the rest to the next run. From any thread.
     virtual void end_maintenance() {}
 
+    /// True once a failure, of whatever kind of write, has made it refuse everything that writes. From any
+    /// thread.
+    virtual bool refuses_writes() const noexcept { return false; }
+
     /// Makes a storage usable again that has refused to write since a failure: nothing if it is usable.
     /// Throws StorageError where it still is not, or where `append` is what has failed: what that left
     /// behind only a restart can tell. Nothing may write beside it.

@@ -124,6 +124,7 @@ void Database::wind_down() {
 
 void Database::keep_house() {
     check_directory();
+    check_storage();
     follow_clock();
     if (is_winding_down_) {
         return;
@@ -141,6 +142,16 @@ void Database::keep_house() {
     run_in_background("listing snapshots", [this] { catalog_.get()->count(); });
     exports_.drop_idle();
     records_files_.drop_idle();
+}
+
+/// A note or a record that could not be written is told to who wanted it, and no event can be written after
+/// that either. A node that writes none meanwhile must not seem well until it does.
+void Database::check_storage() {
+    if (!committer_ || committer_->has_failed() || !storage_.refuses_writes()) {
+        return;
+    }
+    const std::lock_guard lock(mutex_);
+    committer_->fail("the storage refuses to write after a write to its tables has failed");
 }
 
 /// What goes into files that nobody finds again is not durable: nothing is accepted any more. A directory

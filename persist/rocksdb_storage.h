@@ -64,6 +64,7 @@ public:
     void reclaim_range(Table table, std::string_view begin, std::string_view end) override;
     void tidy() override;
     void end_maintenance() override;
+    bool refuses_writes() const noexcept override { return failed_.load(std::memory_order_acquire); }
     void recover() override;
     std::uint64_t log_bytes_from(Lsn from) const override;
     void erase_log_below(Lsn lsn) override;
