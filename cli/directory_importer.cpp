@@ -360,7 +360,8 @@ DirectoryImport DirectoryImporter::store(const std::filesystem::path& path, std:
     // there is nothing stays at LSN 0.
     streams_ = engine_.streams().committed_streams();
     const StateView found = engine_.view();
-    const bool is_empty = found.series.empty() && found.checkpoints.empty() && streams_.empty();
+    const bool is_empty =
+        found.series.empty() && found.of<Checkpoints>().checkpoints.empty() && streams_.empty();
     last_lsn_ = std::max<Lsn>({last_lsn_, records_.size(), is_empty ? 0U : 1U});
     engine_.restore_last_lsn(last_lsn_);
     const std::filesystem::path unfinished = path.string() + ".import";

@@ -33,15 +33,16 @@ public:
     Reply operator()(const mutation::DeleteBefore& m);
     Reply operator()(const mutation::CompactSeries& m);
     Reply operator()(const mutation::CompactAll& m);
-    Reply operator()(const mutation::SaveCheckpoint& m);
-    Reply operator()(const mutation::BeginStream& m);
     Reply operator()(const mutation::AddChunk& m);
     Reply operator()(const mutation::CommitStream& m);
     Reply operator()(const mutation::AbortStream& m);
     Reply operator()(const mutation::PruneRecords& m);
     Reply operator()(const mutation::LoadSeries& m);
-    Reply operator()(const mutation::StartEpoch& m);
-    Reply operator()(const mutation::PruneStreams& m);
+    /// What a component applies.
+    template <AppliedByComponent M>
+    Reply operator()(const M& m) {
+        return engine_.components_->applying<M>().apply(m, event_);
+    }
 
 private:
     template <typename Body>

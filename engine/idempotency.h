@@ -9,6 +9,7 @@
 #include <optional>
 #include <string_view>
 
+#include "engine/component.h"
 #include "engine/fingerprint.h"
 #include "engine/number.h"
 #include "engine/scan.h"
@@ -44,8 +45,22 @@ struct RecordsDigest {
 
 /// The idempotency records in memory, some 75 bytes each: a queue by age and a hash table into it. Looking
 /// up, adding and forgetting take constant time; none of them goes through all records. Not thread-safe.
-class IdempotencyIndex {
+class IdempotencyIndex final : public Component {
 public:
+    static constexpr std::string_view name = "idempotency";
+    static constexpr bool is_needed_by_series = false;
+
+    /// The records themselves lie in storage. How long they live is an option of each node: they are no part
+    /// of the digest.
+    class View final : public ComponentView {
+    public:
+        std::uint64_t record_count = 0;
+        Lsn first_record_lsn = 0;  // records of lower LSNs are forgotten; 0: none is, or not known
+
+        void write(ContentsWriter& out) const override;
+        static View read(ContentsReader& in);
+    };
+
     struct Record {
         KeyHash key;
         std::array<std::uint64_t, 2> fingerprint{};  // its first half
@@ -59,10 +74,12 @@ public:
         void set_fingerprint(const Fingerprint& other) noexcept;
     };
 
-    explicit IdempotencyIndex(const IdempotencyRetention& retention);
+    explicit IdempotencyIndex(const IdempotencyRetention& retention = {});
     IdempotencyIndex(const IdempotencyIndex&) = delete;
+    IdempotencyIndex(IdempotencyIndex&&) = delete;
     IdempotencyIndex& operator=(const IdempotencyIndex&) = delete;
-    ~IdempotencyIndex();
+    IdempotencyIndex& operator=(IdempotencyIndex&&) = delete;
+    ~IdempotencyIndex() override;
 
     /// The record of a key at the time `now_unix`, or null. Valid until the next change.
     const Record* find(const KeyHash& key, std::int64_t now_unix) const noexcept;
@@ -98,6 +115,9 @@ public:
     Lsn first_live_lsn() const noexcept { return first_live_lsn_; }
     /// Says that the records of lower LSNs were forgotten before this index was filled.
     void restore_first_live_lsn(Lsn lsn) noexcept { first_live_lsn_ = std::max(first_live_lsn_, lsn); }
+    ComponentViewRef view() const override;
+    void restore(const ComponentView& view, const TakeSeries& take_series) override;
+
     std::size_t bytes() const noexcept;
     /// Of the records that are not too old at a time. Those that are may be forgotten or not: when that is
     /// done differs between nodes that hold the same. Takes constant time but for a search by halves.

@@ -52,7 +52,6 @@ private:
 class SnapshotStore {
 public:
     using SeriesEntry = SnapshotSeries;
-    using StreamEntry = SnapshotStream;
     using Manifest = SnapshotManifest;
     using ManifestRef = std::shared_ptr<const Manifest>;
 
@@ -193,10 +192,10 @@ private:
                     const std::function<void(const StoredPage&)>& visit) const;
     void restore_from(const Manifest* base, const std::vector<ManifestRef>& newer, Engine& engine,
                       std::vector<std::string>& damaged, const Deadline& deadline) const;
-    /// The open streams with the series that they are making: all of them, or only one.
-    std::vector<IngestStreams::Stream> load_streams(const Manifest& manifest,
-                                                    const std::optional<std::string_view>& only,
-                                                    const Deadline& deadline) const;
+    /// The series of the components: null for those of another name than `only`, if that is given.
+    std::vector<std::unique_ptr<Series>> load_staged(const Manifest& manifest,
+                                                     const std::optional<std::string_view>& only,
+                                                     const Deadline& deadline) const;
     ManifestRef find(std::uint64_t id) const;
     /// Of manifests with an id above this one.
     std::vector<std::string> damaged_above(std::uint64_t id) const;

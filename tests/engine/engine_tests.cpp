@@ -467,7 +467,7 @@ TEST_CASE("engine: recovery checkpoints are kept by source, up to a limit") {
     CHECK(all[0].source == "aaa");
     CHECK(all[1].offset == "78");
     CHECK(all[1].updated_at_unix == now_ms / 1000);
-    for (std::size_t i = 0; i + 2 < Engine::checkpoints_max; ++i) {
+    for (std::size_t i = 0; i + 2 < Checkpoints::sources_max; ++i) {
         const std::string source = "s" + std::to_string(i);
         answer(engine, Mutation(mutation::SaveCheckpoint{source, "1", std::nullopt}));
     }
