@@ -28,7 +28,7 @@ struct SnapshotStream {
     std::optional<SnapshotSeries> staged;  // numbered behind the series
 };
 
-/// What makes a snapshot whole.
+/// The manifest of a snapshot, which makes it complete.
 struct SnapshotManifest {
     std::uint64_t id = 0;
     bool has_page_lists = true;  // false before version 3: pages have keys of the snapshot's own
@@ -51,7 +51,7 @@ struct SnapshotManifest {
 struct StateView;
 class SeriesView;
 
-/// What describes a snapshot of this state, but for what is given by who stores it: ids, numbers, times of
+/// The manifest of a snapshot of this state, without what SnapshotStore fills in: ids, numbers, times of
 /// files. Puts the series, and the staged series of streams, into `views` in the order of their numbers.
 SnapshotManifest manifest_of(const StateView& view, std::int64_t now_ms, std::vector<SeriesView>& views);
 
