@@ -27,7 +27,7 @@ private:
     const Engine& engine_;
 };
 
-/// The refusal of a request for a series that is not there.
+/// The refusal of a request for a missing series.
 Error series_not_found(std::string_view series);
 
 }  // namespace karma
