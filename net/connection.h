@@ -27,6 +27,8 @@ public:
     void on_durable();
     /// Too few followers have acknowledged in time.
     void on_ack_timeout(std::chrono::steady_clock::time_point now);
+    /// The event for which its task waits is durable, or did not come in time.
+    void on_event();
     /// The idempotency records were read: a request that waited for them goes on.
     void on_records();
     /// Answers the requests that have arrived completely, then closes.
@@ -43,6 +45,7 @@ private:
     void await_records() override;
     std::string client_host() const override;
 
+    void run_task_later(std::unique_ptr<Task> task, const Call& call);
     void finish_task_later(const std::shared_ptr<const std::string>& line);
 
     /// Calls `work()`. When memory runs out in it, the connection is closed, because nobody knows how far it
@@ -74,11 +77,13 @@ private:
     RequestPipeline pipeline_;
     ConnectionTimeouts timeouts_;
 
-    bool awaits_handshake_ = false;  // before its first request
-    bool read_queued_ = false;       // it reads at the end of this event-loop iteration
-    bool reading_ = false;           // a read is under way and writes into the input
-    bool resume_queued_ = false;     // it goes on after other connections were served
-    bool waiting_writable_ = false;  // the socket takes no more bytes for now
+    std::unique_ptr<Task> waiting_task_;  // it waits for an event
+    Call waiting_call_;                   // of that task
+    bool awaits_handshake_ = false;       // before its first request
+    bool read_queued_ = false;            // it reads at the end of this event-loop iteration
+    bool reading_ = false;                // a read is under way and writes into the input
+    bool resume_queued_ = false;          // it goes on after other connections were served
+    bool waiting_writable_ = false;       // the socket takes no more bytes for now
     bool closed_ = false;
     bool finishing_ = false;
     std::size_t left_to_read_ = 0;  // bytes that had arrived when it began to finish

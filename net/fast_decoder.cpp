@@ -31,7 +31,8 @@ struct CommonFields {
         token_text = 512,
         key_text = 1024,
         stream_text = 2048,
-        chunk_number = 4096
+        chunk_number = 4096,
+        reply_text = 8192
     };
 
     unsigned present = 0;
@@ -42,7 +43,8 @@ struct CommonFields {
     std::uint64_t key = 0;
     Day bucket = today;
     std::uint64_t value = 1;
-    DayRange range;
+    Period range;
+    bool shows_totals = false;
     std::span<const std::uint64_t> keys;
     std::span<const Item> items;
     std::string_view stream_id;
@@ -50,7 +52,7 @@ struct CommonFields {
     std::uint64_t smallest_item_value = std::numeric_limits<std::uint64_t>::max();
 
     bool has(unsigned field) const noexcept { return (present & field) != 0; }
-    std::optional<DayRange> optional_range() const noexcept {
+    std::optional<Period> optional_range() const noexcept {
         return has(day_range) ? std::optional(range) : std::nullopt;
     }
 };
@@ -162,7 +164,31 @@ private:
         return parsed.has_value();
     }
 
-    bool range(DayRange& value) noexcept {
+    bool range(Period& value) noexcept {
+        skip_space();
+        DayRange parsed;
+        std::string_view name;
+        if (at_ != end_ && *at_ == '"') {
+            return text(name) && period(period_from_name(name), value);
+        }
+        if (!days(parsed)) {
+            return false;
+        }
+        value = parsed;
+        return true;
+    }
+
+    bool last(Period& value) noexcept {
+        std::string_view written;
+        return text(written) && period(period_from_last(written), value);
+    }
+
+    static bool period(const std::optional<Period>& named, Period& value) noexcept {
+        value = named.value_or(value);
+        return named.has_value();
+    }
+
+    bool days(DayRange& value) noexcept {
         bool from = false;
         bool to = false;
         if (!take('{')) {
@@ -266,6 +292,14 @@ private:
         if (is(name, "range")) {
             return first_time(F::day_range) && range(fields.range);
         }
+        if (is(name, "last")) {
+            return first_time(F::day_range) && last(fields.range);
+        }
+        if (is(name, "reply")) {
+            std::string_view wanted;
+            fields.shows_totals = first_time(F::reply_text) && text(wanted) && is(wanted, "total");
+            return fields.shows_totals;
+        }
         if (is(name, "keys")) {
             return first_time(F::key_list) && keys(fields.keys);
         }
@@ -315,11 +349,13 @@ bool make_query(Request& request, Values&&... values) {
 }
 
 bool increment(const CommonFields& f, Request& request) {
-    return f.value != 0 && make_mutation<mutation::Increment>(request, f.series, f.key, f.bucket, f.value);
+    return f.value != 0 &&
+           make_mutation<mutation::Increment>(request, f.series, f.key, f.bucket, f.value, f.shows_totals);
 }
 
 bool decrement(const CommonFields& f, Request& request) {
-    return f.value != 0 && make_mutation<mutation::Decrement>(request, f.series, f.key, f.bucket, f.value);
+    return f.value != 0 &&
+           make_mutation<mutation::Decrement>(request, f.series, f.key, f.bucket, f.value, f.shows_totals);
 }
 
 bool batch_add(const CommonFields& f, Request& request) {
@@ -362,7 +398,8 @@ constexpr unsigned on_keys = CommonFields::series_name | CommonFields::key_list;
 
 constexpr unsigned in_range = CommonFields::day_range;
 constexpr unsigned with_key = CommonFields::key_text;
-constexpr unsigned in_bucket = CommonFields::bucket_day | CommonFields::value_number | with_key;
+constexpr unsigned in_bucket =
+    CommonFields::bucket_day | CommonFields::value_number | CommonFields::reply_text | with_key;
 
 std::span<const CommonOp> common_ops() {
     static const CommonOp all[] = {

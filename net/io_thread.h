@@ -14,6 +14,7 @@
 #include "engine/executor.h"
 #include "net/access.h"
 #include "net/budget.h"
+#include "net/event_waits.h"
 #include "net/log.h"
 #include "net/protocol.h"
 #include "net/queue.h"
@@ -89,6 +90,9 @@ public:
     void wait_acked(const ReplyQueue::Wait& wait, std::shared_ptr<Connection> connection);
     /// Calls `connection->on_records` once the executor has the idempotency records.
     void wait_records(std::shared_ptr<Connection> connection);
+    /// Calls `connection->on_event` once the event is durable or the time is up. False when that is so
+    /// already.
+    bool wait_event(const EventWait& wait, std::shared_ptr<Connection> connection);
     /// Calls `connection->resume` in a later event-loop iteration, one connection in each: so other
     /// connections wait for one busy connection at a time.
     void resume_later(std::shared_ptr<Connection> connection) { paused_.push(std::move(connection)); }
@@ -151,6 +155,7 @@ private:
     std::uint64_t generation_ = 0;           // no other one is waited in, ...
     bool has_ended_waits_ = false;           // ... but where this says so
     std::vector<std::shared_ptr<Connection>> awaiting_records_;
+    EventWaits event_waits_;
     std::atomic<bool> wake_posted_{false};
     std::atomic<bool> wake_missed_{false};  // there was no memory to post it
     bool uncommitted_ = false;

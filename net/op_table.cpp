@@ -14,10 +14,12 @@ using F = const Fields&;
 }
 
 Decoded increment(F f) {
-    return Mutation(mutation::Increment{f.series(), f.number("key"), f.bucket(), f.value()});
+    return Mutation(
+        mutation::Increment{f.series(), f.number("key"), f.bucket(), f.value(), f.shows_totals()});
 }
 Decoded decrement(F f) {
-    return Mutation(mutation::Decrement{f.series(), f.number("key"), f.bucket(), f.value()});
+    return Mutation(
+        mutation::Decrement{f.series(), f.number("key"), f.bucket(), f.value(), f.shows_totals()});
 }
 Decoded batch_add(F f) { return Mutation(mutation::BatchAdd{f.series(), f.items(1)}); }
 Decoded batch_set(F f) { return Mutation(mutation::BatchSet{f.series(), f.items(0)}); }
@@ -61,6 +63,7 @@ Decoded tree_top(F f) {
 }
 Decoded tree_summary(F f) { return query::SeriesSummary{f.series(), f.optional_range(), f.as_of()}; }
 Decoded tree_series(F f) { return query::SeriesPoints{f.series(), f.range()}; }
+Decoded series_totals(F f) { return query::BucketTotals{f.series(), f.range(), f.as_of()}; }
 Decoded sum(F f) { return query::Sum{f.series(), f.number("key"), f.optional_range(), f.as_of()}; }
 Decoded points(F f) { return query::Points{f.series(), f.number("key"), f.range(), f.as_of()}; }
 Decoded batch_sum(F f) { return query::BatchSum{f.series(), f.keys(), f.optional_range(), f.as_of()}; }
@@ -270,6 +273,7 @@ Decoded event_list(F f) {
     }
     events.from_ms = f.optional_instant_ms("from", false);
     events.to_ms = f.optional_instant_ms("to", true);
+    events.wait = f.wait_time();
     return events;
 }
 
@@ -359,6 +363,7 @@ constexpr OpName ops[] = {
     op("series.batch_add", writes, once, batch_add),
     alias("counter.batch_increment", "series.batch_add", writes, once, batch_add),
     op("series.batch_set", writes, once, batch_set),
+    op("series.totals", reads, false, series_totals),
     op("series.delete_before", writes, false, delete_before),
     alias("tree.delete_before", "series.delete_before", writes, false, delete_before),
     op("series.compact", writes, false, compact_series),

@@ -45,6 +45,14 @@ public:
                 fields.push_back("\"" + renamed(name) + "\":" + value_of(name));
             }
         }
+        if (one_in(4) && is_taken("last")) {
+            fields.push_back(R"("last":)" + any_of({"\"1d\"", "\"30d\"", "\"0d\"", "\"d\"", "\"24h\"", "30",
+                                                    "null", "\"3652060d\""}));
+        }
+        if (one_in(4) && is_taken("reply")) {
+            fields.push_back(R"("reply":)" +
+                             any_of({"\"total\"", "\"total\"", "\"value\"", "\"\"", "1", "null"}));
+        }
         if (!one_in(3) && is_taken("stream_id")) {
             fields.push_back(R"("stream_id":)" + any_of({"\"import/1\"", "\"s\"", "\"\"", "5", "null"}));
             fields.push_back("\"chunk_seq\":" + plain_number());
@@ -116,11 +124,11 @@ private:
             return day();
         }
         if (name == "range") {
-            return any_of({R"({"from":20260501,"to":20260531})", R"({"to":20260531, "from":20260501})",
-                           R"({"from":20260531,"to":20260501})", R"({"from":20260501})", "[]", "null",
-                           R"({"from":20260501,"to":20260531,"more":1})",
-                           R"({"from":"20260501","to":20260531})",
-                           R"({"from":20260501,"to":20260531,"to":20260502})"});
+            return any_of(
+                {R"("today")", R"("last_month")", R"("tomorrow")", R"({"from":20260501,"to":20260531})",
+                 R"({"to":20260531, "from":20260501})", R"({"from":20260531,"to":20260501})",
+                 R"({"from":20260501})", "[]", "null", R"({"from":20260501,"to":20260531,"more":1})",
+                 R"({"from":"20260501","to":20260531})", R"({"from":20260501,"to":20260531,"to":20260502})"});
         }
         if (name == "keys") {
             return one_in(8) ? "null" : list([this] { return plain_number(); });
