@@ -193,8 +193,8 @@ void DirectoryImporter::read_log() {
         result_.warnings.push_back("the log has no entries " + gap);
     }
     if (!result_.log.torn.empty()) {
-        result_.warnings.push_back(
-            result_.log.torn + ": the last line is cut short and was passed over: it was never acknowledged");
+        result_.warnings.push_back(result_.log.torn +
+                                   ": the last line is cut short and was ignored: it was never acknowledged");
     }
 }
 

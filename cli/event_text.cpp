@@ -15,7 +15,7 @@ namespace json = boost::json;
 
 namespace {
 
-/// Gathers words, separated by commas.
+/// Joins words with commas.
 class Words {
 public:
     void add(const std::string& word) { text_ += (text_.empty() ? "" : ", ") + word; }

@@ -35,7 +35,7 @@ enum class Operation : std::uint8_t {
     ingest_chunk = 10,
 };
 
-/// The name of an operation in fingerprints and in karma.idempotency.json; empty for a number that is none.
+/// The name of an operation in fingerprints and in karma.idempotency.json; empty for an unknown number.
 std::string_view operation_name(Operation operation) noexcept;
 
 }  // namespace karma

@@ -17,7 +17,7 @@
 namespace karma {
 
 /// 128 bits that stand for an idempotency key in memory. They depend on a seed that no client knows, so that
-/// nobody can make keys that share them.
+/// no client can make keys that collide.
 struct KeyHash {
     std::uint64_t high = 0;
     std::uint64_t low = 0;
@@ -33,11 +33,11 @@ struct IdempotencyRetention {
     std::int64_t age_max_s = 604'800;       // 0: no limit by age
 };
 
-/// What some idempotency records hold, to be compared with those of another node.
+/// The digest of some idempotency records, for a comparison with another node.
 struct RecordsDigest {
     std::uint64_t count = 0;
-    /// The sum of what each of them holds: its LSN, fingerprint and response. Not the hash of its key, whose
-    /// seed may be another one on each node, and not its time, which is the event's.
+    /// The sum over their LSNs, fingerprints and responses. Without the hash of the key, whose seed differs
+    /// between nodes, and without the time, which is the event's.
     Digest sum;
 
     bool operator==(const RecordsDigest&) const = default;
@@ -98,18 +98,18 @@ public:
     /// Forgets the records of lower LSNs; returns how many.
     std::uint64_t prune_below(Lsn lsn);
 
-    /// From here on; what the new limits do not let live is forgotten.
+    /// Sets the limits, and forgets the records beyond them.
     void set_retention(const IdempotencyRetention& retention);
     const IdempotencyRetention& retention() const noexcept { return retention_; }
 
     /// Forgets those that are too old.
     void expire(std::int64_t now_unix);
 
-    /// Gives back the memory of forgotten records, `max` of them at most. False when nothing is left to do.
+    /// Frees the memory of forgotten records, `max` of them at most. False when nothing is left to do.
     bool sweep(std::size_t max);
 
     std::uint64_t size() const noexcept { return end_seq() - live_seq_; }
-    /// Forgotten since the start, for whatever reason.
+    /// The number of records forgotten since the start, for any reason.
     std::uint64_t forgotten() const noexcept { return forgotten_; }
     /// The records of lower LSNs are forgotten. Never falls; 0 while none was forgotten.
     Lsn first_live_lsn() const noexcept { return first_live_lsn_; }
@@ -119,8 +119,8 @@ public:
     void restore(const ComponentView& view, const TakeSeries& take_series) override;
 
     std::size_t bytes() const noexcept;
-    /// Of the records that are not too old at a time. Those that are may be forgotten or not: when that is
-    /// done differs between nodes that hold the same. Takes constant time but for a search by halves.
+    /// The digest of the records that are not too old at a time. Older ones may be forgotten or not, which
+    /// differs between nodes. Takes constant time, besides a binary search.
     RecordsDigest digest(std::int64_t now_unix) const noexcept;
 
 private:

@@ -21,7 +21,7 @@ struct SnapshotSeries {
     std::size_t number = 0;        // among the series and staged series of the snapshot
 };
 
-/// What makes a snapshot whole.
+/// The manifest of a snapshot, which makes it complete.
 struct SnapshotManifest {
     std::uint64_t id = 0;
     bool has_page_lists = true;  // false before version 3: pages have keys of the snapshot's own
@@ -50,7 +50,7 @@ TakeSeries taken_from(std::vector<std::unique_ptr<Series>>& loaded);
 struct StateView;
 class SeriesView;
 
-/// What describes a snapshot of this state, but for what is given by who stores it: ids, numbers, times of
+/// The manifest of a snapshot of this state, without what SnapshotStore fills in: ids, numbers, times of
 /// files. Puts the series, and those of the components, into `views` in the order of their numbers.
 SnapshotManifest manifest_of(const StateView& view, std::int64_t now_ms, std::vector<SeriesView>& views);
 
