@@ -1,12 +1,20 @@
 #include "engine/apply.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
+#include <vector>
 
 #include "engine/error.h"
 #include "engine/querier.h"
 
 namespace karma {
+void Applier::count_keys() {
+    if (Series* const series = std::exchange(touched_, nullptr)) {
+        engine_.keys_of_series_ += series->totals().keys - keys_before_;
+    }
+}
+
 Series* Applier::touch(std::string_view name) { return touch(engine_.series_.find(name)); }
 
 Series* Applier::touch(Series* series) {
@@ -84,12 +92,33 @@ Reply Applier::operator()(const mutation::BatchAdd& m) {
 Reply Applier::operator()(const mutation::BatchSet& m) {
     if (m.items.empty()) {
         touch(m.series);  // nothing to set creates no series
-        return reply::WasSet{0};
+        return reply::Applied{0};
     }
     if (Series* const series = touch_or_create(m.series)) {
         series->set_all(m.items);
     }
-    return reply::WasSet{m.items.size()};
+    return reply::Applied{m.items.size()};
+}
+
+/// Series by series, each of which is touched once.
+Reply Applier::operator()(const mutation::MultiAdd& m) {
+    std::vector<std::uint32_t> order(m.items.size());
+    std::iota(order.begin(), order.end(), 0U);
+    std::ranges::stable_sort(order, {}, [&](std::uint32_t i) { return m.items[i].series; });
+    const mutation::SeriesItem* before = nullptr;
+    Series* series = nullptr;
+    for (const std::uint32_t i : order) {
+        const mutation::SeriesItem& item = m.items[i];
+        if (before == nullptr || before->series != item.series) {
+            count_keys();
+            series = touch_or_create(item.series);
+        }
+        if (series != nullptr) {
+            series->add(item.key, m.day_of(item), item.value);
+        }
+        before = &item;
+    }
+    return reply::Applied{m.items.size()};
 }
 
 Reply Applier::operator()(const mutation::ResetCounter& m) {

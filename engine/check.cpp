@@ -30,7 +30,8 @@ struct Again {
         }
         return reply::Added{m.items.size(), total};
     }
-    Reply operator()(const mutation::BatchSet& m) const { return reply::WasSet{m.items.size()}; }
+    Reply operator()(const mutation::BatchSet& m) const { return reply::Applied{m.items.size()}; }
+    Reply operator()(const mutation::MultiAdd& m) const { return reply::Applied{m.items.size()}; }
     Reply operator()(const mutation::BatchReset&) const {
         return reply::BatchResetDone{first.first_count, first.second_count};
     }
@@ -57,6 +58,11 @@ std::optional<Reply> Checker::operator()(const mutation::BatchAdd& m) const {
 
 std::optional<Reply> Checker::operator()(const mutation::BatchSet& m) const {
     return refused(check_batch_set(engine_.find_series(m.series), m.items));
+}
+
+std::optional<Reply> Checker::operator()(const mutation::MultiAdd& m) const {
+    return refused(
+        check_multi_add([this](std::string_view name) { return engine_.find_series(name); }, m.items));
 }
 
 std::optional<Reply> Checker::must_exist(std::string_view series) const {

@@ -15,6 +15,7 @@ public:
     std::optional<Reply> operator()(const mutation::Increment& m) const;
     std::optional<Reply> operator()(const mutation::BatchAdd& m) const;
     std::optional<Reply> operator()(const mutation::BatchSet& m) const;
+    std::optional<Reply> operator()(const mutation::MultiAdd& m) const;
     std::optional<Reply> operator()(const mutation::DropSeries& m) const { return must_exist(m.series); }
     std::optional<Reply> operator()(const mutation::BatchReset& m) const { return must_exist(m.series); }
     std::optional<Reply> operator()(const mutation::BatchDeleteRange& m) const {

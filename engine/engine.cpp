@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 #include <type_traits>
 
 #include "engine/apply.h"
@@ -109,6 +110,10 @@ Lsn Engine::wait_lsn(const Mutation& body) const noexcept {
             Lsn lsn = 0;
             if constexpr (requires { m.series; }) {
                 lsn = wait_lsn(m.series);
+            } else if constexpr (std::is_same_v<M, mutation::MultiAdd>) {
+                for (const mutation::SeriesItem& item : m.items) {
+                    lsn = std::max(lsn, wait_lsn(item.series));
+                }
             }
             if constexpr (CheckedByComponent<M>) {
                 lsn = std::max(lsn, components_->checking<M>().wait_lsn(m));
@@ -152,10 +157,15 @@ std::optional<Outcome> Engine::check_room(const Mutation& body) const {
     if (std::optional<Outcome> refused = check_stream_room(body)) {
         return refused;
     }
-    if (series_max_ == 0 || series_.size() < series_max_) {
+    if (series_max_ == 0) {
         return std::nullopt;
     }
-    const std::string_view series = series_of(body);
+    std::string_view series;
+    if (const auto* const multi = std::get_if<mutation::MultiAdd>(&body)) {
+        series = first_without_room(*multi);
+    } else if (series_.size() >= series_max_) {
+        series = series_of(body);
+    }
     const auto* const set = std::get_if<mutation::BatchSet>(&body);
     if (series.empty() || series_.find(series) != nullptr || (set != nullptr && set->items.empty())) {
         return std::nullopt;
@@ -165,6 +175,18 @@ std::optional<Outcome> Engine::check_room(const Mutation& body) const {
                     "Tree \"" + std::string(series) + "\" would be a new one, and there are " +
                         std::to_string(series_.size()) + " already (--max-series): drop some first"}),
         catalog_lsn_};
+}
+
+/// The first series that it would make for which there is no room; empty where there is for all.
+std::string_view Engine::first_without_room(const mutation::MultiAdd& body) const {
+    std::set<std::string_view> made;
+    for (const mutation::SeriesItem& item : body.items) {
+        if (find_series(item.series) == nullptr && made.insert(item.series).second &&
+            series_.size() + made.size() > series_max_) {
+            return item.series;
+        }
+    }
+    return {};
 }
 
 /// The same for what would be remembered of an ingest stream. Loads of snapshots are forgotten at their end.

@@ -221,6 +221,7 @@ private:
     using Prepared = const PreparedMutation*;
 
     std::optional<Outcome> check_room(const Mutation& body) const;
+    std::string_view first_without_room(const mutation::MultiAdd& body) const;
     std::optional<Outcome> check_stream_room(const Mutation& body) const;
     /// To be called before a series is changed, dropped or replaced.
     void keep_for_view(const Series& series) {

@@ -50,6 +50,7 @@ private:
     std::vector<std::string> names_;  // of the series; those behind the first name_count_ are spare
     std::uint32_t name_count_ = 0;
     std::unordered_map<std::string, std::uint32_t, Hash, std::equal_to<>> numbers_;  // when they are many
+    std::vector<std::uint32_t> event_series_;  // scratch: the numbers of those that an event names
     std::uint32_t last_number_ = 0;
 };
 

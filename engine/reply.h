@@ -40,7 +40,8 @@ struct Added {
     Uint128 total = 0;
 };
 
-struct WasSet {
+/// How many items of a batch were set, or added across series.
+struct Applied {
     std::uint64_t applied = 0;
 };
 
@@ -380,7 +381,7 @@ private:
 
 using Reply = std::variant<
     Error, reply::Ok, reply::Pong, reply::Deleted, reply::Number, reply::CounterTotals, reply::Added,
-    reply::WasSet, reply::BatchResetDone, reply::BatchDeleted, reply::SeriesNames, reply::Info, reply::Keys,
+    reply::Applied, reply::BatchResetDone, reply::BatchDeleted, reply::SeriesNames, reply::Info, reply::Keys,
     reply::Top, reply::SummaryOf, reply::AllPoints, reply::PointList, reply::BucketTotals, reply::Sums,
     reply::NamedSums, reply::StreamBegun, reply::ChunkApplied, reply::ChunkSkipped, reply::StreamEnded,
     reply::Pruned, reply::Checkpoint, reply::Checkpoints, reply::Health, Boxed<reply::ReplicationStatus>,
