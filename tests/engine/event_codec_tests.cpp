@@ -35,6 +35,8 @@ std::vector<Event> one_of_each() {
         BatchSet{"b", items},
         MultiAdd{series_items, 739'001},
         MultiAdd{std::span(series_items).subspan(3), 739'001},
+        MultiAdd{std::span(series_items).first(1),
+                 739'001},  // in all so many that no prune_records has a key
         ResetCounter{"a", 3},
         ResetSeries{"a"},
         BatchReset{"a", keys},
