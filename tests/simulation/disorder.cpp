@@ -8,8 +8,9 @@
 
 namespace karma::test {
 
-Disorder::Disorder(std::uint64_t seed)
+Disorder::Disorder(std::uint64_t seed, DisorderKind kind)
     : seed_(seed),
+      kind_(kind),
       scheduler_(seed),
       network_(scheduler_),
       chronicle_(scheduler_, [this](const std::string& what) { note_failure(what); }) {
@@ -60,6 +61,17 @@ void Disorder::choose_plan() {
     plan_.clocks_step = scheduler_.one_in(2);
     plan_.clients = scheduler_.between(1, 3);
     plan_.mistakes = scheduler_.between(2, 9);
+    if (kind_ == DisorderKind::lost_masters) {
+        plan_.is_careful = true;
+        plan_.failover_unsafe = false;
+        plan_.is_order_left_on = false;
+        plan_.min_acks = 1;
+        plan_.failover_ms = static_cast<std::uint32_t>(scheduler_.between(500, 900));
+        plan_.ack_timeout_ms = 300;
+        plan_.without_sync.reset();
+        plan_.clocks_step = false;
+        plan_.clients = 3;
+    }
 }
 
 std::string Disorder::run() {

@@ -33,13 +33,19 @@ struct DisorderPlan {
     std::size_t mistakes = 5;
 };
 
+// What the operator does in a run.
+enum class DisorderKind : std::uint8_t {
+    mistakes,      // all that is said below
+    lost_masters,  // no mistakes: masters are lost, again and again, while one of their followers is behind
+};
+
 // Three nodes that replace their master by themselves or not, two more machines, and an operator who makes
 // mistakes: starts copies, strangers and old backups, follows the wrong node, swaps roles, promotes whomever
 // and two at once, leaves an order on. The chronicle says what must hold nevertheless. At the end the
 // operator repairs it all by the documented commands.
 class Disorder {
 public:
-    explicit Disorder(std::uint64_t seed);
+    explicit Disorder(std::uint64_t seed, DisorderKind kind = DisorderKind::mistakes);
 
     // Runs to the end and says what was wrong; empty when nothing was.
     std::string run();
@@ -85,6 +91,9 @@ private:
     std::optional<std::size_t> find_master() const;
 
     void operate();
+    void err();
+    void lose_masters();
+    void lose_master_behind_one();
     void break_something();
     void set_clocks();
     void step_clock();
@@ -121,6 +130,7 @@ private:
     void check_end();
 
     const std::uint64_t seed_;
+    const DisorderKind kind_;
     Scheduler scheduler_;
     SimulatedNetwork network_;
     DisorderPlan plan_;

@@ -15,6 +15,17 @@ constexpr std::chrono::hours eight_days(8 * 24);
 
 void Disorder::operate() {
     pause(1'500);
+    kind_ == DisorderKind::lost_masters ? lose_masters() : err();
+    heal();
+    restart_dead();
+    pause(2'000);
+    if (kind_ == DisorderKind::mistakes) {
+        meet_others();
+    }
+    operator_is_done_ = true;
+}
+
+void Disorder::err() {
     for (std::size_t i = 0; i < plan_.mistakes && !is_over_; ++i) {
         if (scheduler_.one_in(2)) {
             break_something();
@@ -34,11 +45,50 @@ void Disorder::operate() {
             backup_ = nodes_[scheduler_.between(0, cluster_count - 1)]->disk().copy();
         }
     }
-    heal();
-    restart_dead();
+}
+
+void Disorder::lose_masters() {
+    for (std::size_t i = 0; i < plan_.mistakes && !is_over_; ++i) {
+        lose_master_behind_one();
+        restart_dead();
+        pause(1'500);
+    }
+}
+
+/// The other follower acknowledges what this one does not get, which must not take the master's place alone.
+void Disorder::lose_master_behind_one() {
+    const std::optional<std::size_t> master = find_master();
+    if (!master || *master >= cluster_count) {
+        return;
+    }
+    const std::size_t behind = (*master + scheduler_.between(1, 2)) % cluster_count;
+    note("masters lost");
+    disturb();
+    network_.cut(name_of(*master), name_of(behind));
+    if (scheduler_.one_in(2)) {
+        network_.cut(name_of(behind), name_of(*master));
+    }
+    // It may be silent for one of them only.
+    pause(scheduler_.one_in(3) ? 2'500 : 300);
+    crash(*master);
+    pause(300);
+    network_.heal();
+    pause(5'000);
+    const std::optional<std::size_t> next = find_master();
+    NodeRole role = roles_[*master];
+    if (next && *next != *master) {
+        role = follower_of(*next);
+        role.order.reset();  // another one for each start
+    }
+    start(*master, role);
+    for (std::size_t i = 0; i < cluster_count && next; ++i) {
+        if (i != *next && i != *master && roles_[i].source != name_of(*next)) {
+            NodeRole follower = follower_of(*next);
+            follower.order.reset();
+            start(i, follower);
+        }
+    }
     pause(2'000);
-    meet_others();
-    operator_is_done_ = true;
 }
 
 void Disorder::break_something() {

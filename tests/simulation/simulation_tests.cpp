@@ -44,14 +44,14 @@ Run simulate(std::uint64_t seed, const Flaws&... flaws) {
     return run;
 }
 
-template <typename Simulated>
-void simulate_seeds(std::size_t count) {
+template <typename Simulated, typename... Kinds>
+void simulate_seeds(std::size_t count, const Kinds&... kinds) {
     const std::uint64_t seeds = number_from_environment("KARMA_SIMULATION_SEEDS", scaled(count));
     const std::uint64_t first = number_from_environment("KARMA_SIMULATION_SEED", 1);
     const bool is_verbose = is_set("KARMA_SIMULATION_VERBOSE");
     std::uint64_t steps = 0;
     for (std::uint64_t seed = first; seed < first + seeds; ++seed) {
-        const Run run = simulate<Simulated>(seed);
+        const Run run = simulate<Simulated>(seed, kinds...);
         steps += run.steps;
         if (is_verbose) {
             std::printf("seed %llu: %s%s%s\n", static_cast<unsigned long long>(seed), run.summary.c_str(),
@@ -72,6 +72,10 @@ TEST_CASE("simulation: whatever breaks, what was acknowledged counts once, and a
 
 TEST_CASE("simulation: whatever breaks, and whatever the operator does, the invariants hold") {
     simulate_seeds<Disorder>(60);
+}
+
+TEST_CASE("simulation: whatever breaks, and whoever is behind a lost master, what was acknowledged stays") {
+    simulate_seeds<Disorder>(20, DisorderKind::lost_masters);
 }
 
 // The first of some seeds that fails.
