@@ -41,6 +41,7 @@ constexpr OpFields described[] = {
     {"counter.series", "series|tree key range|last as_of?"},
     {"counter.batch_sum", "series|tree keys range|last? as_of?"},
     {"counter.multi_sum", "items range|last?"},
+    {"counter.multi_add", "items"},
     {"counter.reset", "series|tree key"},
     {"counter.batch_reset", "series|tree keys"},
     {"counter.delete_range", "series|tree key range|last"},
@@ -156,6 +157,9 @@ std::optional<std::string> unknown_field(const Op& op, const boost::json::object
     static constexpr std::array<std::string_view, 3> of_all = {"v", "op", "token"};
     static constexpr std::array<std::string_view, 2> of_range = {"from", "to"};
     static constexpr std::array<std::string_view, 3> of_item = {"series", "tree", "key"};
+    static constexpr std::array<std::string_view, 6> of_addition = {"series", "tree", "key",
+                                                                    "bucket", "date", "value"};
+    const bool adds = op.name == "counter.multi_add";
     if (description_of(op.name).ends_with(any_other)) return std::nullopt;
     const std::vector<std::string_view> known = op_field_names(op);
     for (const auto& member : request) {
@@ -167,7 +171,11 @@ std::optional<std::string> unknown_field(const Op& op, const boost::json::object
             inside = unknown_member(op, member.value().get_object(), of_range, "range.");
         } else if (name == "items" && member.value().is_array()) {
             for (const boost::json::value& item : member.value().get_array()) {
-                if (item.is_object()) inside = unknown_member(op, item.get_object(), of_item, "items[].");
+                if (item.is_object()) {
+                    inside = unknown_member(op, item.get_object(),
+                                            adds ? std::span<const std::string_view>(of_addition) : of_item,
+                                            "items[].");
+                }
                 if (inside) break;
             }
         }

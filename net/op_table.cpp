@@ -23,6 +23,7 @@ Decoded decrement(F f) {
 }
 Decoded batch_add(F f) { return Mutation(mutation::BatchAdd{f.series(), f.items(1)}); }
 Decoded batch_set(F f) { return Mutation(mutation::BatchSet{f.series(), f.items(0)}); }
+Decoded multi_add(F f) { return Mutation(mutation::MultiAdd{f.series_items()}); }
 Decoded counter_reset(F f) { return Mutation(mutation::ResetCounter{f.series(), f.number("key")}); }
 Decoded tree_reset(F f) { return Mutation(mutation::ResetSeries{f.series()}); }
 Decoded batch_reset(F f) { return Mutation(mutation::BatchReset{f.series(), f.keys()}); }
@@ -356,6 +357,7 @@ constexpr OpName ops[] = {
     op("counter.batch_sum", reads, false, batch_sum),
     alias("series.batch_sum", "counter.batch_sum", reads, false, batch_sum),
     op("counter.multi_sum", reads, false, multi_sum),
+    op("counter.multi_add", writes, once, multi_add),
     op("counter.reset", writes, once, counter_reset),
     op("counter.batch_reset", writes, once, batch_reset),
     op("counter.delete_range", writes, once, counter_delete_range),
