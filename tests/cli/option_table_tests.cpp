@@ -155,7 +155,7 @@ TEST_CASE("option table: the help names the defaults, and secrets are no part of
     std::ostringstream help;
     cli::print_serve_help(help);
     CHECK(contains(help.str(), "--snapshot-interval-seconds=SECONDS   [KARMA_SNAPSHOT_INTERVAL_SECONDS]\n"));
-    CHECK(contains(help.str(), "unless nothing has changed; 0 for none (3600)\n"));
+    CHECK(contains(help.str(), "none is made when nothing has changed; 0 for none (3600)\n"));
     CHECK(contains(help.str(), "threads that serve connections (half the cores)\n"));
     CHECK(contains(help.str(), "token that allows everything (none)\n"));
 }
