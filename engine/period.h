@@ -25,8 +25,8 @@ public:
     };
 
     constexpr Period() = default;  // all days
-    constexpr Period(DayRange days) noexcept
-        : days_(days) {}  // NOLINT(google-explicit-constructor): it is one
+    // NOLINTNEXTLINE(google-explicit-constructor): it is one
+    constexpr Period(DayRange days) noexcept : days_(days) {}
     constexpr Period(Day from, Day to) noexcept : days_{from, to} {}
     explicit constexpr Period(Kind kind) noexcept : kind_(kind) {}
     /// `count` is 1 or more.
