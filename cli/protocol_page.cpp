@@ -99,7 +99,7 @@ A token that does not allow it, or is for other series, is `forbidden`. Tokens a
 | number | an integer from 0 to 18446744073709551615, without fraction or exponent. Many JSON libraries keep only 53 bits: read and write larger ones as integers of 64 bits |
 | string | UTF-8; a series, a name and an id have at least one byte |
 | day | a UTC calendar day, the bucket of a counter: the number `20260505`, or `"2026-05-05"` or `"20260505"` |
-| range | `{"from":20260501,"to":20260531}`: days as numbers, both included, `from` not after `to`. It may be any length |
+| range | as `range`: `{"from":20260501,"to":20260531}`, two days, both included, `from` not after `to`; or the name of a period, `"today"`, `"yesterday"`, `"this_week"` (from Monday on), `"this_month"`, `"last_month"` or `"this_year"`. As `last`: a number of days such as `"30d"`, today the last of them. A period is that of the day in UTC on which the request is executed, or at which a time given as `as_of` lies |
 | time | Unix seconds, an RFC 3339 text such as `"2026-05-05T12:00:00Z"`, or a UTC day such as `"2026-05-05"` |
 | point in history | an LSN as a number, or an RFC 3339 text or a UTC day, which stands for its end |
 | boolean | `true`, `false`; also as a text |

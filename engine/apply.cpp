@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/error.h"
+#include "engine/querier.h"
 
 namespace karma {
 Series* Applier::touch(std::string_view name) { return touch(engine_.series_.find(name)); }
@@ -47,18 +48,26 @@ Reply Applier::operator()(const mutation::DropSeries& m) {
     return reply::Ok{};
 }
 
+template <typename Body>
+Reply Applier::counted(const Body& m) const {
+    if (m.shows_totals) [[unlikely]] {
+        return counter_totals(engine_.find_series(m.series), m.key, m.day, m.value);
+    }
+    return reply::Number{m.value};
+}
+
 Reply Applier::operator()(const mutation::Increment& m) {
     if (Series* const series = touch_or_create(m.series)) {
         series->add(m.key, m.day, m.value);
     }
-    return reply::Number{m.value};
+    return counted(m);
 }
 
 Reply Applier::operator()(const mutation::Decrement& m) {
     if (Series* const series = touch_or_create(m.series)) {
         series->subtract(m.key, m.day, m.value);
     }
-    return reply::Number{m.value};
+    return counted(m);
 }
 
 Reply Applier::operator()(const mutation::BatchAdd& m) {
@@ -109,14 +118,14 @@ Reply Applier::operator()(const mutation::BatchReset& m) {
 
 Reply Applier::operator()(const mutation::DeleteCounterRange& m) {
     if (Series* const series = touch_or_create(m.series)) {
-        series->erase(m.key, m.range);
+        series->erase(m.key, m.range.days());
     }
     return reply::Deleted{};
 }
 
 Reply Applier::operator()(const mutation::DeleteSeriesRange& m) {
     if (Series* const series = touch_or_create(m.series)) {
-        series->erase(m.range);
+        series->erase(m.range.days());
     }
     return reply::Deleted{};
 }
@@ -127,7 +136,7 @@ Reply Applier::operator()(const mutation::BatchDeleteRange& m) {
         for (const std::uint64_t key : m.keys) {
             if (series->total(key) == 0) {
                 ++done.missing;
-            } else if (series->erase(key, m.range)) {
+            } else if (series->erase(key, m.range.days())) {
                 ++done.deleted;
             }
         }

@@ -44,6 +44,8 @@ public:
     Reply operator()(const mutation::PruneStreams& m);
 
 private:
+    template <typename Body>
+    Reply counted(const Body& m) const;
     /// The series, marked as touched by this event; null when it is not there or holds the event already.
     Series* touch(std::string_view name);
     Series* touch(Series* series);

@@ -187,7 +187,7 @@ std::optional<Reply> Checker::operator()(const mutation::AbortStream& m) const {
                                                             : std::nullopt;
 }
 
-/// Gives a day to a mutation that left it to the clock.
+/// Gives days to a mutation that left them to the clock.
 void resolve_day(Mutation& body, std::int64_t now_ms) noexcept {
     std::visit(
         [&](auto& m) {
@@ -195,6 +195,9 @@ void resolve_day(Mutation& body, std::int64_t now_ms) noexcept {
                 if (m.day == today) {
                     m.day = day_from_unix_ms(now_ms);
                 }
+            }
+            if constexpr (requires { m.range; }) {
+                m.range = m.range.at(now_ms);
             }
         },
         body);

@@ -42,7 +42,7 @@ private:
     const Engine& engine_;
 };
 
-/// Gives a day to a mutation that left it to the clock.
+/// Gives days to a mutation that left them to the clock.
 void resolve_day(Mutation& body, std::int64_t now_ms) noexcept;
 
 /// The response of a keyed request, once more.

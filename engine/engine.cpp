@@ -146,7 +146,7 @@ Outcome Engine::execute(const Request& request, std::int64_t now_ms) {
             if constexpr (std::is_same_v<Body, Mutation>) {
                 return execute_mutation(body, now_ms);
             } else if constexpr (std::is_invocable_v<Querier, const Body&>) {
-                return Querier(*this)(body);
+                return Querier(*this, now_ms)(body);
             } else {
                 return {Reply(Error{ErrorCode::internal_error, "Not a question for the engine"}), 0};
             }
@@ -221,7 +221,7 @@ Outcome Engine::execute_keyed(const KeyedMutation& keyed, const PreparedMutation
                                 "Field idempotency_key was already used with a different request"}),
                     first->lsn};
         }
-        return {reply_again(prepared.body, *first), first->lsn, Repetition::repeat};
+        return repeat(prepared.body, *first);
     }
     if (std::optional<Reply> refused = std::visit(Checker(*this), prepared.body)) {
         return {std::move(*refused), wait_lsn(prepared.body)};
@@ -230,6 +230,22 @@ Outcome Engine::execute_keyed(const KeyedMutation& keyed, const PreparedMutation
         return std::move(*no_room);
     }
     return accept(prepared.body, now_ms, &keyed, &prepared);
+}
+
+/// Totals are those of now: they are no part of what was done then.
+Outcome Engine::repeat(const Mutation& body, const IdempotencyIndex::Record& first) const {
+    Outcome outcome{reply_again(body, first), first.lsn, Repetition::repeat};
+    std::visit(
+        [&](const auto& m) {
+            if constexpr (requires { m.shows_totals; }) {
+                if (m.shows_totals) {
+                    outcome.result = Reply(counter_totals(find_series(m.series), m.key, m.day, m.value));
+                    outcome.wait_lsn = std::max(outcome.wait_lsn, wait_lsn(m.series));
+                }
+            }
+        },
+        body);
+    return outcome;
 }
 
 Outcome Engine::accept(const Mutation& body, std::int64_t now_ms, const KeyedMutation* keyed,

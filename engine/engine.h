@@ -232,6 +232,8 @@ private:
     Outcome execute_mutation(const Mutation& body, std::int64_t now_ms);
     Outcome execute_keyed(const KeyedMutation& keyed, const PreparedMutation& prepared, std::int64_t now_ms);
     Outcome accept(const Mutation& body, std::int64_t now_ms, const KeyedMutation* keyed, Prepared prepared);
+    /// What a keyed request is answered with that was executed before.
+    Outcome repeat(const Mutation& body, const IdempotencyIndex::Record& first) const;
     /// Applies an event and gives it to the sink. `prepared` where it has an idempotency key.
     Reply record(const Event& event, Prepared prepared);
     Reply record_whole(const Event& event, Prepared prepared);

@@ -93,16 +93,16 @@ public:
     void operator()(const mutation::DeleteCounterRange& m) {
         begin(Kind::delete_counter_range, 4);
         packer_.pack(m.key);
-        range(m.range);
+        range(m.range.days());
     }
     void operator()(const mutation::DeleteSeriesRange& m) {
         begin(Kind::delete_series_range, 3);
-        range(m.range);
+        range(m.range.days());
     }
     void operator()(const mutation::BatchDeleteRange& m) {
         begin(Kind::batch_delete_range, 4);
         keys(m.keys);
-        range(m.range);
+        range(m.range.days());
     }
     void operator()(const mutation::DeleteBefore& m) {
         begin(Kind::delete_before, 2);
@@ -540,7 +540,7 @@ Day reference_day(const Mutation& body) noexcept {
             } else if constexpr (requires { m.items; }) {
                 return m.items.empty() ? 0 : m.items.front().day;
             } else if constexpr (requires { m.range; }) {
-                return m.range.from;
+                return m.range.days().from;
             } else {
                 return 0;
             }

@@ -73,7 +73,7 @@ inline bool makes_large_reply(const Request& request) noexcept {
         return false;
     }
     const auto* const points = std::get_if<query::Points>(&request);
-    return points == nullptr || std::int64_t{points->range.to} - std::int64_t{points->range.from} > days_max;
+    return points == nullptr || points->range.day_count_max() > days_max;
 }
 
 /// What the reply to a mutation becomes whose history may not be the one that goes on.

@@ -112,17 +112,17 @@ public:
     void operator()(const mutation::DeleteCounterRange& m) {
         lines_.text("series", m.series);
         lines_.number("key", m.key);
-        lines_.range(m.range);
+        lines_.range(m.range.days());
     }
     void operator()(const mutation::DeleteSeriesRange& m) {
         lines_.text("series", m.series);
         lines_.none("key");
-        lines_.range(m.range);
+        lines_.range(m.range.days());
     }
     void operator()(const mutation::BatchDeleteRange& m) {
         lines_.text("series", m.series);
         lines_.keys(m.keys);
-        lines_.range(m.range);
+        lines_.range(m.range.days());
     }
     void operator()(const mutation::BeginStream& m) {
         lines_.text("stream_id", m.stream_id);

@@ -10,6 +10,7 @@
 #include "engine/fingerprint.h"
 #include "engine/identity.h"
 #include "engine/number.h"
+#include "engine/period.h"
 
 namespace karma {
 
@@ -56,6 +57,7 @@ struct Increment {
     std::uint64_t key = 0;
     Day day = today;
     std::uint64_t value = 1;
+    bool shows_totals = false;  // the reply has the bucket's and the key's totals; no part of an event
 };
 
 /// Takes from a bucket, which stops at 0; creates the series and the key.
@@ -64,6 +66,7 @@ struct Decrement {
     std::uint64_t key = 0;
     Day day = today;
     std::uint64_t value = 1;
+    bool shows_totals = false;  // the reply has the bucket's and the key's totals; no part of an event
 };
 
 /// Adds all items or none; creates the series.
@@ -98,19 +101,19 @@ struct BatchReset {
 struct DeleteCounterRange {
     std::string_view series;
     std::uint64_t key = 0;
-    DayRange range;
+    Period range;  // two days in an event
 };
 
 /// Removes all buckets in the range; creates the series.
 struct DeleteSeriesRange {
     std::string_view series;
-    DayRange range;
+    Period range;  // two days in an event
 };
 
 struct BatchDeleteRange {
     std::string_view series;
     std::span<const std::uint64_t> keys;
-    DayRange range;
+    Period range;  // two days in an event
 };
 
 /// Removes the buckets before a day, then the keys that have none.

@@ -32,6 +32,14 @@ std::uint64_t sum_of(const Series& series, std::uint64_t key, const std::optiona
 
 }  // namespace
 
+reply::CounterTotals counter_totals(const Series* series, std::uint64_t key, Day day,
+                                    std::uint64_t value) noexcept {
+    if (series == nullptr) {
+        return {value, 0, 0};
+    }
+    return {value, series->sum(key, {day, day}), series->total(key)};
+}
+
 Error series_not_found(std::string_view series) {
     return {ErrorCode::not_found, "Tree \"" + std::string(series) + "\" not found"};
 }
@@ -94,7 +102,7 @@ Outcome Querier::operator()(const query::SeriesTop& q) const {
     }
     return scan_later(
         *series,
-        [limit = q.limit, range = q.range](const SeriesView& view, const Deadline& deadline) -> Reply {
+        [limit = q.limit, range = days(q.range)](const SeriesView& view, const Deadline& deadline) -> Reply {
             return reply::Top{view.name(), limit, scan_top(view, limit, range, deadline)};
         });
 }
@@ -109,9 +117,10 @@ Outcome Querier::operator()(const query::SeriesSummary& q) const {
         const Summary summary{totals.total, totals.keys, totals.buckets};
         return {Reply(reply::SummaryOf{series->name(), std::nullopt, summary}), series->last_lsn()};
     }
-    return scan_later(*series, [range = q.range](const SeriesView& view, const Deadline& deadline) -> Reply {
-        return reply::SummaryOf{view.name(), range, scan_summary(view, range, deadline)};
-    });
+    return scan_later(*series,
+                      [range = days(q.range)](const SeriesView& view, const Deadline& deadline) -> Reply {
+                          return reply::SummaryOf{view.name(), range, scan_summary(view, range, deadline)};
+                      });
 }
 
 Outcome Querier::operator()(const query::SeriesPoints& q) const {
@@ -119,9 +128,21 @@ Outcome Querier::operator()(const query::SeriesPoints& q) const {
     if (series == nullptr) {
         return not_found(q.series);
     }
-    return scan_later(*series, [range = q.range](const SeriesView& view, const Deadline& deadline) -> Reply {
-        return reply::AllPoints{view, range, scan_all_keys(view, deadline)};
-    });
+    return scan_later(*series,
+                      [range = days(q.range)](const SeriesView& view, const Deadline& deadline) -> Reply {
+                          return reply::AllPoints{view, range, scan_all_keys(view, deadline)};
+                      });
+}
+
+Outcome Querier::operator()(const query::BucketTotals& q) const {
+    const Series* const series = engine_.find_series(q.series);
+    if (series == nullptr) {
+        return not_found(q.series);
+    }
+    return scan_later(*series,
+                      [range = days(q.range)](const SeriesView& view, const Deadline& deadline) -> Reply {
+                          return reply::BucketTotals{scan_totals(view, range, deadline)};
+                      });
 }
 
 Outcome Querier::operator()(const query::Sum& q) const {
@@ -129,7 +150,7 @@ Outcome Querier::operator()(const query::Sum& q) const {
     if (series == nullptr) {
         return not_found(q.series);
     }
-    return {Reply(reply::Number{sum_of(*series, q.key, q.range)}), series->last_lsn()};
+    return {Reply(reply::Number{sum_of(*series, q.key, days(q.range))}), series->last_lsn()};
 }
 
 Outcome Querier::operator()(const query::Points& q) const {
@@ -139,7 +160,7 @@ Outcome Querier::operator()(const query::Points& q) const {
     }
     reply::PointList list;
     if (const std::byte* const record = series->find(q.key)) {
-        Counter(record).for_each(q.range, [&](Point point) { list.points.push_back(point); });
+        Counter(record).for_each(days(q.range), [&](Point point) { list.points.push_back(point); });
     }
     return {Reply(std::move(list)), series->last_lsn()};
 }
@@ -149,17 +170,19 @@ Outcome Querier::operator()(const query::BatchSum& q) const {
     if (series == nullptr) {
         return not_found(q.series);
     }
+    const std::optional<DayRange> range = days(q.range);
     reply::Sums sums;
     sums.items.reserve(q.keys.size());
     series->visit_ahead(
         q.keys.size(), [&](std::size_t i) { return q.keys[i]; },
         [&](std::size_t i) {
-            sums.items.push_back({q.keys[i], sum_of(*series, q.keys[i], q.range)});
+            sums.items.push_back({q.keys[i], sum_of(*series, q.keys[i], range)});
         });
     return {Reply(std::move(sums)), series->last_lsn()};
 }
 
 Outcome Querier::operator()(const query::MultiSum& q) const {
+    const std::optional<DayRange> range = days(q.range);
     reply::NamedSums sums;
     sums.items.reserve(q.items.size());
     Lsn wait_lsn = 0;
@@ -169,7 +192,7 @@ Outcome Querier::operator()(const query::MultiSum& q) const {
             return not_found(item.series);
         }
         wait_lsn = std::max(wait_lsn, series->last_lsn());
-        sums.items.push_back({series->name(), item.key, sum_of(*series, item.key, q.range)});
+        sums.items.push_back({series->name(), item.key, sum_of(*series, item.key, range)});
     }
     return {Reply(std::move(sums)), wait_lsn};
 }

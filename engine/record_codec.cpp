@@ -24,6 +24,7 @@ struct ResponseNumbers {
         record.response_size = sizeof...(numbers);
     }
     void operator()(const reply::Number& r) noexcept { set(r.value); }
+    void operator()(const reply::CounterTotals& r) noexcept { set(r.value); }
     void operator()(const reply::Added& r) noexcept { set(r.applied, r.total >> 64U, r.total); }
     void operator()(const reply::WasSet& r) noexcept { set(r.applied); }
     void operator()(const reply::BatchResetDone& r) noexcept { set(r.reset, r.missing); }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -25,6 +26,13 @@ struct Deleted {};
 
 struct Number {
     std::uint64_t value = 0;
+};
+
+/// An increment or a decrement, and what there is after it.
+struct CounterTotals {
+    std::uint64_t value = 0;
+    std::uint64_t bucket_total = 0;
+    std::uint64_t key_total = 0;
 };
 
 struct Added {
@@ -127,6 +135,11 @@ struct AllPoints {
 
 struct PointList {
     std::vector<Point> points;
+};
+
+/// The sums of all keys of a series, by day.
+struct BucketTotals {
+    std::vector<DayTotal> totals;
 };
 
 struct Sums {
@@ -365,17 +378,16 @@ private:
     std::shared_ptr<const Large> large_;
 };
 
-using Reply =
-    std::variant<Error, reply::Ok, reply::Pong, reply::Deleted, reply::Number, reply::Added, reply::WasSet,
-                 reply::BatchResetDone, reply::BatchDeleted, reply::SeriesNames, reply::Info, reply::Keys,
-                 reply::Top, reply::SummaryOf, reply::AllPoints, reply::PointList, reply::Sums,
-                 reply::NamedSums, reply::StreamBegun, reply::ChunkApplied, reply::ChunkSkipped,
-                 reply::StreamEnded, reply::Pruned, reply::Checkpoint, reply::Checkpoints, reply::Health,
-                 Boxed<reply::ReplicationStatus>, reply::LogEntries, reply::Events, reply::SnapshotNames,
-                 Boxed<reply::SnapshotInfo>, reply::Verified, reply::SnapshotSaved, reply::SeriesLoaded,
-                 reply::FileBytes, reply::StatsList, reply::MetricsText, reply::Promoted, reply::FenceAnswer,
-                 reply::PromiseAnswer, reply::FollowerForgotten, reply::HistoryPosition,
-                 reply::DigestsCompared, Boxed<reply::ExportBegun>>;
+using Reply = std::variant<
+    Error, reply::Ok, reply::Pong, reply::Deleted, reply::Number, reply::CounterTotals, reply::Added,
+    reply::WasSet, reply::BatchResetDone, reply::BatchDeleted, reply::SeriesNames, reply::Info, reply::Keys,
+    reply::Top, reply::SummaryOf, reply::AllPoints, reply::PointList, reply::BucketTotals, reply::Sums,
+    reply::NamedSums, reply::StreamBegun, reply::ChunkApplied, reply::ChunkSkipped, reply::StreamEnded,
+    reply::Pruned, reply::Checkpoint, reply::Checkpoints, reply::Health, Boxed<reply::ReplicationStatus>,
+    reply::LogEntries, reply::Events, reply::SnapshotNames, Boxed<reply::SnapshotInfo>, reply::Verified,
+    reply::SnapshotSaved, reply::SeriesLoaded, reply::FileBytes, reply::StatsList, reply::MetricsText,
+    reply::Promoted, reply::FenceAnswer, reply::PromiseAnswer, reply::FollowerForgotten,
+    reply::HistoryPosition, reply::DigestsCompared, Boxed<reply::ExportBegun>>;
 
 /// What the rest of a request does. It says by which threads it is run, how long it may take, and whether the
 /// requests behind it may be executed before it has run.
@@ -391,6 +403,12 @@ enum class TaskKind : std::uint8_t {
     control,
 };
 
+/// What a task waits for before it runs: an event after this one that is durable, or so much time.
+struct EventWait {
+    Lsn after_lsn = 0;
+    std::chrono::milliseconds time_max{0};
+};
+
 /// The rest of a request that takes long: it runs without any lock, on any thread, once.
 class Task {
 public:
@@ -403,6 +421,9 @@ public:
 
     /// Bytes to read, about: says whether handing a query to another thread is worth it.
     virtual std::size_t cost_bytes() const = 0;
+
+    /// Nothing: it runs at once. To wait is up to who runs it; one that does not finds what is there.
+    virtual std::optional<EventWait> event_wait() const { return std::nullopt; }
 
     /// Throws RequestError, and StorageError where it stores something.
     virtual Reply run(const Deadline& deadline) = 0;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -11,6 +12,7 @@
 #include "engine/identity.h"
 #include "engine/mutation.h"
 #include "engine/number.h"
+#include "engine/period.h"
 
 /// Questions: nothing changes. Texts and spans are borrowed from whoever made the request.
 ///
@@ -47,26 +49,33 @@ struct SeriesKeys {
 struct SeriesTop {
     std::string_view series;
     std::size_t limit = 50;
-    std::optional<DayRange> range;
+    std::optional<Period> range;
     std::optional<HistoryPoint> as_of = {};
 };
 
 struct SeriesSummary {
     std::string_view series;
-    std::optional<DayRange> range;
+    std::optional<Period> range;
     std::optional<HistoryPoint> as_of = {};
 };
 
 /// All buckets of all keys in the range.
 struct SeriesPoints {
     std::string_view series;
-    DayRange range;
+    Period range;
+};
+
+/// The sums of all keys, bucket by bucket.
+struct BucketTotals {
+    std::string_view series;
+    Period range;
+    std::optional<HistoryPoint> as_of = {};
 };
 
 struct Sum {
     std::string_view series;
     std::uint64_t key = 0;
-    std::optional<DayRange> range;
+    std::optional<Period> range;
     std::optional<HistoryPoint> as_of = {};
 };
 
@@ -74,14 +83,14 @@ struct Sum {
 struct Points {
     std::string_view series;
     std::uint64_t key = 0;
-    DayRange range;
+    Period range;
     std::optional<HistoryPoint> as_of = {};
 };
 
 struct BatchSum {
     std::string_view series;
     std::span<const std::uint64_t> keys;
-    std::optional<DayRange> range;
+    std::optional<Period> range;
     std::optional<HistoryPoint> as_of = {};
 };
 
@@ -92,7 +101,7 @@ struct SeriesKey {
 
 struct MultiSum {
     std::span<const SeriesKey> items;
-    std::optional<DayRange> range;
+    std::optional<Period> range;
 };
 
 struct Checkpoints {
@@ -119,6 +128,9 @@ struct Events {
     std::optional<std::uint64_t> key;
     std::optional<std::int64_t> from_ms;  // Unix milliseconds, inclusive, as is the next one
     std::optional<std::int64_t> to_ms;
+    /// So long a server waits for the first event above the LSN, whatever the filter says of it; 0: not at
+    /// all. Who embeds a database gets what is there.
+    std::chrono::milliseconds wait{0};
     bool shows_idempotency_keys = true;
 };
 
@@ -275,13 +287,13 @@ struct KeyedMutation {
 
 using Request =
     std::variant<Mutation, KeyedMutation, query::Ping, query::Health, query::ListSeries, query::SeriesInfo,
-                 query::SeriesKeys, query::SeriesTop, query::SeriesSummary, query::SeriesPoints, query::Sum,
-                 query::Points, query::BatchSum, query::MultiSum, query::Checkpoints,
-                 query::ReplicationStatus, query::LogEntries, query::Events, query::Stats, query::Metrics,
-                 query::Snapshots, query::SnapshotInfo, query::VerifySnapshots, query::FetchSnapshot,
-                 query::FetchRecords, control::SaveSnapshot, control::SaveAllSnapshots, control::LoadSnapshot,
-                 control::ReportReconciliation, control::Promote, control::Promise, control::ForgetFollower,
-                 control::Fence, control::Subscribe, query::HistoryPositionAt, query::CompareDigests,
-                 query::BeginExport, query::FetchExport, query::EndExport>;
+                 query::SeriesKeys, query::SeriesTop, query::SeriesSummary, query::SeriesPoints,
+                 query::BucketTotals, query::Sum, query::Points, query::BatchSum, query::MultiSum,
+                 query::Checkpoints, query::ReplicationStatus, query::LogEntries, query::Events, query::Stats,
+                 query::Metrics, query::Snapshots, query::SnapshotInfo, query::VerifySnapshots,
+                 query::FetchSnapshot, query::FetchRecords, control::SaveSnapshot, control::SaveAllSnapshots,
+                 control::LoadSnapshot, control::ReportReconciliation, control::Promote, control::Promise,
+                 control::ForgetFollower, control::Fence, control::Subscribe, query::HistoryPositionAt,
+                 query::CompareDigests, query::BeginExport, query::FetchExport, query::EndExport>;
 
 }  // namespace karma

@@ -1,7 +1,9 @@
 #include "engine/scan.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
+#include <memory>
 
 #include "engine/error.h"
 
@@ -46,6 +48,38 @@ private:
     std::size_t limit_;
     Better better_;
     std::vector<Item> items_;
+};
+
+/// A sum for each day of the calendar, in blocks that are made when their first day has one: adding takes
+/// constant time, and a few far days take little memory.
+class DaySums {
+public:
+    void add(Day day, std::uint64_t value) {
+        std::unique_ptr<Block>& block = blocks_[day / block_days];
+        if (block == nullptr) {
+            block = std::make_unique<Block>();
+        }
+        (*block)[day % block_days] += value;
+    }
+
+    /// Those above 0, by day: no bucket holds 0.
+    std::vector<DayTotal> totals() const {
+        std::vector<DayTotal> all;
+        for (std::size_t i = 0; i < blocks_.size(); ++i) {
+            for (Day at = 0; blocks_[i] != nullptr && at < block_days; ++at) {
+                if (const Uint128 total = (*blocks_[i])[at]; total != 0) {
+                    all.push_back({static_cast<Day>(i * block_days) + at, total});
+                }
+            }
+        }
+        return all;
+    }
+
+private:
+    static constexpr Day block_days = 512;
+    using Block = std::array<Uint128, block_days>;
+    std::vector<std::unique_ptr<Block>> blocks_ =
+        std::vector<std::unique_ptr<Block>>(max_day / block_days + 1);
 };
 
 Digest digest_of(std::uint64_t a, std::uint64_t b, std::uint64_t c) noexcept {
@@ -111,6 +145,14 @@ KeyPage scan_keys(const SeriesView& view, std::size_t limit, const std::optional
         page.next_cursor = page.keys.back().key;
     }
     return page;
+}
+
+std::vector<DayTotal> scan_totals(const SeriesView& view, const DayRange& range, const Deadline& deadline) {
+    DaySums sums;
+    for_each_counter(view, deadline, [&](Counter counter) {
+        counter.for_each(range, [&](Point point) { sums.add(point.day, point.value); });
+    });
+    return sums.totals();
 }
 
 std::vector<std::uint64_t> scan_all_keys(const SeriesView& view, const Deadline& deadline) {

@@ -67,6 +67,13 @@ struct KeyPage {
     std::optional<std::uint64_t> next_cursor;
 };
 
+struct DayTotal {
+    Day day = 0;
+    Uint128 total = 0;
+
+    bool operator==(const DayTotal&) const = default;
+};
+
 struct KeyPoints {
     std::uint64_t key = 0;
     std::vector<Point> points;
@@ -81,6 +88,9 @@ std::vector<KeyValue> scan_top(const SeriesView& view, std::size_t limit,
 /// The first `limit` keys above the cursor.
 KeyPage scan_keys(const SeriesView& view, std::size_t limit, const std::optional<std::uint64_t>& cursor,
                   const Deadline& deadline);
+
+/// The sums of all keys in the range, bucket by bucket, ascending by day; without days that have none.
+std::vector<DayTotal> scan_totals(const SeriesView& view, const DayRange& range, const Deadline& deadline);
 
 /// All keys, ascending.
 std::vector<std::uint64_t> scan_all_keys(const SeriesView& view, const Deadline& deadline);

@@ -11,7 +11,7 @@
 
 namespace karma::net {
 
-/// Who may do what, by the tokens that count now. Thread-safe.
+/// The access that each token gives now. Thread-safe.
 class Access {
 public:
     using Level = AccessLevel;
@@ -24,18 +24,18 @@ public:
 
     bool is_open() const noexcept { return current().is_open(); }
 
-    /// What a request that carries this token may do. The series live as long as this.
+    /// The access of a request with this token. The series of the result live as long as this object.
     Grant grant(std::string_view token) const noexcept { return current().find(token); }
     Level level(std::string_view token) const noexcept { return grant(token).level; }
 
-    /// From here on these tokens count, for requests on open connections too.
+    /// Replaces the tokens, for requests on open connections, too.
     void replace(TokenSet tokens);
 
 private:
     const TokenSet& current() const noexcept { return *current_.load(std::memory_order_acquire); }
 
     std::mutex mutex_;
-    /// With those of before, which a request may just be compared with: they are replaced by hand, rarely.
+    /// Earlier sets are kept, because a request may just be using one: an operator replaces them, rarely.
     std::vector<std::unique_ptr<const TokenSet>> all_;
     std::atomic<const TokenSet*> current_;
 };

@@ -6,7 +6,7 @@
 
 namespace karma::net {
 
-/// An amount that many take from, so that all of them together take no more. Thread-safe.
+/// An amount that several users share: together they never take more than it. Thread-safe.
 class Budget {
 public:
     /// 0: no limit.
@@ -14,7 +14,7 @@ public:
     Budget(const Budget&) = delete;
     Budget& operator=(const Budget&) = delete;
 
-    /// False, with nothing taken, where less than `left` would be left.
+    /// False, with nothing taken, if less than `left` would be left.
     bool take(std::size_t amount, std::size_t left = 0) noexcept {
         if (max_ == 0) {
             return true;
@@ -42,7 +42,8 @@ private:
     std::atomic<std::size_t> used_{0};
 };
 
-/// What its owner has taken of a budget, which outlives it; given back at its end. Of one thread.
+/// The part of a budget that its owner has taken; given back by the destructor. The budget outlives it. Used
+/// by one thread.
 class Share {
 public:
     explicit Share(Budget* budget = nullptr) noexcept : budget_(budget) {}
@@ -52,8 +53,8 @@ public:
     Share& operator=(Share&&) = delete;
     ~Share() { resize(0); }
 
-    /// Takes what is missing to `amount`, or gives back what is more. False, with nothing changed, where less
-    /// than `left` would be left in the budget.
+    /// Changes the part to `amount`. False, with nothing changed, if less than `left` would be left in the
+    /// budget.
     bool resize(std::size_t amount, std::size_t left = 0) noexcept {
         if (budget_ != nullptr) {
             if (amount > amount_ && !budget_->take(amount - amount_, left)) {

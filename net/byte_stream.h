@@ -11,7 +11,7 @@
 
 namespace karma::net {
 
-/// An open connection over TCP or a Unix socket, in the clear or over TLS. Nothing of it waits. Owns its
+/// An open connection over TCP or a Unix socket, in the clear or over TLS. No function blocks. Owns its
 /// socket. Used by one thread at a time.
 class ByteStream {
 public:
@@ -29,30 +29,31 @@ public:
     /// The two ends have not agreed on keys yet: reading and writing does that first.
     bool is_handshaking() const noexcept { return tls_ != nullptr && tls_->is_handshaking(); }
 
-    /// Reads what has arrived, as much as there is room for.
+    /// Reads what has arrived, up to the size of `room`.
     IoResult read(std::span<char> room) noexcept;
-    /// Writes what the system takes. Bytes that would have blocked are to be written again, with others
-    /// behind them or without.
+    /// Writes as much as the system takes. After `would_block` the caller writes the rest again, with or
+    /// without further bytes behind it.
     IoResult write(std::string_view bytes) noexcept;
-    /// Goes on with the handshake, if there is one. Done once there is nothing left of it.
+    /// Goes on with the handshake; `done` when it is complete, or there is none.
     IoResult handshake() noexcept;
 
-    /// What `poll` has to wait for before a read, or a write, that would have blocked: POLLIN or POLLOUT.
+    /// The event (POLLIN or POLLOUT) for which `poll` has to wait after a read, or a write, would have
+    /// blocked.
     short events_to_read() const noexcept;
     short events_to_write() const noexcept;
-    /// Something can be read that `poll` does not know of.
+    /// Decrypted bytes can be read, of which `poll` does not know.
     bool has_buffered() const noexcept { return tls_ != nullptr && tls_->buffered_bytes() != 0; }
 
-    /// Bytes that have arrived and were not read, about.
+    /// About how many bytes have arrived and were not read.
     std::size_t unread_bytes() const noexcept;
-    /// Bytes that the other end's machine has not acknowledged.
+    /// Bytes that were written and that the other end's machine has not acknowledged.
     std::size_t untaken_bytes() const noexcept;
-    /// The other end has ended, and there is nothing to be read before that.
+    /// The other end has closed its side, and everything before that was read.
     bool has_ended() noexcept;
 
-    /// Lets the other end know that nothing more is sent.
+    /// Tells the other end that nothing more will be sent.
     void end_writing() noexcept;
-    /// Ends both directions, as far as that is possible at once.
+    /// Ends both directions as far as that is possible without blocking.
     void end() noexcept;
     void close() noexcept;
 

@@ -17,44 +17,42 @@
 
 namespace karma::net {
 
-/// No connection, or none any more. The text names the daemon's address.
+/// A connection could not be made, or was lost. The text names the daemon's address.
 class ConnectionError : public std::runtime_error {
 public:
     using std::runtime_error::runtime_error;
 };
 
-/// A blocking connection that sends and receives lines, over TCP, TLS or a Unix socket. Lines are gathered
-/// until flush() or read_line(), so that many small requests leave in one write. While it writes it also
-/// takes in what arrives, so that a daemon that stops reading from a client that does not read cannot block
-/// both. Used by one thread.
+/// A line client: a blocking connection that sends and receives lines, over TCP, TLS or a Unix socket. It
+/// collects lines until flush() or read_line(), so that many small requests leave in one write. While it
+/// writes it also receives, because a daemon stops reading from a client that does not read, and both would
+/// block. Used by one thread.
 class ClientConnection {
 public:
-    /// Looks the host up and connects within `timeout`, also where the resolver does not answer. Later,
-    /// `timeout` without a byte sent or received counts as a lost connection. Once `stop`, which outlives
-    /// this, is true, nothing waits any longer than some moments: the connection counts as lost. Throws
-    /// ConnectionError.
+    /// Looks the host up and connects within `timeout`, even if the resolver does not answer. Later,
+    /// `timeout` without a byte sent or received counts as a lost connection. Soon after `stop`, which
+    /// outlives this object, becomes true, the connection counts as lost. Throws ConnectionError.
     ClientConnection(const std::string& host, std::uint16_t port, std::chrono::milliseconds timeout,
                      const std::atomic<bool>* stop = nullptr);
-    /// The same to any endpoint; `tls` is the session where that is over TLS, else null.
+    /// The same to any endpoint; `tls` is the session for an endpoint over TLS, else null.
     ClientConnection(const EndpointUrl& endpoint, std::unique_ptr<TlsSession> tls,
                      std::chrono::milliseconds timeout, const std::atomic<bool>* stop = nullptr);
 
-    /// A longer line than this counts as a lost connection: who sends without an end must not fill the
-    /// memory.
+    /// A longer line counts as a lost connection, so that a line without an end does not fill the memory.
     static constexpr std::size_t line_bytes_max_default = std::size_t{1} << 30U;
     void limit_lines(std::size_t bytes_max) { line_bytes_max_ = bytes_max; }
 
-    /// Puts a line into the output buffer. `line` holds no newline.
+    /// Puts a line into the output buffer. `line` contains no newline.
     void queue_line(std::string_view line);
 
     /// Bytes that flush() would send.
     std::size_t queued_bytes() const { return output_.size(); }
 
-    /// Sends what is queued. Does not throw: a connection that breaks may still have delivered replies
-    /// before, so that read_line() hands those out first and reports the failure after them.
+    /// Sends the queued lines. Does not throw: replies may have arrived before the connection broke, so
+    /// read_line() returns those first and reports the failure after them.
     void flush();
 
-    /// True once the connection has broken; nothing is sent any more then.
+    /// True once the connection has broken: nothing is sent any more.
     bool failed() const { return failure_.has_value(); }
 
     /// The next line without its end (LF or CR LF), after a flush(). The view is good until the next call of
@@ -64,8 +62,8 @@ public:
     /// The next line, if it has been received as a whole already. As read_line() otherwise.
     std::optional<std::string_view> buffered_line();
 
-    /// Gives the stream away, with what was received and not read: nothing else can be done with this
-    /// connection then. Everything queued must have been sent.
+    /// Hands the stream over, with the bytes that were received and not read; this connection cannot be used
+    /// afterwards. All queued lines must have been sent.
     ByteStream release(std::string& received);
 
 private:

@@ -9,11 +9,11 @@
 /// Requests and replies of protocol v2 as a client writes and reads them.
 namespace karma::net {
 
-/// A line that asks for `op` with these fields, without its end. `token` is empty where there is none.
+/// The line of a request for `op` with these fields, without its end. An empty `token` is left out.
 std::string request_line(std::string_view op, std::string_view token, boost::json::object fields);
 
-/// The members of a reply: `success`, a boolean, and `response` are there. Nothing when the line is no reply
-/// of Karma.
+/// The members of a reply, which has `success`, a boolean, and `response`. Nothing if the line is no reply of
+/// Karma.
 std::optional<boost::json::object> parse_reply(std::string_view line);
 
 }  // namespace karma::net

@@ -214,6 +214,26 @@ void Connection::await_release(const ReplyQueue::Wait& wait) {
 }
 
 void Connection::start_task(std::unique_ptr<Task> task, const Call& call) {
+    if (const std::optional<EventWait> wait = task->event_wait();
+        wait && thread_.wait_event(*wait, shared_from_this())) {
+        waiting_task_ = std::move(task);
+        waiting_call_ = call;
+        return;
+    }
+    run_task_later(std::move(task), call);
+}
+
+void Connection::on_event() {
+    if (closed_ || waiting_task_ == nullptr) {
+        return;
+    }
+    guard([this] {
+        waiting_call_.received = Clock::now();  // the time of the query begins
+        run_task_later(std::move(waiting_task_), waiting_call_);
+    });
+}
+
+void Connection::run_task_later(std::unique_ptr<Task> task, const Call& call) {
     const TaskKind kind = task->kind();
     thread_.server().tasks.post(kind, [self = shared_from_this(), task = std::move(task), kind, call] {
         const ServerContext& server = self->thread_.server();

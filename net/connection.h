@@ -11,25 +11,27 @@
 
 namespace karma::net {
 
-/// The byte stream of one client: reads what its pipeline takes, sends what that lets go, and ends. Lives on
-/// one IoThread.
+/// A client's connection: reads input for its pipeline, sends the replies that the pipeline releases, keeps
+/// the timeouts, and ends. Belongs to one IoThread.
 class Connection final : public std::enable_shared_from_this<Connection>, private PipelineHost {
 public:
     Connection(Accepted accepted, IoThread& thread);
 
     void start();
-    /// Goes on where it has paused for others.
+    /// Goes on after it has paused for other connections.
     void resume();
-    /// Begins to wait for more input, if it wants any. Where some is there it is taken in the next event-loop
-    /// iteration.
+    /// Begins to wait for more input, if the pipeline takes any. Input that is already there is read in the
+    /// next event-loop iteration.
     void read();
-    /// What was waited for is durable, or will never be.
+    /// The LSN for which replies wait is durable, or will never be.
     void on_durable();
-    /// Followers that were waited for have not answered in time.
+    /// Too few followers have acknowledged in time.
     void on_ack_timeout(std::chrono::steady_clock::time_point now);
-    /// The idempotency records are known: what waited for them goes on.
+    /// The event for which its task waits is durable, or did not come in time.
+    void on_event();
+    /// The idempotency records were read: a request that waited for them goes on.
     void on_records();
-    /// Answers the requests that have reached this machine completely, then closes.
+    /// Answers the requests that have arrived completely, then closes.
     void finish();
     void close();
     void close_if_timed_out(std::chrono::steady_clock::time_point now);
@@ -43,10 +45,11 @@ private:
     void await_records() override;
     std::string client_host() const override;
 
+    void run_task_later(std::unique_ptr<Task> task, const Call& call);
     void finish_task_later(const std::shared_ptr<const std::string>& line);
 
-    /// Calls `work()`. Where memory does not suffice for it the connection is closed, as nobody knows how far
-    /// it has come; what it executed is committed.
+    /// Calls `work()`. When memory runs out in it, the connection is closed, because nobody knows how far it
+    /// has come; what it executed is committed.
     template <typename Work>
     void guard(Work&& work) noexcept;
     void begin_read();
@@ -66,7 +69,7 @@ private:
     void note_failure();
 
     Share place_;
-    std::string peer_;  // for lines of the log at level debug; else empty
+    std::string peer_;  // for the log at level debug; otherwise empty
     bool is_brief_;
     StreamSocket socket_;
     IoThread& thread_;
@@ -74,22 +77,24 @@ private:
     RequestPipeline pipeline_;
     ConnectionTimeouts timeouts_;
 
-    bool awaits_handshake_ = false;  // before its first request
-    bool read_queued_ = false;       // it reads at the end of this event-loop iteration
-    bool reading_ = false;           // a read writes into the input
-    bool resume_queued_ = false;     // it goes on after others had their turn
-    bool waiting_writable_ = false;  // the socket takes no more for now
+    std::unique_ptr<Task> waiting_task_;  // it waits for an event
+    Call waiting_call_;                   // of that task
+    bool awaits_handshake_ = false;       // before its first request
+    bool read_queued_ = false;            // it reads at the end of this event-loop iteration
+    bool reading_ = false;                // a read is under way and writes into the input
+    bool resume_queued_ = false;          // it goes on after other connections were served
+    bool waiting_writable_ = false;       // the socket takes no more bytes for now
     bool closed_ = false;
     bool finishing_ = false;
-    std::size_t left_to_read_ = 0;  // of what had reached this machine when it began to finish
+    std::size_t left_to_read_ = 0;  // bytes that had arrived when it began to finish
 
-    // It has sent its last reply and said so; what the client sends is read and forgotten until then, because
-    // closing with unread input would take back replies that are under way.
+    // It has sent its last reply and closed its side. Until `linger_end_` it reads and discards what the
+    // client sends, because closing with unread input would reset the connection and lose replies under way.
     bool lingering_ = false;
     Time linger_end_{};
 
-    std::size_t lines_taken_ = 0;  // when the time of the request that is being received began
-    // Bytes of replies that the client had not taken when that was last looked at.
+    std::size_t lines_taken_ = 0;  // when the receiving of the current request began
+    // Bytes of replies that the client had not taken at the last look.
     std::size_t untaken_before_ = std::numeric_limits<std::size_t>::max();
 };
 

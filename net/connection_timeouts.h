@@ -6,30 +6,30 @@
 
 namespace karma::net {
 
-/// Says when a connection has waited for its client for too long. Knows no clock: it is told the time, which
-/// is the monotonic one.
+/// Decides when a connection has waited too long for its client. Knows no clock: the caller passes the
+/// monotonic time.
 class ConnectionTimeouts {
 public:
     using Time = std::chrono::steady_clock::time_point;
 
     /// What the connection waits for.
     enum class State {
-        working,    // for itself: the disk, followers, a task. No time is too long
-        idle,       // for a request: nothing of one has come, and nothing is owed
+        working,    // for the daemon: the disk, followers, a task. No time is too long
+        idle,       // for a request: no byte of one has arrived, and no reply is owed
         receiving,  // for the rest of a request that has begun
         sending,    // for the client to take bytes
     };
 
     ConnectionTimeouts(const ServerOptions& options, Time now) : options_(options), since_(now) {}
 
-    /// It waits for this from now on. For a state that it is in already the time runs on.
+    /// Changes the state. The time runs on if it is already in that state.
     void enter(State state, Time now) noexcept {
         if (state != state_) {
             state_ = state;
             since_ = now;
         }
     }
-    /// The client did its part: a request or bytes were taken. The time begins again.
+    /// Restarts the time, because the client sent a request or took bytes.
     void restart(Time now) noexcept { since_ = now; }
 
     State state() const noexcept { return state_; }

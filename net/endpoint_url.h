@@ -8,7 +8,7 @@ namespace karma::net {
 
 enum class Transport : std::uint8_t { tcp, tls, unix_socket };
 
-/// Where a daemon listens, or is reached.
+/// An address at which a daemon listens or can be reached.
 struct EndpointUrl {
     Transport transport = Transport::tcp;
     std::string host;        // a name or an address, "*" for all of this machine; empty for a Unix socket
@@ -18,8 +18,9 @@ struct EndpointUrl {
     bool operator==(const EndpointUrl&) const = default;
 };
 
-/// Reads karma://HOST:PORT, karmas://HOST:PORT (TLS) or unix:PATH; an IPv6 address stands in brackets, a port
-/// may be left out. Throws std::invalid_argument with what is wrong with it, to be put behind its name.
+/// Reads karma://HOST:PORT, karmas://HOST:PORT (TLS) or unix:PATH. An IPv6 address is in brackets, the port
+/// is optional. Throws std::invalid_argument that says what is wrong; the caller puts the name of the option
+/// in front.
 EndpointUrl parse_endpoint_url(std::string_view url);
 
 /// The same as text.

@@ -29,16 +29,16 @@ public:
     }
     void operator()(const mutation::DeleteCounterRange& m) {
         of_key("counter.delete_range", m.series, m.key);
-        range(m.range);
+        range(m.range.days());
     }
     void operator()(const mutation::DeleteSeriesRange& m) {
         of_series("tree.delete_range", m.series);
-        range(m.range);
+        range(m.range.days());
     }
     void operator()(const mutation::BatchDeleteRange& m) {
         of_series("counter.batch_delete_range", m.series);
         keys(m.keys);
-        range(m.range);
+        range(m.range.days());
     }
     void operator()(const mutation::DeleteBefore& m) {
         of_series("series.delete_before", m.series);

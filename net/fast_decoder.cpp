@@ -23,8 +23,9 @@ using mutation::Item;
 /// The fields that are read here, beside those of every request. The place of a field in this list is its bit
 /// in `CommonFields::present`.
 constexpr const Field* fast_fields[] = {
-    &field::series, &field::key,   &field::bucket,          &field::value,     &field::range,
-    &field::keys,   &field::items, &field::idempotency_key, &field::stream_id, &field::chunk_seq,
+    &field::series,    &field::key,       &field::bucket, &field::value,
+    &field::range,     &field::keys,      &field::items,  &field::idempotency_key,
+    &field::stream_id, &field::chunk_seq, &field::reply,
 };
 
 /// 0 where the field is not read here.
@@ -50,7 +51,8 @@ struct CommonFields {
     std::uint64_t key = 0;
     Day bucket = today;
     std::uint64_t value = 1;
-    DayRange range;
+    Period range;
+    bool shows_totals = false;
     std::span<const std::uint64_t> keys;
     std::span<const Item> items;
     std::string_view stream_id;
@@ -58,7 +60,7 @@ struct CommonFields {
     std::uint64_t smallest_item_value = std::numeric_limits<std::uint64_t>::max();
 
     bool has(unsigned bit) const noexcept { return (present & bit) != 0; }
-    std::optional<DayRange> optional_range() const noexcept {
+    std::optional<Period> optional_range() const noexcept {
         return has(bit_of(field::range)) ? std::optional(range) : std::nullopt;
     }
 };
@@ -78,18 +80,17 @@ bool is(std::string_view text, const char (&wanted)[size]) noexcept {
     return text.size() == size - 1 && std::memcmp(text.data(), wanted, size - 1) == 0;
 }
 
-/// The same of the names of a field.
+/// The same of the name of a field, and of the other one if it has one.
 template <const Field& field>
-bool names(std::string_view text) noexcept {
-    constexpr std::string_view first = field.name;
-    constexpr std::string_view second = field.other_name;
-    if (text.size() == first.size() && std::memcmp(text.data(), first.data(), first.size()) == 0) {
-        return true;
-    }
-    if constexpr (!second.empty()) {
-        return text.size() == second.size() && std::memcmp(text.data(), second.data(), second.size()) == 0;
-    }
-    return false;
+bool is_name_of(std::string_view text) noexcept {
+    constexpr std::string_view name = field.name;
+    return text.size() == name.size() && std::memcmp(text.data(), name.data(), name.size()) == 0;
+}
+template <const Field& field>
+bool is_other_name_of(std::string_view text) noexcept {
+    constexpr std::string_view name = field.other_name;
+    static_assert(!name.empty());
+    return text.size() == name.size() && std::memcmp(text.data(), name.data(), name.size()) == 0;
 }
 
 /// Walks over a line. Every function returns false, or nothing, at the first thing that is not plain.
@@ -184,7 +185,38 @@ private:
         return parsed.has_value();
     }
 
-    bool range(DayRange& value) noexcept {
+    bool range(Period& value) noexcept {
+        skip_space();
+        DayRange parsed;
+        std::string_view name;
+        if (at_ != end_ && *at_ == '"') {
+            return text(name) && period(period_from_name(name), value);
+        }
+        if (!days(parsed)) {
+            return false;
+        }
+        value = parsed;
+        return true;
+    }
+
+    bool last(Period& value) noexcept {
+        std::string_view written;
+        return text(written) && period(period_from_last(written), value);
+    }
+
+    static bool period(const std::optional<Period>& named, Period& value) noexcept {
+        value = named.value_or(value);
+        return named.has_value();
+    }
+
+    /// The one value of `reply` that is no default.
+    bool totals(bool& value) noexcept {
+        std::string_view wanted;
+        value = text(wanted) && is(wanted, "total");
+        return value;
+    }
+
+    bool days(DayRange& value) noexcept {
         bool from = false;
         bool to = false;
         if (!take('{')) {
@@ -270,7 +302,7 @@ private:
     }
 
     bool member(std::string_view name, CommonFields& f) {
-        if (names<field::key>(name)) {
+        if (is_name_of<field::key>(name)) {
             return once(bit_of(field::key), f, [&] { return number(f.key); });
         }
         if (is(name, "v")) {
@@ -280,36 +312,42 @@ private:
         if (is(name, "op")) {
             return once(op_bit, f, [&] { return text(f.op); });
         }
-        if (names<field::series>(name)) {
+        if (is_name_of<field::series>(name) || is_other_name_of<field::series>(name)) {
             return once(bit_of(field::series), f, [&] { return text(f.series) && !f.series.empty(); });
         }
-        if (names<field::bucket>(name)) {
+        if (is_name_of<field::bucket>(name) || is_other_name_of<field::bucket>(name)) {
             return once(bit_of(field::bucket), f, [&] { return day(f.bucket); });
         }
-        if (names<field::value>(name)) {
+        if (is_name_of<field::value>(name)) {
             return once(bit_of(field::value), f, [&] { return number(f.value); });
         }
-        if (names<field::range>(name)) {
+        if (is_other_name_of<field::range>(name)) {
+            return once(bit_of(field::range), f, [&] { return last(f.range); });
+        }
+        if (is_name_of<field::reply>(name)) {
+            return once(bit_of(field::reply), f, [&] { return totals(f.shows_totals); });
+        }
+        if (is_name_of<field::range>(name)) {
             return once(bit_of(field::range), f, [&] { return range(f.range); });
         }
-        if (names<field::keys>(name)) {
+        if (is_name_of<field::keys>(name)) {
             return once(bit_of(field::keys), f, [&] { return keys(f.keys); });
         }
-        if (names<field::items>(name)) {
+        if (is_name_of<field::items>(name)) {
             return once(bit_of(field::items), f, [&] { return items(f); });
         }
-        if (names<field::idempotency_key>(name)) {
+        if (is_name_of<field::idempotency_key>(name)) {
             constexpr std::size_t bytes_max = 256;
             return once(bit_of(field::idempotency_key), f, [&] {
                 return text(f.idempotency_key) && !f.idempotency_key.empty() &&
                        f.idempotency_key.size() <= bytes_max;
             });
         }
-        if (names<field::stream_id>(name)) {
+        if (is_name_of<field::stream_id>(name)) {
             return once(bit_of(field::stream_id), f,
                         [&] { return text(f.stream_id) && !f.stream_id.empty(); });
         }
-        if (names<field::chunk_seq>(name)) {
+        if (is_name_of<field::chunk_seq>(name)) {
             return once(bit_of(field::chunk_seq), f, [&] { return number(f.chunk_seq); });
         }
         return is(name, "token") && once(token_bit, f, [&] { return text(f.token); });
@@ -334,11 +372,13 @@ bool make_query(Request& request, Values&&... values) {
 }
 
 bool increment(const CommonFields& f, Request& request) {
-    return f.value != 0 && make_mutation<mutation::Increment>(request, f.series, f.key, f.bucket, f.value);
+    return f.value != 0 &&
+           make_mutation<mutation::Increment>(request, f.series, f.key, f.bucket, f.value, f.shows_totals);
 }
 
 bool decrement(const CommonFields& f, Request& request) {
-    return f.value != 0 && make_mutation<mutation::Decrement>(request, f.series, f.key, f.bucket, f.value);
+    return f.value != 0 &&
+           make_mutation<mutation::Decrement>(request, f.series, f.key, f.bucket, f.value, f.shows_totals);
 }
 
 bool batch_add(const CommonFields& f, Request& request) {

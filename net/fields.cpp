@@ -45,7 +45,14 @@ Day to_day(const boost::json::value& value, std::string_view field) {
     return *day;
 }
 
-DayRange to_range(const boost::json::value& value) {
+Period to_range(const boost::json::value& value) {
+    if (value.is_string()) {
+        const std::optional<Period> period = period_from_name(value.get_string());
+        if (!period) {
+            refuse("range", "must be an object with from and to, or one of " + std::string(period_names));
+        }
+        return *period;
+    }
     if (!value.is_object()) {
         refuse("range", "must be an object with from and to");
     }
@@ -54,11 +61,7 @@ DayRange to_range(const boost::json::value& value) {
         if (at == nullptr) {
             refuse(field, "is required");
         }
-        const std::optional<Day> day = day_from_yyyymmdd(to_number(*at, field));
-        if (!day) {
-            refuse(field, "must be a calendar day such as 20260505");
-        }
-        return *day;
+        return to_day(*at, field);
     };
     const DayRange range{limit("from", "range.from"), limit("to", "range.to")};
     if (range.from > range.to) {
@@ -292,6 +295,15 @@ std::size_t Fields::limit(std::size_t otherwise, std::size_t max) const {
     return static_cast<std::size_t>(limit);
 }
 
+std::chrono::milliseconds Fields::wait_time() const {
+    constexpr std::uint64_t wait_ms_max = 60'000;
+    const std::uint64_t wait_ms = nullable_number("wait_ms").value_or(0);
+    if (wait_ms > wait_ms_max) {
+        refuse("wait_ms", "must be from 0 to " + std::to_string(wait_ms_max));
+    }
+    return std::chrono::milliseconds(wait_ms);
+}
+
 query::Page Fields::page(std::uint64_t limit_min) const {
     constexpr std::size_t limit_default = 1'000;
     constexpr std::size_t limit_max = 10'000;
@@ -336,10 +348,35 @@ Day Fields::day(std::string_view name, std::string_view other_name) const {
     return to_day(required(given), given);
 }
 
-DayRange Fields::range() const { return to_range(required("range")); }
+Period Fields::range() const {
+    const boost::json::value* const last = find("last");
+    if (last == nullptr) {
+        return to_range(required("range"));
+    }
+    if (has("range")) {
+        refuse("last", "must not be given beside range");
+    }
+    const std::optional<Period> period =
+        last->is_string() ? period_from_last(last->get_string()) : std::nullopt;
+    if (!period) {
+        refuse("last", "must be a number of days such as \"30d\": the series counts by UTC days");
+    }
+    return *period;
+}
 
-std::optional<DayRange> Fields::optional_range() const {
-    return has("range") ? std::optional(range()) : std::nullopt;
+std::optional<Period> Fields::optional_range() const {
+    return has("range") || has("last") ? std::optional(range()) : std::nullopt;
+}
+
+bool Fields::shows_totals() const {
+    if (!has("reply")) {
+        return false;
+    }
+    const std::string_view reply = text("reply");
+    if (reply != "total" && reply != "value") {
+        refuse("reply", "must be total or value");
+    }
+    return reply == "total";
 }
 
 std::span<const std::uint64_t> Fields::numbers(std::string_view name) const {

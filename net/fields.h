@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <set>
@@ -75,6 +76,9 @@ public:
     /// 1 to `max`, or `otherwise` where the field is missing.
     std::size_t limit(std::size_t otherwise, std::size_t max) const;
 
+    /// The field `wait_ms`, up to a minute; 0 where it is missing or null.
+    std::chrono::milliseconds wait_time() const;
+
     /// The fields `limit`, from `limit_min` to 10,000, and `cursor`, a string or null. A cursor alone has a
     /// limit of 1,000.
     query::Page page(std::uint64_t limit_min = 1) const;
@@ -82,14 +86,18 @@ public:
     /// At least 1; 1 where the field is missing.
     std::uint64_t value() const;
 
+    /// The field `reply`: true for "total", false for "value" or where it is missing.
+    bool shows_totals() const;
+
     /// The field `bucket`, or `date`; `today` where both are missing.
     Day bucket() const;
 
     /// The day in the first field of the two that is there.
     Day day(std::string_view name, std::string_view other_name) const;
 
-    DayRange range() const;
-    std::optional<DayRange> optional_range() const;
+    /// The field `range`: two days, or the name of a period; or the field `last`: "30d".
+    Period range() const;
+    std::optional<Period> optional_range() const;
 
     std::span<const std::uint64_t> keys() const { return numbers("keys"); }
     std::span<const std::uint64_t> numbers(std::string_view name) const;

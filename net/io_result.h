@@ -12,9 +12,9 @@ enum class IoState : std::uint8_t {
     failed,
 };
 
-/// What came of reading or writing without waiting.
+/// The result of a non-blocking read or write.
 struct IoResult {
-    std::size_t size = 0;  // bytes; more than 0 only where it is done
+    std::size_t size = 0;  // bytes; more than 0 only if `state` is done
     IoState state = IoState::done;
 };
 

@@ -47,7 +47,8 @@ IoThread::IoThread(const ServerContext& server)
                  [] { return Clock::now(); },
                  &server.request_memory,
                  &server.reply_memory,
-                 &takes_large_} {}
+                 &takes_large_},
+      event_waits_(context_, server.executor, [this] { wake(); }) {}
 
 IoThread::~IoThread() = default;
 
@@ -165,6 +166,7 @@ void IoThread::on_wake() {
     release_ended();
     release_durable();
     release_acked();
+    event_waits_.release();
 }
 
 void IoThread::wait_acked(const ReplyQueue::Wait& wait, std::shared_ptr<Connection> connection) {
@@ -251,6 +253,14 @@ void IoThread::end_ack_waits() {
     if (!awaiting_acks_.empty()) {
         schedule_ack_timeout();
     }
+}
+
+bool IoThread::wait_event(const EventWait& wait, std::shared_ptr<Connection> connection) {
+    if (shutting_down_ || server_.executor.durable_lsn() > wait.after_lsn || server_.executor.has_failed()) {
+        return false;
+    }
+    event_waits_.add(wait, std::move(connection));
+    return true;
 }
 
 void IoThread::release_records() {
@@ -348,6 +358,7 @@ void IoThread::shut_down() {
     for (const std::shared_ptr<Connection>& connection : all) {
         connection->finish();
     }
+    event_waits_.release_all();
     schedule_tick();
     end_if_idle();
 }

@@ -14,6 +14,7 @@
 #include "engine/executor.h"
 #include "net/access.h"
 #include "net/budget.h"
+#include "net/event_waits.h"
 #include "net/log.h"
 #include "net/protocol.h"
 #include "net/queue.h"
@@ -31,7 +32,7 @@ namespace karma::net {
 
 class Connection;
 
-/// What the connections of a server share. All of it outlives them.
+/// Objects that the connections of a server share, and that outlive them.
 struct ServerContext {
     const ServerOptions& options;
     Executor& executor;
@@ -39,7 +40,7 @@ struct ServerContext {
     Log& log;
     TaskPools& tasks;
     RefusedLogins& refused_logins;
-    SubscriptionHost* subscriptions;  // null: nobody can follow
+    SubscriptionHost* subscriptions;  // null: no node can follow this one
     Budget& request_memory;
     Budget& reply_memory;
 };
@@ -48,12 +49,12 @@ struct ServerContext {
 struct Accepted {
     StreamSocket::Native socket;
     std::unique_ptr<TlsSession> tls;  // null: in the clear
-    Share place;                      // among the connections that there may be
-    bool is_brief = false;  // one of the few that are taken beyond them: it ends when it is idle for a second
+    Share place;                      // its share of the budget of connections
+    bool is_brief = false;  // one of the few beyond the budget: it ends when it is idle for a second
 };
 
-/// A thread that serves some of the connections. Everything but `context`, `adopt`, `wake` and
-/// `begin_shutdown` belongs to that thread alone.
+/// A thread that serves some of the connections. All functions except `context`, `adopt`, `wake` and
+/// `begin_shutdown` are called by that thread alone.
 class IoThread {
 public:
     explicit IoThread(const ServerContext& server);
@@ -66,7 +67,8 @@ public:
     void start();
     /// Serves a new connection. From any thread.
     void adopt(Accepted accepted);
-    /// Something became durable, or never will. From any thread.
+    /// The durable LSN, the acknowledged LSN or the generation has changed, or the log has failed. From any
+    /// thread.
     void wake();
     /// Finishes what was received, closes the connections and ends the thread. From any thread.
     void begin_shutdown();
@@ -88,10 +90,13 @@ public:
     void wait_acked(const ReplyQueue::Wait& wait, std::shared_ptr<Connection> connection);
     /// Calls `connection->on_records` once the executor has the idempotency records.
     void wait_records(std::shared_ptr<Connection> connection);
-    /// Calls `connection->resume` after others had their turn: one connection in an event-loop iteration, so
-    /// that whoever has much to do holds up nobody for longer than one of them takes.
+    /// Calls `connection->on_event` once the event is durable or the time is up. False when that is so
+    /// already.
+    bool wait_event(const EventWait& wait, std::shared_ptr<Connection> connection);
+    /// Calls `connection->resume` in a later event-loop iteration, one connection in each: so other
+    /// connections wait for one busy connection at a time.
     void resume_later(std::shared_ptr<Connection> connection) { paused_.push(std::move(connection)); }
-    /// Something was executed in this event-loop iteration that has to be committed, whoever waits for it.
+    /// Requests were executed in this event-loop iteration that have to be committed at its end.
     void note_uncommitted() noexcept { uncommitted_ = true; }
     /// Calls `connection->read` at the end of this event-loop iteration.
     void read_later(std::shared_ptr<Connection> connection) { readers_.push_back(std::move(connection)); }
@@ -150,6 +155,7 @@ private:
     std::uint64_t generation_ = 0;           // no other one is waited in, ...
     bool has_ended_waits_ = false;           // ... but where this says so
     std::vector<std::shared_ptr<Connection>> awaiting_records_;
+    EventWaits event_waits_;
     std::atomic<bool> wake_posted_{false};
     std::atomic<bool> wake_missed_{false};  // there was no memory to post it
     bool uncommitted_ = false;

@@ -10,13 +10,13 @@
 
 namespace karma::net {
 
-/// A JSON object on each line: requests of protocol v2, and where that is wanted of v1 beside them. An object
-/// with `v` is of v2, and so is one with `op`; one with `command` is of v1. What is neither is answered in
-/// the protocol of the request before it.
+/// One JSON object a line: requests of protocol v2, and of v1 where the options allow it. An object with `v`
+/// or `op` is of v2, one with `command` of v1. A line of neither is answered in the protocol of the request
+/// before it.
 class LineProtocol final : public Protocol {
 public:
-    /// `request_bytes_max` bounds a line. Decoders and writer outlive this; the decoders are those of the
-    /// thread. Without `v1` every line is of protocol v2.
+    /// `request_bytes_max` bounds a line. Decoders and writer outlive this object; the thread has one of
+    /// each. Without `v1` every line is of protocol v2.
     LineProtocol(RequestDecoder& decoder, const ReplyWriter& writer, std::size_t request_bytes_max,
                  const V1Decoder* v1 = nullptr)
         : decoder_(decoder),
@@ -41,10 +41,10 @@ private:
 
     RequestDecoder& decoder_;
     const ReplyWriter& writer_;
-    const V1Decoder* v1_;  // null: v2 alone
+    const V1Decoder* v1_;  // null: v2 only
     std::size_t request_bytes_max_;
-    std::string_view line_;  // that was taken last
-    ReplyForm form_;         // v2 or v1: of the last line that was of one of them
+    std::string_view line_;  // the one that was taken last
+    ReplyForm form_;         // v2 or v1: the protocol of the last valid line
 };
 
 }  // namespace karma::net

@@ -24,9 +24,9 @@ std::optional<LogLevel> log_level_from_name(std::string_view name) noexcept;
 /// output. Never waits for a reader: see LogWriter. Tokens never get here. Thread-safe.
 class Log {
 public:
-    /// What is below `level` is not written.
+    /// Lines below `level` are not written.
     explicit Log(LogLevel level);
-    /// Gives every line, with its end, to `sink` instead, one at a time.
+    /// Passes every line, with its end, to `sink` instead, one at a time.
     explicit Log(std::function<void(const std::string& line)> sink);
     Log(const Log&) = delete;
     Log& operator=(const Log&) = delete;
@@ -40,9 +40,9 @@ public:
 
     bool writes(LogLevel level) const noexcept { return level >= this->level(); }
     LogLevel level() const noexcept { return level_.load(std::memory_order_relaxed); }
-    /// From here on what is below `level` is not written.
+    /// From now on, lines below `level` are not written.
     void set_level(LogLevel level) noexcept { level_.store(level, std::memory_order_relaxed); }
-    /// Lines that were dropped because nobody read them.
+    /// The number of lines that were dropped because nobody read them.
     std::uint64_t lines_dropped() const noexcept;
 
 private:

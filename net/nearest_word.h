@@ -5,8 +5,8 @@
 
 namespace karma::net {
 
-/// The one of `known`, which is not empty, that is most like a word of which the first 64 bytes count: the
-/// fewest characters have to be put in, taken out, replaced or swapped with their neighbours.
+/// The word of `known`, which is not empty, that is most similar to `word`: the one with the fewest
+/// insertions, deletions, replacements and swaps of neighbours. Compares the first 64 bytes.
 std::string_view nearest_word(std::string_view word, std::span<const std::string_view> known);
 
 }  // namespace karma::net

@@ -39,7 +39,13 @@ inline constexpr Field series{"series", "tree", "string", "the series; not empty
 inline constexpr Field key{"key", {}, "number", "the key of the counter"};
 inline constexpr Field bucket{"bucket", "date", "day", "the bucket"};
 inline constexpr Field value{"value", {}, "number", "the amount"};
-inline constexpr Field range{"range", {}, "range", "the buckets from `range.from` to `range.to`", "from to"};
+/// `last` says the same in another way: Fields::range reads both.
+inline constexpr Field range{"range", "last", "range", "the buckets; give one of the two", "from to"};
+inline constexpr Field reply{
+    "reply",
+    {},
+    "string",
+    "`value`: the response is the amount; `total`: it also has the sums after the request"};
 inline constexpr Field keys{"keys", {}, "array of numbers", "the keys, each for itself: a key may repeat"};
 inline constexpr Field items{"items", {}, "array of [key, bucket, value]", "the points"};
 inline constexpr Field series_keys{
@@ -70,6 +76,10 @@ inline constexpr Field port{"port", {}, "number", "the port on which the node ca
 inline constexpr Field export_id{"export_id", {}, "string", "the export, as export.begin gives it"};
 
 }  // namespace field
+
+/// What counts where `range` or `as_of` is missing.
+inline constexpr std::string_view all_buckets = "all buckets";
+inline constexpr std::string_view present_state = "the present state";
 
 /// The fields `limit` and `cursor` of an op that gives a list in pages.
 inline constexpr Bounds page_bounds{1, 10'000, {}};

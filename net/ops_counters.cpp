@@ -6,10 +6,12 @@ namespace {
 using F = const Fields&;
 
 Decoded increment(F f) {
-    return Mutation(mutation::Increment{f.series(), f.number("key"), f.bucket(), f.value()});
+    return Mutation(
+        mutation::Increment{f.series(), f.number("key"), f.bucket(), f.value(), f.shows_totals()});
 }
 Decoded decrement(F f) {
-    return Mutation(mutation::Decrement{f.series(), f.number("key"), f.bucket(), f.value()});
+    return Mutation(
+        mutation::Decrement{f.series(), f.number("key"), f.bucket(), f.value(), f.shows_totals()});
 }
 Decoded sum(F f) { return query::Sum{f.series(), f.number("key"), f.optional_range(), f.as_of()}; }
 Decoded points(F f) { return query::Points{f.series(), f.number("key"), f.range(), f.as_of()}; }
@@ -26,9 +28,10 @@ Decoded batch_delete_range(F f) {
 Decoded batch_add(F f) { return Mutation(mutation::BatchAdd{f.series(), f.items(1)}); }
 Decoded batch_set(F f) { return Mutation(mutation::BatchSet{f.series(), f.items(0)}); }
 
-constexpr Bounds amount{1, std::numeric_limits<std::uint64_t>::max(), 1};
-constexpr std::string_view whole = "all buckets";
-constexpr std::string_view now = "the present state";
+constexpr Bounds added_bounds{1, std::numeric_limits<std::uint64_t>::max(), 1};
+constexpr std::string_view totals_reply =
+    "the amount; with `reply` as `total` an object of `value`, the amount, `bucket_total` and `key_total`, "
+    "the sums of the bucket and of the key after the request";
 constexpr std::string_view present_day = "the current UTC day";
 
 }  // namespace
@@ -38,8 +41,7 @@ const OpGroup& counter_ops() {
         .title = "Counters",
         .introduction =
             "A counter is a key of a series with its buckets. An op that adds makes the series and the key "
-            "where "
-            "they are missing.",
+            "where they are missing.",
         .ops = {
             {.name = "counter.increment",
              .aliases = {"series.increment"},
@@ -47,8 +49,8 @@ const OpGroup& counter_ops() {
              .idempotent = true,
              .summary = "Adds to a bucket of a counter.",
              .fields = {needs(field::series), needs(field::key), may(field::bucket, present_day),
-                        may(field::value, amount)},
-             .reply = "the amount that was added",
+                        may(field::value, added_bounds), may(field::reply, "`value`")},
+             .reply = totals_reply,
              .errors = {{ErrorCode::validation_error,
                          "the bucket or the total of the key would pass 18446744073709551615"},
                         too_many_series},
@@ -62,8 +64,9 @@ const OpGroup& counter_ops() {
              .idempotent = true,
              .summary = "Takes from a bucket of a counter, which stops at 0 and is gone then.",
              .fields = {needs(field::series), needs(field::key), may(field::bucket, present_day),
-                        may(field::value, amount)},
-             .reply = "the amount that was asked for, also where less was there",
+                        may(field::value, added_bounds), may(field::reply, "`value`")},
+             .reply = "the amount that was asked for, also where less was there; with `reply` as `total` as "
+                      "counter.increment",
              .errors = {too_many_series},
              .example =
                  {.request =
@@ -73,8 +76,8 @@ const OpGroup& counter_ops() {
             {.name = "counter.sum",
              .aliases = {"series.sum"},
              .summary = "The sum of a counter's buckets.",
-             .fields = {needs(field::series), needs(field::key), may(field::range, whole),
-                        may(field::as_of, now)},
+             .fields = {needs(field::series), needs(field::key), may(field::range, all_buckets),
+                        may(field::as_of, present_state)},
              .reply = "the sum; 0 for a key that is not there",
              .errors = {no_series, forgotten_past, too_slow},
              .example =
@@ -85,7 +88,8 @@ const OpGroup& counter_ops() {
             {.name = "counter.series",
              .aliases = {"series.points"},
              .summary = "The buckets of a counter.",
-             .fields = {needs(field::series), needs(field::key), needs(field::range), may(field::as_of, now)},
+             .fields = {needs(field::series), needs(field::key), needs(field::range),
+                        may(field::as_of, present_state)},
              .reply = "an object of bucket and value, ascending; empty for a key that is not there",
              .errors = {no_series, forgotten_past, too_slow, too_long},
              .example =
@@ -98,8 +102,8 @@ const OpGroup& counter_ops() {
             {.name = "counter.batch_sum",
              .aliases = {"series.batch_sum"},
              .summary = "The sums of many counters of one series.",
-             .fields = {needs(field::series), needs(field::keys), may(field::range, whole),
-                        may(field::as_of, now)},
+             .fields = {needs(field::series), needs(field::keys), may(field::range, all_buckets),
+                        may(field::as_of, present_state)},
              .reply = "an array of objects with `key` and `value`, in the order of the request",
              .errors = {no_series, forgotten_past, too_slow, too_long},
              .example = {.request = R"({"v":2,"op":"counter.batch_sum","series":"links","keys":[42,7]})",
@@ -107,7 +111,7 @@ const OpGroup& counter_ops() {
              .decode = batch_sum},
             {.name = "counter.multi_sum",
              .summary = "The sums of many counters of several series.",
-             .fields = {needs(field::series_keys), may(field::range, whole)},
+             .fields = {needs(field::series_keys), may(field::range, all_buckets)},
              .reply = "an array of objects with `series`, `key` and `value`, in the order of the request",
              .errors = {{ErrorCode::not_found, "one of the series does not exist"}, too_long},
              .example =
@@ -135,11 +139,9 @@ const OpGroup& counter_ops() {
              .access = OpAccess::write,
              .idempotent = true,
              .summary = "Sets many buckets of a series to values, all or none of them.",
-             .fields =
-                 {needs(field::series),
-                  needs(field::items,
-                        "the points; a value of 0 removes the bucket, and of points of the same bucket the "
-                        "last one counts")},
+             .fields = {needs(field::series), needs(field::items,
+                                                    "the points; a value of 0 removes the bucket, and of "
+                                                    "points of the same bucket the last one counts")},
              .reply = "`applied`: the number of points",
              .errors = {{ErrorCode::validation_error, "the total of a key would pass 18446744073709551615"},
                         too_many_series},

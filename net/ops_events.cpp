@@ -1,6 +1,24 @@
 #include "net/op_catalog.h"
 
 namespace karma::net {
+
+namespace field {
+
+constexpr Field from{"from", {}, "time or null", "only events from this time on"};
+constexpr Field to{
+    "to", {}, "time or null", "only events up to this time: all of the second, or of the day, that it names"};
+constexpr Field events_after{"after_lsn", {}, "number or null", "only events above this LSN"};
+constexpr Field events_key{
+    "key", {}, "number or null", "only events that change this key, alone or with others; needs `series`"};
+constexpr Field wait_ms{"wait_ms",
+                        {},
+                        "number or null",
+                        "milliseconds for which the reply waits until the log has an event above "
+                        "`after_lsn`, of any series; later requests of the connection wait too"};
+constexpr Field snapshot{
+    "snapshot", {}, "string", "`new`: the present state; `latest`: the latest snapshot of everything"};
+
+}  // namespace field
 namespace {
 
 using F = const Fields&;
@@ -20,6 +38,7 @@ Decoded event_list(F f) {
     }
     events.from_ms = f.optional_instant_ms("from", false);
     events.to_ms = f.optional_instant_ms("to", true);
+    events.wait = f.wait_time();
     return events;
 }
 
@@ -41,14 +60,7 @@ Decoded export_fetch(F f) {
 }
 Decoded export_end(F f) { return query::EndExport{f.text("export_id")}; }
 
-constexpr Field from{"from", {}, "time or null", "only events from this time on"};
-constexpr Field to{
-    "to", {}, "time or null", "only events up to this time: all of the second, or of the day, that it names"};
-constexpr Field events_after{"after_lsn", {}, "number or null", "only events above this LSN"};
-constexpr Field events_key{
-    "key", {}, "number or null", "only events that change this key, alone or with others; needs `series`"};
-constexpr Field snapshot{
-    "snapshot", {}, "string", "`new`: the present state; `latest`: the latest snapshot of everything"};
+constexpr Bounds wait_bounds{0, 60'000, 0};
 
 }  // namespace
 
@@ -57,20 +69,18 @@ const OpGroup& event_ops() {
         .title = "Events and exports",
         .introduction =
             "Every accepted change is an event with an LSN: [history.md](history.md). An export is a set of "
-            "files of "
-            "one LSN, pinned until it ends: [backup-and-restore.md](backup-and-restore.md).",
+            "files of one LSN, pinned until it ends: [backup-and-restore.md](backup-and-restore.md).",
         .ops = {
             {.name = "event.list",
              .summary = "Events of the log, filtered.",
-             .fields = {may(events_after, "from the first that is kept"), may(field::limit, events_bounds),
+             .fields = {may(field::events_after, "from the first that is kept"),
+                        may(field::limit, events_bounds),
                         may(field::series, "all series", "only events that concern this series"),
-                        may(events_key, "all keys"), may(from, "from the first that is kept"),
-                        may(to, "up to the last")},
+                        may(field::events_key, "all keys"), may(field::from, "from the first that is kept"),
+                        may(field::to, "up to the last"), may(field::wait_ms, wait_bounds)},
              .reply = "`events`: objects with `lsn`, `time` and `entry`, the request that has the same "
-                      "effect; `next_lsn`: "
-                      "the `after_lsn` of the next request; `complete`: whether all events were looked at; "
-                      "`first_lsn`, "
-                      "`last_lsn`: of what is kept",
+                      "effect; `next_lsn`: the `after_lsn` of the next request; `complete`: whether all "
+                      "events were looked at; `first_lsn`, `last_lsn`: of what is kept",
              .errors = {{ErrorCode::replication_gap,
                          "events after `after_lsn` are not kept any more, unless all that is missing was "
                          "before `from`"}},
@@ -82,11 +92,10 @@ const OpGroup& event_ops() {
             {.name = "export.begin",
              .summary =
                  "Pins a state, to be fetched file by file. With a read token it has no idempotency records.",
-             .fields = {may(field::series, "all series", "only this series"), may(snapshot, "new")},
+             .fields = {may(field::series, "all series", "only this series"), may(field::snapshot, "new")},
              .reply = "`export_id`; `lsn` and `timestamp` of the state; `series`: how many; `contents`: name "
-                      "and bytes of "
-                      "the file that lists the others; `chunk_bytes_max`: the largest part that a reply has "
-                      "room for",
+                      "and bytes of the file that lists the others; `chunk_bytes_max`: the largest part that "
+                      "a reply has room for",
              .errors = {no_series,
                         {ErrorCode::not_found, "`snapshot` is `latest`, and there is none"},
                         {ErrorCode::validation_error, "as many exports as can be are open"}},

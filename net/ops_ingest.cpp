@@ -1,6 +1,28 @@
 #include "net/op_catalog.h"
 
 namespace karma::net {
+
+namespace field {
+
+constexpr Field mode{"mode",
+                     {},
+                     "string",
+                     "`add`: items are added; `set`: they replace buckets; `replace_series`: they are the "
+                     "series' new content, which nobody sees before the commit"};
+constexpr Field granularity{"granularity",
+                            {},
+                            "string or null",
+                            "`day`, or `day;` and settings of the client, at most 128 bytes: who begins the "
+                            "stream again has to say the same"};
+constexpr Field checkpoint_offset{"offset", "source_offset", "string, number or null",
+                                  "how far it was read; this or `event_id` is needed"};
+constexpr Field event_id{"event_id", {}, "string, number or null", "the last event that was read of it"};
+constexpr Field checked_points{"checked_points", {}, "number", "points that were compared"};
+constexpr Field mismatch_count{"mismatch_count", {}, "number", "those that differ; at most `checked_points`"};
+constexpr Field absolute_drift{"absolute_drift", {}, "number", "the sum of the differences"};
+constexpr Field max_abs_delta{"max_abs_delta", {}, "number", "the greatest difference"};
+
+}  // namespace field
 namespace {
 
 using F = const Fields&;
@@ -69,26 +91,6 @@ Decoded reconciliation_report(F f) {
     return report;
 }
 
-constexpr Field mode{
-    "mode",
-    {},
-    "string",
-    "`add`: items are added; `set`: they replace buckets; `replace_series`: they are the series' "
-    "new content, which nobody sees before the commit"};
-constexpr Field granularity{"granularity",
-                            {},
-                            "string or null",
-                            "`day`, or `day;` and settings of the client, at most 128 bytes: who begins the "
-                            "stream again has to say the "
-                            "same"};
-constexpr Field checkpoint_offset{"offset", "source_offset", "string, number or null",
-                                  "how far it was read; this or `event_id` is needed"};
-constexpr Field event_id{"event_id", {}, "string, number or null", "the last event that was read of it"};
-constexpr Field checked_points{"checked_points", {}, "number", "points that were compared"};
-constexpr Field mismatch_count{"mismatch_count", {}, "number", "those that differ; at most `checked_points`"};
-constexpr Field absolute_drift{"absolute_drift", {}, "number", "the sum of the differences"};
-constexpr Field max_abs_delta{"max_abs_delta", {}, "number", "the greatest difference"};
-
 constexpr OpError conflicting_stream{ErrorCode::idempotency_conflict,
                                      "the stream was begun with another mode or granularity"};
 constexpr OpError too_many_streams{
@@ -102,18 +104,15 @@ const OpGroup& ingest_ops() {
         .title = "Ingest streams and checkpoints",
         .introduction =
             "A stream loads many points in numbered chunks, each of which counts once however often it is "
-            "sent: after "
-            "an error or a lost connection the client sends the same again. A checkpoint says how far a "
-            "producer has "
-            "read its source.",
+            "sent: after an error or a lost connection the client sends the same again. A checkpoint says "
+            "how far a producer has read its source.",
         .ops = {
             {.name = "ingest.begin",
              .access = OpAccess::write,
              .summary = "Begins a stream. The same request again gives where the stream is.",
-             .fields = {needs(field::stream_id), needs(mode), may(granularity, "null")},
+             .fields = {needs(field::stream_id), needs(field::mode), may(field::granularity, "null")},
              .reply = "`status`: `active`, or `already_committed`; `last_chunk_seq`: the last chunk that "
-                      "counts; `series`: "
-                      "null before the first chunk",
+                      "counts; `series`: null before the first chunk",
              .errors = {conflicting_stream,
                         {ErrorCode::validation_error, "too many streams are open"},
                         too_many_streams},
@@ -131,8 +130,7 @@ const OpGroup& ingest_ops() {
                         needs(field::chunk_seq, above_zero),
                         needs(field::items, "the points; with mode `add` each value is at least 1")},
              .reply = "`skipped`: whether the chunk was applied before, with `committed` beside it then; "
-                      "`applied`: the "
-                      "points; `total`: the sum of their values",
+                      "`applied`: the points; `total`: the sum of their values",
              .errors = {no_stream,
                         {ErrorCode::validation_error,
                          "the number leaves a gap, the series is another one, or a sum would pass "
@@ -170,8 +168,7 @@ const OpGroup& ingest_ops() {
             {.name = "ingest.prune",
              .access = OpAccess::write,
              .summary = "Forgets committed streams: the oldest of those that were committed before a time. "
-                        "One that is "
-                        "forgotten would count again.",
+                        "One that is forgotten would count again.",
              .fields = {needs(field::before_time), may(field::limit, prune_bounds)},
              .reply = "`deleted`: how many",
              .example = {.request = R"({"v":2,"op":"ingest.prune","before":"2026-01-01T00:00:00Z"})",
@@ -180,7 +177,8 @@ const OpGroup& ingest_ops() {
             {.name = "recovery.checkpoint",
              .access = OpAccess::write,
              .summary = "Stores how far a source was read, in the place of what was stored for it.",
-             .fields = {needs(field::source), may(checkpoint_offset, "null"), may(event_id, "null")},
+             .fields = {needs(field::source), may(field::checkpoint_offset, "null"),
+                        may(field::event_id, "null")},
              .reply = "what is stored; `offset` and `event_id` as strings",
              .example = {.request = R"({"v":2,"op":"recovery.checkpoint","source":"kafka-0","offset":1200})",
                          .reply =
@@ -199,8 +197,8 @@ const OpGroup& ingest_ops() {
             {.name = "reconciliation.report",
              .access = OpAccess::write,
              .summary = "Counts, in statistics and metrics, what a comparison with another source has found.",
-             .fields = {needs(checked_points), needs(mismatch_count), may(absolute_drift, from_zero),
-                        may(max_abs_delta, from_zero)},
+             .fields = {needs(field::checked_points), needs(field::mismatch_count),
+                        may(field::absolute_drift, from_zero), may(field::max_abs_delta, from_zero)},
              .reply = "`\"OK\"`",
              .example =
                  {.request =

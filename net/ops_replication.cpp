@@ -3,6 +3,35 @@
 #include "net/op_catalog.h"
 
 namespace karma::net {
+
+namespace field {
+
+constexpr Field history_lsn{"lsn", {}, "number or null", "an event"};
+constexpr Field force{
+    "force", {}, "boolean", "also where other followers have not promised, and where this node is fenced"};
+constexpr Field silence{
+    "silence_ms", {}, "number", "how long the node that asks waits before it takes the master for lost"};
+constexpr Field ordered{"ordered", {}, "boolean", "an operator wants it: the master may have been heard"};
+constexpr Field host{"host", {}, "string or null", "the address of the node that began the epoch"};
+constexpr Field format{"format", {}, "number", "the version of the stream"};
+constexpr Field checksum{"checksum", {}, "number or null", "of the event at `after_lsn`"};
+constexpr Field epochs{
+    "epochs", {}, "array of numbers", "number, id and first LSN of each epoch of the follower's history"};
+constexpr Field epochs_skipped{"epochs_skipped", {}, "number", "earlier epochs that are not in `epochs`"};
+constexpr Field marks{
+    "marks", {}, "array of numbers", "LSN and checksum of earlier events, the latest first"};
+constexpr Field heartbeat{"heartbeat_ms", {}, "number", "how often the master says that it is there"};
+constexpr Field known_epoch{"known_epoch", {}, "number", "the latest epoch that the follower was told of"};
+constexpr Field known_epoch_id{"known_epoch_id", {}, "number", "its random id"};
+constexpr Field is_empty{"empty", {}, "number", "1: the follower holds nothing"};
+constexpr Field syncs{"syncs", {}, "number", "1: what the follower acknowledges is on its disk"};
+constexpr Field fails_over{"fails_over", {}, "number", "1: the follower may promote itself"};
+constexpr Field stores_lists{
+    "stores_lists", {}, "number", "1: the follower stores lists of counted followers"};
+constexpr Field order{
+    "order", {}, "string, number or null", "the operator's order to replace what the follower holds"};
+
+}  // namespace field
 namespace {
 
 using F = const Fields&;
@@ -144,31 +173,6 @@ Decoded replication_subscribe(F f) {
     return subscribe;
 }
 
-constexpr Field history_lsn{"lsn", {}, "number or null", "an event"};
-constexpr Field force{
-    "force", {}, "boolean", "also where other followers have not promised, and where this node is fenced"};
-constexpr Field silence{
-    "silence_ms", {}, "number", "how long the node that asks waits before it takes the master for lost"};
-constexpr Field ordered{"ordered", {}, "boolean", "an operator wants it: the master may have been heard"};
-constexpr Field host{"host", {}, "string or null", "the address of the node that began the epoch"};
-constexpr Field format{"format", {}, "number", "the version of the stream"};
-constexpr Field checksum{"checksum", {}, "number or null", "of the event at `after_lsn`"};
-constexpr Field epochs{
-    "epochs", {}, "array of numbers", "number, id and first LSN of each epoch of the follower's history"};
-constexpr Field epochs_skipped{"epochs_skipped", {}, "number", "earlier epochs that are not in `epochs`"};
-constexpr Field marks{
-    "marks", {}, "array of numbers", "LSN and checksum of earlier events, the latest first"};
-constexpr Field heartbeat{"heartbeat_ms", {}, "number", "how often the master says that it is there"};
-constexpr Field known_epoch{"known_epoch", {}, "number", "the latest epoch that the follower was told of"};
-constexpr Field known_epoch_id{"known_epoch_id", {}, "number", "its random id"};
-constexpr Field is_empty{"empty", {}, "number", "1: the follower holds nothing"};
-constexpr Field syncs{"syncs", {}, "number", "1: what the follower acknowledges is on its disk"};
-constexpr Field fails_over{"fails_over", {}, "number", "1: the follower may promote itself"};
-constexpr Field stores_lists{
-    "stores_lists", {}, "number", "1: the follower stores lists of counted followers"};
-constexpr Field order{
-    "order", {}, "string, number or null", "the operator's order to replace what the follower holds"};
-
 constexpr OpError not_possible{ErrorCode::replication_error,
                                "this node cannot do it now; the message says why"};
 
@@ -179,17 +183,16 @@ const OpGroup& replication_ops() {
         .title = "Replication",
         .introduction =
             "How nodes follow each other, and when a follower becomes master, is in "
-            "[replication.md](replication.md); "
-            "what they say to each other, with the ops that only nodes send, is in "
-            "[replication-protocol.md](replication-protocol.md).",
+            "[replication.md](replication.md); what they say to each other, with the ops that only nodes "
+            "send, is in [replication-protocol.md](replication-protocol.md).",
         .ops = {
             {.name = "replication.status",
              .summary = "The role of a node, its log, and the nodes that it knows.",
              .fields = {may(field::limit, page_or_none_bounds, "snapshots at most; 0 leaves the list out"),
                         may(field::cursor, "the first page")},
-             .reply = "an object: [replication.md](replication.md#watching) explains it. Lists that have no "
-                      "room in a "
-                      "reply are left out; with `limit` or `cursor` also `limit`, `cursor` and `next_cursor`",
+             .reply =
+                 "an object: [replication.md](replication.md#watching) explains it. Lists that have no room "
+                 "in a reply are left out; with `limit` or `cursor` also `limit`, `cursor` and `next_cursor`",
              .example =
                  {.request = R"({"v":2,"op":"replication.status","limit":0})",
                   .reply =
@@ -199,9 +202,8 @@ const OpGroup& replication_ops() {
              .summary = "Events of the log, as requests that have the same effect.",
              .fields = {needs(field::after_lsn), may(field::limit, entries_bounds)},
              .reply = "`entries`: objects with `lsn` and `entry`; `next_lsn`: the `after_lsn` of the next "
-                      "request; "
-                      "`source_lsn`: the last event; `truncated_by_bytes`: whether `byte_limit` and not "
-                      "`limit` ended it",
+                      "request; `source_lsn`: the last event; `truncated_by_bytes`: whether `byte_limit` and "
+                      "not `limit` ended it",
              .errors = {{ErrorCode::replication_gap, "events after `after_lsn` are not kept any more"}},
              .example =
                  {.request = R"({"v":2,"op":"replication.entries","after_lsn":1,"limit":1})",
@@ -211,10 +213,9 @@ const OpGroup& replication_ops() {
             {.name = "replication.position",
              .summary = "Where an event lies in the history of a node. Nodes with the same answer have the "
                         "same history.",
-             .fields = {may(history_lsn, "the last event")},
+             .fields = {may(field::history_lsn, "the last event")},
              .reply = "`lsn`, `checksum`: of the event, null where it is not known; `first_lsn`, `last_lsn`: "
-                      "of what is "
-                      "kept; `epochs`: objects with `epoch` and `first_lsn`",
+                      "of what is kept; `epochs`: objects with `epoch` and `first_lsn`",
              .example = {.request = R"({"v":2,"op":"replication.position","lsn":1})",
                          .reply = R"({"lsn":1,"checksum":"…","first_lsn":"…","last_lsn":"…","epochs":[]})"},
              .decode = replication_position},
@@ -230,7 +231,7 @@ const OpGroup& replication_ops() {
             {.name = "replication.promote",
              .access = OpAccess::administrative,
              .summary = "Makes a follower the master, with a new epoch.",
-             .fields = {may(force, "false")},
+             .fields = {may(field::force, "false")},
              .reply = "`role`, `epoch`, `lsn`: where the epoch begins; `without_promise`: followers that did "
                       "not promise",
              .errors = {not_possible},
@@ -255,7 +256,7 @@ const OpGroup& replication_ops() {
                         may(field::database_id, "not known"),
                         may(field::node_id, "not known", "the id of the node that began it"),
                         may(field::node_name, "not known", "the name of that node"),
-                        may(host, "where the request comes from"), may(field::port, port_bounds)},
+                        may(field::host, "where the request comes from"), may(field::port, port_bounds)},
              .reply = "`role` of the node that is asked, `epoch` and `epoch_id`: the latest that it knows",
              .errors = {not_possible},
              .decode = replication_fence},
@@ -267,24 +268,25 @@ const OpGroup& replication_ops() {
                             "the epoch that it wants to begin; 0: it only asks"),
                         may(field::epoch_id, from_zero), may(field::database_id, "not known"),
                         may(field::node_id, "not known", "the id of the node that asks"),
-                        may(silence, from_zero), may(ordered, "false")},
+                        may(field::silence, from_zero), may(field::ordered, "false")},
              .reply = "`promised`, or `reason`; `epoch`, `epoch_id`: the latest that the node knows; "
-                      "`last_epoch`, "
-                      "`last_epoch_id`, `lsn`: how far its history goes; `node_id`",
+                      "`last_epoch`, `last_epoch_id`, `lsn`: how far its history goes; `node_id`",
              .errors = {not_possible},
              .decode = replication_promise},
             {.name = "replication.subscribe",
              .access = OpAccess::administrative,
              .ignores_unknown_fields = true,
              .summary = "Turns the connection into a stream of events to a follower.",
-             .fields = {needs(format), needs(field::node_name, "the name of the follower, for people"),
+             .fields = {needs(field::format), needs(field::node_name, "the name of the follower, for people"),
                         needs(field::after_lsn, "the follower has the events up to here"),
-                        may(checksum, checksum_bounds), needs(epochs), may(epochs_skipped, from_zero),
-                        may(marks, "none"), needs(heartbeat), may(field::database_id, "not known"),
+                        may(field::checksum, checksum_bounds), needs(field::epochs),
+                        may(field::epochs_skipped, from_zero), may(field::marks, "none"),
+                        needs(field::heartbeat), may(field::database_id, "not known"),
                         may(field::node_id, "not known", "the id of the follower"),
-                        may(known_epoch, foreign_epoch_or_none), may(known_epoch_id, from_zero),
-                        may(is_empty, from_zero), may(syncs, from_zero), may(field::port, port_bounds),
-                        may(fails_over, from_zero), may(stores_lists, from_zero), may(order, "none")},
+                        may(field::known_epoch, foreign_epoch_or_none), may(field::known_epoch_id, from_zero),
+                        may(field::is_empty, from_zero), may(field::syncs, from_zero),
+                        may(field::port, port_bounds), may(field::fails_over, from_zero),
+                        may(field::stores_lists, from_zero), may(field::order, "none")},
              .reply = "the frames of [replication-protocol.md](replication-protocol.md)",
              .errors = {not_possible},
              .decode = replication_subscribe},

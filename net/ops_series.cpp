@@ -20,13 +20,11 @@ Decoded tree_top(F f) {
 }
 Decoded tree_summary(F f) { return query::SeriesSummary{f.series(), f.optional_range(), f.as_of()}; }
 Decoded tree_series(F f) { return query::SeriesPoints{f.series(), f.range()}; }
+Decoded series_totals(F f) { return query::BucketTotals{f.series(), f.range(), f.as_of()}; }
 Decoded tree_reset(F f) { return Mutation(mutation::ResetSeries{f.series()}); }
 Decoded tree_delete_range(F f) { return Mutation(mutation::DeleteSeriesRange{f.series(), f.range()}); }
 Decoded delete_before(F f) { return Mutation(mutation::DeleteBefore{f.series(), f.day("before", "date")}); }
 Decoded compact_series(F f) { return Mutation(mutation::CompactSeries{f.series()}); }
-
-constexpr std::string_view all_buckets = "all buckets";
-constexpr std::string_view present_state = "the present state";
 
 }  // namespace
 
@@ -68,8 +66,7 @@ const OpGroup& series_ops() {
              .summary = "How much a series holds.",
              .fields = {needs(field::series)},
              .reply = "`tree`: the series; `key_count`, `bucket_count`; `total`: the sum of all values; "
-                      "`branches`: the "
-                      "parts that it is stored in",
+                      "`branches`: the parts that it is stored in",
              .errors = {no_series},
              .example = {.request = R"({"v":2,"op":"tree.info","series":"pages"})",
                          .reply =
@@ -80,8 +77,7 @@ const OpGroup& series_ops() {
              .fields = {needs(field::series), may(field::limit, keys_bounds),
                         may(field::key_cursor, "from the first key")},
              .reply = "`keys`: objects with `key` and `total`, ascending; `next_cursor`: null at the end. A "
-                      "key whose "
-                      "buckets are gone is listed with 0 until series.compact",
+                      "key whose buckets are gone is listed with 0 until series.compact",
              .errors = {no_series, too_slow, too_long},
              .example =
                  {.request = R"({"v":2,"op":"tree.keys","series":"pages","limit":1})",
@@ -93,8 +89,7 @@ const OpGroup& series_ops() {
              .fields = {needs(field::series), may(field::limit, top_bounds), may(field::range, all_buckets),
                         may(field::as_of, present_state)},
              .reply = "`items`: objects with `key` and `value`, greatest value first, of the same value the "
-                      "smallest key "
-                      "first; none with 0",
+                      "smallest key first; none with 0",
              .errors = {no_series, forgotten_past, too_slow, too_long},
              .example =
                  {.request = R"({"v":2,"op":"tree.top","series":"pages","limit":10})",
@@ -106,8 +101,7 @@ const OpGroup& series_ops() {
              .fields = {needs(field::series), may(field::range, all_buckets),
                         may(field::as_of, present_state)},
              .reply = "`total`; `active_keys`: all keys, with a range those with a value in it; "
-                      "`bucket_count`; with a "
-                      "range also `range_from` and `range_to`",
+                      "`bucket_count`; with a range also `range_from` and `range_to`",
              .errors = {no_series, forgotten_past, too_slow},
              .example =
                  {.request =
@@ -125,6 +119,16 @@ const OpGroup& series_ops() {
                       R"({"v":2,"op":"tree.series","series":"pages","range":{"from":20260505,"to":20260505}})",
                   .reply = R"({"1":{"20260505":5},"2":{}})"},
              .decode = tree_series},
+            {.name = "series.totals",
+             .summary = "The sums of the buckets of a series in a range, over all keys.",
+             .fields = {needs(field::series), needs(field::range), may(field::as_of, present_state)},
+             .reply = "an object of bucket and sum, ascending, without buckets of 0",
+             .errors = {no_series, forgotten_past, too_slow, too_long},
+             .example =
+                 {.request =
+                      R"({"v":2,"op":"series.totals","series":"pages","range":{"from":"2026-05-01","to":"2026-05-31"}})",
+                  .reply = R"({"20260505":5,"20260506":9})"},
+             .decode = series_totals},
             {.name = "tree.delete_range",
              .access = OpAccess::write,
              .idempotent = true,

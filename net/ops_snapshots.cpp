@@ -1,6 +1,13 @@
 #include "net/op_catalog.h"
 
 namespace karma::net {
+
+namespace field {
+
+constexpr Field records_lsn{
+    "last_lsn", {}, "number or null", "the LSN of the snapshot whose records are fetched"};
+
+}  // namespace field
 namespace {
 
 using F = const Fields&;
@@ -28,8 +35,6 @@ Decoded idempotency_prune(F f) {
     return Mutation(prune);
 }
 
-constexpr Field records_lsn{
-    "last_lsn", {}, "number or null", "the LSN of the snapshot whose records are fetched"};
 constexpr Bounds any_count{1};
 
 }  // namespace
@@ -39,8 +44,7 @@ const OpGroup& snapshot_ops() {
         .title = "Snapshots and idempotency records",
         .introduction =
             "A snapshot is the content of a series at an LSN, as a file with a name. Who has a file's name "
-            "can load "
-            "it, or fetch it in parts: what is in a file does not change.",
+            "can load it, or fetch it in parts: what is in a file does not change.",
         .ops = {
             {.name = "snapshot.create",
              .access = OpAccess::write,
@@ -60,9 +64,8 @@ const OpGroup& snapshot_ops() {
             {.name = "snapshot.list",
              .summary = "The names of the files of all snapshots that are kept, newest first.",
              .fields = {may(field::limit, page_bounds), may(field::cursor, "the first page")},
-             .reply =
-                 "an array of names, `<Unix seconds>_<series>.tree`; with `limit` or `cursor` the object "
-                 "`{\"files\":[…],\"limit\",\"cursor\",\"next_cursor\"}`",
+             .reply = "an array of names, `<Unix seconds>_<series>.tree`; with `limit` or `cursor` the "
+                      "object `{\"files\":[…],\"limit\",\"cursor\",\"next_cursor\"}`",
              .errors = {too_long},
              .example = {.request = R"({"v":2,"op":"snapshot.list"})", .reply = R"(["…_….tree","…"])"},
              .decode = snapshot_list},
@@ -70,12 +73,10 @@ const OpGroup& snapshot_ops() {
              .summary = "The latest snapshot of each series, and what is kept of the log.",
              .fields = {may(field::limit, page_or_none_bounds, "series at most; 0 leaves the list out"),
                         may(field::cursor, "the first page")},
-             .reply =
-                 "`dump_count`: files that are kept; `latest_by_tree`: a file of each series; "
-                 "`idempotency_snapshot`: the file that goes with the latest snapshot of everything, or "
-                 "null; "
-                 "`dump_retention_per_tree`: how many are kept of each series; with `limit` or `cursor` also "
-                 "`limit`, `cursor` and `next_cursor`",
+             .reply = "`dump_count`: files that are kept; `latest_by_tree`: a file of each series; "
+                      "`idempotency_snapshot`: the file that goes with the latest snapshot of everything, or "
+                      "null; `dump_retention_per_tree`: how many are kept of each series; with `limit` or "
+                      "`cursor` also `limit`, `cursor` and `next_cursor`",
              .errors = {too_long},
              .example =
                  {.request = R"({"v":2,"op":"snapshot.info"})",
@@ -85,8 +86,7 @@ const OpGroup& snapshot_ops() {
             {.name = "snapshot.load",
              .access = OpAccess::write_as_admin,
              .summary = "Gives a series the content of a snapshot, in one step. The series is that of the "
-                        "file, and is made "
-                        "where it is missing.",
+                        "file, and is made where it is missing.",
              .fields = {needs(field::file)},
              .reply = "`\"Tree \\\"NAME\\\" loaded\"`",
              .errors = {no_file, too_many_series},
@@ -108,8 +108,7 @@ const OpGroup& snapshot_ops() {
              .fields = {needs(field::file), may(field::offset, from_zero),
                         may(field::limit, chunk_bounds, "bytes at most")},
              .reply = "as snapshot.fetch, with `bytes`: of this part; `total_bytes`: of the file; "
-                      "`next_offset`: where the "
-                      "next part begins; `done`: whether this is the last one",
+                      "`next_offset`: where the next part begins; `done`: whether this is the last one",
              .errors = {no_file, too_long},
              .example =
                  {.request =
@@ -120,8 +119,7 @@ const OpGroup& snapshot_ops() {
             {.name = "snapshot.verify",
              .summary = "Rebuilds the state from what is stored and compares it with the live one.",
              .reply = "`status`: `ok`; `digest`: of the state; how much was checked. What does not agree is "
-                      "an error that "
-                      "names it",
+                      "an error that names it",
              .errors = {{ErrorCode::internal_error,
                          "what is stored does not give the live state, or cannot be read"}},
              .example =
@@ -144,7 +142,7 @@ const OpGroup& snapshot_ops() {
                         "everything.",
              .fields =
                  {may(field::offset, from_zero), may(field::limit, chunk_bounds, "bytes at most"),
-                  may(records_lsn,
+                  may(field::records_lsn,
                       "the latest one; behind the beginning of the file the one that is being fetched")},
              .reply = "as snapshot.fetch_chunk; `metadata` as `idempotency_snapshot` of snapshot.info",
              .errors = {no_file, too_long},

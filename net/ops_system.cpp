@@ -26,8 +26,7 @@ const OpGroup& system_ops() {
             {.name = "system.health",
              .summary = "Whether something needs an operator.",
              .reply = "`status`: `ok`, or a sentence that says what is wrong; `role`: `master` or `slave`; "
-                      "`discarded`, if "
-                      "there: what an operator's order has moved out of the way",
+                      "`discarded`, if there: what an operator's order has moved out of the way",
              .example = {.request = R"({"v":2,"op":"system.health"})",
                          .reply =
                              R"({"status":"ok","uptime_seconds":"…","role":"master","wal_enabled":true})"},

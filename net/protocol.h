@@ -11,15 +11,15 @@
 
 namespace karma::net {
 
-/// How one client's bytes become requests, and outcomes its replies. One object for each connection; knows no
-/// socket. Belongs to the connection's thread but for `write`, which is called from any.
+/// Turns one client's bytes into requests, and outcomes into replies. One object for each connection; knows
+/// no socket. Belongs to the connection's thread, except `write`, which any thread may call.
 class Protocol {
 public:
     enum class Taken : std::uint8_t {
         nothing,  // there is no complete request
         request,
-        refusal,       // of something that is no good request
-        last_refusal,  // the same, and nothing that follows can be understood
+        refusal,       // a request that is refused before it is executed
+        last_refusal,  // the same, and the rest of the input cannot be understood
     };
 
     Protocol() = default;
@@ -27,15 +27,15 @@ public:
     Protocol& operator=(const Protocol&) = delete;
     virtual ~Protocol() = default;
 
-    /// Takes the next complete request out of the input. What `request` borrows is good until the input
-    /// changes or the decoder is released. `call.received` is the caller's.
+    /// Takes the next complete request out of the input. What `request` borrows is valid until the input
+    /// changes or `release` is called. Fills `call`, except `call.received`, which the caller sets.
     virtual Taken take(LineBuffer& input, bool accepts_writes, Request& request, Call& call,
                        Error& refusal) = 0;
 
-    /// Puts back what `take` has just taken.
+    /// Puts the request that `take` took last back into the input.
     virtual void put_back(LineBuffer& input) noexcept = 0;
 
-    /// Frees what the requests taken so far have borrowed.
+    /// Frees the memory that the requests taken so far borrow.
     virtual void release() noexcept = 0;
 
     /// Appends the reply of a call to `out`. Returns the code of the error that it wrote, or nothing for a
@@ -43,7 +43,7 @@ public:
     virtual std::optional<ErrorCode> write(const Call& call, const Reply& reply, Repetition repetition,
                                            const Deadline& deadline, std::string& out) const = 0;
 
-    /// Writes the error of something that no call has become.
+    /// Writes an error when there is no call.
     virtual WriteError error_writer() const noexcept = 0;
 };
 

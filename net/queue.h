@@ -6,8 +6,8 @@
 
 namespace karma::net {
 
-/// First in, first out, in one block of memory: unlike a std::deque it allocates nothing once it has been as
-/// long as it mostly gets. A block that has grown large is given back when nothing is left in it.
+/// First in, first out, in one block of memory: unlike std::deque it allocates nothing once it has reached
+/// its usual length. It frees a block that has grown large when the queue is empty.
 template <typename T>
 class Queue {
 public:
@@ -19,7 +19,7 @@ public:
     auto end() noexcept { return items_.end(); }
 
     void push(T item) {
-        // What was taken is given back when it is most of the block: each item is moved once or so.
+        // Drops the taken items when they are most of the block: each item is moved about once.
         if (items_.size() == items_.capacity() && first_ > items_.size() / 2) {
             items_.erase(items_.begin(), begin());
             first_ = 0;

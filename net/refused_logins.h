@@ -10,8 +10,8 @@
 
 namespace karma::net {
 
-/// Says in the log from where requests with wrong tokens come: a line for each address at most once a minute,
-/// with how many there were since the last one. Bounded memory. Thread-safe.
+/// Logs from where requests with wrong tokens come: a line for each address, at most once a minute, with the
+/// number since the line before. Bounded memory. Thread-safe.
 class RefusedLogins {
 public:
     using Time = std::chrono::steady_clock::time_point;

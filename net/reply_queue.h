@@ -13,23 +13,23 @@
 
 namespace karma::net {
 
-/// The replies of a connection, encoded and in order. Holds each back until what it shows is durable and,
-/// where that was asked for, on enough followers; puts an error in its place where that can no longer happen.
-/// Knows no socket, no clock and no thread: it is fed with how far durability and acknowledgements have come.
+/// The replies of a connection, encoded and in order. Keeps each reply until what it shows is durable and, if
+/// required, acknowledged by enough followers; puts an error in its place when that can no longer happen.
+/// Knows no socket, no clock and no thread: the caller tells it the durable and the acknowledged LSN.
 class ReplyQueue {
 public:
     using Time = std::chrono::steady_clock::time_point;
 
-    /// What replies wait for before they may be sent.
+    /// The conditions under which replies may be sent.
     struct Wait {
-        Lsn lsn = 0;                   // everything up to this one is durable
-        Lsn ack_lsn = 0;               // and on enough followers up to this one; 0 waits for none
-        Time ack_deadline{};           // after which they become errors
-        std::uint64_t generation = 0;  // in which both LSNs mean what is meant here
-        bool has_writes = false;       // else all of the replies only show something
+        Lsn lsn = 0;                   // everything up to this LSN is durable
+        Lsn ack_lsn = 0;               // enough followers have everything up to this LSN; 0: none need to
+        Time ack_deadline{};           // the replies become errors when `ack_lsn` is not acknowledged by then
+        std::uint64_t generation = 0;  // of the history to which both LSNs belong
+        bool has_writes = false;       // false: all of the replies are to reads
     };
 
-    /// How far both have come.
+    /// What is durable and acknowledged now.
     struct Progress {
         Lsn durable_lsn = 0;
         Lsn acked_lsn = 0;
@@ -38,61 +38,60 @@ public:
         bool releases(const Wait& wait) const noexcept {
             return wait.lsn <= durable_lsn && wait.ack_lsn <= acked_lsn && !ended(wait);
         }
-        /// Whether the LSNs that are waited for are of a history, or a role, that is no more.
+        /// Whether the LSNs of `wait` belong to an earlier history or role of this node.
         bool ended(const Wait& wait) const noexcept {
             return wait.generation != generation && (wait.lsn != 0 || wait.ack_lsn != 0);
         }
     };
 
-    /// Replies are appended here, and nothing else is done to it. Not while a place is held.
+    /// The caller appends replies here, and changes nothing else. Not while a place is held.
     std::string& text() noexcept { return text_; }
 
-    /// What was appended since the last call is so many replies, to requests of so many bytes, and waits for
-    /// this; `write_error` is the form of the error that may come into their place. True when they have to
-    /// wait for more progress than there is: `release` is to be called then.
+    /// Makes a reply range of what was appended since the last call: `replies` replies, to requests of
+    /// `request_bytes` bytes in all, that wait for `wait`. `write_error` writes the errors that may replace
+    /// them. True when `progress` does not release them: the caller then calls `release` on later progress.
     bool close_range(std::uint32_t replies, std::size_t request_bytes, const Wait& wait,
                      const Progress& progress, WriteError write_error);
 
-    /// The next reply is still being made; nothing is appended behind it before it is there.
+    /// Holds the place of a reply that is still being made. Nothing is appended before `fill_place`.
     void hold_place() noexcept { place_held_ = true; }
     bool is_place_held() const noexcept { return place_held_; }
-    /// Puts a reply into the place that is held: a range of one reply, as by `close_range`.
+    /// Puts the reply into the held place: a range of one reply, as by `close_range`.
     bool fill_place(std::string_view reply, const Wait& wait, const Progress& progress,
                     WriteError write_error);
 
-    /// Lets go what waits for no more than this, up to the first reply that does.
+    /// Releases the ranges that `progress` allows, up to the first one that has to wait longer.
     void release(const Progress& progress);
-    /// Whether the first reply that waits does so in another generation than this one; if none does, none
-    /// behind it does either.
+    /// Whether the first pending reply waits in an earlier generation; if it does not, no other one does.
     bool has_ended(const Progress& progress) noexcept {
         return !ranges_.empty() && progress.ended(ranges_.front().wait);
     }
-    /// Each reply that waits in another generation than this one waits for nothing any more, and becomes this
-    /// error, unless it only shows what is durable.
+    /// Ends the wait of each reply of an earlier generation, and replaces it by this error, unless it is to
+    /// reads and shows only what is durable.
     void end_generations(const Progress& progress, const Error& error);
-    /// Nothing above this will become durable: each reply that waits for it becomes this error, and waits for
-    /// nothing.
+    /// Nothing above `durable_lsn` will become durable: replaces each reply that waits for more by this
+    /// error, and ends its wait.
     void fail_above(Lsn durable_lsn, const Error& error);
-    /// Each reply whose time for being acknowledged is over becomes this error, and still waits to be
+    /// Replaces each reply whose `ack_deadline` is over by this error, which still waits until the event is
     /// durable.
     void expire_acks(Lsn acked_lsn, Time now, const Error& error);
 
-    /// What may be sent now. Valid until the next change.
+    /// The bytes that may be sent now. Valid until the next change.
     std::string_view sendable() const noexcept;
-    /// So much of it was sent.
+    /// `size` bytes of `sendable` were sent.
     void note_sent(std::size_t size);
 
-    /// Bytes of replies that were not sent.
+    /// Bytes of all replies that were not sent yet.
     std::size_t bytes() const noexcept { return text_.size() - begin_; }
     /// Bytes of the requests whose replies wait.
     std::size_t waiting_request_bytes() const noexcept { return waiting_request_bytes_; }
-    /// Replies wait to be released.
+    /// There are replies that were not released yet.
     bool has_waiting() const noexcept { return !ranges_.empty(); }
     /// Every reply was sent, and none is being made.
     bool empty() const noexcept { return !place_held_ && ranges_.empty() && sent_ == produced_; }
 
 private:
-    /// Replies that follow each other and wait for the same.
+    /// Consecutive replies with the same wait.
     struct Range {
         std::uint64_t end = 0;  // position in the stream of replies
         std::uint32_t replies = 0;

@@ -42,6 +42,10 @@ public:
     void operator()(const reply::Pong&) { json_.raw("\"pong\""); }
     void operator()(const reply::Deleted&) { json_.raw("true"); }
     void operator()(const reply::Number& r) { json_.number(r.value); }
+    void operator()(const reply::CounterTotals& r) {
+        json_.raw("{\"value\":").number(r.value).raw(",\"bucket_total\":").number(r.bucket_total);
+        json_.raw(",\"key_total\":").number(r.key_total).raw("}");
+    }
     void operator()(const reply::Added& r) {
         json_.raw("{\"applied\":").number(r.applied).raw(",\"total\":").number(r.total).raw("}");
     }
@@ -108,6 +112,16 @@ public:
                 visit(point);
             }
         });
+    }
+    void operator()(const reply::BucketTotals& r) {
+        json_.raw("{");
+        std::string_view separator = "\"";
+        for (const DayTotal& day : r.totals) {
+            json_.raw(separator).day(day.day).raw("\":").number(day.total);
+            separator = ",\"";
+            check_size();
+        }
+        json_.raw("}");
     }
     void operator()(const reply::Sums& r) { json_.key_values(r.items, "value"); }
     void operator()(const reply::NamedSums& r) {

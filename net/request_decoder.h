@@ -21,32 +21,33 @@ struct DecoderOptions {
     bool refuses_unknown_fields = false;  // of requests with a field that their op does not take
 };
 
-/// Turns request lines into requests. One per thread. What the requests borrow lives until `release`.
+/// Decodes request lines into requests. One for each thread. What the requests borrow lives until `release`.
 class RequestDecoder {
 public:
     /// `access` outlives the decoder.
     explicit RequestDecoder(const Access& access, const DecoderOptions& options = {});
 
-    /// A request line without its newline, which the request may borrow from. `accepts_writes` is false on a
-    /// slave. Never throws for bad input: the refusal is in what it returns.
+    /// Decodes a request line without its newline, from which the request may borrow. `accepts_writes` is
+    /// false on a follower. Never throws for bad input: it returns the refusal.
     Decoded decode(std::string_view line, bool accepts_writes);
 
-    /// The same into a place that the caller has; nothing when it is good. Says in `call` which op it is and
-    /// who asks, as far as that is known.
+    /// The same, into `request`. Returns the refusal, or nothing for a valid request. Fills op and access of
+    /// `call` as far as they are known.
     std::optional<Error> decode(std::string_view line, bool accepts_writes, Request& request, Call& call);
 
-    /// The two halves of it, for a line that may be of another protocol: first the common requests in one
-    /// pass, where false leaves everything as it was, ...
+    /// The parts of `decode`, for a line that may be of another protocol. First, common requests are decoded
+    /// in one pass; false leaves everything unchanged.
     bool decode_common(std::string_view line, bool accepts_writes, Request& request, Call& call) {
         return fast_.decode(line, accepts_writes, *arena_, request, call);
     }
-    /// ... then the line as JSON, good until `release`; null where it is none, which `refused` says ...
+    /// Then the line is parsed as JSON, valid until `release`; null, with the reason in `refused`, if it is
+    /// none.
     const boost::json::value* parse(std::string_view line, Error& refused);
-    /// ... and what it asks for as a request of protocol v2.
+    /// Finally the JSON is decoded as a request of protocol v2.
     std::optional<Error> decode_parsed(const boost::json::value& value, bool accepts_writes, Request& request,
                                        Call& call);
 
-    /// The same by the general path alone: what `decode` must agree with.
+    /// Decodes with the general path only; `decode` must give the same result. For tests.
     Decoded decode_general(std::string_view line, bool accepts_writes);
 
     /// Frees what earlier requests borrowed.

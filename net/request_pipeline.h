@@ -21,10 +21,10 @@
 
 namespace karma::net {
 
-/// Requests that were read together: scratch of a thread, which keeps its memory.
+/// Requests that were read together. One for each thread, reused to keep its memory.
 struct Batch {
     struct Refused {
-        std::size_t position = 0;  // how many of the requests came before it
+        std::size_t position = 0;  // the number of requests before it
         Call call;
         Error error;
     };
@@ -38,22 +38,22 @@ struct Batch {
     std::size_t size() const noexcept { return requests.size() + refused.size(); }
 };
 
-/// What the pipelines of a thread share. All of it outlives them.
+/// Objects that the pipelines of a thread share, and that outlive them.
 struct PipelineContext {
     const ServerOptions& options;
     Executor& executor;
     Batch& batch;
-    bool takes_subscriptions = false;  // somebody deals with replication.subscribe
+    bool takes_subscriptions = false;  // replication.subscribe is served
     std::function<ReplyQueue::Time()> now;
-    Budget* request_memory = nullptr;  // of input that is no whole request yet; null: no limit
+    Budget* request_memory = nullptr;  // of requests that have not arrived completely; null: no limit
     Budget* reply_memory = nullptr;    // of large replies that wait for their client; null: no limit
-    /// Requests whose reply may be large: one is taken when it is set, which clears it, and a pipeline that
-    /// comes to one otherwise pauses. Null: they are taken like any other.
+    /// Permission to execute one request whose reply may be large. A pipeline clears it when it executes one,
+    /// and pauses before such a request without it. Null: such requests are executed like any other.
     bool* takes_large = nullptr;
 };
 
-/// What a pipeline asks of the connection that it belongs to. Each is called from within the pipeline, which
-/// is not to be called back before that returns.
+/// What a pipeline needs from its connection. The pipeline calls these functions, which must not call it
+/// back.
 class PipelineHost {
 public:
     PipelineHost() = default;
@@ -61,21 +61,22 @@ public:
     PipelineHost& operator=(const PipelineHost&) = delete;
     virtual ~PipelineHost() = default;
 
-    /// Replies wait for this: to release them when it has happened, or has become impossible.
+    /// Replies wait for `wait`: the host calls `release` when it has happened, or has become impossible.
     virtual void await_release(const ReplyQueue::Wait& wait) = 0;
-    /// To run the task of a call, and hand its reply to `finish_task`.
+    /// Runs the task of a call, then passes its reply to `finish_task`.
     virtual void start_task(std::unique_ptr<Task> task, const Call& call) = 0;
-    /// Where the client is, without its port; empty where that is not known.
+    /// The address of the client without its port; empty if it is not known.
     virtual std::string client_host() const = 0;
-    /// To call `on_records` once the executor has the idempotency records.
+    /// The host calls `on_records` once the executor has the idempotency records.
     virtual void await_records() = 0;
 };
 
-/// From the input of one client to its replies: executes together what its protocol takes out of what has
-/// arrived, runs the tasks one after the other, and puts all replies in order into a queue. Knows no socket
-/// and no thread; a connection and a simulated one use it alike.
+/// The way from the input of one client to its replies. Executes the requests that have arrived together,
+/// runs tasks one after the other, and puts all replies in order into a queue. Knows no socket and no thread:
+/// connections and the simulation both use it.
 ///
-/// Its memory is bounded: it takes no further requests while replies wait to be taken or to become durable.
+/// Its memory is bounded: it takes no further requests while too many replies wait for the client or for
+/// durability.
 class RequestPipeline {
 public:
     using Time = ReplyQueue::Time;
@@ -90,62 +91,63 @@ public:
     const ReplyQueue& replies() const noexcept { return replies_; }
 
     /// Executes the complete requests of the input, received by `now`, as far as there is room for their
-    /// replies. True when something was executed that is not durable yet: the executor's `commit` is to be
-    /// called.
+    /// replies. True when something was executed that is not durable yet: the caller then calls the
+    /// executor's `commit`.
     bool process(Time now);
-    /// It has worked for long, or has come to a request whose reply may be large: `process` is to be called
-    /// again after others had their turn.
+    /// It has worked for long, or has come to a request whose reply may be large. The caller serves other
+    /// connections first, and then calls `process` again.
     bool is_paused() const noexcept { return is_paused_; }
-    /// The reply of the task that was started last, to be followed by `process`.
+    /// Takes the reply of the task that was started last. The caller calls `process` afterwards.
     void finish_task(std::string_view reply);
-    /// The idempotency records are known; the same.
+    /// The executor has the idempotency records. The caller calls `process` afterwards.
     void on_records() noexcept { awaits_records_ = false; }
-    /// Lets go what has become durable and acknowledged, or failed.
+    /// Releases replies that have become durable and acknowledged, or have failed.
     void release();
-    /// Followers that were waited for have not answered in time.
+    /// Too few followers have acknowledged in time.
     void expire_acks(Time now);
 
-    /// There is room for replies, and for requests whose replies wait.
+    /// There is room for further replies, and for further requests whose replies wait.
     bool has_room() const noexcept {
         return has_reply_room() && replies_.waiting_request_bytes() <= waiting_request_bytes_max;
     }
-    /// Whether the next request can be executed as soon as it is there.
+    /// Whether the next request could be executed now.
     bool takes_input() const noexcept {
         return !replies_.is_place_held() && !awaits_records_ && !subscription_ && !is_oversized_ &&
                rest_.empty() && has_room();
     }
-    /// Every request that was taken was answered, and every answer sent.
+    /// Every request that was taken is answered, and every reply is sent.
     bool owes_nothing() const noexcept { return replies_.empty() && !awaits_records_ && rest_.empty(); }
-    /// A request was longer than allowed, found no memory or is of another protocol, or too many had no token
-    /// that is known: what follows is not looked at.
+    /// A request was too long, found no memory or was of another protocol, or too many requests had no known
+    /// token: the rest of the input is ignored.
     bool is_oversized() const noexcept { return is_oversized_; }
 
-    /// Where to read further input to. Empty, and the client told why, where there is no memory for it.
+    /// The buffer for further input. Empty if there is no memory for it; the client gets an error then.
     std::span<char> input_room();
-    /// Replies were taken from the queue.
+    /// `size` bytes of the queue were sent.
     void note_sent(std::size_t size);
 
-    /// How many requests had no token that is known, since this was called last.
+    /// The number of requests without a known token since the last call.
     std::uint32_t take_refused_logins() noexcept { return std::exchange(refused_logins_, 0); }
 
-    /// What was asked last: the connection goes to who serves it, once nothing is owed.
+    /// The last request was replication.subscribe: the connection is handed over once all replies are sent.
     bool has_subscription() const noexcept { return subscription_.has_value(); }
     Subscription take_subscription();
 
 private:
-    /// Replies of so many bytes wait in a queue for free.
+    /// This many bytes of replies in a queue are not counted against the budget.
     static constexpr std::size_t free_reply_bytes = 64 * 1024;
     /// No further request is taken while replies of more than this wait to be sent.
     static constexpr std::size_t reply_bytes_max = 1024 * 1024;
     /// ... or while requests of more than this wait to become durable.
     static constexpr std::size_t waiting_request_bytes_max = 1024 * 1024;
-    /// So long others wait for what came from one client together, and for one request more.
+    /// How long one connection works before others are served, and one request more.
     static constexpr std::chrono::milliseconds work_time_max{10};
-    /// A client that goes on without a token that is known guesses it.
+    /// A client that sends more requests without a known token is guessing it.
     static constexpr std::uint32_t refused_logins_max = 100;
 
     ReplyQueue::Progress progress() const noexcept;
-    /// Many small replies are taken to be one large one: they wait for their client before they are made.
+    /// When memory is used up, a connection with `free_reply_bytes` of replies makes no further ones before
+    /// its client takes these.
     bool has_reply_room() const noexcept {
         return replies_.bytes() <= (is_memory_used_up() ? free_reply_bytes : reply_bytes_max);
     }
@@ -176,8 +178,8 @@ private:
     std::unique_ptr<Protocol> protocol_;
     LineBuffer input_;
     ReplyQueue replies_;
-    std::size_t batch_request_bytes_ = 0;  // of requests whose replies are in no range yet
-    bool batch_ended_ = false;             // nothing more is decoded into this batch
+    std::size_t batch_request_bytes_ = 0;  // bytes of requests whose replies are in no range yet
+    bool batch_ended_ = false;             // no further request goes into this batch
     Time received_{};                      // the requests of the batch
     std::uint64_t generation_ = 0;         // when they were executed, or an earlier one
     bool has_writes_ = false;              // among them
@@ -193,22 +195,22 @@ private:
         Outcome outcome;
     };
 
-    std::deque<Pending> rest_;               // not answered yet: a task runs, or there is no room
-    bool rest_awaits_room_ = false;          // and that is the client's doing
-    ReplyQueue::Wait task_wait_{};           // of the reply that a task makes
-    WriteError task_write_error_ = nullptr;  // what it becomes where that is needed
+    std::deque<Pending> rest_;               // not answered yet, because a task runs or there is no room
+    bool rest_awaits_room_ = false;          // the reason is that the client takes no replies
+    ReplyQueue::Wait task_wait_{};           // of the reply of the running task
+    WriteError task_write_error_ = nullptr;  // writes an error in its place
     bool awaits_records_ = false;            // the next request needs them
     bool is_oversized_ = false;
     bool is_paused_ = false;
-    bool is_known_;       // the client has once sent a request that it may make, or everybody may
-    Share reply_memory_;  // of the replies in the queue, where they are many
+    bool is_known_;                         // the client has sent a valid token, or none is needed
+    Share reply_memory_;                    // the share of the replies in the queue beyond `free_reply_bytes`
     std::uint32_t refused_logins_ = 0;      // not taken yet
     std::uint32_t refused_logins_all_ = 0;  // since it began
     std::optional<Subscription> subscription_;
-    std::string client_host_;  // what a request of the batch refers to
+    std::string client_host_;  // a request of the batch borrows it
 };
 
-/// Runs the task of a call and gives its reply. From any thread.
+/// Runs the task of a call and returns its encoded reply. From any thread.
 std::string run_task(Task& task, const Call& call, const Deadline& deadline, const Protocol& protocol,
                      Stats& stats);
 

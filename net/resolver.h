@@ -7,9 +7,8 @@
 
 namespace karma::net {
 
-/// The addresses of a host, as numbers. Waits for the resolver no longer than until `timeout` or `stop`,
-/// however long that may take: it is asked from a thread of its own, one at a time for each host. Throws
-/// ConnectionError.
+/// The numeric addresses of a host. Returns at `timeout` or `stop` at the latest, however long the resolver
+/// takes: a thread of its own asks it, one for each host at a time. Throws ConnectionError.
 std::vector<std::string> resolve(const std::string& host, std::chrono::milliseconds timeout,
                                  const std::atomic<bool>* stop = nullptr);
 

@@ -17,16 +17,16 @@
 
 namespace karma::net {
 
-/// Throws std::runtime_error that names the address where a server could not listen, or the certificate that
-/// it could not use: before anything is changed for it.
+/// Throws std::runtime_error that names an address on which a server could not listen, or a certificate that
+/// it could not use. Changes nothing.
 void check_serving(const ServerOptions& options);
 
-/// Serves a database on all addresses that its options name. Thread-safe.
+/// Serves a database on all addresses that the options name. Thread-safe.
 class Server {
 public:
-    /// Listens; `executor` and `log` outlive the server. Throws std::runtime_error that names the address on
-    /// which it cannot, or the file of a certificate that cannot be used.
-    /// `subscriptions` as well; null where nobody can follow.
+    /// Listens. `executor`, `log` and `subscriptions` outlive the server; without `subscriptions` (null) no
+    /// node can follow this one. Throws std::runtime_error that names an address that cannot be bound, or the
+    /// file of a certificate that cannot be used.
     Server(const ServerOptions& options, Executor& executor, Log& log,
            SubscriptionHost* subscriptions = nullptr);
     Server(const Server&) = delete;
@@ -38,20 +38,20 @@ public:
     /// Begins to serve, on threads of its own.
     void start();
 
-    /// The first port that is listened on, in the clear or over TLS; 0: none.
+    /// The first port on which it listens, in the clear or over TLS; 0: none.
     std::uint16_t port(Transport transport = Transport::tcp) const noexcept;
     /// Where it listens.
     std::vector<std::string> addresses() const;
 
-    /// Accepts and reads no more, cancels administrative tasks, answers what was received completely within
-    /// `shutdown_timeout` and closes all connections.
+    /// Stops accepting and reading, cancels administrative tasks, answers the requests that were received
+    /// completely, for `shutdown_timeout` at most, and closes all connections.
     void stop();
 
-    /// From here on these tokens count. From any thread.
+    /// Replaces the tokens, for open connections, too. From any thread.
     void replace_tokens(TokenSet tokens) { access_.replace(std::move(tokens)); }
 
-    /// Takes the certificates of these files for connections that begin from here on. Throws TlsError, and
-    /// goes on with those of before. From any thread.
+    /// Uses the certificates of these files for connections that begin afterwards. Throws TlsError, and keeps
+    /// the old ones then. From any thread.
     void reload_certificates(const TlsFiles& files);
 
     /// Waits until `stop` is done.
@@ -79,7 +79,7 @@ private:
     mutable std::mutex tls_mutex_;
     std::shared_ptr<const TlsContext> tls_;  // null: nothing listens over TLS
     std::size_t next_thread_ = 0;
-    // Of the first thread: what is so is logged when it begins and when it ends, not each time.
+    // Of the first thread: a condition is logged when it begins and when it ends, not each time.
     bool is_full_ = false;
     bool cannot_accept_ = false;
     std::uint64_t refused_ = 0;  // connections, since they began to be refused

@@ -15,8 +15,8 @@
 
 namespace karma::net {
 
-/// A byte stream on an event loop, which tells when it can be read from or written to. Belongs to the thread
-/// of that loop. Handlers keep alive what they need: they are called in any case, once each.
+/// A byte stream on an event loop, which calls handlers when the stream can be read or written. Belongs to
+/// the thread of that loop. Each handler is called exactly once, and has to keep alive what it needs.
 class StreamSocket {
 public:
     using Native = boost::asio::generic::stream_protocol::socket;
@@ -30,16 +30,16 @@ public:
     ByteStream& stream() noexcept { return stream_; }
     const ByteStream& stream() const noexcept { return stream_; }
 
-    /// The other end: host and port, or "unix" where it came over a Unix socket; "unknown" where it is gone.
+    /// The other end: host and port, "unix" over a Unix socket, "unknown" when the connection is gone.
     std::string peer() const;
-    /// The host alone; empty where that is not known, and over a Unix socket.
+    /// The host alone; empty when it is not known, and over a Unix socket.
     std::string peer_host() const;
-    /// For a connection that was accepted: small replies leave at once where `nodelay`, and a machine that is
-    /// gone is noticed. False where the connection is gone already.
+    /// For an accepted connection: sets TCP_NODELAY (if `nodelay`), so that small replies leave at once, and
+    /// keep-alive, so that a dead peer is noticed. False when the connection is already gone.
     bool set_options(bool nodelay);
 
-    /// Calls `handler(IoResult)` once something was read, the other end has ended or it has failed. Blocked
-    /// with nothing means that it was cancelled. One at a time.
+    /// Calls `handler(IoResult)` when something was read, the other end has closed, or the read has failed;
+    /// with `would_block` and no bytes when it was cancelled. One read at a time.
     template <typename Handler>
     void async_read(std::span<char> room, Handler&& handler) {
         if (stream_.is_encrypted()) {
@@ -54,17 +54,17 @@ public:
                                 });
     }
 
-    /// Calls `handler(IoState)` once a write that would have blocked can go on, or it has failed. One at a
-    /// time.
+    /// Calls `handler(IoState)` when a write that would have blocked can go on, or the wait has failed. One
+    /// wait at a time.
     template <typename Handler>
     void async_wait_writable(Handler&& handler) {
         wait(stream_.events_to_write(), std::forward<Handler>(handler));
     }
 
-    /// Ends what is being waited for.
+    /// Ends the read and the wait that are under way.
     void cancel() noexcept;
     void close() noexcept;
-    /// Gives the stream away; this is closed then.
+    /// Hands the stream over; this socket is closed afterwards.
     ByteStream release() noexcept;
 
 private:
@@ -87,7 +87,7 @@ private:
             });
     }
 
-    /// Tries before it waits: what was decrypted already is waited for in vain.
+    /// Reads before it waits: for bytes that are already decrypted the socket would never become readable.
     template <typename Handler>
     void read_encrypted(std::span<char> room, Handler&& handler) {
         const IoResult result = stream_.read(room);
@@ -106,7 +106,7 @@ private:
              });
     }
 
-    Native socket_;  // of the same file, which it does not own
+    Native socket_;  // the same descriptor, which it does not own
     ByteStream stream_;
 };
 

@@ -12,8 +12,8 @@
 
 namespace karma::net {
 
-/// What a node says of itself that wants to follow: the fields of replication.subscribe. What an earlier
-/// version does not tell is not known: empty or 0.
+/// How a node that wants to follow describes itself: the fields of replication.subscribe. A field that an
+/// earlier version does not send is empty or 0: not known.
 struct Subscription {
     std::uint64_t format = 0;
     std::string name;
@@ -34,7 +34,7 @@ struct Subscription {
     std::string order;          // of its operator, to replace what it has; empty: none
 };
 
-/// The same as it was decoded.
+/// The subscription of a decoded request.
 inline Subscription subscription_of(const control::Subscribe& asked) {
     Subscription subscription;
     subscription.format = asked.format;
@@ -61,7 +61,7 @@ inline Subscription subscription_of(const control::Subscribe& asked) {
     return subscription;
 }
 
-/// Takes over connections on which replication.subscribe was asked. Thread-safe.
+/// Takes over connections on which a client has sent replication.subscribe. Thread-safe.
 class SubscriptionHost {
 public:
     SubscriptionHost() = default;
@@ -69,7 +69,7 @@ public:
     SubscriptionHost& operator=(const SubscriptionHost&) = delete;
     virtual ~SubscriptionHost() = default;
 
-    /// On `stream` nothing is owed but the reply to this request; `address` is the other end's. Does not
+    /// All requests on `stream` but this one have been answered; `address` is that of the other end. Does not
     /// block.
     virtual void adopt(ByteStream stream, const std::string& address, Subscription subscription) = 0;
 };

@@ -12,8 +12,8 @@
 
 namespace karma::net {
 
-/// The threads that run the tasks of requests: some for each kind, so that none waits behind one of another
-/// kind. Thread-safe.
+/// Threads that run the tasks of requests. Each kind of task has threads of its own, so that no task waits
+/// for one of another kind. Thread-safe.
 class TaskPools {
 public:
     TaskPools();
@@ -24,8 +24,8 @@ public:
         boost::asio::post(pool(kind), std::forward<Work>(work));
     }
 
-    /// Ends the tasks of this kind, those that wait and those to come included, as far as they ask their
-    /// deadline.
+    /// Cancels the tasks of this kind, also queued and later ones: each ends when it checks its deadline
+    /// next.
     void cancel(TaskKind kind) noexcept { cancelled_[index_of(kind)].store(true, std::memory_order_relaxed); }
     bool is_cancelled(TaskKind kind) const noexcept {
         return cancelled_[index_of(kind)].load(std::memory_order_relaxed);

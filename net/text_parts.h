@@ -6,7 +6,7 @@
 
 namespace karma::net {
 
-/// Calls `each` with every part of a text that `separator` divides, but for empty ones.
+/// Splits a text at `separator` and calls `each` with every part that is not empty.
 template <typename Each>
 void for_each_part(std::string_view text, char separator, const Each& each) {
     while (!text.empty()) {

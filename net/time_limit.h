@@ -6,7 +6,7 @@
 
 namespace karma::net {
 
-/// A deadline so long after a point in time; a limit of 0 never comes.
+/// A deadline at `limit` after `begin`; with a limit of 0 it never comes.
 class TimeLimit final : public Deadline {
 public:
     TimeLimit(std::chrono::milliseconds limit, std::chrono::steady_clock::time_point begin)

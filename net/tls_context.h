@@ -23,20 +23,20 @@ public:
     using std::runtime_error::runtime_error;
 };
 
-/// Certificates and rules that connections begin with: TLS 1.2 and 1.3, no renegotiation, no resumption.
-/// Sessions keep what they began with. Thread-safe.
+/// The certificates and rules for new connections: TLS 1.2 and 1.3, no renegotiation, no resumption. A
+/// session keeps the context with which it began. Thread-safe.
 class TlsContext {
 public:
-    /// For who accepts: certificate and key are needed; with `authorities` each client needs a certificate.
+    /// For a server, which needs certificate and key; with `authorities` each client needs a certificate.
     /// Throws TlsError.
     static std::shared_ptr<const TlsContext> for_server(const TlsFiles& files);
-    /// For who connects: without `authorities` those of the system count. Throws TlsError.
+    /// For a client; without `authorities` those of the system count. Throws TlsError.
     static std::shared_ptr<const TlsContext> for_client(const TlsFiles& files);
 
     /// The session of a connection that was accepted. Throws std::bad_alloc.
     std::unique_ptr<TlsSession> accept() const;
-    /// The session of a connection to a host, a name or an address, which its certificate has to be for.
-    /// Throws std::bad_alloc.
+    /// The session of a connection to a host (a name or an address), which has to be in the certificate of
+    /// the host. Throws std::bad_alloc.
     std::unique_ptr<TlsSession> connect(const std::string& host) const;
 
 private:

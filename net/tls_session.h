@@ -21,13 +21,13 @@ public:
     TlsSession& operator=(const TlsSession&) = delete;
     ~TlsSession();
 
-    /// The socket that everything goes over; before anything else.
+    /// Sets the socket; before any other call.
     void set_file(int file) noexcept { file_ = file; }
 
     bool is_handshaking() const noexcept;
     IoResult handshake() noexcept;
-    /// Both go on with the handshake as long as there is one. A connection that is cut off without the
-    /// other end's word that it has ended is a failure.
+    /// Both first complete the handshake. A connection that ends without the other end's notice of closing is
+    /// a failure.
     IoResult read(std::span<char> room) noexcept;
     IoResult write(std::string_view bytes) noexcept;
 
@@ -36,12 +36,12 @@ public:
 
     /// Bytes that can be read without the socket.
     std::size_t buffered_bytes() const noexcept;
-    /// The other end has said that it has ended, and nothing is to be read before that.
+    /// The other end has sent its notice of closing, and everything before it was read.
     bool has_ended() noexcept;
-    /// Says that nothing more is sent, if that is possible at once.
+    /// Sends the notice of closing, if that is possible at once.
     void end_writing() noexcept;
 
-    /// Why the last operation failed; empty where none has.
+    /// Why the last operation failed; empty if none has.
     const std::string& failure() const noexcept { return failure_; }
 
 private:

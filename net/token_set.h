@@ -17,13 +17,13 @@ enum class AccessLevel : std::uint8_t {
     admin,
 };
 
-/// Whether a text is as a pattern says: `*` stands for any characters, `?` for one of UTF-8.
+/// Whether a text matches a pattern: `*` stands for any characters, `?` for one character of UTF-8.
 bool glob_matches(std::string_view glob, std::string_view text) noexcept;
 
-/// Patterns of the series that a token is for.
+/// Patterns for the series that a token may access.
 class SeriesGlobs {
 public:
-    /// A longer name matches no pattern: comparing takes time that grows with both.
+    /// A longer name matches no pattern, because the time of a comparison grows with both lengths.
     static constexpr std::size_t name_bytes_max = 4'096;
 
     SeriesGlobs() = default;
@@ -51,18 +51,19 @@ struct Grant {
     const SeriesGlobs* series = nullptr;  // only these; null: all
 };
 
-/// The tokens that count at some time. Does not change, and is used from any thread.
+/// A set of tokens. Immutable, hence usable from any thread.
 class TokenSet {
 public:
     TokenSet() = default;
-    /// Entries with an empty token are passed over.
+    /// Entries with an empty token are ignored.
     explicit TokenSet(std::vector<NamedToken> tokens);
 
     /// Without tokens everyone may do everything.
     bool is_open() const noexcept { return tokens_.empty(); }
 
-    /// Compares with all tokens, each in constant time: how long that takes says nothing of them but their
-    /// lengths. Of several that are equal the one that allows most counts. The series live as long as this.
+    /// Compares with all tokens, each in constant time, so that the duration reveals nothing but their
+    /// lengths. Of several equal tokens the one that allows most counts. The series of the result live as
+    /// long as this set.
     Grant find(std::string_view token) const noexcept;
 
     bool operator==(const TokenSet&) const = default;

@@ -8,11 +8,11 @@
 
 namespace karma::net {
 
-/// The file of a Unix socket that is listened on; removed at the end, unless another one has taken its place.
+/// The file of a listening Unix socket. The destructor removes it, unless another file has taken its place.
 class UnixSocketFile {
 public:
     UnixSocketFile() = default;
-    /// The file at this path, which is there.
+    /// The file at this path, which exists.
     explicit UnixSocketFile(std::string path);
     UnixSocketFile(UnixSocketFile&& other) noexcept;
     UnixSocketFile& operator=(UnixSocketFile&& other) noexcept;
@@ -26,11 +26,11 @@ private:
     ino_t number_ = 0;
 };
 
-/// Throws std::runtime_error that names the path where it could not be bound. A socket that a daemon has left
-/// which has ended without removing it is in nobody's way.
+/// Throws std::runtime_error that names the path if it cannot be bound. A socket that an ended daemon has
+/// left behind is no obstacle.
 void check_unix_path(const std::string& path);
 
-/// Binds to a path, which its user and group may connect to; nobody is accepted before it listens. Throws as
+/// Binds to a path, to which its user and group may connect; the socket does not listen yet. Throws as
 /// `check_unix_path`.
 boost::asio::local::stream_protocol::acceptor bind_unix(const std::string& path,
                                                         boost::asio::io_context& context,

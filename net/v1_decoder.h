@@ -14,17 +14,17 @@
 
 namespace karma::net {
 
-/// Turns requests of protocol v1 into those of v2: {"command":"increment","tree_name":"links","key":42}.
-/// Fields that it does not know are passed over, whatever they hold. Thread-safe.
+/// Decodes requests of protocol v1, such as {"command":"increment","tree_name":"links","key":42}, into those
+/// of v2. Ignores fields that it does not know. Thread-safe.
 class V1Decoder {
 public:
     /// `access` outlives the decoder. `response_bytes_max`: what a reply may have, 0 for no limit.
     explicit V1Decoder(const Access& access, std::size_t response_bytes_max = 0)
         : access_(access), response_bytes_max_(response_bytes_max) {}
 
-    /// The request of an object with the field `command`, which the request borrows from; nothing when it is
-    /// good. `accepts_writes` is false on a slave. Says in `call` which op of v2 it becomes, who asks and how
-    /// its reply is written, as far as that is known. Never throws for bad input.
+    /// Decodes an object with the field `command`, from which `request` borrows. Returns the refusal, or
+    /// nothing for a valid request. `accepts_writes` is false on a follower. Fills `call` as far as it is
+    /// known: the op of v2, the access and the form of the reply. Never throws for bad input.
     std::optional<Error> decode(const boost::json::value& value, bool accepts_writes, Request& request,
                                 Call& call) const;
 

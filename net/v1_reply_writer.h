@@ -8,19 +8,19 @@
 
 namespace karma::net {
 
-/// Writes replies as lines of protocol v1: the responses are those of protocol v2, which hold every field
-/// that v1 knows; the error codes are the seven of v1.
+/// Writes replies as lines of protocol v1. The responses are those of v2, which have all fields of v1; the
+/// error codes are the seven of v1.
 class V1ReplyWriter {
 public:
     /// `writer` outlives this.
     explicit V1ReplyWriter(const ReplyWriter& writer) : writer_(writer) {}
 
-    /// As ReplyWriter::write. `form` is one of v1. The code that it returns is that of the error itself, not
-    /// what v1 calls it.
+    /// As ReplyWriter::write. `form` is one of v1. Returns the code of the error itself, not the code that v1
+    /// has for it.
     std::optional<ErrorCode> write(ReplyForm form, const Reply& reply, const Deadline& deadline,
                                    std::string& out) const;
 
-    /// Appends the line of a refusal to `out`. A code that v1 does not know is written as internal_error.
+    /// Appends the line of an error to `out`. Codes that v1 does not have become internal_error.
     static void write_error(const Error& error, std::string& out);
 
 private:

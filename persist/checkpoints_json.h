@@ -8,8 +8,8 @@
 
 namespace karma {
 
-/// Recovery checkpoints as they stand in `recovery.json` and in the list of an export's contents:
-/// `[{"source","offset","event_id","updated_at_unix"}]`, offset and event_id null where there is none.
+/// Recovery checkpoints as in `recovery.json` and in the list of an export's contents:
+/// `[{"source","offset","event_id","updated_at_unix"}]`; a missing offset or event_id is null.
 boost::json::array checkpoints_json(std::span<const reply::Checkpoint> checkpoints);
 
 }  // namespace karma

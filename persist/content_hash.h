@@ -18,7 +18,8 @@ public:
 
     void add(std::span<const char> bytes);
 
-    /// Of all that was added, 64 hexadecimal digits, lower case; what follows begins a new one.
+    /// The hash of all bytes that were added, 64 hexadecimal digits in lower case. Bytes added afterwards
+    /// belong to a new hash.
     std::string take();
 
 private:

@@ -371,9 +371,10 @@ Outcome Database::ask_past(const Query& query, std::int64_t now) {
     // Nothing has touched it since; what is not there is looked for in the past, but for the present.
     const bool is_unchanged = series != nullptr ? series->last_lsn() <= point.lsn : point.lsn >= last_lsn;
     if (point.time_ms == latest.time_ms && is_unchanged) {
-        return Querier(engine_)(query);
+        return Querier(engine_, now)(query);
     }
-    return {std::unique_ptr<Task>(std::make_unique<HistoryTask<Query>>(*this, query, last_lsn)), last_lsn};
+    return {std::unique_ptr<Task>(std::make_unique<HistoryTask<Query>>(*this, query, last_lsn, now)),
+            last_lsn};
 }
 
 namespace {

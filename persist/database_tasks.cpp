@@ -48,6 +48,7 @@ EventsTask::EventsTask(Database& database, const query::Events& query, Lsn last_
     : database_(database),
       after_lsn_(query.after_lsn),
       limit_(query.limit),
+      wait_(query.wait),
       last_lsn_(last_lsn),
       shows_idempotency_keys_(query.shows_idempotency_keys) {
     if (query.series) {
@@ -58,7 +59,17 @@ EventsTask::EventsTask(Database& database, const query::Events& query, Lsn last_
     filter_.to_ms = query.to_ms.value_or(filter_.to_ms);
 }
 
+std::optional<EventWait> EventsTask::event_wait() const {
+    if (wait_.count() == 0 || database_.committer_ == nullptr) {
+        return std::nullopt;
+    }
+    return EventWait{after_lsn_.value_or(0), wait_};
+}
+
 Reply EventsTask::run(const Deadline& deadline) {
+    if (event_wait()) {
+        last_lsn_ = std::max(last_lsn_, database_.durable_lsn());  // of what came meanwhile
+    }
     if (database_.committer_ && !database_.committer_->wait_durable(last_lsn_)) {
         return log_failed();
     }

@@ -50,6 +50,7 @@ public:
 
     TaskKind kind() const override { return TaskKind::query; }
     std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
+    std::optional<EventWait> event_wait() const override;
     Reply run(const Deadline& deadline) override;
 
 private:
@@ -57,6 +58,7 @@ private:
     std::optional<Lsn> after_lsn_;
     std::size_t limit_;
     EventFilter filter_;
+    std::chrono::milliseconds wait_;
     Lsn last_lsn_;
     bool shows_idempotency_keys_;
 };

@@ -12,8 +12,9 @@
 
 namespace karma {
 
-/// What a database is known to have had on disk: kept beside it in a file of its own, so that a start can
-/// tell what a crash may take from what is missing. The format is in docs/storage-format.md.
+/// The contents of the durable position file, karma.mark: what a database had on disk when the file was
+/// written. It lets a start tell the loss that a crash may cause from missing files. The format is in
+/// docs/storage-format.md.
 struct DurableMark {
     Lsn lsn = 0;           // the last event that was synced
     std::string manifest;  // RocksDB's manifest then, and its size
@@ -25,24 +26,24 @@ struct DurableMark {
     bool operator==(const DurableMark&) const = default;
 };
 
-/// The files of a RocksDB database as they lie on disk, while it is closed.
+/// The files of a RocksDB database on disk, while it is closed.
 class DatabaseFiles {
 public:
     DatabaseFiles(rocksdb::FileSystem& disk, std::string path) : disk_(disk), path_(std::move(path)) {}
 
-    /// Throws CorruptionError where something is missing or damaged that RocksDB would pass over, and
-    /// StorageError where the files cannot be read. Gives the mark of what has to be there: nothing where
-    /// there is none, or one that is damaged; then less can be checked, that is all.
+    /// Throws CorruptionError when files are missing or damaged in a way that RocksDB would ignore, and
+    /// StorageError when they cannot be read. Returns the contents of the durable position file, or nothing
+    /// if it is missing or damaged: then less can be checked.
     std::optional<DurableMark> check() const;
 
-    /// The same for who wants all damage, also such that RocksDB itself reports: gives what is damaged, and
-    /// the mark, instead of throwing. Throws StorageError where the files cannot be read.
+    /// The same, but returns all damage, also such that RocksDB itself reports, and the contents of the
+    /// durable position file, instead of throwing. Throws StorageError when the files cannot be read.
     std::vector<std::string> damage(std::optional<DurableMark>& mark) const;
 
-    /// Puts a mark in place of the one before, durably. Throws StorageError.
+    /// Replaces the durable position file, durably. Throws StorageError.
     void write_mark(const DurableMark& mark) const;
 
-    /// The mark of what lies here now; syncs it first. Throws StorageError.
+    /// Syncs the files, then returns the position that they have now. Throws StorageError.
     DurableMark mark_of_closed(Lsn lsn) const;
 
 private:

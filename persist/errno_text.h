@@ -6,7 +6,7 @@
 
 namespace karma {
 
-/// What the last system call that failed says about why.
+/// The text of errno: why the last failed system call failed.
 inline std::string errno_text() { return std::generic_category().message(errno); }
 
 }  // namespace karma

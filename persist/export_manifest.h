@@ -13,7 +13,7 @@
 /// What makes an export whole: docs/karma-1-formats.md describes the file.
 namespace karma {
 
-/// Written last into the directory of an export. Where it is missing the export was cut short.
+/// The file that is written last into the directory of an export. An export without it was interrupted.
 constexpr const char* export_manifest_name = "karma.manifest";
 
 struct ExportedFile {
@@ -44,9 +44,9 @@ std::string encoded(const ExportManifest& manifest);
 /// Throws CorruptionError that says what is wrong.
 ExportManifest decoded_export_manifest(std::string_view text);
 
-/// The manifest of the export in a directory, whose files were all compared with it. Nothing where there is
-/// no manifest. Throws CorruptionError that names the file which is missing, damaged, or not of the export,
-/// and StorageError.
+/// Reads the manifest of the export in a directory and compares all files with it. Nothing if there is no
+/// manifest. Throws CorruptionError that names a file that is missing, damaged or not part of the export, and
+/// StorageError.
 std::optional<ExportManifest> checked_export(const std::filesystem::path& directory);
 
 }  // namespace karma

@@ -33,7 +33,7 @@ private:
     bool shows_idempotency_keys_;
 };
 
-/// Finds the file that a part is asked for of.
+/// Returns a part of a file of an export.
 class FetchExportTask final : public Task {
 public:
     FetchExportTask(Database& database, const query::FetchExport& query)

@@ -14,7 +14,7 @@
 
 namespace karma {
 
-/// What an export holds: all of it is of one snapshot, which is kept as long as this is.
+/// The contents of an export: all of one snapshot, which is kept as long as this object lives.
 struct Export {
     explicit Export(SnapshotPin snapshot) : pin(std::move(snapshot)) {}
 
@@ -22,26 +22,26 @@ struct Export {
     std::shared_ptr<const RecordsFile> records;
     std::map<std::string, const SnapshotSeries*, std::less<>> trees;  // by the names of their files
     std::string contents;                                             // JSON: the other files, checkpoints
-    /// Of who began it without the right to see idempotency keys: records are left out.
+    /// The client that began it may not see idempotency keys: records are left out.
     bool has_idempotency_keys = true;
 };
 
-/// The exports that clients have begun and not ended. A few at once, as each takes disk space; one that
-/// nobody asks for anything for a while is dropped. Thread-safe.
+/// The exports that clients have begun and not ended. Their number is limited, because each takes disk space,
+/// and an idle one is dropped after a while. Thread-safe.
 class Exports {
 public:
     static constexpr std::size_t open_max = 8;
     static constexpr std::chrono::minutes idle_max{10};
-    /// After so long the one that was idle longest ends where another one needs its place.
+    /// The longest idle export that was idle for longer than this ends when another one needs its place.
     static constexpr std::chrono::minutes idle_while_full_max{1};
     static constexpr const char* contents_file = "contents.json";
     static constexpr const char* records_file = "karma.idempotency.json";
 
     explicit Exports(MonotonicClock clock) : clock_(std::move(clock)) {}
 
-    /// Takes one of the places, under an id that nobody else has. Throws RequestError when all are taken.
+    /// Reserves a place under an unused id. Throws RequestError when all places are taken.
     void reserve(const std::string& id);
-    /// Makes the export of a place that can be found.
+    /// Puts the export into its place, where clients find it.
     void fill(const std::string& id, std::shared_ptr<const Export> with);
     /// Throws RequestError `not_found` when there is none of this id (any more).
     std::shared_ptr<const Export> find(std::string_view id);

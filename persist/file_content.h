@@ -6,8 +6,8 @@
 
 namespace karma {
 
-/// The bytes of a file, read as a whole. Not mapped: whoever cuts the file meanwhile would end the process
-/// (SIGBUS).
+/// The bytes of a file, read as a whole. The file is not mapped, because truncating it meanwhile would end
+/// the process (SIGBUS).
 class FileContent {
 public:
     /// Throws StorageError that names the file.

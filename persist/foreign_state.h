@@ -13,11 +13,11 @@
 
 namespace karma {
 
-/// Builds the state of a Karma 1.0 beside the one of a database. Each series begins with its file and takes
-/// the events after it; streams and idempotency records begin with theirs.
+/// Builds the state of a Karma 1.0 master beside the state of a database. Each series begins with the
+/// contents of its file, and the events after the file are applied; streams and idempotency records likewise.
 class ForeignState final : public ForeignStateWriter, private EventSink {
 public:
-    /// `install` is called with the state once it is whole.
+    /// `install` is called with the complete state.
     using Install = std::function<void(ReceivedState& state)>;
     ForeignState(std::uint64_t hash_seed, const IdempotencyRetention& retention, Install install)
         : install_(std::move(install)), retention_(retention), state_(hash_seed, *this, retention) {}
@@ -35,9 +35,9 @@ private:
     void store_record(const IdempotencyRecord& record);
     void end_row();
     void restore_committed();
-    /// Whether the file of a series holds what an event did to it.
+    /// Whether the file of a series contains the effect of an event.
     bool tree_holds(std::string_view series, Lsn lsn) const;
-    /// Whether nothing is left to do for an event.
+    /// Whether an event needs no further work.
     bool is_held(const Event& event) const;
     bool is_held(const Event& event, const mutation::AddChunk& chunk) const;
     bool is_held(const Event& event, const mutation::CommitStream& commit) const;

@@ -18,21 +18,22 @@
 
 namespace karma {
 
-/// Group commit: gathers events while the group before is being written, and writes each group as one atomic,
-/// synced batch from a thread of its own.
+/// Group commit: adds events to the open group while the group before is being written, and writes each group
+/// as one atomic, synced batch, from the calling thread or from a thread of its own.
 class GroupCommitter {
 public:
     struct Options {
         bool sync = true;  // sync each group to disk, or hand it to the operating system only
         std::uint32_t group_events_max = 1024;
-        std::uint32_t group_wait_us = 0;           // how long a group that is not full waits for more
-        bool own_thread = true;                    // false: who waits for an event commits it
-        std::size_t group_bytes_max = 16U << 20U;  // a group that has so many takes no further event
-        /// Told why nothing can be written any more, once, from the thread that commits.
+        std::uint32_t group_wait_us =
+            0;                   // batching delay: how long a group that is not full waits for more events
+        bool own_thread = true;  // false: the caller that waits for an event commits it
+        std::size_t group_bytes_max = 16U << 20U;  // a group of this size takes no further event
+        /// Called once, from the thread that commits, with the reason why nothing can be written any more.
         std::function<void(const std::string& why)> on_failure = {};
     };
 
-    /// `mutex` is the one under which events are made; `storage` and `stats` outlive the committer.
+    /// `mutex` is the mutex under which events are made. `storage` and `stats` outlive the committer.
     GroupCommitter(Storage& storage, std::mutex& mutex, Stats& stats, const Options& options);
     GroupCommitter(const GroupCommitter&) = delete;
     GroupCommitter& operator=(const GroupCommitter&) = delete;
@@ -40,18 +41,19 @@ public:
     /// Commits what has been added, then ends the thread.
     ~GroupCommitter();
 
-    /// Adds the next event, with what is stored beside it. With the mutex held.
+    /// Adds the next event, with the records that follow from it. With the mutex held.
     void add(const Event& event, const EventRecords& records);
 
-    /// To be called after events were added, once, with the mutex held: wakes the thread where it sleeps.
+    /// Wakes the thread if it sleeps. The caller calls this once after it has added events, with the mutex
+    /// held.
     void flush();
 
-    /// Commits what has been added from the calling thread, unless another one is at it: it will go on with
-    /// these then. Without the mutex held. False when nothing was committed here.
+    /// Commits the added events in the calling thread. If another thread is committing, that thread will
+    /// commit them, too. Without the mutex held. False when nothing was committed here.
     bool commit_here();
 
-    /// Whether `commit_here` is quicker than `flush`: a hand-over costs two changes of threads, which a quick
-    /// sync is not worth, but a slow sync would hold up what else the calling thread has to do.
+    /// Whether `commit_here` is quicker than `flush`. Waking a thread costs two switches of threads, more
+    /// than a quick sync; a slow sync would delay the other work of the calling thread.
     bool prefers_commit_here() const noexcept;
 
     /// The last event that is committed.
@@ -59,17 +61,18 @@ public:
 
     /// True once a commit has failed: none will be tried any more.
     bool has_failed() const noexcept { return failed_.load(std::memory_order_acquire); }
-    /// From here on nothing is committed: the state is none that what was added gives. With the mutex held.
+    /// Commits nothing any more, because the state in memory is not the one that the added events give. With
+    /// the mutex held.
     void fail(const char* why) noexcept;
-    /// Why it failed; empty while it has not.
+    /// Why it failed; empty if it has not.
     std::string failure() const;
 
-    /// Blocks until an event is committed. False when that will never happen. One above all that were added
-    /// is of a history that is no more: it was committed before.
+    /// Blocks until an event is committed. False when that will never happen. An LSN above all added events
+    /// belongs to an earlier history, which was committed: true.
     bool wait_durable(Lsn lsn);
 
-    /// Another state has taken the place of all that was added, which is committed; it goes on after `lsn`.
-    /// With the mutex held.
+    /// Goes on after `lsn`, because another state has taken the place of the old one. All added events are
+    /// committed. With the mutex held.
     void restart_after(Lsn lsn);
 
     int add_listener(std::function<void()> listener);
@@ -106,7 +109,7 @@ private:
     Stats& stats_;
     const Options options_;
     std::condition_variable work_;
-    Group open_;                // gathers; under the mutex, as are the next four
+    Group open_;                // takes events; under the mutex, as are the next four
     std::deque<Group> full_;    // groups that have reached their size
     std::vector<Group> spare_;  // empty ones, kept for their memory
     bool sleeping_ = false;
@@ -115,10 +118,11 @@ private:
     std::atomic<Lsn> durable_lsn_;
     std::atomic<bool> failed_{false};
 
-    std::mutex commit_mutex_;  // of who commits; taken before mutex_
+    std::mutex commit_mutex_;  // held by the thread that commits; taken before mutex_
     Group group_;              // being committed; under commit_mutex_, as is the next one
     std::string bytes_;        // of the group
-    std::atomic<std::int64_t> commit_us_{1'000'000};  // how long commits took lately, until known: long
+    std::atomic<std::int64_t> commit_us_{
+        1'000'000};  // average time of the latest commits; large until it is known
 
     mutable std::mutex publish_mutex_;
     std::condition_variable published_;

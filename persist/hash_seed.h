@@ -8,11 +8,10 @@
 
 namespace karma {
 
-/// The seed of the page hash that a database was created with; nothing where it has none yet. Throws
-/// CorruptionError.
+/// The seed of the page hash of a database; nothing if it has none yet. Throws CorruptionError.
 std::optional<std::uint64_t> read_hash_seed(const Storage& storage);
 
-/// The same; a new database gets one from `random`, which gives what no client knows.
+/// The same; a new database gets a seed from `random`, whose numbers no client can know.
 std::uint64_t ensure_hash_seed(Storage& storage, const std::function<std::uint64_t()>& random);
 
 /// What gives a database a seed.

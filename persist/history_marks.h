@@ -11,9 +11,9 @@
 
 namespace karma {
 
-/// Checksums of events that are not in the log any more, so that it can be told whether another node's
-/// history is a part of this one: of the events whose LSNs are multiples of a spacing, which doubles whenever
-/// there would be too many of them. Not thread-safe.
+/// Checksums of events that are not in the log any more. They show whether another node's history is a part
+/// of this one. The events are those whose LSNs are multiples of a spacing, which doubles when there would be
+/// too many. Not thread-safe.
 class HistoryMarks {
 public:
     static constexpr std::size_t marks_max = 4096;
@@ -23,12 +23,12 @@ public:
     std::size_t size() const noexcept { return marks_.size(); }
     Lsn spacing() const noexcept { return spacing_; }
 
-    /// Adds the marks of the events from `begin` on and below `end` which come after those that it has.
-    /// `checksum_at` gives nothing where it is not known.
+    /// Adds the checksums of the events from `begin` on and below `end`, unless it has later ones.
+    /// `checksum_at` returns nothing for an unknown checksum.
     void extend(Lsn begin, Lsn end, const std::function<std::optional<std::uint32_t>(Lsn)>& checksum_at);
 
-    /// As it is stored and sent: the spacing in 8 bytes, then LSN in 8 and checksum in 4 bytes of each mark,
-    /// the highest byte first.
+    /// The stored and sent form: the spacing in 8 bytes, then for each mark the LSN in 8 and the checksum in
+    /// 4 bytes, big-endian.
     std::string encoded() const;
     /// Throws CorruptionError.
     static HistoryMarks decoded(std::string_view bytes);

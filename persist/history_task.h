@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <limits>
 #include <string>
 #include <type_traits>
@@ -13,12 +14,14 @@
 
 namespace karma {
 
-/// Answers a query about the past from the nearest snapshot and the events after it.
+/// Answers a query as of a point from the nearest snapshot and the events after it.
 template <typename Query>
 class HistoryTask final : public Task {
 public:
-    HistoryTask(Database& database, const Query& query, Lsn last_lsn)
-        : database_(database), query_(query), last_lsn_(last_lsn), series_(query.series) {
+    /// `now_ms`: when it is asked. Periods such as the last 30 days end there, or at the time that it asks
+    /// about.
+    HistoryTask(Database& database, const Query& query, Lsn last_lsn, std::int64_t now_ms)
+        : database_(database), query_(query), last_lsn_(last_lsn), now_ms_(now_ms), series_(query.series) {
         query_.series = series_;
         if constexpr (std::is_same_v<Query, query::BatchSum>) {
             keys_.assign(query.keys.begin(), query.keys.end());
@@ -36,7 +39,7 @@ public:
                 database_.rebuild_series(past, query_.series, *query_.as_of, last_lsn_, deadline)) {
             return std::move(*failed);
         }
-        Outcome outcome = Querier(past)(query_);
+        Outcome outcome = Querier(past, std::min(now_ms_, query_.as_of->time_ms))(query_);
         if (auto* const task = std::get_if<std::unique_ptr<Task>>(&outcome.result)) {
             return (*task)->run(deadline);
         }
@@ -47,11 +50,12 @@ private:
     Database& database_;
     Query query_;
     Lsn last_lsn_;
+    std::int64_t now_ms_;
     std::string series_;
     std::vector<std::uint64_t> keys_;
 };
 
-/// Whether a query can be asked about the past.
+/// Whether a query can be asked as of a point.
 template <typename Query>
 concept AskablePast = requires(const Query& query) {
     { query.as_of } -> std::convertible_to<std::optional<HistoryPoint>>;

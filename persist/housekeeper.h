@@ -11,20 +11,20 @@
 
 namespace karma {
 
-/// A thread for what has to be done some time and must not hold up anyone. Its functions may be called from
-/// any thread.
+/// The thread of a database's background maintenance ("housekeeping"): work that must not delay requests.
+/// Thread-safe.
 class Housekeeper {
 public:
-    /// Calls `first` once and then `repeatedly` about every second, both from the thread. They must not
+    /// Calls `first` once, and then `repeatedly` about every second, both from its thread. They must not
     /// throw.
     Housekeeper(std::function<void()> first, std::function<void()> repeatedly);
     Housekeeper(const Housekeeper&) = delete;
     Housekeeper& operator=(const Housekeeper&) = delete;
 
-    /// Waits for what is being done.
+    /// Waits until the running call has returned.
     ~Housekeeper();
 
-    /// Destroys series that nobody needs any more. Without any this costs nothing.
+    /// Destroys dropped or replaced series in its thread. Costs nothing without any.
     void destroy(std::vector<std::unique_ptr<Series>> series);
 
 private:

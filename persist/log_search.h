@@ -12,21 +12,21 @@
 /// Finding places in a log without reading all of it.
 namespace karma {
 
-/// The first event that is kept and behind which none is missing, up to the last one; 0 where there is none.
+/// The first event of the log after which none is missing; 0 if there is no event.
 Lsn first_kept_lsn(const Storage& storage);
 
-/// The first event that is stored, also before a hole in the log; 0 where there is none.
+/// The first stored event, also before a gap in the log; 0 if there is none.
 Lsn first_stored_lsn(const Storage& storage);
 
-/// The LSN from which on no event is missing, as far as that was recorded; else 0.
+/// The recorded LSN from which on no event is missing; 0 if none was recorded.
 Lsn read_unbroken_lsn(const Storage& storage);
 
-/// Lets the log go on at `lsn`, and records that events before it are missing, where they are. Nothing may
-/// append or write beside it.
+/// Makes the log go on at `lsn`, and records the gap if events before it are missing. No other thread may
+/// write meanwhile.
 void skip_log_to(Storage& storage, Lsn lsn);
 
-/// Finds the end of the last hole in a log of which that was not recorded: holes were not, once. Reads the
-/// whole log then, and nothing otherwise.
+/// Finds the end of the last gap in a log of an earlier version, which did not record gaps. Reads the whole
+/// log of such a version, and nothing otherwise.
 void ensure_unbroken_lsn(Storage& storage);
 
 /// The LSN from which on the times of events never decrease. In logs of earlier versions, and of masters of
@@ -48,13 +48,13 @@ Lsn first_lsn_from_time(const Storage& storage, std::int64_t time_ms);
 /// The last event of `time_ms` or earlier; 0 where there is none. What comes after it is later, all of it.
 Lsn last_lsn_until_time(const Storage& storage, std::int64_t time_ms);
 
-/// The refusal of who asks for events that were dropped.
+/// The refusal of a request for events that were dropped.
 Error events_gone(Lsn after_lsn);
 
 /// Searches the log, in one read of it, up to `last_lsn` for events that a filter lets through, until `limit`
 /// are found; above `after_lsn`, or from the first that is kept. Looks at a million of them at most, and at
-/// less where the deadline comes before: the reply says how far it came. Never passes over events that are
-/// missing: it ends before them, and refuses to begin there.
+/// less where the deadline comes before: the reply says how far it came. Never skips missing events: it ends
+/// before a gap, and refuses to begin in one.
 Reply search_events(const Storage& storage, const EventFilter& filter, std::optional<Lsn> after_lsn,
                     std::size_t limit, Lsn last_lsn, const Deadline& deadline);
 

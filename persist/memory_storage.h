@@ -11,13 +11,13 @@
 
 namespace karma {
 
-/// Storage that lasts as long as the object: for tests, and for a daemon whose data may go
-/// (`--storage=memory`). Thread-safe. Reading holds up appending only while it finds its place: nothing of
-/// the log is copied, and of records some at a time.
+/// Storage that lasts as long as the object: for tests, and for a daemon whose data need not last
+/// (`--storage=memory`). Thread-safe. A reader blocks writers only while it finds its position: it does not
+/// copy the log, and it copies records a few at a time.
 class MemoryStorage final : public Storage {
 public:
     MemoryStorage() = default;
-    /// Holds what another one holds now.
+    /// Copies the present contents of another one.
     MemoryStorage(const MemoryStorage& other);
 
     void append(const EventGroup& group, std::span<const RecordChange> records, bool sync) override;

@@ -78,7 +78,7 @@ public:
         : store_(store), unreadable_(store.unreadable()), snapshot_id_(snapshot_id) {}
 
     /// Writes a series, in the order of their numbers from 0. `known` describes pages that are stored, as far
-    /// as it is at hand. Returns the sum of its pages' figures. Throws RequestError when the deadline comes
+    /// as it is at hand. Returns the sum over its pages. Throws RequestError when the deadline comes
     /// first: then nothing of the snapshot is to be finished.
     TreeFigures write(const SeriesView& view, const std::vector<StoredPage>& known, const Deadline& deadline);
 

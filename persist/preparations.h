@@ -9,14 +9,14 @@
 
 namespace karma {
 
-/// What is computed of some requests before the lock under which they are executed. Keeps its memory. One
+/// Computes for some requests what needs no lock, before they are executed. Keeps its memory. Used by one
 /// thread at a time.
 class Preparations {
 public:
-    /// Prepares those of the requests that have to be.
+    /// Prepares the requests that need it.
     void prepare(std::span<const Request> requests, std::uint64_t hash_seed, std::int64_t now_ms);
 
-    /// To be called for each request in order: what was prepared for it, or null.
+    /// Returns what was prepared for a request, or null. Called once for each request, in order.
     const PreparedMutation* next(const Request& request, const Engine& engine) noexcept;
 
 private:

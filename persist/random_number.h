@@ -5,7 +5,7 @@
 
 namespace karma {
 
-/// 64 bits that nobody can foresee.
+/// 64 unpredictable random bits.
 inline std::uint64_t random_number() {
     std::random_device device;
     return (std::uint64_t{device()} << 32U) | device();

@@ -33,7 +33,7 @@ Restored restore_state(Engine& engine, const Storage& storage, const SnapshotSto
                        const Deadline& deadline, const HistoryPoint& point = {},
                        Lsn newest = std::numeric_limits<Lsn>::max());
 
-/// The same of one series only, for questions about the past. Throws RequestError `replication_gap` when what
+/// The same for one series only, for queries as of a point. Throws RequestError `replication_gap` when what
 /// is kept does not reach back so far.
 Restored restore_series(Engine& engine, std::string_view series, const Storage& storage,
                         const SnapshotStore& snapshots, const Deadline& deadline, const HistoryPoint& point);

@@ -13,7 +13,7 @@ namespace karma {
 struct SnapshotRetention {
     unsigned per_series = 5;  // the latest of each series: those that clients see
 
-    /// For questions about the past: the newest snapshot of everything below this LSN, from which on events
+    /// For queries as of a point: the newest snapshot of everything below this LSN, from which on events
     /// are kept, and of later ones those that lie this far apart.
     Lsn history_lsn = 0;
     std::int64_t history_spacing_ms = 0;  // 0: only the one

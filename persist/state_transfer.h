@@ -14,11 +14,10 @@
 #include "persist/history_marks.h"
 #include "persist/snapshot_manifest.h"
 
-/// A whole state on its way from one node to another, in pieces: docs/replication.md describes them.
+/// The transfer of a whole state from one node to another, in pieces: docs/replication.md describes them.
 namespace karma {
 
-/// A record of the table `meta` that is there while a state is put in place: what is stored is not whole
-/// then.
+/// A record of `meta` that exists while a state is put in place: the stored state is incomplete then.
 inline constexpr const char* installing_key = "installing_state";
 
 /// Times that go with a state, Unix milliseconds; 0: not known.
@@ -27,7 +26,7 @@ struct StateTimes {
     std::int64_t age_ms = 0;  // up to when the age of records has been counted: see AgeClock
 };
 
-/// A state that was received, or made, to take the place of a database's.
+/// A received or imported state that is to replace the state of a database.
 struct ReceivedState {
     Engine& engine;
     std::vector<RecordChange> records;  // idempotency records, and committed streams
@@ -38,11 +37,11 @@ struct ReceivedState {
     std::int64_t age_ms = 0;            // as in StateTimes
 };
 
-/// Why a database fails where that has been cut short.
+/// The failure of a database when that was interrupted.
 inline constexpr const char* half_installed_text =
     "the state of the master could not be put in place as a whole: another one, or a restart, begins anew";
 
-/// Makes the pieces of a state: from the pages of a view, and from the records that lie in storage.
+/// Makes the pieces of a state, from the pages of a view and the records in storage.
 class StateSender final : public StateReader {
 public:
     /// Everything up to the view's LSN is durable. `storage` outlives this. `kept`, which lives as long as
@@ -70,7 +69,7 @@ private:
     std::shared_ptr<const void> kept_;
 };
 
-/// A state that is being received: built up beside the one of a database.
+/// Builds a received state beside the state of a database.
 class StateReceiver final : public StateWriter {
 public:
     /// `install` is called with the state once it is whole.

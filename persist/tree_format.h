@@ -28,7 +28,7 @@ struct TreeFigures {
 /// Of the counters of a page.
 TreeFigures tree_figures(const Page& page) noexcept;
 
-/// Bytes of the file of a series whose pages have these figures in sum.
+/// Bytes of the file of a series whose pages add up to `figures`.
 std::uint64_t tree_file_bytes(const TreeFigures& sum) noexcept;
 
 /// Gives the pages of a series by their number, one at a time.

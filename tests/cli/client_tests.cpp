@@ -127,8 +127,8 @@ TEST_CASE("call: a field that the op does not take is refused, and nothing is se
 TEST_CASE("call: --ops prints every op with its fields") {
     const ClientOutcome outcome = call_once({"--ops"});
     CHECK(outcome.status == 0);
-    CHECK(outcome.out.find("counter.sum series|tree key [range] [as_of]\n") != std::string::npos);
-    CHECK(outcome.out.find("series.increment series|tree key [bucket|date] [value] [idempotency_key] "
+    CHECK(outcome.out.find("counter.sum series|tree key [range|last] [as_of]\n") != std::string::npos);
+    CHECK(outcome.out.find("series.increment series|tree key [bucket|date] [value] [reply] [idempotency_key] "
                            "[fingerprint]\n") != std::string::npos);
     CHECK(outcome.out.find("system.ping\n") != std::string::npos);
 }

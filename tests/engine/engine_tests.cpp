@@ -62,20 +62,38 @@ private:
     Model::Keys& keys() { return model_.series[name_]; }
 
     void increment() {
-        const mutation::Increment m{name_, key(), day(), draw(1, 1'000)};
-        CHECK(expect<reply::Number>(answer(engine_, Mutation(m))).value == m.value);
+        const mutation::Increment m{name_, key(), day(), draw(1, 1'000), draw(0, 3) == 0};
+        const Reply reply = answer(engine_, Mutation(m));
         keys()[m.key][m.day] += m.value;
+        check_counted(reply, m);
+    }
+
+    template <typename Body>
+    void check_counted(const Reply& reply, const Body& m) {
+        if (!m.shows_totals) {
+            CHECK(expect<reply::Number>(reply).value == m.value);
+            return;
+        }
+        std::uint64_t total = 0;
+        for (const auto& bucket : keys()[m.key]) {
+            total += bucket.second;
+        }
+        const auto totals = expect<reply::CounterTotals>(reply);
+        CHECK(totals.value == m.value);
+        CHECK(totals.bucket_total == (keys()[m.key].contains(m.day) ? keys()[m.key][m.day] : 0));
+        CHECK(totals.key_total == total);
     }
 
     void decrement() {
-        const mutation::Decrement m{name_, key(), day(), draw(1, 1'000)};
-        CHECK(expect<reply::Number>(answer(engine_, Mutation(m))).value == m.value);
+        const mutation::Decrement m{name_, key(), day(), draw(1, 1'000), draw(0, 3) == 0};
+        const Reply reply = answer(engine_, Mutation(m));
         Model::Buckets& buckets = keys()[m.key];
         const std::uint64_t old = buckets.contains(m.day) ? buckets[m.day] : 0;
         buckets.erase(m.day);
         if (old > m.value) {
             buckets[m.day] = old - m.value;
         }
+        check_counted(reply, m);
     }
 
     void batch(bool set) {
@@ -389,6 +407,35 @@ TEST_CASE("engine: an event has its day, from the clock that was handed in") {
     Engine later(1, unused);
     log.replay(later);  // on whatever day
     CHECK(later.find_series("s")->value(1, expected) == 4);
+}
+
+TEST_CASE("engine: a period ends or begins on the day of the request, and an event has its days") {
+    constexpr std::int64_t day_ms = 86'400'000;
+    Recorder log;
+    Engine engine(1, log);
+    const Day day = day_from_unix_ms(now_ms);
+    for (Day before = 0; before < 10; ++before) {
+        answer(engine, Mutation(mutation::Increment{"s", 1, day - before, std::uint64_t{1} << before}));
+    }
+    const Period last = Period::last(3);
+    const auto ask = [&](const Request& request, std::int64_t at_ms) {
+        return std::get<Reply>(engine.execute(request, at_ms).result);
+    };
+    CHECK(expect<reply::Number>(ask(query::Sum{"s", 1, last}, now_ms)).value == 0b111);
+    CHECK(expect<reply::Number>(ask(query::Sum{"s", 1, last}, now_ms + day_ms)).value == 0b11);
+    CHECK(expect<reply::Number>(ask(query::Sum{"s", 1, last}, now_ms - day_ms)).value == 0b1110);
+    CHECK(expect<reply::PointList>(ask(query::Points{"s", 1, last}, now_ms)).points.size() == 3);
+    const std::vector<std::uint64_t> keys = {1, 2};
+    CHECK(expect<reply::Sums>(ask(query::BatchSum{"s", keys, last}, now_ms)).items.front().value == 0b111);
+    const std::vector<query::SeriesKey> items = {{"s", 1}};
+    CHECK(expect<reply::NamedSums>(ask(query::MultiSum{items, last}, now_ms)).items.front().value == 0b111);
+
+    ask(Mutation(mutation::DeleteCounterRange{"s", 1, last}), now_ms);
+    CHECK(engine.find_series("s")->total(1) == 0b1111111000);
+    Recorder unused;
+    Engine later(1, unused);
+    log.replay(later);  // on whatever day
+    CHECK(later.find_series("s")->total(1) == 0b1111111000);
 }
 
 TEST_CASE("engine: a reply waits for the event that it shows, and for no other") {

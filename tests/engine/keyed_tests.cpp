@@ -103,6 +103,29 @@ TEST_CASE("keyed: a key with another payload is a conflict, and a failed request
     CHECK(sum(engine, "s", 1) == 4);
 }
 
+TEST_CASE("keyed: a repeat that asks for totals gets those of now, and counts nothing") {
+    Recorder log;
+    Engine engine(1, log);
+    const Mutation plain = mutation::Increment{"s", 1, some_day, 3};
+    const Mutation body = mutation::Increment{"s", 1, some_day, 3, true};
+    const auto totals = [](const Outcome& outcome) {
+        const auto& r = std::get<reply::CounterTotals>(reply_in(outcome));
+        return std::vector<std::uint64_t>{r.value, r.bucket_total, r.key_total};
+    };
+    CHECK(totals(send(engine, body, "k")) == std::vector<std::uint64_t>{3, 3, 3});
+    answer(engine, Mutation(mutation::Increment{"s", 1, some_day, 10}));
+    answer(engine, Mutation(mutation::Increment{"s", 1, some_day - 1, 100}));
+    const Outcome again = send(engine, body, "k");
+    CHECK(again.repetition == Repetition::repeat);
+    CHECK(totals(again) == std::vector<std::uint64_t>{3, 13, 113});
+    CHECK(again.wait_lsn == 3);  // they show what the last event did
+    // What the reply is to have is no part of the request.
+    CHECK(send(engine, plain, "k").repetition == Repetition::repeat);
+    answer(engine, Mutation(mutation::DropSeries{"s"}));
+    CHECK(totals(send(engine, body, "k")) == std::vector<std::uint64_t>{3, 0, 0});
+    CHECK(engine.last_lsn() == 4);
+}
+
 TEST_CASE("keyed: the client's own fingerprint is an assertion") {
     Recorder log;
     Engine engine(1, log);

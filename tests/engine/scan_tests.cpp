@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <limits>
+#include <map>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -43,6 +45,14 @@ Series made_of(const std::vector<Change>& changes, std::uint64_t seed, const std
 
 }  // namespace
 
+TEST_CASE("scan: totals reach from the first day of the calendar to the last, and past 2^64") {
+    constexpr std::uint64_t most = std::numeric_limits<std::uint64_t>::max();
+    const Series series = made_of({{1, 0, most}, {2, 0, most}, {3, 511, 7}, {3, 512, 8}, {4, max_day, 9}}, 3);
+    CHECK(scan_totals(series.view(), DayRange{}, NoDeadline()) ==
+          std::vector<DayTotal>{{0, Uint128{most} * 2}, {511, 7}, {512, 8}, {max_day, 9}});
+    CHECK(scan_totals(series.view(), DayRange{513, max_day - 1}, NoDeadline()).empty());
+}
+
 TEST_CASE("scan: summary, top and keys agree with the plain computation") {
     std::mt19937_64 engine = test::random_engine("scan");
     const Series series = made_of(random_changes(engine, 20'000), 3);
@@ -72,6 +82,19 @@ TEST_CASE("scan: summary, top and keys agree with the plain computation") {
     CHECK(found.active_keys == expected.active_keys);
     CHECK(found.buckets == expected.buckets);
     values.resize(100);
+    std::map<Day, Uint128> sums;
+    for (const auto& [key, buckets] : model) {
+        for (const auto& [day, count] : buckets) {
+            if (day >= range.from && day <= range.to) {
+                sums[day] += count;
+            }
+        }
+    }
+    std::vector<DayTotal> totals;
+    for (const auto& [day, total] : sums) {
+        totals.push_back({day, total});
+    }
+    CHECK(scan_totals(series.view(), range, NoDeadline()) == totals);
     CHECK(scan_top(series.view(), 100, range, NoDeadline()) == values);
     CHECK(scan_top(series.view(), 1'000'000, std::nullopt, NoDeadline()).size() == model.size());
 
@@ -119,6 +142,7 @@ TEST_CASE("scan: ends with query_timeout when time is up") {
     const Series series = made_of(random_changes(engine, 100), 3);
     for (const auto& scan : {+[](const SeriesView& v) { scan_summary(v, DayRange{}, Expired()); },
                              +[](const SeriesView& v) { scan_top(v, 1, std::nullopt, Expired()); },
+                             +[](const SeriesView& v) { scan_totals(v, DayRange{}, Expired()); },
                              +[](const SeriesView& v) { scan_keys(v, 1, std::nullopt, Expired()); },
                              +[](const SeriesView& v) { scan_all_keys(v, Expired()); }}) {
         try {

@@ -48,6 +48,14 @@ public:
                 fields.push_back("\"" + renamed(name) + "\":" + value_of(name));
             }
         }
+        if (one_in(4) && is_taken("last")) {
+            fields.push_back(R"("last":)" + any_of({"\"1d\"", "\"30d\"", "\"0d\"", "\"d\"", "\"24h\"", "30",
+                                                    "null", "\"3652060d\""}));
+        }
+        if (one_in(4) && is_taken("reply")) {
+            fields.push_back(R"("reply":)" +
+                             any_of({"\"total\"", "\"total\"", "\"value\"", "\"\"", "1", "null"}));
+        }
         if (!one_in(3) && is_taken("stream_id")) {
             fields.push_back(R"("stream_id":)" + any_of({"\"import/1\"", "\"s\"", "\"\"", "5", "null"}));
             fields.push_back("\"chunk_seq\":" + plain_number());
@@ -119,11 +127,11 @@ private:
             return day();
         }
         if (name == "range") {
-            return any_of({R"({"from":20260501,"to":20260531})", R"({"to":20260531, "from":20260501})",
-                           R"({"from":20260531,"to":20260501})", R"({"from":20260501})", "[]", "null",
-                           R"({"from":20260501,"to":20260531,"more":1})",
-                           R"({"from":"20260501","to":20260531})",
-                           R"({"from":20260501,"to":20260531,"to":20260502})"});
+            return any_of(
+                {R"("today")", R"("last_month")", R"("tomorrow")", R"({"from":20260501,"to":20260531})",
+                 R"({"to":20260531, "from":20260501})", R"({"from":20260531,"to":20260501})",
+                 R"({"from":20260501})", "[]", "null", R"({"from":20260501,"to":20260531,"more":1})",
+                 R"({"from":"20260501","to":20260531})", R"({"from":20260501,"to":20260531,"to":20260502})"});
         }
         if (name == "keys") {
             return one_in(8) ? "null" : list([this] { return plain_number(); });
@@ -182,6 +190,10 @@ std::string sample_of(std::string_view field) {
         {"stream_id", "\"s\""},
         {"chunk_seq", "5"},
         {"as_of", "1"},
+        {"reply", "\"total\""},
+        {"tree", "\"links\""},
+        {"date", "20260505"},
+        {"last", "\"7d\""},
     };
     return samples.at(field);
 }
@@ -242,9 +254,21 @@ TEST_CASE("fast decoder: reads of each of its ops what is described, and nothing
             const bool differs = decoded(line) != plain;
             CHECK((differs || field.field->name == "as_of"));
         }
+        // Under its other name a field is the same.
+        for (const karma::net::OpField& field : op->fields) {
+            if (field.field->other_name.empty()) continue;
+            CAPTURE(field.field->other_name);
+            std::vector<std::string_view> renamed = required;
+            std::erase(renamed, field.field->name);
+            renamed.push_back(field.field->other_name);
+            const std::string line = line_of(*op, renamed);
+            CHECK(is_read_fast(line));
+            decoded(line);
+        }
         const std::vector<std::string_view> taken = karma::net::op_field_names(*op);
-        for (const char* const name : {"series", "key", "bucket", "value", "range", "keys", "items",
-                                       "idempotency_key", "stream_id", "chunk_seq"}) {
+        for (const char* const name :
+             {"series", "key", "bucket", "value", "range", "keys", "items", "idempotency_key", "stream_id",
+              "chunk_seq", "tree", "date", "last", "reply"}) {
             if (std::ranges::find(taken, name) != taken.end()) continue;
             CAPTURE(name);
             std::vector<std::string_view> more = required;

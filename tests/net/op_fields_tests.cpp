@@ -158,7 +158,7 @@ TEST_CASE("op fields: an unknown field is refused where that was asked for, and 
     CHECK(
         refusal(typo) ==
         "validation_error: Field bukcet is unknown to counter.increment: the nearest known one is bucket; it "
-        "takes series|tree key [bucket|date] [value] [idempotency_key] [fingerprint]");
+        "takes series|tree key [bucket|date] [value] [reply] [idempotency_key] [fingerprint]");
     CHECK(
         refusal(R"({"v":2,"op":"counter.reset","series":"a","key":1,"bucket":20260505})") ==
         "validation_error: Field bucket is unknown to counter.reset: the nearest known one is key; it takes "

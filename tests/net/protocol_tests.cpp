@@ -249,6 +249,78 @@ TEST_CASE("protocol: the end of a time range includes its second, however it is 
     CHECK(to_ms(R"("2026-05-05T12:00:00.000Z")") == 1'777'982'400'000);
 }
 
+TEST_CASE("protocol: a range is two days, a named period or the last days") {
+    const Access access("", "");
+    RequestDecoder decoder(access);
+    const auto decoded = [&](const std::string& rest) {
+        return decoder.decode(R"({"v":2,"op":"counter.series","series":"a","key":1)" + rest + "}", true);
+    };
+    const auto range = [&](const std::string& rest) {
+        const Decoded request = decoded(rest);
+        return std::get<query::Points>(std::get<Request>(request)).range;
+    };
+    const Day first = *day_from_yyyymmdd(2026'05'01);
+    CHECK(range(R"(,"range":{"from":20260501,"to":20260502})") == Period(first, first + 1));
+    CHECK(range(R"(,"range":{"from":"2026-05-01","to":"20260502"})") == Period(first, first + 1));
+    CHECK(range(R"(,"range":"this_month")") == period_from_name("this_month"));
+    CHECK(range(R"(,"last":"30d")") == Period::last(30));
+    const auto refusal = [&](const std::string& rest) { return std::get<Error>(decoded(rest)).message; };
+    CHECK(refusal("") == "Field range is required");
+    CHECK(
+        refusal(R"(,"range":"this_hour")") ==
+        "Field range must be an object with from and to, or one of today, yesterday, this_week, this_month, "
+        "last_month, this_year");
+    CHECK(refusal(R"(,"range":{"from":"2026-05-01","to":"May"})") ==
+          "Field range.to must be a calendar day such as 20260505 or \"2026-05-05\"");
+    CHECK(refusal(R"(,"range":{"from":"2026-05-02","to":20260501})") ==
+          "Field range.from must not be after range.to");
+    CHECK(refusal(R"(,"last":"7d","range":"today")") == "Field last must not be given beside range");
+    for (const char* const last : {"7", "\"24h\"", "null", "\"\"", "[]"}) {
+        CHECK(refusal(std::string(R"(,"last":)") + last) ==
+              "Field last must be a number of days such as \"30d\": the series counts by UTC days");
+    }
+}
+
+TEST_CASE("protocol: a reply with totals is asked for by its name") {
+    const Access access("", "");
+    RequestDecoder decoder(access);
+    for (const std::string op : {"counter.increment", "counter.decrement"}) {
+        const auto code_of = [&](const std::string& reply) {
+            const Decoded decoded = decoder.decode(
+                R"({"v":2,"op":")" + op + R"(","series":"a","key":1,"reply":)" + reply + "}", true);
+            const auto* const refused = std::get_if<Error>(&decoded);
+            return refused == nullptr ? std::string() : refused->message;
+        };
+        CHECK(code_of("\"total\"").empty());
+        CHECK(code_of("\"value\"").empty());
+        CHECK(code_of("\"sum\"") == "Field reply must be total or value");
+        CHECK(code_of("1") == "Field reply must be a string");
+    }
+    CHECK(response(reply::CounterTotals{1, 2, 18446744073709551615U}) ==
+          R"({"value":1,"bucket_total":2,"key_total":18446744073709551615})");
+    CHECK(response(reply::BucketTotals{{{day_from_yyyymmdd(2026'05'05).value(), 7},
+                                        {day_from_yyyymmdd(2026'05'06).value(), Uint128{1} << 64U}}}) ==
+          R"({"20260505":7,"20260506":18446744073709551616})");
+    CHECK(response(reply::BucketTotals{}) == "{}");
+}
+
+TEST_CASE("protocol: a wait for events has a limit") {
+    const Access access("", "");
+    RequestDecoder decoder(access);
+    const auto decoded = [&](const std::string& wait) {
+        return decoder.decode(R"({"v":2,"op":"event.list","wait_ms":)" + wait + "}", true);
+    };
+    const Decoded longest = decoded("60000");
+    CHECK(std::get<query::Events>(std::get<Request>(longest)).wait == std::chrono::minutes(1));
+    const Decoded none = decoded("null");
+    CHECK(std::get<query::Events>(std::get<Request>(none)).wait.count() == 0);
+    for (const char* const wait : {"60001", "18446744073709551615", "-1", "\"1\"", "1.5"}) {
+        CAPTURE(wait);
+        const Decoded refused = decoded(wait);
+        CHECK(std::get<Error>(refused).message.starts_with("Field wait_ms must be "));
+    }
+}
+
 TEST_CASE("protocol: a day is a time in every field that takes times") {
     const Access access("", "");
     RequestDecoder decoder(access);

@@ -9,8 +9,16 @@
 
 namespace karma::test {
 
-inline std::string range_text(const std::optional<DayRange>& range) {
-    return range ? std::to_string(range->from) + ".." + std::to_string(range->to) : "all";
+// What it stands for on three days, which no two periods share.
+inline std::string range_text(const std::optional<Period>& range) {
+    std::string text = range ? "" : "all";
+    for (const std::uint64_t day : {2026'05'05U, 2026'05'31U, 2027'01'01U}) {
+        if (range) {
+            const DayRange days = range->on(*day_from_yyyymmdd(day));
+            text += std::to_string(days.from) + ".." + std::to_string(days.to) + " ";
+        }
+    }
+    return text;
 }
 
 // A text that two requests of the kinds that the fast decoder makes share exactly when they ask for the same.
@@ -23,7 +31,15 @@ struct RequestText {
         builder.add({1, 0, m, {}});
         std::string bytes;
         builder.finish(bytes);
-        return "mutation " + std::to_string(m.index()) + bytes;
+        const bool shows_totals = std::visit(
+            [](const auto& body) {
+                if constexpr (requires { body.shows_totals; }) {
+                    return body.shows_totals;
+                }
+                return false;
+            },
+            m);
+        return "mutation " + std::to_string(m.index()) + (shows_totals ? " with totals " : " ") + bytes;
     }
     // It is no event before it has its fingerprint.
     std::string operator()(const mutation::AddChunk& m) const {

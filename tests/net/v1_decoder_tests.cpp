@@ -43,7 +43,8 @@ public:
     std::optional<DayRange> sum_range(const std::string& from, const std::string& to) {
         const net::Decoded decoded = decode(R"({"command":"sum","tree_name":"a","key":1,"time_from":)" +
                                             from + R"(,"time_to":)" + to + "}");
-        return std::get<query::Sum>(std::get<Request>(decoded)).range;
+        const std::optional<Period>& range = std::get<query::Sum>(std::get<Request>(decoded)).range;
+        return range ? std::optional(range->days()) : std::nullopt;
     }
 
     // What the line of v1 becomes is what the line of v2 asks for.

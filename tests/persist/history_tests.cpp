@@ -83,6 +83,12 @@ void check_moment(Database& database, const Moment& moment, const HistoryPoint& 
         REQUIRE(std::get<reply::Sums>(sums).items.size() == 2);
         const Reply top = database.call(query::SeriesTop{name, 1, DayRange{some_day, some_day}, point});
         REQUIRE(std::get<reply::Top>(top).items.size() <= 1);
+        const Reply totals = database.call(query::BucketTotals{name, DayRange{}, point});
+        std::uint64_t of_all_days = 0;
+        for (const DayTotal& day : std::get<reply::BucketTotals>(totals).totals) {
+            of_all_days += static_cast<std::uint64_t>(day.total);
+        }
+        REQUIRE(of_all_days == total);
         const Reply points = database.call(query::Points{name, 1, DayRange{some_day, some_day}, point});
         const auto one = series->second.find(1);
         const bool has_value = one != series->second.end() && one->second != 0;
@@ -91,6 +97,26 @@ void check_moment(Database& database, const Moment& moment, const HistoryPoint& 
 }
 
 }  // namespace
+
+TEST_CASE("history: the last days end at the time that is asked about, or else today") {
+    constexpr std::int64_t day_ms = 86'400'000;
+    HistoryFixture fixture;
+    Database& database = fixture.database();
+    const std::int64_t first_ms = fixture.now_ms();
+    for (int day = 0; day < 5; ++day) {
+        fixture.now_ms() = first_ms + day * day_ms;
+        database.increment("a", 1, std::uint64_t{1} << day);
+    }
+    const auto sum = [&](const Period& period, const std::optional<HistoryPoint>& point) {
+        const Reply reply = database.call(query::Sum{"a", 1, period, point});
+        return std::get<reply::Number>(reply).value;
+    };
+    CHECK(sum(Period::last(2), std::nullopt) == 0b11000);
+    CHECK(sum(Period::last(2), HistoryPoint::at_time(first_ms + 2 * day_ms)) == 0b00110);
+    CHECK(sum(Period::last(2), HistoryPoint::at_lsn(3)) == 0);  // of the days that it had then
+    CHECK(sum(Period::last(3), HistoryPoint::at_lsn(3)) == 0b00100);
+    CHECK(sum(Period::last(2), HistoryPoint::at_lsn(database.last_lsn())) == 0b11000);
+}
 
 TEST_CASE("history: every point can be asked for, by LSN and by time") {
     std::mt19937_64 engine = test::random_engine("history");

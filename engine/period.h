@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "engine/day.h"
+
+namespace karma {
+
+/// A range of days as a request names it: two days, or a period that the day of the request begins or ends.
+/// What an event holds is always two days.
+class Period {
+public:
+    /// Calendar periods are whole: days to come are part of them. Weeks begin on Monday.
+    enum class Kind : std::uint8_t {
+        days,       // two days
+        last_days,  // so many, the day of the request the last of them
+        this_day,
+        day_before,
+        this_week,
+        this_month,
+        last_month,
+        this_year,
+    };
+
+    constexpr Period() = default;  // all days
+    constexpr Period(DayRange days) noexcept
+        : days_(days) {}  // NOLINT(google-explicit-constructor): it is one
+    constexpr Period(Day from, Day to) noexcept : days_{from, to} {}
+    explicit constexpr Period(Kind kind) noexcept : kind_(kind) {}
+    /// `count` is 1 or more.
+    static constexpr Period last(std::uint32_t count) noexcept {
+        Period period(Kind::last_days);
+        period.count_ = count;
+        return period;
+    }
+
+    /// The days that it stands for on a day. The calendar ends what would go beyond it.
+    DayRange on(Day day) const noexcept;
+    /// The same at a time, Unix milliseconds.
+    DayRange at(std::int64_t now_ms) const noexcept {
+        return kind_ == Kind::days ? days_ : on(day_from_unix_ms(now_ms));
+    }
+    /// Of a period that is two days, as those of events are.
+    const DayRange& days() const noexcept { return days_; }
+
+    /// How many days it has at most.
+    std::int64_t day_count_max() const noexcept;
+
+    bool operator==(const Period&) const = default;
+
+private:
+    DayRange days_;
+    std::uint32_t count_ = 0;
+    Kind kind_ = Kind::days;
+};
+
+/// The period of a name such as "this_month"; nothing where there is none.
+std::optional<Period> period_from_name(std::string_view name) noexcept;
+
+/// The period of a text such as "30d", the last 30 days; nothing where it is no number of days from 1 on.
+std::optional<Period> period_from_last(std::string_view text) noexcept;
+
+/// The names of all, for messages.
+inline constexpr std::string_view period_names =
+    "today, yesterday, this_week, this_month, last_month, this_year";
+
+}  // namespace karma

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "engine/executor.h"
+
+namespace karma::net {
+
+class Connection;
+
+/// The connections of an IoThread whose tasks wait for the next event of the log: each is told once, with
+/// `Connection::on_event`, when there is one, when its time is up, or when none will come in this history.
+/// Used by that thread alone.
+class EventWaits {
+public:
+    /// Both outlive it. `wake` has `release` called in a later iteration of the event loop.
+    EventWaits(boost::asio::io_context& context, Executor& executor, std::function<void()> wake);
+
+    void add(const EventWait& wait, std::shared_ptr<Connection> connection);
+    /// Tells those that wait no longer. To be called when something became durable, the log has failed or the
+    /// generation has changed.
+    void release();
+    /// Tells all.
+    void release_all();
+
+private:
+    using Time = std::chrono::steady_clock::time_point;
+
+    struct Waiting {
+        Time end;
+        std::shared_ptr<Connection> connection;
+    };
+    using ByLsn = std::multimap<Lsn, Waiting>;  // by the LSN after which the event is
+
+    void take(ByLsn::iterator from, ByLsn::iterator to, std::vector<std::shared_ptr<Connection>>& taken);
+    void release_timed_out();
+    void schedule();
+
+    Executor& executor_;
+    std::function<void()> wake_;
+    boost::asio::steady_timer timer_;
+    ByLsn waiting_;
+    std::multimap<Time, ByLsn::iterator> ends_;
+    std::uint64_t generation_ = 0;  // in which they wait
+};
+
+}  // namespace karma::net
