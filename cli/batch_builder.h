@@ -19,8 +19,8 @@ struct Batch {
     Uint128 total = 0;  // of the values
 };
 
-/// Which rows make a batch follows from these and from the stream alone, never from the token or the time:
-/// batches of the same import must be the same each time it is sent.
+/// The rows of a batch depend only on these limits and the stream, never on the token or the time, because
+/// the batches of an import must be the same each time it is sent.
 struct BatchLimits {
     std::size_t items = 1'000;
     std::size_t request_bytes = 4'096;  // without the newline
@@ -29,15 +29,15 @@ struct BatchLimits {
 /// Builds the text of ingest.chunk requests, as many rows in each as its limits allow.
 class BatchBuilder {
 public:
-    /// Room that each request has for the token, whether there is one or not. Only a longer token makes
+    /// The space for the token in each request, whether there is one or not. Only a longer token makes
     /// batches smaller.
     static constexpr std::size_t token_bytes = 128;
 
     /// Throws UsageError when not even one row is sure to fit into a request; limits.items is at least 1.
     BatchBuilder(const ImportStream& stream, std::string_view token, const BatchLimits& limits);
 
-    /// What decides where the input is cut into batches: two runs of an import whose texts are equal make the
-    /// same batches of the same rows. At most 100 bytes of ASCII.
+    /// A text of the limits: two runs of an import with equal texts make the same batches of the same rows.
+    /// At most 100 bytes of ASCII.
     std::string cutting(std::uint64_t first_line) const;
 
     /// Appends a row; false, and nothing changes, when it has to go into the next batch.

@@ -21,8 +21,8 @@
 
 namespace karma::cli {
 
-/// The daemon refused something, or the connection is lost for good: no further batch may be sent. The text
-/// says what happened and what to do.
+/// The daemon has refused a request, or the connection is lost for good: no further batch may be sent. The
+/// text says what happened and what to do.
 class PipelineError : public std::runtime_error {
 public:
     using std::runtime_error::runtime_error;
@@ -38,7 +38,7 @@ struct Acknowledged {
     Uint128 total = 0;            // of the values applied
 };
 
-/// What became of batches that were sent, but are not among the acknowledged ones.
+/// The fate of batches that were sent and are not among the acknowledged ones.
 struct Unacknowledged {
     enum class Outcome { not_applied, unknown };
 

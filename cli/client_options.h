@@ -12,7 +12,7 @@
 
 namespace karma::cli {
 
-/// What every subcommand needs that talks to a daemon.
+/// The options of every subcommand that connects to a daemon.
 struct ClientOptions {
     net::EndpointUrl endpoint{net::Transport::tcp, "127.0.0.1", 8080, {}};
     net::TlsFiles tls;  // where the endpoint is over TLS

@@ -18,7 +18,7 @@ inline constexpr int exit_failure = 1;   // refused by the daemon, or stopped on
 inline constexpr int exit_usage = 2;     // the command line is wrong; nothing was sent
 inline constexpr int exit_no_reply = 3;  // no connection, or no reply
 
-/// What the user wrote cannot be used. The text names the option or argument.
+/// The command line cannot be used. The text names the option or argument.
 class UsageError : public std::runtime_error {
 public:
     using std::runtime_error::runtime_error;

@@ -9,7 +9,7 @@
 
 namespace karma::cli {
 
-/// What a configuration file says of one option.
+/// The value of one option in a configuration file.
 struct FileValue {
     const Option* option = nullptr;
     std::string text;    // as the option takes it
@@ -21,12 +21,13 @@ struct ConfigFile {
     std::vector<TokenEntry> tokens;
 };
 
-/// The file that counts where none is named.
+/// The name of the file that is read when no other is named.
 inline constexpr const char* usual_config_file = "karma.toml";
 
-/// What is in the text of a TOML file; `name` is what messages call the file. Throws UsageError that names
+/// The options in the text of a TOML file; `name` is what messages call the file. Throws UsageError that
+/// names
 /// the file and the line: no TOML, a key that is no option, a value of another type, an option that is given
-/// twice. Whether an option takes the value is not looked at.
+/// twice. Does not check whether an option accepts the value.
 ConfigFile parse_config(std::string_view text, const std::string& name);
 
 /// The same from a file.

@@ -12,7 +12,7 @@
 
 namespace karma::cli {
 
-/// One counted thing, as a line of the file says it.
+/// One row of the file.
 struct CsvRow {
     std::uint64_t key = 0;
     std::uint32_t bucket = 0;  // YYYYMMDD, a calendar day
@@ -20,7 +20,7 @@ struct CsvRow {
     std::uint64_t line = 0;  // from 1
 };
 
-/// What CsvReader::next() found.
+/// The result of CsvReader::next().
 enum class CsvEvent {
     row,
     bad_row,  // problem() says what is wrong with it
@@ -29,9 +29,9 @@ enum class CsvEvent {
 };
 
 struct CsvOptions {
-    /// Whether a value of 0 is a good one.
+    /// Whether a value of 0 is accepted.
     bool zero_allowed = false;
-    /// Lines before this one are passed over unread, but for what tells the columns.
+    /// Lines before this one are skipped, except the one that names the columns.
     std::uint64_t first_line = 1;
 };
 

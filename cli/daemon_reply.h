@@ -12,7 +12,7 @@
 
 namespace karma::cli {
 
-/// The daemon does not do what it was asked for; the text says why.
+/// The daemon has refused a request; the text has the reason.
 class RefusedError : public std::runtime_error {
 public:
     using std::runtime_error::runtime_error;
@@ -28,10 +28,10 @@ std::string text_member(const boost::json::object& object, std::string_view name
 /// Throws RefusedError with the error code and the message of a reply.
 [[noreturn]] void throw_refused(const boost::json::object& reply);
 
-/// Throws net::ConnectionError: what came is no reply of Karma.
+/// Throws net::ConnectionError because a line is no reply of Karma.
 [[noreturn]] void no_reply_of_karma(std::string_view line);
 
-/// Asks a running daemon one thing after the other.
+/// Sends requests to a running daemon, one after the other.
 class DaemonClient {
 public:
     /// Connects. Throws net::ConnectionError.

@@ -193,8 +193,8 @@ void DirectoryImporter::read_log() {
         result_.warnings.push_back("the log has no entries " + gap);
     }
     if (!result_.log.torn.empty()) {
-        result_.warnings.push_back(
-            result_.log.torn + ": the last line is cut short and was passed over: it was never acknowledged");
+        result_.warnings.push_back(result_.log.torn +
+                                   ": the last line is cut short and was ignored: it was never acknowledged");
     }
 }
 
@@ -360,7 +360,8 @@ DirectoryImport DirectoryImporter::store(const std::filesystem::path& path, std:
     // there is nothing stays at LSN 0.
     streams_ = engine_.streams().committed_streams();
     const StateView found = engine_.view();
-    const bool is_empty = found.series.empty() && found.checkpoints.empty() && streams_.empty();
+    const bool is_empty =
+        found.series.empty() && found.of<Checkpoints>().checkpoints.empty() && streams_.empty();
     last_lsn_ = std::max<Lsn>({last_lsn_, records_.size(), is_empty ? 0U : 1U});
     engine_.restore_last_lsn(last_lsn_);
     const std::filesystem::path unfinished = path.string() + ".import";

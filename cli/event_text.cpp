@@ -15,7 +15,7 @@ namespace json = boost::json;
 
 namespace {
 
-/// Gathers words, separated by commas.
+/// Joins words with commas.
 class Words {
 public:
     void add(const std::string& word) { text_ += (text_.empty() ? "" : ", ") + word; }
@@ -43,7 +43,7 @@ std::string day(const json::value& value) {
 std::string items(const json::array& all) {
     Uint128 total = 0;
     for (const json::value& item : all) {
-        total += item.at(2).to_number<std::uint64_t>();
+        total += (item.is_object() ? item.at("value") : item.at(2)).to_number<std::uint64_t>();
     }
     return counted(all.size(), "item") + ", total " + to_decimal(total);
 }

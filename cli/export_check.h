@@ -10,7 +10,7 @@
 /// What makes sure that an export is whole, when it is written and when it is used.
 namespace karma::cli {
 
-/// What was read back from the files of an export.
+/// The contents of an export, read back from its files.
 struct ReadBack {
     std::uint64_t series = 0;
     std::uint64_t keys = 0;
@@ -28,19 +28,20 @@ ReadBack read_back(const std::filesystem::path& directory);
 ExportManifest finish_export(ExportDirectory& directory, const Exported& exported, ExportFormat format,
                              const std::string& only_series);
 
-/// What a directory to be imported is, as far as it can be told before its files are read. Throws InputError,
-/// CorruptionError and StorageError where it is none, or an export that is not as it was written.
+/// The kind of a directory to be imported, as far as it shows before the files are read. Throws InputError,
+/// CorruptionError and StorageError if it cannot be imported, or is an export that has changed.
 struct Importable {
     explicit Importable(const std::filesystem::path& from);
 
-    /// Throws InputError where nothing shows that all is there: neither a manifest nor a Karma 1.0's log.
+    /// Throws InputError if nothing shows that the directory is complete: neither a manifest nor a log of
+    /// Karma 1.0.
     void require_whole() const;
 
     std::filesystem::path directory;
     std::optional<ExportManifest> manifest;
 };
 
-/// What was read from an export must be what its manifest says. Throws CorruptionError.
+/// Compares the contents of an export with its manifest. Throws CorruptionError.
 void check_against(const ExportManifest& manifest, const ReadBack& found);
 
 }  // namespace karma::cli

@@ -6,7 +6,7 @@
 
 namespace karma::cli {
 
-/// `karma health`: whether all is well with a daemon. Returns the exit status.
+/// `karma health`: whether a daemon is healthy. Returns the exit status.
 int run_health(std::span<const std::string> args, std::ostream& out, std::ostream& err);
 
 /// The same on standard output and standard error.

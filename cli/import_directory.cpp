@@ -91,7 +91,7 @@ void print(const DirectoryImport& done, std::ostream& out) {
     }
     out << "idempotency records  " << grouped(done.records) << '\n'
         << "committed streams    " << grouped(done.streams) << '\n'
-        << "checkpoints          " << grouped(done.state.checkpoints.size()) << '\n'
+        << "checkpoints          " << grouped(done.state.of<Checkpoints>().checkpoints.size()) << '\n'
         << "last LSN             " << done.state.lsn << '\n'
         << "digest               " << done.digest << '\n';
 }
@@ -124,7 +124,7 @@ json::object summary(const DirectoryImport& done) {
             {"wal_day_given", done.is_wal_day_given},
             {"idempotency_records", done.records},
             {"committed_streams", done.streams},
-            {"checkpoints", done.state.checkpoints.size()},
+            {"checkpoints", done.state.of<Checkpoints>().checkpoints.size()},
             {"last_lsn", done.state.lsn},
             {"digest", done.digest},
             {"warnings", std::move(warnings)}};

@@ -96,8 +96,8 @@ po::options_description import_csv_options() {
     po::options_description once("Exactly once");
     once.add_options()  //
         ("import-id", po::value<std::string>()->value_name("NAME"),
-         "the import's name, in place of one that follows from the content: whoever imports under a name "
-         "again goes on with that import")  //
+         "the import's name, in place of one that is made from the content: another run with this name "
+         "goes on with that import")  //
         ("repeat", text(std::to_string(defaults.repeat), "N"),
          "2 imports the same content a second time, and so on")  //
         ("live", po::bool_switch(),

@@ -17,7 +17,7 @@ namespace karma::cli {
 
 enum class ProgressMode { automatic, always, never };
 
-/// What the command line of `karma import` says.
+/// The options and arguments of `karma import`.
 struct ImportOptions {
     ClientOptions client;
     std::string file;  // "-": standard input

@@ -8,8 +8,8 @@ namespace karma::cli {
 
 enum class BatchMode { add, set };
 
-/// The ingest stream that an import is. Whoever sends the same import again uses the same stream, and the
-/// daemon skips the batches that it has applied.
+/// The ingest stream of an import. The same import uses the same stream each time, and the daemon skips the
+/// batches that it has applied.
 struct ImportStream {
     std::string import_id;  // what --import-id says, or stands in for it
     BatchMode mode = BatchMode::add;

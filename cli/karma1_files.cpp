@@ -43,7 +43,7 @@ std::optional<std::uint64_t> to_number(std::string_view digits) {
 void require_in_range(Lsn lsn, const std::string& place) {
     if (lsn > imported_lsn_max) {
         throw InputError(place + ": LSN " + std::to_string(lsn) + " is above " +
-                         std::to_string(imported_lsn_max) + ", the highest that is taken over");
+                         std::to_string(imported_lsn_max) + ", the highest that can be imported");
     }
 }
 

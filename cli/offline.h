@@ -24,17 +24,17 @@ HistoryPoint until_option(const boost::program_options::variables_map& values);
 /// --format. Throws UsageError.
 ExportFormat format_option(const boost::program_options::variables_map& values);
 
-/// Says which of RocksDB's files are damaged; `name` is that of the program.
+/// Prints which of RocksDB's files are damaged; `name` is that of the program.
 void warn_of_damage(const StoredDatabase& stored, const std::string& name, std::ostream& err);
 
-/// Rebuilds the state at a point; what is older than what is kept is refused with what is. Of a damaged
-/// database only a state before the damage is taken, and only when it is asked for.
+/// Rebuilds the state at a point. Refuses a point that is older than what is kept, and names the oldest
+/// possible one. Of a damaged database it rebuilds only a state before the damage, and only on request.
 Restored rebuild(const StoredDatabase& stored, const HistoryPoint& until, Engine& engine);
 
 /// Prints what was exported.
 void print_exported(const Exported& exported, const std::filesystem::path& directory,
                     const ExportManifest& manifest, std::ostream& out);
-/// Warns of what an export lacks; `name` is that of the program.
+/// Warns of records that an export lacks; `name` is that of the program.
 void warn_of_left_out(const Exported& exported, const std::string& name, std::ostream& err);
 
 }  // namespace karma::cli

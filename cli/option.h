@@ -30,8 +30,8 @@ struct OptionValue {
     std::function<std::string(const ServeOptions&)> get = {};
 };
 
-/// One option of the daemon: everything that its command line, the environment, the file, the help and
-/// docs/configuration.md know of it.
+/// One option of the daemon: all that the command line, the environment, the file, the help and
+/// docs/configuration.md need to know of it.
 struct Option {
     const char* name = "";      // on the command line, without its hyphens
     char short_name = 0;        // 0: none
@@ -39,7 +39,7 @@ struct Option {
     const char* argument = "";  // what the help calls the value
     OptionValue value = {};
     const char* help = "";
-    /// What the default is called where it is no value, or depends on the machine; null: as `get` says it.
+    /// The text for a default that is no value, or depends on the machine; null: the result of `get`.
     const char* default_text = nullptr;
     bool is_secret = false;
     bool is_reloaded = false;  // read again on SIGHUP
@@ -56,7 +56,7 @@ struct OptionSection {
 /// The key of an option in a TOML file: "log_level".
 std::string key_of(const Option& option);
 
-/// What the default of an option is called: "8080", "none".
+/// The text for the default of an option: "8080", "none".
 std::string default_of(const Option& option);
 
 }  // namespace karma::cli

@@ -16,20 +16,20 @@ namespace karma::cli {
 namespace {
 
 constexpr const char* usage =
-    "usage: karma [serve] [options]          the daemon\n"
-    "       karma call OP NAME=VALUE...      one request to a running daemon; karma call --help\n"
-    "       karma import FILE --series S     a CSV file into a running daemon; karma import --help\n"
-    "       karma import DIR                 a Karma 1.0 directory into a new database\n"
+    "usage: karma [serve] [options]          runs the daemon\n"
+    "       karma call OP NAME=VALUE...      sends a request to a running daemon; karma call --help\n"
+    "       karma import FILE --series S     loads a CSV file into a running daemon; karma import --help\n"
+    "       karma import DIR                 makes a database of an export or a Karma 1.0 directory\n"
     "       karma reconcile FILE --series S  compares a CSV file with it; karma reconcile --help\n"
-    "       karma history                    what happened: its events; karma history --help\n"
-    "       karma export OUT                 its data as files; karma export --help\n"
-    "       karma backup DIR                 a whole, verified copy of it; karma backup --help\n"
+    "       karma history                    lists its events; karma history --help\n"
+    "       karma export OUT                 writes its data to files; karma export --help\n"
+    "       karma backup DIR                 makes a verified copy of it; karma backup --help\n"
     "       karma verify DIR                 checks a stopped daemon's data; karma verify --help\n"
     "       karma replay DIR                 rebuilds an earlier state of it; karma replay --help\n"
-    "       karma promote                    makes a running slave the master; karma promote --help\n"
-    "       karma ping, karma health         does it answer, is all well; --wait waits until so\n"
-    "       karma status                     what it is and how it does; karma status --help\n"
-    "       karma help SUBCOMMAND            the options of one of these\n"
+    "       karma promote                    makes a follower the master; karma promote --help\n"
+    "       karma ping, karma health         checks that it answers, that it is healthy; --wait waits\n"
+    "       karma status                     its state at a glance; karma status --help\n"
+    "       karma help SUBCOMMAND            the options of a subcommand\n"
     "       karma --version | --help\n"
     "\n"
     "An option that is not given is taken from its environment variable, then from the configuration file. "
@@ -50,15 +50,15 @@ All options of the daemon, `karma serve`. This page is generated: `karma serve -
 `karma --help` prints the same for a terminal. `karma help SUBCOMMAND` lists the options of the other subcommands.
 
 An option is given on the command line, as `--port=8080` or `--port 8080`, in the environment, as `KARMA_PORT=8080`, or
-in a configuration file, as `port = 8080`. The command line goes before the environment, and that before the file. Of an
-option that is given twice on the command line the last one counts. An empty variable counts as one that is not set. A
+in a configuration file, as `port = 8080`. The command line takes precedence over the environment, and the environment over
+the file. Of an option that is given twice on the command line the last one counts. An empty variable counts as unset. A
 boolean is `true`, `1`, `yes` or `on`, or `false`, `0`, `no` or `off`. A value that cannot be used ends the start with
 status 2, and the message names the option, the variable, or the line of the file.
 
 ## The file
 
-`--config=FILE` or `KARMA_CONFIG` names a file in TOML. Without either it is `karma.toml` in the working directory, if
-there is one. `configuration_file` in the log says which file was read.
+`--config=FILE` or `KARMA_CONFIG` names a TOML file. Without either, the daemon reads `karma.toml` in the working directory, if
+there is one. `configuration_file` in the log names the file that was read.
 
 <!-- check: run
 mkdir -p /etc/karma
@@ -72,12 +72,12 @@ $ karma serve --config=/etc/karma/karma.toml --check-config
 ok: /etc/karma/karma.toml
 ```
 
-`--print-config` prints all options with the values in force and comments. What it prints can be used as a file: it gives the
-same options, but for tokens, which are not shown. Defaults that depend on the machine are commented out.
-`--check-config` checks the options and the files that they name and ends with status 0, or with status 1 and what is wrong.
+`--print-config` prints all options with the values in force and comments. The output can be used as a file, which gives the
+same options except tokens, which are not shown. Defaults that depend on the machine are commented out. `--check-config` checks
+the options and the files that they name, and ends with status 0, or prints what is wrong and ends with status 1.
 
-Keys are the names of the options with `_` in place of `-`. They stand before all tables, or in the table that heads
-their section below, where the name of the table can be left out of them: these three mean the same.
+Keys are the names of the options with `_` in place of `-`. They stand before all tables, or in the table of their section
+below, where they may be written without the name of the table. These three mean the same:
 
 ```toml
 log_level = "warning"
@@ -93,12 +93,13 @@ log_level = "warning"
 level = "warning"
 ```
 
-Booleans, whole numbers and texts are TOML's; seconds may have a fraction. A key that is no option, a value of another type
-and an option that stands in the file twice are refused, with the line of the file.
+Booleans, whole numbers and texts are those of TOML; seconds may have a fraction. The daemon refuses a key that is no option, a
+value of another type and an option that is in the file twice, and names the line of the file.
 
-SIGHUP reads the environment, the file and the token files again. Tokens, `--log` and `--log-level` count at once, for all
-connections; `reloaded` in the log says so. Other options that have changed are named by `needs_restart`. Where something
-is wrong, `reload_failed` says what, and all stays as it was.
+SIGHUP makes the daemon read the environment, the file, the token files and the certificates again. Tokens, `--log` and
+`--log-level` take effect at once, for all connections, and certificates for new ones; the daemon logs `reloaded`.
+`needs_restart` in the log names other options that have changed. When something is wrong, the daemon logs `reload_failed` with
+the reason, and changes nothing.
 
 ## Tokens
 
@@ -119,18 +120,18 @@ access = "read"
 
 | key | |
 | --- | --- |
-| `name` | for people, 1 to 200 bytes; each token has another one |
+| `name` | a name for people, 1 to 200 bytes, different for each token |
 | `token`, `token_file` | one of them: the token, or a file whose only line it is |
 | `access` | `read`: ops that change nothing. `write`: all ops but those of an administrator. `admin`: also `snapshot.load` and those of replication that another node or an operator sends (`replication.subscribe`, `.promote`, `.fence`, `.promise`, `.forget_follower`, `.verify`, `idempotency.snapshot_fetch_chunk`) |
-| `series` | patterns, of which one has to match each series that a request names; `*` stands for any characters, `?` for one. Left out: all series. Not with `admin` |
+| `series` | patterns: each series that a request names has to match one of them. `*` stands for any characters, `?` for one. Without it: all series. Not with `admin` |
 
-With `series` a token is `forbidden` what concerns other series or all of them: lists of series, snapshots of everything,
+Requests about other series, or about all of them, are `forbidden` for a token with `series`: lists of series, snapshots of everything,
 statistics, events without a series, exports, ingest streams. `system.ping` and `system.health` are allowed.
 
 ## Embedded
 
-A program that embeds the database (`persist/database.h`) has the same defaults, but for those that depend on the machine:
-there series and ingest streams have no limit.
+A program that embeds the database (`persist/database.h`) has the same defaults, except those that depend on the machine:
+there is no limit of series and ingest streams.
 )";
 
 std::string names_of(const Option& option) {

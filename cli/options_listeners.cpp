@@ -49,9 +49,10 @@ OptionSection listeners_section() {
              .variable = "KARMA_LISTEN",
              .argument = "URL",
              .value = listener_urls(),
-             .help = "listen there too, besides --bind and --port (which are left out where --port is 0): "
-                     "karma://HOST:PORT; karmas://HOST:PORT for TLS; unix:PATH for a Unix socket that its "
-                     "user and group may connect to. HOST may be * for all addresses. Several: the option "
+             .help = "a further address on which the daemon listens, besides --bind and --port "
+                     "(which are left out with --port=0): karma://HOST:PORT; karmas://HOST:PORT "
+                     "for TLS; unix:PATH for a Unix socket to which its user and group may "
+                     "connect. HOST may be * for all addresses. For several, give the option "
                      "several times, or URLs with commas between them"},
         },
     };
@@ -67,23 +68,23 @@ OptionSection tls_section() {
              .argument = "FILE",
              .value = text(
                  [](auto& o) -> auto& { return o.server.tls.certificate; }, "the name of a PEM file"),
-             .help = "certificate of the karmas:// listeners, followed by those that it is signed by; read "
-                     "again on SIGHUP",
+             .help = "certificate of the karmas:// listeners, followed by the certificates that "
+                     "sign it; read again on SIGHUP",
              .is_reloaded = true},
             {.name = "tls-key",
              .variable = "KARMA_TLS_KEY",
              .argument = "FILE",
              .value = text(
                  [](auto& o) -> auto& { return o.server.tls.key; }, "the name of a PEM file"),
-             .help = "its private key, without a passphrase; read again on SIGHUP",
+             .help = "private key of the certificate, without a passphrase; read again on SIGHUP",
              .is_reloaded = true},
             {.name = "tls-ca",
              .variable = "KARMA_TLS_CA",
              .argument = "FILE",
              .value = text(
                  [](auto& o) -> auto& { return o.server.tls.authorities; }, "the name of a PEM file"),
-             .help = "authorities: with it each client of these listeners needs a certificate that one of "
-                     "them has signed; read again on SIGHUP",
+             .help = "authorities: with this option each client of these listeners needs a "
+                     "certificate that one of them has signed; read again on SIGHUP",
              .is_reloaded = true},
         },
     };

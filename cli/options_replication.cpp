@@ -35,13 +35,13 @@ std::vector<Option> source_options() {
          .value = text(
              [](auto& o) -> auto& { return o.follower.host; }, "the name or address of a host",
              [](const std::string& /*any*/) { return true; }),
-         .help = "the master"},
+         .help = "the master, or another node that follows it"},
         {.name = "replication-source-port",
          .variable = "KARMA_REPLICATION_SOURCE_PORT",
          .argument = "PORT",
          .value = whole_number(
              [](auto& o) -> auto& { return o.follower.port; }, 1, 65'535),
-         .help = "its port"},
+         .help = "port of the source"},
         {.name = "replication-token",
          .variable = "KARMA_REPLICATION_TOKEN",
          .argument = "TOKEN",
@@ -60,34 +60,36 @@ std::vector<Option> source_options() {
          .variable = "KARMA_REPLICATION_TLS",
          .argument = "BOOL",
          .value = boolean([](auto& o) -> auto& { return o.replication_tls; }),
-         .help = "reach the master, and every other node, over TLS: --replication-source-port is that of its "
-                 "karmas:// listener, and this node needs one too, for others to reach it"},
+         .help = "connect to the source, and to every other node, over TLS: "
+                 "--replication-source-port is the port of its karmas:// listener. This node "
+                 "needs such a listener, too, to which others connect"},
         {.name = "replication-tls-ca",
          .variable = "KARMA_REPLICATION_TLS_CA",
          .argument = "FILE",
          .value = text(
              [](auto& o) -> auto& { return o.replication_tls_files.authorities; }, "the name of a PEM file"),
-         .help = "authorities, one of which has to have signed the certificate of the other node",
+         .help = "authorities, one of which must have signed the other node's certificate",
          .default_text = "those of the system"},
         {.name = "replication-tls-cert",
          .variable = "KARMA_REPLICATION_TLS_CERT",
          .argument = "FILE",
          .value = text(
              [](auto& o) -> auto& { return o.replication_tls_files.certificate; }, "the name of a PEM file"),
-         .help = "certificate that this node shows, where the other node asks for one (--tls-ca)"},
+         .help = "certificate that this node shows when the other node asks for one "
+                 "(--tls-ca)"},
         {.name = "replication-tls-key",
          .variable = "KARMA_REPLICATION_TLS_KEY",
          .argument = "FILE",
          .value = text(
              [](auto& o) -> auto& { return o.replication_tls_files.key; }, "the name of a PEM file"),
-         .help = "its private key"},
+         .help = "private key of that certificate"},
         {.name = "replication-name",
          .variable = "KARMA_REPLICATION_NAME",
          .argument = "NAME",
          .value = text(
              [](auto& o) -> auto& { return o.follower.name; }, "a name of 1 to 200 bytes",
              [](const std::string& name) { return !name.empty() && name.size() <= 200; }),
-         .help = "what the master calls this node: another name for each of its followers",
+         .help = "name of this node for its source; each follower of a node needs another one",
          .default_text = "host name and port"},
         {.name = "replication-poll-interval-ms",
          .variable = "KARMA_REPLICATION_POLL_INTERVAL_MS",
@@ -95,13 +97,13 @@ std::vector<Option> source_options() {
          .value = whole_number(
              [](auto& o) -> auto& { return o.follower.poll_interval; }, 1,
              std::numeric_limits<std::uint32_t>::max()),
-         .help = "how often to ask a master that only answers polls: Karma 1.0"},
+         .help = "with a Karma 1.0 master, which only answers polls: time between polls"},
         {.name = "replication-batch-size",
          .variable = "KARMA_REPLICATION_BATCH_SIZE",
          .argument = "N",
          .value = whole_number(
              [](auto& o) -> auto& { return o.follower.batch_size; }, 1, 10'000),
-         .help = "events to ask it for at a time, 1 to 10000"},
+         .help = "events in such a poll"},
     };
 }
 
@@ -111,9 +113,9 @@ std::vector<Option> takeover_options() {
          .variable = "KARMA_REPLICATION_DISCARD_DIVERGED",
          .argument = "ORDER",
          .value = discard_order(),
-         .help = "once, to give up what this node has where nothing proves that the master has it: it is "
-                 "moved aside, and its events are written into a file. ORDER is any text, and counts for one "
-                 "use; false: none",
+         .help = "order, for one use, to give up the data of this node when nothing proves "
+                 "that the master has it: the data is moved aside, and its events are "
+                 "written to a file. ORDER is any text; false: none",
          .default_text = "false"},
         {.name = "failover-timeout-ms",
          .variable = "KARMA_FAILOVER_TIMEOUT_MS",
@@ -121,15 +123,16 @@ std::vector<Option> takeover_options() {
          .value = whole_number(
              [](auto& o) -> auto& { return o.follower.failover_timeout; }, 0,
              std::numeric_limits<std::uint32_t>::max()),
-         .help = "promote itself when the master was silent for so long, this node was in sync until then, "
-                 "and the master cannot acknowledge without it (--replication-min-acks there) or another "
-                 "follower has not heard it either; 0 for never"},
+         .help = "this node promotes itself when the master was silent for this time, if the "
+                 "node was in sync until then and enough other followers promise "
+                 "(docs/replication.md); 0 for never"},
         {.name = "failover-unsafe",
          .variable = "KARMA_FAILOVER_UNSAFE",
          .argument = "BOOL",
          .value = boolean([](auto& o) -> auto& { return o.failover_unsafe; }),
-         .help = "promote itself without that: a master that is only cut off goes on, and what it "
-                 "acknowledges then is lost"},
+         .help = "promote this node without the promises of followers that do not answer: a "
+                 "master that is only cut off goes on, and writes that it acknowledges then "
+                 "are lost"},
     };
 }
 
@@ -141,42 +144,42 @@ OptionSection following_section() {
 }
 
 OptionSection followers_section() {
-    return {
-        "Being followed",
-        "replication",
-        {
-            {.name = "replication-min-acks",
-             .variable = "KARMA_REPLICATION_MIN_ACKS",
-             .argument = "N",
-             .value = whole_number(
-                 [](auto& o) -> auto& { return o.database.replication_min_acks; }, 0, 64),
-             .help = "a write is acknowledged when so many followers have it on disk as well"},
-            {.name = "replication-ack-timeout-ms",
-             .variable = "KARMA_REPLICATION_ACK_TIMEOUT_MS",
-             .argument = "MS",
-             .value = whole_number(
-                 [](auto& o) -> auto& { return o.database.replication_ack_timeout_ms; }, 1, day_ms),
-             .help = "how long it waits for them before the answer is replication_error"},
-            {.name = "replication-followers-max",
-             .variable = "KARMA_REPLICATION_FOLLOWERS_MAX",
-             .argument = "N",
-             .value = whole_number(
-                 [](auto& o) -> auto& { return o.source.followers_max; }, 1, 1'000),
-             .help = "followers at a time"},
-            {.name = "replication-timeout-ms",
-             .variable = "KARMA_REPLICATION_TIMEOUT_MS",
-             .argument = "MS",
-             .value = whole_number(
-                 [](auto& o) -> auto& { return o.source.timeout; }, 100, day_ms),
-             .help = "a follower that takes nothing for so long is dropped, a master that is silent for so "
-                     "long is connected to again"},
-            {.name = "replication-digest-interval-seconds",
-             .variable = "KARMA_REPLICATION_DIGEST_INTERVAL_SECONDS",
-             .argument = "SECONDS",
-             .value = whole_number(
-                 [](auto& o) -> auto& { return o.source.digest_interval; }, 0, option_seconds_max),
-             .help = "how often followers prove that their state is the same; 0 for never"},
-        }};
+    return {"Being followed",
+            "replication",
+            {
+                {.name = "replication-min-acks",
+                 .variable = "KARMA_REPLICATION_MIN_ACKS",
+                 .argument = "N",
+                 .value = whole_number(
+                     [](auto& o) -> auto& { return o.database.replication_min_acks; }, 0, 64),
+                 .help = "a write is acknowledged when this many followers have it on disk, too"},
+                {.name = "replication-ack-timeout-ms",
+                 .variable = "KARMA_REPLICATION_ACK_TIMEOUT_MS",
+                 .argument = "MS",
+                 .value = whole_number(
+                     [](auto& o) -> auto& { return o.database.replication_ack_timeout_ms; }, 1, day_ms),
+                 .help = "how long a write waits for them before the reply is replication_error"},
+                {.name = "replication-followers-max",
+                 .variable = "KARMA_REPLICATION_FOLLOWERS_MAX",
+                 .argument = "N",
+                 .value = whole_number(
+                     [](auto& o) -> auto& { return o.source.followers_max; }, 1, 1'000),
+                 .help = "the most followers at a time"},
+                {.name = "replication-timeout-ms",
+                 .variable = "KARMA_REPLICATION_TIMEOUT_MS",
+                 .argument = "MS",
+                 .value = whole_number(
+                     [](auto& o) -> auto& { return o.source.timeout; }, 100, day_ms),
+                 .help = "a follower that takes nothing for this time is dropped; a follower "
+                         "connects again to a source that is silent for this time"},
+                {.name = "replication-digest-interval-seconds",
+                 .variable = "KARMA_REPLICATION_DIGEST_INTERVAL_SECONDS",
+                 .argument = "SECONDS",
+                 .value = whole_number(
+                     [](auto& o) -> auto& { return o.source.digest_interval; }, 0, option_seconds_max),
+                 .help = "time between comparisons of the states of this node and its followers, by "
+                         "digests; 0 for never"},
+            }};
 }
 
 }  // namespace

@@ -21,13 +21,13 @@ std::vector<Option> request_options() {
          .value = choice(
              [](auto& o) -> auto& { return o.server.refuse_unknown_fields; }, "ignore or refuse",
              Words<bool>{{"ignore", false}, {"refuse", true}}),
-         .help = "what is done about fields of a request that its op does not take: ignore, or refuse the "
-                 "request"},
+         .help = "ignore fields of a request that its op does not take, or refuse the request"},
         {.name = "protocol-v1",
          .variable = "KARMA_PROTOCOL_V1",
          .argument = "BOOL",
          .value = boolean([](auto& o) -> auto& { return o.server.protocol_v1; }),
-         .help = "take requests of protocol v1 beside those of v2, on the same connections"},
+         .help = "accept requests of protocol v1 as well, on the same connections as those "
+                 "of v2"},
         {.name = "max-response-bytes",
          .variable = "KARMA_MAX_RESPONSE_BYTES",
          .argument = "BYTES",
@@ -44,45 +44,46 @@ std::vector<Option> budget_options() {
          .argument = "N",
          .value = whole_number(
              [](auto& o) -> auto& { return o.server.connections_max; }, 1, 10'000'000),
-         .help = "connections of clients at the same time; never more than the limit of open files leaves "
-                 "when storage, followers and an administrator have theirs",
+         .help = "the most connections of clients at a time; never more than the limit of "
+                 "open files leaves after storage, followers and an administrator have theirs",
          .default_text = "as many as that"},
         {.name = "max-reply-memory",
          .variable = "KARMA_MAX_REPLY_MEMORY",
          .argument = "BYTES",
          .value = whole_number(
              [](auto& o) -> auto& { return o.server.reply_memory_max; }, 0, option_bytes_max),
-         .help = "memory of large replies that wait for their clients; beyond it large ones are refused, and "
-                 "0 for no limit",
+         .help = "memory for large replies that wait for their clients; beyond it large "
+                 "replies are refused; 0 for no limit",
          .default_text = "a sixteenth of the memory"},
         {.name = "max-series",
          .variable = "KARMA_MAX_SERIES",
          .argument = "N",
          .value = whole_number(
              [](auto& o) -> auto& { return o.database.series_max; }, 0, option_bytes_max),
-         .help = "series; a request that would make another one is refused, and 0 for no limit",
+         .help = "the most series; a request that would make another one is refused; 0 for "
+                 "no limit",
          .default_text = "one for each KiB of half of the memory"},
         {.name = "max-ingest-streams",
          .variable = "KARMA_MAX_INGEST_STREAMS",
          .argument = "N",
          .value = whole_number(
              [](auto& o) -> auto& { return o.database.streams_max; }, 0, option_bytes_max),
-         .help = "ingest streams that are remembered, each counting once more for 8 of its chunks; further "
-                 "streams and chunks are refused, and 0 for no limit",
+         .help = "the most ingest streams that are remembered; 8 chunks of a stream count as "
+                 "one more. Further streams and chunks are refused; 0 for no limit",
          .default_text = "one for each 8 KiB of the memory"},
         {.name = "idempotency-max-records",
          .variable = "KARMA_IDEMPOTENCY_MAX_RECORDS",
          .argument = "N",
          .value = whole_number(
              [](auto& o) -> auto& { return o.database.idempotency.records_max; }, 1, 1ULL << 31U),
-         .help = "idempotency records that are kept; beyond it the oldest are forgotten"},
+         .help = "the most idempotency records that are kept; the oldest are forgotten"},
         {.name = "idempotency-max-age-seconds",
          .variable = "KARMA_IDEMPOTENCY_MAX_AGE_SECONDS",
          .argument = "SECONDS",
          .value = whole_number(
              [](auto& o) -> auto& { return o.database.idempotency.age_max_s; }, 0,
              std::numeric_limits<std::uint32_t>::max()),
-         .help = "how long they are kept, 0 for no limit by age"},
+         .help = "how long idempotency records are kept, 0 for no limit by age"},
     };
 }
 
@@ -93,36 +94,36 @@ std::vector<Option> timeout_options() {
          .argument = "SECONDS",
          .value = seconds(
              [](auto& o) -> auto& { return o.server.read_timeout; }, true),
-         .help = "a connection that has sent a part of a request, and not the rest for so long, is closed; 0 "
-                 "for no limit"},
+         .help = "a connection that has begun a request and not completed it within this "
+                 "time is closed; 0 for no limit"},
         {.name = "write-timeout",
          .variable = "KARMA_WRITE_TIMEOUT_SECONDS",
          .argument = "SECONDS",
          .value = seconds(
              [](auto& o) -> auto& { return o.server.write_timeout; }, true),
-         .help = "a connection that takes nothing of its replies for so long is closed; 0 for no limit"},
+         .help = "a connection that takes nothing of its replies for this time is closed; 0 "
+                 "for no limit"},
         {.name = "idle-timeout",
          .variable = "KARMA_IDLE_TIMEOUT",
          .argument = "SECONDS",
          .value = seconds(
              [](auto& o) -> auto& { return o.server.idle_timeout; }, true),
-         .help =
-             "a connection that has sent no request for so long, and to which nothing is owed, is closed; "
-             "0 for never"},
+         .help = "a connection that sends no request for this time, and waits for no reply, "
+                 "is closed; 0 for never"},
         {.name = "query-timeout-ms",
          .variable = "KARMA_QUERY_TIMEOUT_MS",
          .argument = "MS",
          .value = whole_number(
              [](auto& o) -> auto& { return o.server.query_timeout; }, 0,
              std::numeric_limits<std::uint32_t>::max()),
-         .help =
-             "longest time for a read of a whole series or of events, from when the request was received; "
-             "0 for no limit. Administrative ops such as snapshot.verify are not bound by it"},
+         .help = "longest time for a read of a whole series or of events, from when the "
+                 "request was received; 0 for no limit. Administrative ops such as "
+                 "snapshot.verify have no such limit"},
         {.name = "shutdown-timeout",
          .variable = "KARMA_SHUTDOWN_TIMEOUT_SECONDS",
          .argument = "SECONDS",
          .value = seconds([](auto& o) -> auto& { return o.server.shutdown_timeout; }),
-         .help = "time to finish what was received after SIGINT or SIGTERM"},
+         .help = "time to finish what was received before SIGINT or SIGTERM"},
     };
 }
 
@@ -152,7 +153,7 @@ OptionSection access_section() {
                  .argument = "FILE",
                  .value = text(
                      [](auto& o) -> auto& { return o.token_files.all; }, "the name of a file"),
-                 .help = "the same from a file, whose newline at the end is cut; read again on SIGHUP",
+                 .help = "the same from a file; a newline at its end is cut; read again on SIGHUP",
                  .is_reloaded = true},
                 {.name = "read-auth-token",
                  .variable = "KARMA_READ_AUTH_TOKEN",
@@ -160,7 +161,7 @@ OptionSection access_section() {
                  .value = token(
                      [](auto& o) -> auto& { return o.server.read_auth_token; },
                      [](auto& o) -> auto& { return o.token_files.read; }),
-                 .help = "token that allows to read",
+                 .help = "token that allows reading",
                  .is_secret = true,
                  .is_reloaded = true},
                 {.name = "read-auth-token-file",
@@ -174,7 +175,7 @@ OptionSection access_section() {
                  .variable = "KARMA_GROUP_ACCESS",
                  .argument = "BOOL",
                  .value = boolean([](auto& o) -> auto& { return o.group_access; }),
-                 .help = "let the group of the daemon read the files that it makes"},
+                 .help = "let the group of the daemon read the files that the daemon writes"},
             }};
 }
 

@@ -20,7 +20,8 @@ namespace {
 constexpr const char* promote_usage =
     "Usage: karma promote [options]\n"
     "\n"
-    "Makes a running slave the master: it applies what it has received, asks the other followers for their\n"
+    "Makes a running follower the master: it applies what it has received, asks the other followers for "
+    "their\n"
     "promise not to follow the old master any more, begins a new epoch and takes writes. It is refused "
     "where\n"
     "another follower is ahead of it. The old master takes no more writes as soon as the two can talk.\n"

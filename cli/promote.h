@@ -6,7 +6,7 @@
 
 namespace karma::cli {
 
-/// karma promote: makes a running slave the master. Returns the exit status; --help lists them.
+/// `karma promote`: makes a running follower the master. Returns the exit status; --help lists them.
 int run_promote(std::span<const std::string> args, std::ostream& out, std::ostream& err);
 
 /// The same on the standard streams.

@@ -147,6 +147,7 @@ ended by `\n`. A client may send its own as `fingerprint`, 1 to 512 bytes; one t
 | --- | --- | --- |
 | increment, decrement | counter.increment, counter.decrement | series, key, bucket, value |
 | batch_add, batch_set | series.batch_add, series.batch_set | series, items_count (a count), then item_key, item_bucket, item_value of each item |
+| multi_add | counter.multi_add | items_count (a count), then item_series, item_key, item_bucket, item_value of each item |
 | batch_reset | counter.batch_reset | series, keys_count (a count), then key_value of each key |
 | batch_delete_range | counter.batch_delete_range | as batch_reset, then range_from, range_to |
 | delete | counter.delete_range, tree.delete_range | series, key (nothing for tree.delete_range), range_from, range_to |

@@ -6,7 +6,7 @@
 
 namespace karma::cli {
 
-/// The file could not be read or the daemon refuses to answer: nothing is known of differences.
+/// The file could not be read, or the daemon refuses to answer: differences are not known.
 inline constexpr int exit_not_compared = 4;
 
 /// `karma reconcile`: compares the aggregates of a CSV file with a running daemon. `args` follow the

@@ -15,7 +15,7 @@
 
 namespace karma::cli {
 
-/// What a source says that a bucket holds.
+/// The value of a bucket according to a source.
 struct ExpectedPoint {
     std::uint64_t key = 0;
     Day day = 0;
@@ -26,7 +26,7 @@ struct ExpectedPoint {
 /// std::overflow_error, naming key and day, where a sum passes 2^64-1.
 void merge_points(std::vector<ExpectedPoint>& points);
 
-/// A point of which the daemon says something else.
+/// A point for which the daemon has another value.
 struct Difference {
     ExpectedPoint expected;
     std::uint64_t actual = 0;
@@ -34,7 +34,7 @@ struct Difference {
     Int128 delta() const noexcept { return Int128{actual} - Int128{expected.value}; }
 };
 
-/// What a comparison came to.
+/// The result of a comparison.
 struct Reconciliation {
     std::uint64_t checked = 0;
     std::uint64_t mismatches = 0;

@@ -95,7 +95,7 @@ int replay(const po::variables_map& values, std::ostream& out, std::ostream& err
     state.view = engine.view();
     state.digest = state.view.digest(NoDeadline()).text();
     for (const std::string& damage : state.restored.damaged) {
-        err << "karma replay: passed over: " << damage << '\n';
+        err << "karma replay: skipped: " << damage << '\n';
     }
     const std::string series = text_option(values, "series");
     if (values["json"].as<bool>()) {

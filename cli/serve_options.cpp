@@ -37,8 +37,8 @@ bool is_of_kubernetes(const Option& option, const std::string& text) {
 void read_variable(const Option& option, const std::string& text, ServeOptions& options) {
     if (is_of_kubernetes(option, text)) {
         options.warnings.push_back(std::string(option.variable) + "=" + text +
-                                   " is passed over: Kubernetes sets it for a Service of that name. --port "
-                                   "says the port");
+                                   " is ignored: Kubernetes sets it for a Service of that name. Use "
+                                   "--port for the port");
         return;
     }
     option.value.set(options, text, option.variable);

@@ -30,8 +30,8 @@ struct TokenEntry {
     std::string source;  // "karma.toml:12: [[token]]"
 };
 
-/// Everything that the daemon can be told. Defaults stand where the members are declared; those that depend
-/// on the machine are put in by default_serve_options.
+/// All options of the daemon. The defaults are those of the members; default_serve_options sets those that
+/// depend on the machine.
 struct ServeOptions {
     DatabaseOptions database;
     net::ServerOptions server;
@@ -46,7 +46,7 @@ struct ServeOptions {
     bool group_access = false;
     bool log = true;
     net::LogLevel lowest_log_level = net::LogLevel::info;
-    /// What was given and has no effect, or is not safe, a sentence each.
+    /// Warnings about options without effect or that are not safe, a sentence each.
     std::vector<std::string> warnings;
 
     /// From which level on lines are logged.
@@ -58,7 +58,7 @@ struct ServeOptions {
 /// Reads an environment variable; null where it is not set.
 using Environment = std::function<const char*(const char* name)>;
 
-/// The options of a daemon that was told nothing on this machine.
+/// The default options on this machine.
 ServeOptions default_serve_options();
 
 /// The options of a command line, those not given from the environment, then from the configuration file, the
@@ -66,13 +66,13 @@ ServeOptions default_serve_options();
 /// or the line of the file.
 ServeOptions read_serve_options(std::span<const std::string> arguments, const Environment& environment);
 
-/// Throws UsageError where certificates are missing, or given for nothing.
+/// Throws UsageError if certificates are missing, or given without use.
 void check_tls(ServeOptions& options);
 
-/// The options that differ and count only from the next start on: "--port".
+/// The options that differ and have an effect only after a restart: "--port".
 std::vector<std::string> options_to_restart_for(const ServeOptions& before, const ServeOptions& now);
 
-/// What is asked of `karma serve` beside serving.
+/// What `karma serve` does in place of serving.
 enum class ServeRequest : std::uint8_t { serve, help, reference, print_config, check_config };
 
 ServeRequest serve_request(std::span<const std::string> arguments);

@@ -6,7 +6,7 @@
 
 namespace karma::cli {
 
-/// `karma status`: what a running daemon is and how it does, at a glance. Returns the exit status.
+/// `karma status`: the state of a running daemon at a glance. Returns the exit status.
 int run_status(std::span<const std::string> args, std::ostream& out, std::ostream& err);
 
 /// The same on standard output and standard error.

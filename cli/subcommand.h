@@ -12,7 +12,7 @@
 
 namespace karma::cli {
 
-/// How a subcommand is called.
+/// The usage of a subcommand.
 struct Subcommand {
     const char* name = "";
     const char* usage = "";                               // before the options in its help
@@ -22,8 +22,8 @@ struct Subcommand {
     int status_of_failure = exit_failure;                 // for what `work` throws
 };
 
-/// Parses the arguments and prints the help, or calls `work` and says what it threw: UsageError is
-/// exit_usage, net::ConnectionError exit_no_reply. Returns the exit status.
+/// Parses the arguments and prints the help, or calls `work` and prints the message of what it threw:
+/// UsageError gives exit_usage, net::ConnectionError exit_no_reply. Returns the exit status.
 int run_subcommand(const Subcommand& subcommand, std::span<const std::string> args, std::ostream& out,
                    std::ostream& err,
                    const std::function<int(const boost::program_options::variables_map&)>& work);

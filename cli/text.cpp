@@ -1,11 +1,13 @@
 #include "cli/text.h"
 
+#include "engine/utf8.h"
+
 namespace karma::cli {
 
 std::string quoted(std::string_view text, std::size_t max_bytes) {
     static constexpr std::string_view hex = "0123456789abcdef";
     std::string shown = "\"";
-    for (const char byte : text.substr(0, max_bytes)) {
+    for (const char byte : shortened_utf8(text, max_bytes)) {
         const auto code = static_cast<unsigned char>(byte);
         if (code < 0x20 || code == 0x7f) {
             shown += "\\x";

@@ -6,7 +6,8 @@
 
 namespace karma::cli {
 
-/// Foreign text for a message: in double quotes, control characters escaped, cut after `max_bytes` bytes.
+/// Foreign text for a message: in double quotes, control characters escaped, cut after `max_bytes` bytes
+/// at most, not within a character.
 std::string quoted(std::string_view text, std::size_t max_bytes = 60);
 
 /// A number with thousands separated: 1,234,567.

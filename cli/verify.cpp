@@ -12,6 +12,7 @@
 
 #include "cli/export_check.h"
 #include "cli/input_file.h"
+#include "cli/karma1_files.h"
 #include "cli/subcommand.h"
 #include "cli/text.h"
 #include "engine/error.h"
@@ -146,12 +147,25 @@ bool is_export(const std::filesystem::path& directory) {
            !std::filesystem::exists(directory / "karma.db");
 }
 
+/// Refuses a directory of files without a database, and says what they are. Throws InputError.
+void refuse_files(const std::filesystem::path& directory) {
+    std::error_code failure;
+    if (std::filesystem::is_directory(directory / "karma.db", failure) ||
+        !std::filesystem::is_directory(directory, failure) || !has_karma1_files(directory)) {
+        return;
+    }
+    Importable(directory).require_whole();
+    throw InputError(directory.string() +
+                     " holds files of Karma 1.0 and no database: karma import reads them and checks each");
+}
+
 int verify(const std::string& directory, bool as_json, std::ostream& out, std::ostream& err, bool progress) {
     using Clock = std::chrono::steady_clock;
     const Clock::time_point begin = Clock::now();
     if (is_export(directory)) {
         return verify_export(directory, as_json, out);
     }
+    refuse_files(directory);
     std::optional<StoredDatabase> opened;
     try {
         opened.emplace(directory);

@@ -6,7 +6,7 @@
 
 namespace karma::cli {
 
-/// `karma verify DIR`: reads a stopped daemon's data back and proves it. Returns the exit status. `progress`
+/// `karma verify DIR`: reads a stopped daemon's data back and checks it. Returns the exit status. `progress`
 /// says whether `err` is a terminal.
 int run_verify(std::span<const std::string> args, std::ostream& out, std::ostream& err, bool progress);
 

@@ -10,7 +10,7 @@
 
 namespace karma::cli {
 
-/// --wait[=SECONDS]; `until` says for what.
+/// The option --wait[=SECONDS]; `until` is its help: what it waits for.
 void add_wait_option(boost::program_options::options_description& description, const char* until);
 
 /// Calls `attempt`, which says why it was not enough, or nothing. With --wait it is called again and again,

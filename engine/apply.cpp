@@ -1,12 +1,20 @@
 #include "engine/apply.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
+#include <vector>
 
 #include "engine/error.h"
 #include "engine/querier.h"
 
 namespace karma {
+void Applier::count_keys() {
+    if (Series* const series = std::exchange(touched_, nullptr)) {
+        engine_.keys_of_series_ += series->totals().keys - keys_before_;
+    }
+}
+
 Series* Applier::touch(std::string_view name) { return touch(engine_.series_.find(name)); }
 
 Series* Applier::touch(Series* series) {
@@ -84,12 +92,33 @@ Reply Applier::operator()(const mutation::BatchAdd& m) {
 Reply Applier::operator()(const mutation::BatchSet& m) {
     if (m.items.empty()) {
         touch(m.series);  // nothing to set creates no series
-        return reply::WasSet{0};
+        return reply::Applied{0};
     }
     if (Series* const series = touch_or_create(m.series)) {
         series->set_all(m.items);
     }
-    return reply::WasSet{m.items.size()};
+    return reply::Applied{m.items.size()};
+}
+
+/// Series by series, each of which is touched once.
+Reply Applier::operator()(const mutation::MultiAdd& m) {
+    std::vector<std::uint32_t> order(m.items.size());
+    std::iota(order.begin(), order.end(), 0U);
+    std::ranges::stable_sort(order, {}, [&](std::uint32_t i) { return m.items[i].series; });
+    const mutation::SeriesItem* before = nullptr;
+    Series* series = nullptr;
+    for (const std::uint32_t i : order) {
+        const mutation::SeriesItem& item = m.items[i];
+        if (before == nullptr || before->series != item.series) {
+            count_keys();
+            series = touch_or_create(item.series);
+        }
+        if (series != nullptr) {
+            series->add(item.key, m.day_of(item), item.value);
+        }
+        before = &item;
+    }
+    return reply::Applied{m.items.size()};
 }
 
 Reply Applier::operator()(const mutation::ResetCounter& m) {
@@ -174,31 +203,13 @@ Reply Applier::operator()(const mutation::CompactAll&) {
     return reply::Ok{};
 }
 
-Reply Applier::operator()(const mutation::SaveCheckpoint& m) {
-    const auto text = [](const std::optional<std::string_view>& view) {
-        return view ? std::optional<std::string>(*view) : std::nullopt;
-    };
-    reply::Checkpoint checkpoint{std::string(m.source), text(m.offset), text(m.event_id),
-                                 event_.time_ms / 1000};
-    engine_.checkpoints_.insert_or_assign(checkpoint.source, checkpoint);
-    engine_.last_checkpoint_unix_ = std::max(engine_.last_checkpoint_unix_, checkpoint.updated_at_unix);
-    engine_.checkpoints_lsn_ = event_.lsn;
-    return checkpoint;
-}
-
 IngestStreams::Stream& Applier::open_stream(std::string_view id) {
-    IngestStreams::Stream* const stream = engine_.streams_.find(id);
+    IngestStreams::Stream* const stream = engine_.open_streams().find(id);
     if (stream == nullptr || stream->info.is_committed()) {
         throw CorruptionError("event log: the event with LSN " + std::to_string(event_.lsn) +
                               " is of ingest stream \"" + std::string(id) + "\", which is not open");
     }
     return *stream;
-}
-
-Reply Applier::operator()(const mutation::BeginStream& m) {
-    engine_.streams_.begin(m, event_.lsn);
-    const StreamInfo& stream = engine_.streams_.find(m.stream_id)->info;
-    return reply::StreamBegun{stream.id, stream.mode, stream.series, stream.granularity, false, 0};
 }
 
 Reply Applier::operator()(const mutation::AddChunk& m) {
@@ -213,7 +224,7 @@ Reply Applier::operator()(const mutation::AddChunk& m) {
             stream.staged->set_all(m.items);
             break;
     }
-    engine_.streams_.add_chunk(stream, m, event_.lsn);
+    engine_.open_streams().add_chunk(stream, m, event_.lsn);
     Uint128 total = 0;
     for (const mutation::Item& item : m.items) {
         total += item.value;
@@ -242,7 +253,7 @@ void Applier::install_staged(IngestStreams::Stream& stream) {
 
 Reply Applier::operator()(const mutation::CommitStream& m) {
     install_staged(open_stream(m.stream_id));
-    const StreamInfo& info = engine_.streams_.commit(m.stream_id, event_.time_ms / 1000, event_.lsn);
+    const StreamInfo& info = engine_.open_streams().commit(m.stream_id, event_.time_ms / 1000, event_.lsn);
     return reply::StreamEnded{info.id, true, info.last_chunk_seq()};
 }
 
@@ -250,7 +261,7 @@ Reply Applier::operator()(const mutation::AbortStream& m) {
     IngestStreams::Stream& stream = open_stream(m.stream_id);
     const reply::StreamEnded ended{stream.info.id, false, stream.info.last_chunk_seq()};
     engine_.retire(std::move(stream.staged));
-    engine_.streams_.abort(m.stream_id, event_.lsn);
+    engine_.open_streams().abort(m.stream_id, event_.lsn);
     return ended;
 }
 
@@ -258,25 +269,14 @@ Reply Applier::operator()(const mutation::LoadSeries& m) {
     IngestStreams::Stream& stream = open_stream(m.stream_id);
     reply::SeriesLoaded loaded{stream.info.series.value_or("")};
     install_staged(stream);
-    engine_.streams_.abort(m.stream_id, event_.lsn);
+    engine_.open_streams().abort(m.stream_id, event_.lsn);
     return loaded;
 }
 
 Reply Applier::operator()(const mutation::PruneRecords& m) {
-    engine_.keys_->expire(std::min(event_.time_ms, engine_.age_ms_) / 1000);
-    return reply::Pruned{m.below_lsn == 0 ? engine_.keys_->prune(m.before_unix, m.limit)
-                                          : engine_.keys_->prune_below(m.below_lsn)};
-}
-
-Reply Applier::operator()(const mutation::PruneStreams& m) {
-    engine_.pruned_streams_ =
-        engine_.streams_.prune(m.last_unix, m.last_id.value_or(std::string_view()), event_.lsn);
-    return reply::Pruned{engine_.pruned_streams_.size()};
-}
-
-Reply Applier::operator()(const mutation::StartEpoch& m) {
-    engine_.epochs_.push_back({m.number, m.id, event_.lsn, m.node});
-    return reply::Ok{};
+    engine_.keys().expire(std::min(event_.time_ms, engine_.age_ms_) / 1000);
+    return reply::Pruned{m.below_lsn == 0 ? engine_.keys().prune(m.before_unix, m.limit)
+                                          : engine_.keys().prune_below(m.below_lsn)};
 }
 
 }  // namespace karma

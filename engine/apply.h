@@ -11,12 +11,7 @@ public:
     Applier(Engine& engine, const Event& event) : engine_(engine), event_(event) {}
     Applier(const Applier&) = delete;
     Applier& operator=(const Applier&) = delete;
-    /// Counts the keys that the event has added to its series, or removed.
-    ~Applier() {
-        if (touched_ != nullptr) {
-            engine_.keys_of_series_ += touched_->totals().keys - keys_before_;
-        }
-    }
+    ~Applier() { count_keys(); }
 
     Reply operator()(const mutation::CreateSeries& m);
     Reply operator()(const mutation::DropSeries& m);
@@ -24,6 +19,7 @@ public:
     Reply operator()(const mutation::Decrement& m);
     Reply operator()(const mutation::BatchAdd& m);
     Reply operator()(const mutation::BatchSet& m);
+    Reply operator()(const mutation::MultiAdd& m);
     Reply operator()(const mutation::ResetCounter& m);
     Reply operator()(const mutation::ResetSeries& m);
     Reply operator()(const mutation::BatchReset& m);
@@ -33,15 +29,16 @@ public:
     Reply operator()(const mutation::DeleteBefore& m);
     Reply operator()(const mutation::CompactSeries& m);
     Reply operator()(const mutation::CompactAll& m);
-    Reply operator()(const mutation::SaveCheckpoint& m);
-    Reply operator()(const mutation::BeginStream& m);
     Reply operator()(const mutation::AddChunk& m);
     Reply operator()(const mutation::CommitStream& m);
     Reply operator()(const mutation::AbortStream& m);
     Reply operator()(const mutation::PruneRecords& m);
     Reply operator()(const mutation::LoadSeries& m);
-    Reply operator()(const mutation::StartEpoch& m);
-    Reply operator()(const mutation::PruneStreams& m);
+    /// What a component applies.
+    template <AppliedByComponent M>
+    Reply operator()(const M& m) {
+        return engine_.components_->applying<M>().apply(m, event_);
+    }
 
 private:
     template <typename Body>
@@ -49,6 +46,8 @@ private:
     /// The series, marked as touched by this event; null when it is not there or holds the event already.
     Series* touch(std::string_view name);
     Series* touch(Series* series);
+    /// Counts the keys that the event has added to the touched series, or removed; none is touched then.
+    void count_keys();
     /// Marks it, which does not hold the event.
     Series* mark(Series& series);
     /// The same, created when it is missing.
@@ -60,7 +59,7 @@ private:
 
     Engine& engine_;
     const Event& event_;
-    Series* touched_ = nullptr;  // the one series that the event changes
+    Series* touched_ = nullptr;  // the series that the event changes, one after the other
     std::uint64_t keys_before_ = 0;
 };
 

@@ -17,15 +17,6 @@ Reply refuse(ErrorCode code, std::string message) { return Error{code, std::move
 
 std::string quoted(std::string_view text) { return "\"" + std::string(text) + "\""; }
 
-Reply stream_not_found(std::string_view id) {
-    return refuse(ErrorCode::not_found, "Ingest stream " + quoted(id) + " not found");
-}
-
-reply::StreamBegun begun(const StreamInfo& stream) {
-    return {stream.id,          stream.mode,           stream.series,
-            stream.granularity, stream.is_committed(), stream.last_chunk_seq()};
-}
-
 /// What a repeat can have of the response that its request does not show.
 struct Again {
     const IdempotencyIndex::Record& first;
@@ -39,7 +30,8 @@ struct Again {
         }
         return reply::Added{m.items.size(), total};
     }
-    Reply operator()(const mutation::BatchSet& m) const { return reply::WasSet{m.items.size()}; }
+    Reply operator()(const mutation::BatchSet& m) const { return reply::Applied{m.items.size()}; }
+    Reply operator()(const mutation::MultiAdd& m) const { return reply::Applied{m.items.size()}; }
     Reply operator()(const mutation::BatchReset&) const {
         return reply::BatchResetDone{first.first_count, first.second_count};
     }
@@ -68,13 +60,9 @@ std::optional<Reply> Checker::operator()(const mutation::BatchSet& m) const {
     return refused(check_batch_set(engine_.find_series(m.series), m.items));
 }
 
-std::optional<Reply> Checker::operator()(const mutation::SaveCheckpoint& m) const {
-    if (engine_.has_room_for_checkpoint(m.source)) {
-        return std::nullopt;
-    }
-    return refuse(
-        ErrorCode::validation_error,
-        "Field source is new, and " + std::to_string(Engine::checkpoints_max) + " sources are kept at most");
+std::optional<Reply> Checker::operator()(const mutation::MultiAdd& m) const {
+    return refused(
+        check_multi_add([this](std::string_view name) { return engine_.find_series(name); }, m.items));
 }
 
 std::optional<Reply> Checker::must_exist(std::string_view series) const {
@@ -82,24 +70,6 @@ std::optional<Reply> Checker::must_exist(std::string_view series) const {
         return std::nullopt;
     }
     return series_not_found(series);
-}
-
-std::optional<Reply> Checker::operator()(const mutation::BeginStream& m) const {
-    if (const IngestStreams::Stream* const stream = engine_.streams().find(m.stream_id)) {
-        if (stream->info.begun_as(m)) {
-            return begun(stream->info);
-        }
-        return refuse(ErrorCode::idempotency_conflict,
-                      std::string("Ingest stream ") +
-                          (stream->info.is_committed() ? "was already committed" : "already exists") +
-                          " with different parameters");
-    }
-    if (engine_.streams().open_count() >= IngestStreams::open_max) {
-        return refuse(ErrorCode::validation_error,
-                      "Field stream_id is new, and " + std::to_string(IngestStreams::open_max) +
-                          " streams are open: commit or abort one of them first");
-    }
-    return std::nullopt;
 }
 
 std::optional<Reply> Checker::operator()(const mutation::AddChunk& m) const {
@@ -145,46 +115,6 @@ std::optional<Reply> Checker::check_items(const IngestStreams::Stream& stream,
         case IngestMode::replace_series: return refused(check_batch_set(stream.staged.get(), m.items));
     }
     return std::nullopt;
-}
-
-std::optional<Reply> Checker::operator()(const mutation::CommitStream& m) const {
-    const IngestStreams::Stream* const stream = engine_.streams().find(m.stream_id);
-    if (stream == nullptr) {
-        return stream_not_found(m.stream_id);
-    }
-    if (stream->info.is_committed()) {
-        return begun(stream->info);
-    }
-    if (stream->info.mode == IngestMode::replace_series && stream->info.last_chunk_seq() == 0) {
-        return refuse(ErrorCode::validation_error, "An empty replace_series stream cannot be committed");
-    }
-    return std::nullopt;
-}
-
-std::optional<Reply> Checker::operator()(const mutation::LoadSeries& m) const {
-    return (*this)(mutation::CommitStream{m.stream_id});
-}
-
-std::optional<Reply> Checker::operator()(const mutation::StartEpoch& m) const {
-    if (m.number > last_epoch(engine_.epochs()).number) {
-        return std::nullopt;
-    }
-    return refuse(ErrorCode::replication_error, "Epoch " + std::to_string(m.number) + " has been before");
-}
-
-/// There may be nothing to forget; in an event it is said what there was.
-std::optional<Reply> Checker::operator()(const mutation::PruneStreams& m) const {
-    if (m.last_id || engine_.streams().last_to_prune(m.before_unix, m.limit) != nullptr) {
-        return std::nullopt;
-    }
-    return reply::Pruned{0};
-}
-
-std::optional<Reply> Checker::operator()(const mutation::AbortStream& m) const {
-    const IngestStreams::Stream* const stream = engine_.streams().find(m.stream_id);
-    // What was committed cannot be aborted any more.
-    return stream == nullptr || stream->info.is_committed() ? std::optional(stream_not_found(m.stream_id))
-                                                            : std::nullopt;
 }
 
 /// Gives days to a mutation that left them to the clock.

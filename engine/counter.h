@@ -18,8 +18,8 @@ struct Point {
     bool operator==(const Point&) const = default;
 };
 
-/// A counter as it lies in a page: its key, its total and its buckets in the narrowest form that holds them.
-/// This class only reads; `counter_*` below write. The forms are described in docs/page-format.md.
+/// A counter in a page: its key, its total and its buckets, in the narrowest form that holds them. This class
+/// only reads; the functions `counter_*` below write. docs/page-format.md describes the forms.
 ///
 /// A Counter points into a page and lives no longer than the page does unchanged.
 class Counter {
@@ -133,11 +133,11 @@ void Counter::for_each(DayRange range, Visit&& visit) const {
 /// anew.
 bool counter_try_set(std::byte* record, Day day, std::uint64_t value, std::uint64_t& old) noexcept;
 
-/// Adds to a bucket that is there already, in place: what most changes are. False, with nothing changed, when
-/// there is none, the sum needs more room, or the record is of another form than single or dense.
+/// Adds to an existing bucket in place, as most changes do. False, with nothing changed, when there is no
+/// such bucket, the sum needs more room, or the record is of another form than single or dense.
 bool counter_try_add(std::byte* record, Day day, std::uint64_t value) noexcept;
 
-/// Removes all buckets: what remains is the key.
+/// Removes all buckets; the key stays.
 void counter_clear(std::byte* record) noexcept;
 
 /// Bytes that `counter_encode` writes for these points, which are ascending by day and have values above 0.

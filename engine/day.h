@@ -32,7 +32,7 @@ std::optional<Day> day_from_text(std::string_view text) noexcept;
 /// The number YYYYMMDD of a day in 0..max_day.
 std::uint32_t day_to_yyyymmdd(Day day) noexcept;
 
-/// The UTC day that holds an instant, milliseconds since 1970-01-01. Instants outside the years 1 to 9999
+/// The UTC day of an instant, milliseconds since 1970-01-01. Instants outside the years 1 to 9999
 /// give the nearest day of the calendar.
 Day day_from_unix_ms(std::int64_t unix_ms) noexcept;
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 #include <type_traits>
 
 #include "engine/apply.h"
@@ -11,22 +12,6 @@
 
 namespace karma {
 namespace {
-
-Digest digest_of(const reply::Checkpoint& checkpoint) noexcept {
-    const std::uint64_t source = hash_text(checkpoint.source, 2);
-    const std::uint64_t offset = checkpoint.offset ? hash_text(*checkpoint.offset, 3) : 0;
-    const std::uint64_t event_id = checkpoint.event_id ? hash_text(*checkpoint.event_id, 4) : 0;
-    const auto time = static_cast<std::uint64_t>(checkpoint.updated_at_unix);
-    return {mix64(mix64(source + offset) ^ event_id) + mix64(time ^ source),
-            mix64(mix64(source ^ offset) + event_id) ^ mix64(time + source)};
-}
-
-Digest digest_of(const Epoch& epoch) noexcept {
-    const std::uint64_t number = mix64(epoch.number + 0x9e3779b97f4a7c15ULL);
-    const std::uint64_t node = epoch.node == 0 ? 0 : mix64(epoch.node);
-    return {mix64(number ^ epoch.id) + epoch.first_lsn + node,
-            mix64(number + epoch.id) ^ mix64(epoch.first_lsn) ^ node};
-}
 
 /// The counter that a request is about; without a series where it is about none or several.
 struct CounterName {
@@ -73,26 +58,24 @@ Digest StateView::digest(const Deadline& deadline) const {
 
 Digest StateView::digest_beside_series(const Deadline& deadline) const {
     Digest digest;
-    for (const reply::Checkpoint& checkpoint : checkpoints) {
-        digest += digest_of(checkpoint);
+    for (const ComponentViews::Entry& component : components) {
+        digest += component.view->digest(deadline);
     }
-    for (const StreamView& stream : streams) {
-        digest += stream.digest(deadline);
-    }
-    digest += committed_streams;
     return digest;
 }
 
-Digest StateView::digest_of_epochs() const {
+Digest StateView::digest_of_history() const {
     Digest digest;
-    for (const Epoch& epoch : epochs) {
-        digest += digest_of(epoch);
+    for (const ComponentViews::Entry& component : components) {
+        digest += component.view->history_digest();
     }
     return digest;
 }
 
 Engine::Engine(std::uint64_t hash_seed, EventSink& sink, const IdempotencyRetention& retention)
-    : hash_seed_(hash_seed), sink_(sink), keys_(std::make_unique<IdempotencyIndex>(retention)) {}
+    : hash_seed_(hash_seed), sink_(sink), components_(std::make_unique<Components>()) {
+    keys().set_retention(retention);
+}
 
 void Engine::prefetch(std::span<const Request> requests) const noexcept {
     // A counter's page, its slot and its record are three places in memory: each is asked for of all requests
@@ -121,17 +104,25 @@ Lsn Engine::wait_lsn(std::string_view series) const noexcept {
 }
 
 Lsn Engine::wait_lsn(const Mutation& body) const noexcept {
-    const std::string_view series = series_of(body);
-    const Lsn lsn = series.empty() ? 0 : wait_lsn(series);
-    const std::string_view id = stream_of(body);
-    if (std::holds_alternative<mutation::PruneStreams>(body)) {
-        return streams_.lsn();
-    }
-    if (id.empty()) {
-        return lsn;
-    }
-    const IngestStreams::Stream* const stream = streams_.find(id);
-    return std::max(lsn, stream == nullptr ? streams_.lsn() : stream->info.lsn);
+    return std::visit(
+        [this](const auto& m) -> Lsn {
+            using M = std::decay_t<decltype(m)>;
+            Lsn lsn = 0;
+            if constexpr (requires { m.series; }) {
+                lsn = wait_lsn(m.series);
+            } else if constexpr (std::is_same_v<M, mutation::MultiAdd>) {
+                for (const mutation::SeriesItem& item : m.items) {
+                    lsn = std::max(lsn, wait_lsn(item.series));
+                }
+            }
+            if constexpr (CheckedByComponent<M>) {
+                lsn = std::max(lsn, components_->checking<M>().wait_lsn(m));
+            } else if constexpr (requires { m.stream_id; }) {
+                lsn = std::max(lsn, streams().wait_lsn(m.stream_id));
+            }
+            return lsn;
+        },
+        body);
 }
 
 Outcome Engine::execute(const Request& request, std::int64_t now_ms) {
@@ -166,10 +157,15 @@ std::optional<Outcome> Engine::check_room(const Mutation& body) const {
     if (std::optional<Outcome> refused = check_stream_room(body)) {
         return refused;
     }
-    if (series_max_ == 0 || series_.size() < series_max_) {
+    if (series_max_ == 0) {
         return std::nullopt;
     }
-    const std::string_view series = series_of(body);
+    std::string_view series;
+    if (const auto* const multi = std::get_if<mutation::MultiAdd>(&body)) {
+        series = first_without_room(*multi);
+    } else if (series_.size() >= series_max_) {
+        series = series_of(body);
+    }
     const auto* const set = std::get_if<mutation::BatchSet>(&body);
     if (series.empty() || series_.find(series) != nullptr || (set != nullptr && set->items.empty())) {
         return std::nullopt;
@@ -181,11 +177,23 @@ std::optional<Outcome> Engine::check_room(const Mutation& body) const {
         catalog_lsn_};
 }
 
+/// The first series that it would make for which there is no room; empty where there is for all.
+std::string_view Engine::first_without_room(const mutation::MultiAdd& body) const {
+    std::set<std::string_view> made;
+    for (const mutation::SeriesItem& item : body.items) {
+        if (find_series(item.series) == nullptr && made.insert(item.series).second &&
+            series_.size() + made.size() > series_max_) {
+            return item.series;
+        }
+    }
+    return {};
+}
+
 /// The same for what would be remembered of an ingest stream. Loads of snapshots are forgotten at their end.
 std::optional<Outcome> Engine::check_stream_room(const Mutation& body) const {
     const bool grows = std::holds_alternative<mutation::BeginStream>(body) ||
                        std::holds_alternative<mutation::AddChunk>(body);
-    if (streams_max_ == 0 || !grows || streams_.weight() < streams_max_ ||
+    if (streams_max_ == 0 || !grows || streams().weight() < streams_max_ ||
         stream_of(body).starts_with(load_stream_prefix)) {
         return std::nullopt;
     }
@@ -193,7 +201,7 @@ std::optional<Outcome> Engine::check_stream_room(const Mutation& body) const {
                                "As many ingest streams and chunks are remembered as may be "
                                "(--max-ingest-streams). Forget committed ones that no client sends again "
                                "(ingest.prune), or raise the limit"}),
-                   streams_.lsn()};
+                   streams().lsn()};
 }
 
 Outcome Engine::execute_mutation(const Mutation& body, std::int64_t now_ms) {
@@ -215,7 +223,7 @@ Outcome Engine::execute_keyed(const KeyedMutation& keyed, const PreparedMutation
                 0};
     }
     if (const IdempotencyIndex::Record* const first =
-            keys_->find(prepared.key, std::min(now_ms, age_ms_) / 1000)) {
+            idempotency().find(prepared.key, std::min(now_ms, age_ms_) / 1000)) {
         if (!first->matches(prepared.fingerprint)) {
             return {Reply(Error{ErrorCode::idempotency_conflict,
                                 "Field idempotency_key was already used with a different request"}),
@@ -257,12 +265,12 @@ Outcome Engine::accept(const Mutation& body, std::int64_t now_ms, const KeyedMut
     }
     if (auto* const prune = std::get_if<mutation::PruneRecords>(&event.body);
         prune != nullptr && prune->limit) {
-        keys_->expire(std::min(event.time_ms, age_ms_) / 1000);
-        prune->below_lsn = keys_->end_of_oldest(prune->before_unix, *prune->limit);
+        keys().expire(std::min(event.time_ms, age_ms_) / 1000);
+        prune->below_lsn = keys().end_of_oldest(prune->before_unix, *prune->limit);
     }
     std::string last_id;
     if (auto* const prune = std::get_if<mutation::PruneStreams>(&event.body)) {
-        const StreamInfo& last = *streams_.last_to_prune(prune->before_unix, prune->limit);
+        const StreamInfo& last = *streams().last_to_prune(prune->before_unix, prune->limit);
         last_id = last.id;  // it outlives the stream
         prune->last_id = last_id;
         prune->last_unix = last.committed_at_unix.value_or(0);
@@ -288,6 +296,7 @@ Reply Engine::record_whole(const Event& event, Prepared prepared) {
     last_lsn_ = event.lsn;
     last_event_ms_ = event.time_ms;
     Reply reply = std::visit(Applier(*this, event), event.body);
+    components_->follow(event);
     EventRecords records;
     IdempotencyRecord record;
     if (!event.idempotency_key.empty()) {
@@ -297,14 +306,14 @@ Reply Engine::record_whole(const Event& event, Prepared prepared) {
         record.operation = operation_of(event.body).value();
         record.fingerprint = prepared->fingerprint;
         set_response(record, reply);
-        keys_->add(index_record(record, prepared->key));
+        keys().add(index_record(record, prepared->key));
         records.idempotency = &record;
     } else if (const auto* const commit = std::get_if<mutation::CommitStream>(&event.body)) {
-        records.stream = &streams_.find(commit->stream_id)->info;
+        records.stream = &streams().find(commit->stream_id)->info;
     } else if (std::holds_alternative<mutation::PruneRecords>(event.body)) {
-        records.first_record_lsn = keys_->first_live_lsn();
+        records.first_record_lsn = idempotency().first_live_lsn();
     } else if (std::holds_alternative<mutation::PruneStreams>(event.body)) {
-        records.pruned_streams = pruned_streams_;
+        records.pruned_streams = streams().last_pruned();
     }
     sink_.accept(event, records);
     return reply;
@@ -342,27 +351,22 @@ void Engine::exchange_state(Engine& other) noexcept {
     other.hash_seed_ = seed;
     std::swap(series_, other.series_);
     std::swap(keys_of_series_, other.keys_of_series_);
-    std::swap(last_checkpoint_unix_, other.last_checkpoint_unix_);
-    std::swap(checkpoints_, other.checkpoints_);
-    std::swap(streams_, other.streams_);
-    std::swap(keys_, other.keys_);
-    std::swap(epochs_, other.epochs_);
+    std::swap(components_, other.components_);
     std::swap(retired_, other.retired_);
     std::swap(last_lsn_, other.last_lsn_);
     std::swap(last_event_ms_, other.last_event_ms_);
     std::swap(catalog_lsn_, other.catalog_lsn_);
-    std::swap(checkpoints_lsn_, other.checkpoints_lsn_);
     std::swap(is_half_changed_, other.is_half_changed_);
     collecting_.reset();
 }
 
 void Engine::restore_record(const IdempotencyRecord& record) {
-    keys_->add(index_record(record, hash_idempotency_key(record.key, hash_seed())));
+    keys().add(index_record(record, hash_idempotency_key(record.key, hash_seed())));
 }
 
 bool Engine::sweep_records(std::size_t max, std::int64_t event_ms) {
-    keys_->expire(std::min(event_ms, age_ms_) / 1000);
-    return keys_->sweep(max);
+    keys().expire(std::min(event_ms, age_ms_) / 1000);
+    return keys().sweep(max);
 }
 
 void Engine::retire(std::unique_ptr<Series> series) {
@@ -372,11 +376,12 @@ void Engine::retire(std::unique_ptr<Series> series) {
 }
 
 void Engine::restore_stream(StreamInfo info, std::unique_ptr<Series> staged) {
-    streams_.restore({std::move(info), std::move(staged)});
+    open_streams().restore({std::move(info), std::move(staged)});
 }
 
 void Engine::apply(const Event& event) {
     std::visit(Applier(*this, event), event.body);
+    components_->follow(event);
     last_lsn_ = event.lsn;
     last_event_ms_ = event.time_ms;
 }
@@ -441,43 +446,17 @@ StateView Engine::ordered(ViewCollection&& collection) {
 }
 
 StateView Engine::view_beside_series() const {
-    StateView view{last_lsn_,
-                   {},
-                   checkpoints(),
-                   streams_.open_streams(),
-                   streams_.committed_digest(),
-                   streams_.committed_count(),
-                   keys_->size(),
-                   keys_->first_live_lsn(),
-                   epochs_,
-                   {}};
+    StateView view{last_lsn_, {}, components_->views(), {}};
     if (last_event_ms_ != std::numeric_limits<std::int64_t>::min()) {
-        view.records = keys_->digest(last_event_ms_ / 1000);
+        view.records = idempotency().digest(last_event_ms_ / 1000);
     }
     return view;
-}
-
-std::vector<reply::Checkpoint> Engine::checkpoints() const {
-    std::vector<reply::Checkpoint> all;
-    all.reserve(checkpoints_.size());
-    for (const auto& entry : checkpoints_) {
-        all.push_back(entry.second);
-    }
-    return all;
 }
 
 void Engine::restore_series(Series series) {
     keys_of_series_ += series.totals().keys;
     const std::unique_ptr<Series> before = series_.exchange(std::make_unique<Series>(std::move(series)));
     keys_of_series_ -= before == nullptr ? 0 : before->totals().keys;
-}
-
-void Engine::restore_checkpoints(std::vector<reply::Checkpoint> checkpoints) {
-    for (reply::Checkpoint& checkpoint : checkpoints) {
-        std::string source = checkpoint.source;
-        last_checkpoint_unix_ = std::max(last_checkpoint_unix_, checkpoint.updated_at_unix);
-        checkpoints_.insert_or_assign(std::move(source), std::move(checkpoint));
-    }
 }
 
 }  // namespace karma

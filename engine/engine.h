@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
-#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -12,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/components.h"
 #include "engine/epoch.h"
 #include "engine/event.h"
 #include "engine/fingerprinter.h"
@@ -53,13 +53,7 @@ public:
 struct StateView {
     Lsn lsn = 0;
     std::vector<SeriesView> series;  // by name
-    std::vector<reply::Checkpoint> checkpoints;
-    std::vector<StreamView> streams;  // the open ones, by id
-    Digest committed_streams;
-    std::uint64_t committed_stream_count = 0;
-    std::uint64_t idempotency_record_count = 0;
-    Lsn first_record_lsn = 0;  // idempotency records of lower LSNs are forgotten; 0: none is, or not known
-    Epochs epochs;
+    ComponentViews components;
     /// Of the idempotency records that the last event finds young enough; nothing where not all of them have
     /// been read yet, or its time is not known.
     std::optional<RecordsDigest> records;
@@ -70,7 +64,13 @@ struct StateView {
     Digest digest(const Deadline& deadline) const;
     /// The part of it that is of no series.
     Digest digest_beside_series(const Deadline& deadline) const;
-    Digest digest_of_epochs() const;
+    /// Of who wrote the history.
+    Digest digest_of_history() const;
+    /// What a component holds.
+    template <typename C>
+    const typename C::View& of() const {
+        return components.get<C>();
+    }
 };
 
 /// A view that is being made: what is not of a series at once, the series some at a time, while events are
@@ -111,9 +111,6 @@ private:
 /// thread-safe: who shares it holds a lock around every call.
 class Engine {
 public:
-    /// Sources of recovery.checkpoint that are kept.
-    static constexpr std::size_t checkpoints_max = 10'000;
-
     /// `sink` outlives the engine. `hash_seed` should differ between databases and never be known to clients.
     Engine(std::uint64_t hash_seed, EventSink& sink, const IdempotencyRetention& retention = {});
 
@@ -126,7 +123,7 @@ public:
     Outcome execute(const Request& request, const PreparedMutation& prepared, std::int64_t now_ms);
 
     /// Fetches the memory that executing the request will look at first.
-    void prefetch(const PreparedMutation& prepared) const noexcept { keys_->prefetch(prepared.key); }
+    void prefetch(const PreparedMutation& prepared) const noexcept { idempotency().prefetch(prepared.key); }
     /// The same for requests about single counters: `prefetch_max` of them are worth it at once.
     void prefetch(std::span<const Request> requests) const noexcept;
     static constexpr std::size_t prefetch_max = 32;
@@ -159,17 +156,11 @@ public:
     static StateView ordered(ViewCollection&& collection);
     /// Null where there is no such series.
     const Series* find_series(std::string_view name) const noexcept { return series_.find(name); }
-    std::vector<reply::Checkpoint> checkpoints() const;
-    std::size_t checkpoint_count() const noexcept { return checkpoints_.size(); }
-    /// When a checkpoint was last saved, in Unix seconds; 0 before the first.
-    std::int64_t last_checkpoint_unix() const noexcept { return last_checkpoint_unix_; }
-    bool has_room_for_checkpoint(std::string_view source) const noexcept {
-        return checkpoints_.size() < checkpoints_max || checkpoints_.contains(source);
-    }
 
-    const IngestStreams& streams() const noexcept { return streams_; }
-    const Epochs& epochs() const noexcept { return epochs_; }
-    const IdempotencyIndex& idempotency() const noexcept { return *keys_; }
+    const Checkpoints& checkpoints() const noexcept { return components_->get<Checkpoints>(); }
+    const IngestStreams& streams() const noexcept { return components_->get<IngestStreams>(); }
+    const Epochs& epochs() const noexcept { return components_->get<EpochHistory>().all(); }
+    const IdempotencyIndex& idempotency() const noexcept { return components_->get<IdempotencyIndex>(); }
 
     /// Puts back an idempotency record that lies in storage: in the order of their LSNs, before any request
     /// that `needs_records` is executed.
@@ -192,7 +183,7 @@ public:
     /// Idempotency records are not older than they would be at this time (Unix milliseconds), whatever the
     /// time of a request or event says. No limit by default.
     void limit_age(std::int64_t age_ms) noexcept { age_ms_ = age_ms; }
-    void set_retention(const IdempotencyRetention& retention) { keys_->set_retention(retention); }
+    void set_retention(const IdempotencyRetention& retention) { keys().set_retention(retention); }
 
     /// Series that dropping or replacing took out of the state since the last call: destroying a large one
     /// takes time that nobody should wait for.
@@ -202,11 +193,20 @@ public:
     /// Puts back what a snapshot holds. Before any event is applied.
     void restore_stream(StreamInfo info, std::unique_ptr<Series> staged);
     void restore_series(Series series);
-    void restore_checkpoints(std::vector<reply::Checkpoint> checkpoints);
-    void restore_epochs(Epochs epochs) { epochs_ = std::move(epochs); }
+    void restore_checkpoints(std::vector<reply::Checkpoint> checkpoints) {
+        components_->get<Checkpoints>().restore(std::move(checkpoints));
+    }
+    /// What a view of all components holds, or of those without which the events of one series cannot be
+    /// applied. Throws CorruptionError where that does not go with what was put back before.
+    void restore_components(const ComponentViews& views, const TakeSeries& take_series) {
+        components_->restore(views, take_series, false);
+    }
+    void restore_components_of_series(const ComponentViews& views, const TakeSeries& take_series) {
+        components_->restore(views, take_series, true);
+    }
     void restore_last_lsn(Lsn lsn) noexcept { last_lsn_ = lsn; }
     /// Says that the idempotency records of lower LSNs are forgotten, whether they are still stored or not.
-    void restore_first_record_lsn(Lsn lsn) noexcept { keys_->restore_first_live_lsn(lsn); }
+    void restore_first_record_lsn(Lsn lsn) noexcept { keys().restore_first_live_lsn(lsn); }
 
     /// Gives this engine the state of another one, with its hash seed, and the other one this one's. The
     /// sinks stay where they are.
@@ -214,12 +214,14 @@ public:
 
 private:
     friend class Applier;
+    friend class Checker;
     friend class Querier;
 
     /// What a prepared mutation brings along; null for others.
     using Prepared = const PreparedMutation*;
 
     std::optional<Outcome> check_room(const Mutation& body) const;
+    std::string_view first_without_room(const mutation::MultiAdd& body) const;
     std::optional<Outcome> check_stream_room(const Mutation& body) const;
     /// To be called before a series is changed, dropped or replaced.
     void keep_for_view(const Series& series) {
@@ -238,6 +240,8 @@ private:
     Reply record(const Event& event, Prepared prepared);
     Reply record_whole(const Event& event, Prepared prepared);
     void retire(std::unique_ptr<Series> series);
+    IdempotencyIndex& keys() noexcept { return components_->get<IdempotencyIndex>(); }
+    IngestStreams& open_streams() noexcept { return components_->get<IngestStreams>(); }
     /// The LSN that a reply must wait for which shows whether a series exists, or what it holds.
     Lsn wait_lsn(std::string_view series) const noexcept;
     /// The same of all that a mutation concerns.
@@ -251,19 +255,13 @@ private:
     std::size_t streams_max_ = 0;                 // 0: no limit
     bool is_half_changed_ = false;
     std::uint64_t keys_of_series_ = 0;  // in all of them
-    std::map<std::string, reply::Checkpoint, std::less<>> checkpoints_;
-    std::int64_t last_checkpoint_unix_ = 0;
-    IngestStreams streams_;
-    std::vector<std::string> pruned_streams_;  // ids, of the last event that pruned some
-    std::unique_ptr<IdempotencyIndex> keys_;
-    Epochs epochs_;
+    std::unique_ptr<Components> components_;
     std::vector<std::unique_ptr<Series>> retired_;
     Preparer preparer_;
     Lsn last_lsn_ = 0;
     std::int64_t last_event_ms_ = std::numeric_limits<std::int64_t>::min();
     std::int64_t age_ms_ = std::numeric_limits<std::int64_t>::max();
-    Lsn catalog_lsn_ = 0;      // the last event that created or dropped a series
-    Lsn checkpoints_lsn_ = 0;  // the last event that saved a checkpoint
+    Lsn catalog_lsn_ = 0;  // the last event that created or dropped a series
 };
 
 }  // namespace karma

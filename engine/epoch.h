@@ -8,23 +8,24 @@
 
 namespace karma {
 
-/// A stretch of history that one node wrote. A promotion begins the next one with an event of its own; before
-/// the first promotion the epoch is 0 and has no entry.
+/// A part of a history that one node wrote. A promotion begins the next epoch with an event of its own;
+/// before the first promotion the epoch is 0 and has no entry.
 struct Epoch {
     std::uint64_t number = 0;
     std::uint64_t id = 0;  // random, so that two nodes that were promoted at once are told apart
     Lsn first_lsn = 0;     // of the event that began it
     NodeId node = 0;       // that began it, and alone appends events in it; 0: not known
 
-    /// The id alone tells which node it is of: not everybody who names an epoch names the node.
+    /// Compares number and id only: messages may name an epoch without its node.
     bool operator==(const Epoch& other) const noexcept {
         return number == other.number && id == other.id && first_lsn == other.first_lsn;
     }
 
-    /// The same one, whoever names it: not everybody knows where it began.
+    /// Whether both are the same epoch: messages may name an epoch without its first LSN.
     bool is_same_as(const Epoch& other) const noexcept { return number == other.number && id == other.id; }
 
-    /// Of two nodes that were promoted at once, each in an epoch of the same number, one has to give way.
+    /// Orders epochs by number, then by id: of two nodes that were promoted at the same time into epochs of
+    /// the same number, one has to give way.
     bool is_later_than(const Epoch& other) const noexcept {
         return number != other.number ? number > other.number : id > other.id;
     }
@@ -33,7 +34,7 @@ struct Epoch {
 /// All epochs of a history, the oldest first.
 using Epochs = std::vector<Epoch>;
 
-/// The latest one; epoch 0 where there was none yet.
+/// The latest epoch; epoch 0 if there was none yet.
 inline Epoch last_epoch(const Epochs& epochs) noexcept { return epochs.empty() ? Epoch() : epochs.back(); }
 
 }  // namespace karma

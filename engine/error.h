@@ -28,7 +28,7 @@ enum class ErrorCode : std::uint8_t {
     resource_exhausted,  // a budget of the daemon is used up: of connections, series or memory
 };
 
-/// The code as it is written on the wire.
+/// The code as the protocol writes it.
 std::string_view error_code_name(ErrorCode code) noexcept;
 
 /// A refused request: nothing was changed. `message` is a sentence for a person.
@@ -37,7 +37,7 @@ struct Error {
     std::string message;
 };
 
-/// Thrown where a request is refused below the place that answers it.
+/// Thrown to refuse a request, below the code that answers it.
 class RequestError : public std::runtime_error {
 public:
     RequestError(ErrorCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
@@ -48,19 +48,19 @@ private:
     ErrorCode code_;
 };
 
-/// Stored bytes that cannot be what was written: the message says which and where.
+/// Stored bytes are damaged: the message says which and where.
 class CorruptionError : public std::runtime_error {
 public:
     using std::runtime_error::runtime_error;
 };
 
-/// An event of another node that the state before it refuses.
+/// An event of another node does not follow from the state before it.
 class RefusedEvent : public CorruptionError {
 public:
     RefusedEvent(std::optional<ErrorCode> code, const std::string& message)
         : CorruptionError(message), code_(code) {}
 
-    /// Why; nothing where it is a repeat.
+    /// The error; nothing if the event is a repeat.
     std::optional<ErrorCode> code() const noexcept { return code_; }
 
 private:

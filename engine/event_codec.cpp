@@ -46,6 +46,7 @@ enum class Kind : std::uint8_t {
     load_series = 22,
     start_epoch = 23,
     prune_streams = 24,
+    multi_add = 25,
 };
 
 /// Writes the facts of one event: an array of its kind, the milliseconds since the group's first event, what
@@ -53,7 +54,9 @@ enum class Kind : std::uint8_t {
 /// are relative to the group's base day.
 class Encoder {
 public:
-    Encoder(std::string& out, std::int64_t delta_ms, Day base_day, std::uint32_t series, bool has_key)
+    /// `series`: the numbers of the series of the event, which outlive this.
+    Encoder(std::string& out, std::int64_t delta_ms, Day base_day, std::span<const std::uint32_t> series,
+            bool has_key)
         : appender_{out},
           packer_(appender_),
           delta_ms_(delta_ms),
@@ -80,6 +83,14 @@ public:
     void operator()(const mutation::BatchSet& m) {
         begin(Kind::batch_set, 2);
         items(m.items);
+    }
+    void operator()(const mutation::MultiAdd& m) {
+        head(Kind::multi_add, 1);
+        packer_.pack_array(static_cast<std::uint32_t>(m.items.size() * 4));
+        for (std::size_t i = 0; i < m.items.size(); ++i) {
+            packer_.pack(series_[i]);
+            point(m.items[i].key, m.day_of(m.items[i]), m.items[i].value);
+        }
     }
     void operator()(const mutation::ResetCounter& m) {
         begin(Kind::reset_counter, 2);
@@ -175,7 +186,7 @@ private:
     }
     void begin(Kind kind, std::uint32_t fields) {
         head(kind, fields);
-        packer_.pack(series_);
+        packer_.pack(series_.front());
     }
     void day(Day day) { packer_.pack(static_cast<std::int32_t>(day) - static_cast<std::int32_t>(base_day_)); }
     void point(std::uint64_t key, Day at, std::uint64_t value) {
@@ -204,7 +215,7 @@ private:
     msgpack::packer<Appender> packer_;
     std::int64_t delta_ms_;
     Day base_day_;
-    std::uint32_t series_;
+    std::span<const std::uint32_t> series_;
     bool has_key_;
 };
 
@@ -306,6 +317,7 @@ public:
         using namespace mutation;
         switch (kind) {
             case Kind::compact_all: return CompactAll{};
+            case Kind::multi_add: return multi_add(fields);
             case Kind::save_checkpoint: {
                 SaveCheckpoint m;
                 m.source = fields.text();
@@ -387,6 +399,20 @@ private:
         }
     }
 
+    mutation::MultiAdd multi_add(Fields& fields) {
+        Fields list(fields.take());
+        series_items_.clear();
+        while (list.left() != 0) {
+            mutation::SeriesItem item;
+            item.series = series_name(list.number());
+            item.key = list.number();
+            item.day = day(list);
+            item.value = list.number();
+            series_items_.push_back(item);
+        }
+        return {series_items_};
+    }
+
     static IngestMode ingest_mode(std::uint64_t number) {
         if (number > static_cast<std::uint64_t>(IngestMode::replace_series)) {
             malformed("unknown mode of ingest " + std::to_string(number));
@@ -452,6 +478,7 @@ private:
     std::vector<std::string_view> names_;
     Day base_day_;
     std::vector<mutation::Item> items_;
+    std::vector<mutation::SeriesItem> series_items_;
     std::vector<std::uint64_t> keys_;
     Fingerprint fingerprint_;
 };
@@ -535,7 +562,9 @@ void read_payload(std::string_view payload, EventGroupInfo& info,
 Day reference_day(const Mutation& body) noexcept {
     return std::visit(
         [](const auto& m) -> Day {
-            if constexpr (requires { m.day; }) {
+            if constexpr (std::is_same_v<std::decay_t<decltype(m)>, mutation::MultiAdd>) {
+                return m.items.empty() ? 0 : m.day_of(m.items.front());  // the same before and after the log
+            } else if constexpr (requires { m.day; }) {
                 return m.day;
             } else if constexpr (requires { m.items; }) {
                 return m.items.empty() ? 0 : m.items.front().day;
@@ -593,10 +622,16 @@ void EventGroupBuilder::add(const Event& event) {
         base_time_ms_ = event.time_ms;
         base_day_ = reference_day(event.body);
     }
-    const std::string_view series = series_of(event.body);
-    const std::uint32_t number = series.empty() ? 0 : series_number(series);
+    event_series_.clear();
+    if (const auto* const multi = std::get_if<mutation::MultiAdd>(&event.body)) {
+        for (const mutation::SeriesItem& item : multi->items) {
+            event_series_.push_back(series_number(item.series));
+        }
+    } else if (const std::string_view series = series_of(event.body); !series.empty()) {
+        event_series_.push_back(series_number(series));
+    }
     const bool has_key = !event.idempotency_key.empty();
-    Encoder encoder(events_, event.time_ms - base_time_ms_, base_day_, number, has_key);
+    Encoder encoder(events_, event.time_ms - base_time_ms_, base_day_, event_series_, has_key);
     std::visit(encoder, event.body);
     if (has_key) {
         encoder.key(event.idempotency_key);
@@ -632,6 +667,7 @@ void EventGroupBuilder::finish(std::string& out) {
     events_.clear();
     if (name_count_ > 1000) {
         names_.clear();  // not kept for ever
+        event_series_ = {};
     }
     name_count_ = 0;
     numbers_.clear();

@@ -15,7 +15,7 @@
 /// The format is docs/event-format.md.
 namespace karma {
 
-/// Gathers events into a group. Not thread-safe.
+/// Encodes events into a group. Not thread-safe.
 class EventGroupBuilder {
 public:
     /// Adds an event. The first one opens the group; each further one must have the LSN that follows.
@@ -27,7 +27,7 @@ public:
     /// Bytes of the events so far.
     std::size_t bytes() const noexcept { return events_.size(); }
 
-    /// Writes the group's value to `out`, replacing what it held, and starts an empty group.
+    /// Writes the group's value to `out`, replacing its contents, and starts an empty group.
     void finish(std::string& out);
 
 private:
@@ -50,10 +50,11 @@ private:
     std::vector<std::string> names_;  // of the series; those behind the first name_count_ are spare
     std::uint32_t name_count_ = 0;
     std::unordered_map<std::string, std::uint32_t, Hash, std::equal_to<>> numbers_;  // when they are many
+    std::vector<std::uint32_t> event_series_;  // scratch: the numbers of those that an event names
     std::uint32_t last_number_ = 0;
 };
 
-/// What a group says of itself before its events are read.
+/// The head of a group, which can be read without its events.
 struct EventGroupInfo {
     Lsn first_lsn = 0;
     std::uint32_t count = 0;

@@ -1,6 +1,7 @@
 #include "engine/event_filter.h"
 
 #include <algorithm>
+#include <type_traits>
 
 namespace karma {
 namespace {
@@ -8,7 +9,9 @@ namespace {
 /// Whether a mutation that concerns a series concerns a key of it.
 template <typename Body>
 bool concerns_key(const Body& body, std::uint64_t key) {
-    if constexpr (requires { body.key; }) {
+    if constexpr (std::is_same_v<Body, mutation::MultiAdd>) {
+        return true;  // looked at with its series
+    } else if constexpr (requires { body.key; }) {
         return body.key == key;
     } else if constexpr (requires { body.items; }) {
         return std::ranges::find(body.items, key, &mutation::Item::key) != body.items.end();
@@ -26,8 +29,13 @@ bool EventFilter::matches(const Event& event) const {
         return false;
     }
     const bool concerns_all = std::holds_alternative<mutation::CompactAll>(event.body);
-    if (series && series_of(event.body) != *series && !concerns_all) {
+    if (series && !names_series(event.body, *series) && !concerns_all) {
         return false;
+    }
+    if (const auto* const multi = std::get_if<mutation::MultiAdd>(&event.body)) {
+        return !key || std::ranges::any_of(multi->items, [&](const mutation::SeriesItem& item) {
+            return item.series == *series && item.key == *key;
+        });
     }
     return !key || concerns_all ||
            std::visit([&](const auto& body) { return concerns_key(body, *key); }, event.body);

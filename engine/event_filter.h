@@ -9,7 +9,7 @@
 
 namespace karma {
 
-/// Which events are asked for.
+/// The events that a request asks for.
 struct EventFilter {
     std::optional<std::string> series;  // those that concern it: system.compact too, other series' not
     std::optional<std::uint64_t> key;   // those that change it: what concerns the whole series too

@@ -45,6 +45,7 @@ std::string_view operation_name(Operation operation) noexcept {
         case Operation::batch_delete_range: return "batch_delete_range";
         case Operation::ingest_begin: return "ingest_begin";
         case Operation::ingest_chunk: return "ingest_chunk";
+        case Operation::multi_add: return "multi_add";
     }
     return {};
 }

@@ -33,9 +33,10 @@ enum class Operation : std::uint8_t {
     batch_delete_range = 8,
     ingest_begin = 9,
     ingest_chunk = 10,
+    multi_add = 11,
 };
 
-/// The name of an operation in fingerprints and in karma.idempotency.json; empty for a number that is none.
+/// The name of an operation in fingerprints and in karma.idempotency.json; empty for an unknown number.
 std::string_view operation_name(Operation operation) noexcept;
 
 }  // namespace karma

@@ -97,6 +97,15 @@ public:
     void operator()(const mutation::Decrement& m) { point(m); }
     void operator()(const mutation::BatchAdd& m) { batch(m); }
     void operator()(const mutation::BatchSet& m) { batch(m); }
+    void operator()(const mutation::MultiAdd& m) {
+        lines_.count("items_count", m.items.size());
+        for (const mutation::SeriesItem& item : m.items) {
+            lines_.text("item_series", item.series);
+            lines_.number("item_key", item.key);
+            lines_.day("item_bucket", m.day_of(item));
+            lines_.number("item_value", item.value);
+        }
+    }
     void operator()(const mutation::ResetCounter& m) {
         lines_.text("series", m.series);
         lines_.number("key", m.key);
@@ -167,6 +176,7 @@ struct OperationOf {
     Result operator()(const mutation::Decrement&) const { return Operation::decrement; }
     Result operator()(const mutation::BatchAdd&) const { return Operation::batch_add; }
     Result operator()(const mutation::BatchSet&) const { return Operation::batch_set; }
+    Result operator()(const mutation::MultiAdd&) const { return Operation::multi_add; }
     Result operator()(const mutation::ResetCounter&) const { return Operation::reset; }
     Result operator()(const mutation::ResetSeries&) const { return Operation::reset; }
     Result operator()(const mutation::BatchReset&) const { return Operation::batch_reset; }

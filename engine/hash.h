@@ -19,7 +19,8 @@ constexpr std::uint64_t mix64(std::uint64_t x) noexcept {
     return x;
 }
 
-/// Where a key lives among the pages of its series. `seed` keeps clients from choosing keys that collide.
+/// The hash that places a key among the pages of its series. `seed` prevents clients from choosing keys that
+/// collide.
 constexpr std::uint64_t hash_key(std::uint64_t key, std::uint64_t seed) noexcept { return mix64(key ^ seed); }
 
 /// Up to eight bytes of a text as a number, the first one lowest; the same on every machine.

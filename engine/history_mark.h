@@ -11,7 +11,7 @@ namespace karma {
 /// have the same history up to it.
 struct HistoryMark {
     Lsn lsn = 0;
-    /// Of the event with that LSN; nothing where it is not kept. 0 at LSN 0.
+    /// The checksum of the event with that LSN; nothing if it is not kept. 0 at LSN 0.
     std::optional<std::uint32_t> checksum;
 
     bool operator==(const HistoryMark&) const = default;

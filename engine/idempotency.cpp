@@ -4,6 +4,7 @@
 #include <cstring>
 #include <limits>
 
+#include "engine/component_codec.h"
 #include "engine/hash.h"
 #include "engine/prefetch.h"
 
@@ -51,6 +52,33 @@ void IdempotencyIndex::Record::set_fingerprint(const Fingerprint& other) noexcep
 IdempotencyIndex::IdempotencyIndex(const IdempotencyRetention& retention) : retention_(retention) {}
 
 IdempotencyIndex::~IdempotencyIndex() = default;
+
+void IdempotencyIndex::View::write(ContentsWriter& out) const {
+    out.next().pack(record_count);
+    out.next().pack(first_record_lsn);
+}
+
+IdempotencyIndex::View IdempotencyIndex::View::read(ContentsReader& in) {
+    View view;
+    if (const msgpack::object* const value = in.next()) {
+        view.record_count = value->as<std::uint64_t>();
+    }
+    if (const msgpack::object* const value = in.next()) {
+        view.first_record_lsn = value->as<Lsn>();
+    }
+    return view;
+}
+
+ComponentViewRef IdempotencyIndex::view() const {
+    auto view = std::make_shared<View>();
+    view->record_count = size();
+    view->first_record_lsn = first_live_lsn_;
+    return view;
+}
+
+void IdempotencyIndex::restore(const ComponentView& view, const TakeSeries& /*take_series*/) {
+    restore_first_live_lsn(static_cast<const View&>(view).first_record_lsn);
+}
 
 bool IdempotencyIndex::is_live(Slot slot) const noexcept {
     // Numbers are kept modulo 2^32, and fewer than that are alive.

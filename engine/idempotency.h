@@ -9,6 +9,7 @@
 #include <optional>
 #include <string_view>
 
+#include "engine/component.h"
 #include "engine/fingerprint.h"
 #include "engine/number.h"
 #include "engine/scan.h"
@@ -16,7 +17,7 @@
 namespace karma {
 
 /// 128 bits that stand for an idempotency key in memory. They depend on a seed that no client knows, so that
-/// nobody can make keys that share them.
+/// no client can make keys that collide.
 struct KeyHash {
     std::uint64_t high = 0;
     std::uint64_t low = 0;
@@ -32,11 +33,11 @@ struct IdempotencyRetention {
     std::int64_t age_max_s = 604'800;       // 0: no limit by age
 };
 
-/// What some idempotency records hold, to be compared with those of another node.
+/// The digest of some idempotency records, for a comparison with another node.
 struct RecordsDigest {
     std::uint64_t count = 0;
-    /// The sum of what each of them holds: its LSN, fingerprint and response. Not the hash of its key, whose
-    /// seed may be another one on each node, and not its time, which is the event's.
+    /// The sum over their LSNs, fingerprints and responses. Without the hash of the key, whose seed differs
+    /// between nodes, and without the time, which is the event's.
     Digest sum;
 
     bool operator==(const RecordsDigest&) const = default;
@@ -44,8 +45,22 @@ struct RecordsDigest {
 
 /// The idempotency records in memory, some 75 bytes each: a queue by age and a hash table into it. Looking
 /// up, adding and forgetting take constant time; none of them goes through all records. Not thread-safe.
-class IdempotencyIndex {
+class IdempotencyIndex final : public Component {
 public:
+    static constexpr std::string_view name = "idempotency";
+    static constexpr bool is_needed_by_series = false;
+
+    /// The records themselves lie in storage. How long they live is an option of each node: they are no part
+    /// of the digest.
+    class View final : public ComponentView {
+    public:
+        std::uint64_t record_count = 0;
+        Lsn first_record_lsn = 0;  // records of lower LSNs are forgotten; 0: none is, or not known
+
+        void write(ContentsWriter& out) const override;
+        static View read(ContentsReader& in);
+    };
+
     struct Record {
         KeyHash key;
         std::array<std::uint64_t, 2> fingerprint{};  // its first half
@@ -59,10 +74,12 @@ public:
         void set_fingerprint(const Fingerprint& other) noexcept;
     };
 
-    explicit IdempotencyIndex(const IdempotencyRetention& retention);
+    explicit IdempotencyIndex(const IdempotencyRetention& retention = {});
     IdempotencyIndex(const IdempotencyIndex&) = delete;
+    IdempotencyIndex(IdempotencyIndex&&) = delete;
     IdempotencyIndex& operator=(const IdempotencyIndex&) = delete;
-    ~IdempotencyIndex();
+    IdempotencyIndex& operator=(IdempotencyIndex&&) = delete;
+    ~IdempotencyIndex() override;
 
     /// The record of a key at the time `now_unix`, or null. Valid until the next change.
     const Record* find(const KeyHash& key, std::int64_t now_unix) const noexcept;
@@ -81,26 +98,29 @@ public:
     /// Forgets the records of lower LSNs; returns how many.
     std::uint64_t prune_below(Lsn lsn);
 
-    /// From here on; what the new limits do not let live is forgotten.
+    /// Sets the limits, and forgets the records beyond them.
     void set_retention(const IdempotencyRetention& retention);
     const IdempotencyRetention& retention() const noexcept { return retention_; }
 
     /// Forgets those that are too old.
     void expire(std::int64_t now_unix);
 
-    /// Gives back the memory of forgotten records, `max` of them at most. False when nothing is left to do.
+    /// Frees the memory of forgotten records, `max` of them at most. False when nothing is left to do.
     bool sweep(std::size_t max);
 
     std::uint64_t size() const noexcept { return end_seq() - live_seq_; }
-    /// Forgotten since the start, for whatever reason.
+    /// The number of records forgotten since the start, for any reason.
     std::uint64_t forgotten() const noexcept { return forgotten_; }
     /// The records of lower LSNs are forgotten. Never falls; 0 while none was forgotten.
     Lsn first_live_lsn() const noexcept { return first_live_lsn_; }
     /// Says that the records of lower LSNs were forgotten before this index was filled.
     void restore_first_live_lsn(Lsn lsn) noexcept { first_live_lsn_ = std::max(first_live_lsn_, lsn); }
+    ComponentViewRef view() const override;
+    void restore(const ComponentView& view, const TakeSeries& take_series) override;
+
     std::size_t bytes() const noexcept;
-    /// Of the records that are not too old at a time. Those that are may be forgotten or not: when that is
-    /// done differs between nodes that hold the same. Takes constant time but for a search by halves.
+    /// The digest of the records that are not too old at a time. Older ones may be forgotten or not, which
+    /// differs between nodes. Takes constant time, besides a binary search.
     RecordsDigest digest(std::int64_t now_unix) const noexcept;
 
 private:

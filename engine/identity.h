@@ -7,8 +7,8 @@
 
 namespace karma {
 
-/// What tells one database from all others, whichever nodes hold it: 128 random bits, drawn when it is
-/// created. All bits 0: not known.
+/// The identity of a database, the same on all of its nodes: 128 random bits, drawn when it is created. All
+/// bits 0: not known.
 struct DatabaseId {
     std::uint64_t high = 0;
     std::uint64_t low = 0;
@@ -21,12 +21,12 @@ struct DatabaseId {
     static std::optional<DatabaseId> from_text(std::string_view text) noexcept;
 };
 
-/// Whether two nodes hold different databases, for all that they know.
+/// Whether two nodes hold different databases, if both ids are known.
 inline bool are_strangers(const DatabaseId& one, const DatabaseId& other) noexcept {
     return one.is_known() && other.is_known() && one != other;
 }
 
-/// What tells a node from all others, also from a copy of its directory: 64 random bits. 0: not known.
+/// The identity of a node, which a copy of its directory does not share: 64 random bits. 0: not known.
 using NodeId = std::uint64_t;
 
 /// 16 hexadecimal digits, lower case.

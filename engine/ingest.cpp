@@ -1,11 +1,29 @@
 #include "engine/ingest.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
+#include "engine/component_codec.h"
+#include "engine/event.h"
 #include "engine/hash.h"
+#include "engine/record_codec.h"
 
 namespace karma {
+namespace {
+
+using EncodedStreamView = std::tuple<std::string, msgpack::object>;
+
+reply::StreamBegun begun(const StreamInfo& stream) {
+    return {stream.id,          stream.mode,           stream.series,
+            stream.granularity, stream.is_committed(), stream.last_chunk_seq()};
+}
+
+}  // namespace
+
+Error stream_not_found(std::string_view id) {
+    return {ErrorCode::not_found, "Ingest stream \"" + std::string(id) + "\" not found"};
+}
 
 bool StreamInfo::begun_as(const mutation::BeginStream& begin) const noexcept {
     return mode == begin.mode && granularity == begin.granularity;
@@ -36,6 +54,76 @@ Digest StreamView::digest(const Deadline& deadline) const {
         digest += {mix64(series.low ^ stream), mix64(series.high + stream)};
     }
     return digest;
+}
+
+// ---- decisions
+
+std::optional<Reply> IngestStreams::check(const mutation::BeginStream& m) const {
+    if (const Stream* const stream = find(m.stream_id)) {
+        if (stream->info.begun_as(m)) {
+            return begun(stream->info);
+        }
+        return Error{ErrorCode::idempotency_conflict,
+                     std::string("Ingest stream ") +
+                         (stream->info.is_committed() ? "was already committed" : "already exists") +
+                         " with different parameters"};
+    }
+    if (open_count() >= open_max) {
+        return Error{ErrorCode::validation_error, "Field stream_id is new, and " + std::to_string(open_max) +
+                                                      " streams are open: commit or abort one of them first"};
+    }
+    return std::nullopt;
+}
+
+std::optional<Reply> IngestStreams::check(const mutation::CommitStream& m) const {
+    const Stream* const stream = find(m.stream_id);
+    if (stream == nullptr) {
+        return stream_not_found(m.stream_id);
+    }
+    if (stream->info.is_committed()) {
+        return begun(stream->info);
+    }
+    if (stream->info.mode == IngestMode::replace_series && stream->info.last_chunk_seq() == 0) {
+        return Error{ErrorCode::validation_error, "An empty replace_series stream cannot be committed"};
+    }
+    return std::nullopt;
+}
+
+std::optional<Reply> IngestStreams::check(const mutation::LoadSeries& m) const {
+    return check(mutation::CommitStream{m.stream_id});
+}
+
+/// What was committed cannot be aborted any more.
+std::optional<Reply> IngestStreams::check(const mutation::AbortStream& m) const {
+    const Stream* const stream = find(m.stream_id);
+    return stream == nullptr || stream->info.is_committed()
+               ? std::optional<Reply>(stream_not_found(m.stream_id))
+               : std::nullopt;
+}
+
+/// There may be nothing to forget; in an event it is said what there was.
+std::optional<Reply> IngestStreams::check(const mutation::PruneStreams& m) const {
+    if (m.last_id || last_to_prune(m.before_unix, m.limit) != nullptr) {
+        return std::nullopt;
+    }
+    return reply::Pruned{0};
+}
+
+Lsn IngestStreams::wait_lsn(std::string_view id) const noexcept {
+    const Stream* const stream = find(id);
+    return stream == nullptr ? lsn_ : stream->info.lsn;
+}
+
+// ---- changes
+
+Reply IngestStreams::apply(const mutation::BeginStream& m, const Event& event) {
+    begin(m, event.lsn);
+    return begun(find(m.stream_id)->info);
+}
+
+Reply IngestStreams::apply(const mutation::PruneStreams& m, const Event& event) {
+    last_pruned_ = prune(m.last_unix, m.last_id.value_or(std::string_view()), event.lsn);
+    return reply::Pruned{last_pruned_.size()};
 }
 
 const IngestStreams::Stream* IngestStreams::find(std::string_view id) const noexcept {
@@ -158,9 +246,88 @@ std::vector<StreamView> IngestStreams::open_streams() const {
     views.reserve(open_.size());
     for (const auto& entry : open_) {
         const Stream& stream = entry.second;
-        views.push_back({stream.info, stream.staged ? std::optional(stream.staged->view()) : std::nullopt});
+        const bool has_staged = stream.staged != nullptr;
+        views.push_back(
+            {stream.info, has_staged ? std::optional(stream.staged->view()) : std::nullopt, has_staged});
     }
     return views;
+}
+
+// ---- views
+
+ComponentViewRef IngestStreams::view() const {
+    auto view = std::make_shared<View>();
+    view->open = open_streams();
+    view->committed_digest = committed_digest_;
+    view->committed_count = committed_.size();
+    return view;
+}
+
+Digest IngestStreams::View::digest(const Deadline& deadline) const {
+    Digest digest = committed_digest;
+    for (const StreamView& stream : open) {
+        digest += stream.digest(deadline);
+    }
+    return digest;
+}
+
+ComponentViewRef IngestStreams::View::take_out_series(std::vector<SeriesView>& series) const {
+    auto rest = std::make_shared<View>(*this);
+    for (StreamView& stream : rest->open) {
+        if (stream.staged) {
+            series.push_back(*stream.staged);
+            stream.staged.reset();
+        }
+    }
+    return rest;
+}
+
+void IngestStreams::View::write(ContentsWriter& out) const {
+    ContentsWriter::Packer& streams = out.next();
+    streams.pack_array(static_cast<std::uint32_t>(open.size()));
+    for (const StreamView& stream : open) {
+        streams.pack_array(std::tuple_size_v<EncodedStreamView>);
+        const std::string info = encode_stream(stream.info);
+        streams.pack_bin(static_cast<std::uint32_t>(info.size()));
+        streams.pack_bin_body(info.data(), static_cast<std::uint32_t>(info.size()));
+        if (stream.has_staged) {
+            out.pack_series();
+        } else {
+            streams.pack_nil();
+        }
+    }
+    out.next().pack(committed_count);
+}
+
+IngestStreams::View IngestStreams::View::read(ContentsReader& in) {
+    View view;
+    if (const msgpack::object* const value = in.next()) {
+        for (const auto& [info, staged] : value->as<std::vector<EncodedStreamView>>()) {
+            const bool has_staged = staged.type != msgpack::type::NIL;
+            view.open.push_back({decode_stream(info), std::nullopt, has_staged});
+            const std::size_t last = view.open.size() - 1;
+            if (view.open[last].info.is_committed() ||
+                (last > 0 && view.open[last].info.id <= view.open[last - 1].info.id)) {
+                throw CorruptionError("an open ingest stream that is committed, or is there twice");
+            }
+            if (has_staged) {
+                in.read_series(staged);
+            }
+        }
+    }
+    if (const msgpack::object* const value = in.next()) {
+        view.committed_count = value->as<std::uint64_t>();
+    }
+    return view;
+}
+
+void IngestStreams::restore(const ComponentView& view, const TakeSeries& take_series) {
+    for (const StreamView& stream : static_cast<const View&>(view).open) {
+        if (find(stream.info.id) != nullptr) {
+            throw CorruptionError("ingest stream \"" + stream.info.id + "\" is there twice");
+        }
+        restore({stream.info, stream.has_staged ? take_series() : nullptr});
+    }
 }
 
 }  // namespace karma

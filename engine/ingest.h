@@ -10,10 +10,12 @@
 #include <utility>
 #include <vector>
 
+#include "engine/component.h"
 #include "engine/fingerprint.h"
 #include "engine/intrusive_ptr.h"
 #include "engine/mutation.h"
 #include "engine/number.h"
+#include "engine/reply.h"
 #include "engine/scan.h"
 #include "engine/series.h"
 
@@ -50,15 +52,33 @@ Digest digest_of(const StreamInfo& stream) noexcept;
 /// An open stream at one LSN; with the series that it is making in mode replace_series, from its first chunk.
 struct StreamView {
     StreamInfo info;
-    std::optional<SeriesView> staged;
+    std::optional<SeriesView> staged;  // not there either where the series was taken out
+    bool has_staged = false;
 
     Digest digest(const Deadline& deadline) const;
 };
 
 /// The ingest streams of an engine. Committed ones are remembered until they are pruned: some 300 bytes each,
 /// and 32 a chunk, so that a chunk that is sent again is not counted again. Not thread-safe.
-class IngestStreams {
+class IngestStreams final : public Component {
 public:
+    static constexpr std::string_view name = "streams";
+    static constexpr bool is_needed_by_series = true;
+
+    /// The open streams. Of the committed ones, which lie in storage as records, only the digest and the
+    /// number.
+    class View final : public ComponentView {
+    public:
+        std::vector<StreamView> open;  // by id
+        Digest committed_digest;
+        std::uint64_t committed_count = 0;
+
+        Digest digest(const Deadline& deadline) const override;
+        std::shared_ptr<const ComponentView> take_out_series(std::vector<SeriesView>& series) const override;
+        void write(ContentsWriter& out) const override;
+        static View read(ContentsReader& in);
+    };
+
     /// Streams that may be open at a time.
     static constexpr std::size_t open_max = 10'000;
     /// So many chunks take the memory of a stream, about.
@@ -83,6 +103,20 @@ public:
     /// The last event that opened, committed or aborted a stream.
     Lsn lsn() const noexcept { return lsn_; }
 
+    std::optional<Reply> check(const mutation::BeginStream& m) const;
+    std::optional<Reply> check(const mutation::CommitStream& m) const;
+    std::optional<Reply> check(const mutation::AbortStream& m) const;
+    std::optional<Reply> check(const mutation::LoadSeries& m) const;
+    std::optional<Reply> check(const mutation::PruneStreams& m) const;
+    /// What a reply has to wait for that shows whether a stream exists, and how far it has come.
+    Lsn wait_lsn(std::string_view id) const noexcept;
+    template <typename M>
+    requires requires(const M& m) { m.stream_id; }
+    Lsn wait_lsn(const M& m) const noexcept { return wait_lsn(m.stream_id); }
+    Lsn wait_lsn(const mutation::PruneStreams& /*m*/) const noexcept { return lsn_; }
+    Reply apply(const mutation::BeginStream& m, const Event& event);
+    Reply apply(const mutation::PruneStreams& m, const Event& event);
+
     void begin(const mutation::BeginStream& begin, Lsn lsn);
     /// Notes the next chunk of an open stream, which binds it to the series when it is the first.
     void add_chunk(Stream& stream, const mutation::AddChunk& chunk, Lsn lsn);
@@ -98,6 +132,11 @@ public:
     /// returns the ids.
     std::vector<std::string> prune(std::int64_t last_unix, std::string_view last_id, Lsn lsn);
 
+    /// The ids that the last event of PruneStreams has removed.
+    const std::vector<std::string>& last_pruned() const noexcept { return last_pruned_; }
+
+    ComponentViewRef view() const override;
+    void restore(const ComponentView& view, const TakeSeries& take_series) override;
     /// Puts back what a snapshot or a record holds; a committed one takes the place of one that is open.
     void restore(Stream stream);
 
@@ -122,6 +161,10 @@ private:
     std::size_t chunk_count_ = 0;    // of all of them
     Lsn lsn_ = 0;
     Digest committed_digest_;
+    std::vector<std::string> last_pruned_;
 };
+
+/// The refusal of a request for a stream that is not there.
+Error stream_not_found(std::string_view id);
 
 }  // namespace karma

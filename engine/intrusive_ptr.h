@@ -12,10 +12,11 @@ class RefCounted {
 public:
     void acquire() const noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
 
-    /// True when the last holder let go: the caller then destroys the object.
+    /// True when the last holder has released it: the caller then destroys the object.
     bool release() const noexcept { return refs_.fetch_sub(1, std::memory_order_acq_rel) == 1; }
 
-    /// Whether the asking holder is the only one. What former holders read is finished when this says so.
+    /// Whether the asking holder is the only one. The reads of former holders are complete when this returns
+    /// true.
     bool is_unique() const noexcept { return refs_.load(std::memory_order_acquire) == 1; }
 
 private:

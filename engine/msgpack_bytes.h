@@ -8,7 +8,7 @@
 
 namespace karma {
 
-/// What msgpack::packer writes to.
+/// The buffer to which msgpack::packer writes.
 struct Appender {
     std::string& out;
     void write(const char* data, std::size_t size) { out.append(data, size); }
@@ -17,8 +17,9 @@ struct Appender {
 /// For msgpack::unpack: strings and binaries stay where they are instead of being copied.
 inline bool borrow_bytes(msgpack::type::object_type, std::size_t, void*) { return true; }
 
-/// The MessagePack value at `at`, which moves behind it. Takes memory for what is there, not for what damaged
-/// bytes announce: each element of an array has a byte at least, and nothing that is stored nests deeper.
+/// Reads the MessagePack value at `at`, which moves behind it. Allocates memory for the bytes that exist, not
+/// for what damaged bytes announce: each element of an array has a byte at least, and no stored value nests
+/// deeper.
 /// Throws msgpack::unpack_error.
 inline msgpack::object_handle unpack_stored(std::string_view bytes, std::size_t& at,
                                             msgpack::unpack_reference_func borrow = nullptr) {

@@ -1,5 +1,7 @@
 #include "engine/mutation.h"
 
+#include <algorithm>
+
 namespace karma {
 
 std::string_view ingest_mode_name(IngestMode mode) noexcept {
@@ -30,6 +32,15 @@ std::string_view series_of(const Mutation& body) noexcept {
             }
         },
         body);
+}
+
+bool names_series(const Mutation& body, std::string_view series) noexcept {
+    if (const auto* const multi = std::get_if<mutation::MultiAdd>(&body)) {
+        return std::ranges::any_of(multi->items,
+                                   [&](const mutation::SeriesItem& item) { return item.series == series; });
+    }
+    const std::string_view of = series_of(body);
+    return !of.empty() && of == series;
 }
 
 std::string_view stream_of(const Mutation& body) noexcept {

@@ -75,6 +75,24 @@ struct BatchAdd {
     std::span<const Item> items;
 };
 
+/// An addition to a counter of any series.
+struct SeriesItem {
+    std::string_view series;
+    std::uint64_t key = 0;
+    Day day = today;
+    std::uint64_t value = 1;
+
+    bool operator==(const SeriesItem&) const = default;
+};
+
+/// Adds all items or none, each to its own series; creates the series.
+struct MultiAdd {
+    std::span<const SeriesItem> items;
+    Day day = today;  // of the items that have `today`
+
+    Day day_of(const SeriesItem& item) const noexcept { return item.day == today ? day : item.day; }
+};
+
 /// Sets buckets, 0 removing one; the last of equal ones wins.
 struct BatchSet {
     std::string_view series;
@@ -210,13 +228,16 @@ using Mutation =
                  mutation::BatchDeleteRange, mutation::DeleteBefore, mutation::CompactSeries,
                  mutation::CompactAll, mutation::SaveCheckpoint, mutation::BeginStream, mutation::AddChunk,
                  mutation::CommitStream, mutation::AbortStream, mutation::PruneRecords, mutation::LoadSeries,
-                 mutation::StartEpoch, mutation::PruneStreams>;
+                 mutation::StartEpoch, mutation::PruneStreams, mutation::MultiAdd>;
 
 /// What the ids of streams begin with that load snapshots; clients cannot use it.
 inline constexpr std::string_view load_stream_prefix = "snapshot.load/";
 
-/// The series that a mutation concerns; empty where it concerns none or all.
+/// The series that a mutation concerns; empty where it concerns none, several or all.
 std::string_view series_of(const Mutation& body) noexcept;
+
+/// Whether a mutation names a series.
+bool names_series(const Mutation& body, std::string_view series) noexcept;
 
 /// The ingest stream that a mutation concerns; empty where it concerns none.
 std::string_view stream_of(const Mutation& body) noexcept;

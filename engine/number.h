@@ -5,7 +5,7 @@
 
 namespace karma {
 
-/// Totals over many keys: each key's total fits 64 bits, their sum need not.
+/// A total over many keys: the total of each key fits 64 bits, their sum may not.
 __extension__ using Uint128 = unsigned __int128;
 __extension__ using Int128 = __int128;
 

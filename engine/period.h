@@ -8,14 +8,14 @@
 
 namespace karma {
 
-/// A range of days as a request names it: two days, or a period that the day of the request begins or ends.
-/// What an event holds is always two days.
+/// A range of days as a request names it: two days, or a period relative to the day of the request. An event
+/// always has two days.
 class Period {
 public:
-    /// Calendar periods are whole: days to come are part of them. Weeks begin on Monday.
+    /// Calendar periods are complete, with their future days. Weeks begin on Monday.
     enum class Kind : std::uint8_t {
         days,       // two days
-        last_days,  // so many, the day of the request the last of them
+        last_days,  // `count` days, the last of which is the day of the request
         this_day,
         day_before,
         this_week,
@@ -36,16 +36,16 @@ public:
         return period;
     }
 
-    /// The days that it stands for on a day. The calendar ends what would go beyond it.
+    /// The days that the period means on a day, cut off at the ends of the calendar.
     DayRange on(Day day) const noexcept;
-    /// The same at a time, Unix milliseconds.
+    /// The same for a time, Unix milliseconds.
     DayRange at(std::int64_t now_ms) const noexcept {
         return kind_ == Kind::days ? days_ : on(day_from_unix_ms(now_ms));
     }
-    /// Of a period that is two days, as those of events are.
+    /// The two days of a period of that kind, as events have it.
     const DayRange& days() const noexcept { return days_; }
 
-    /// How many days it has at most.
+    /// The most days that it can have.
     std::int64_t day_count_max() const noexcept;
 
     bool operator==(const Period&) const = default;

@@ -59,6 +59,23 @@ std::optional<Error> check_batch_add(const Series* series, std::span<const mutat
     return std::nullopt;
 }
 
+std::optional<Error> check_multi_add(const std::function<const Series*(std::string_view)>& find,
+                                     std::span<const mutation::SeriesItem> items) {
+    // A bucket is never above its key's total, so the totals are all there is to check.
+    std::map<std::pair<std::string_view, std::uint64_t>, std::uint64_t> totals;
+    for (const mutation::SeriesItem& item : items) {
+        const auto [entry, added] = totals.try_emplace({item.series, item.key}, 0);
+        if (const Series* const series = added ? find(item.series) : nullptr) {
+            entry->second = series->total(item.key);
+        }
+        if (entry->second > value_max - item.value) {
+            return overflow(item.key);
+        }
+        entry->second += item.value;
+    }
+    return std::nullopt;
+}
+
 std::optional<Error> check_batch_set(const Series* series, std::span<const mutation::Item> items) {
     if (certainly_fits(series, items)) {
         return std::nullopt;

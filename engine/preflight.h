@@ -1,7 +1,9 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <span>
+#include <string_view>
 
 #include "engine/error.h"
 #include "engine/mutation.h"
@@ -17,6 +19,9 @@ bool certainly_fits(const Series* series, std::span<const mutation::Item> items)
 /// `series` is null where it does not exist yet.
 std::optional<Error> check_increment(const Series* series, const mutation::Increment& command);
 std::optional<Error> check_batch_add(const Series* series, std::span<const mutation::Item> items);
+/// `find` gives the series of a name; null where it does not exist yet.
+std::optional<Error> check_multi_add(const std::function<const Series*(std::string_view)>& find,
+                                     std::span<const mutation::SeriesItem> items);
 std::optional<Error> check_batch_set(const Series* series, std::span<const mutation::Item> items);
 
 }  // namespace karma

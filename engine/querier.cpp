@@ -200,11 +200,11 @@ Outcome Querier::operator()(const query::MultiSum& q) const {
 Outcome Querier::operator()(const query::Checkpoints& q) const {
     reply::Checkpoints found;
     if (!q.source) {
-        found.checkpoints = engine_.checkpoints();
-    } else if (const auto at = engine_.checkpoints_.find(*q.source); at != engine_.checkpoints_.end()) {
-        found.checkpoints.push_back(at->second);
+        found.checkpoints = engine_.checkpoints().all();
+    } else if (const reply::Checkpoint* const one = engine_.checkpoints().find(*q.source)) {
+        found.checkpoints.push_back(*one);
     }
-    return {Reply(std::move(found)), engine_.checkpoints_lsn_};
+    return {Reply(std::move(found)), engine_.checkpoints().lsn()};
 }
 
 }  // namespace karma

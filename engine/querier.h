@@ -38,7 +38,7 @@ private:
 reply::CounterTotals counter_totals(const Series* series, std::uint64_t key, Day day,
                                     std::uint64_t value) noexcept;
 
-/// The refusal of a request for a series that is not there.
+/// The refusal of a request for a missing series.
 Error series_not_found(std::string_view series);
 
 }  // namespace karma

@@ -26,7 +26,7 @@ struct ResponseNumbers {
     void operator()(const reply::Number& r) noexcept { set(r.value); }
     void operator()(const reply::CounterTotals& r) noexcept { set(r.value); }
     void operator()(const reply::Added& r) noexcept { set(r.applied, r.total >> 64U, r.total); }
-    void operator()(const reply::WasSet& r) noexcept { set(r.applied); }
+    void operator()(const reply::Applied& r) noexcept { set(r.applied); }
     void operator()(const reply::BatchResetDone& r) noexcept { set(r.reset, r.missing); }
     void operator()(const reply::BatchDeleted& r) noexcept { set(r.deleted, r.missing); }
     template <typename Other>

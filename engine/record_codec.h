@@ -13,7 +13,7 @@
 /// How the records that follow from events lie in storage: MessagePack. The format is docs/storage-format.md.
 namespace karma {
 
-/// What is stored of a request that had an idempotency key.
+/// The stored record of a request with an idempotency key.
 struct IdempotencyRecord {
     Lsn lsn = 0;  // of its event
     std::string_view key;
@@ -35,7 +35,7 @@ void append_record(const IdempotencyRecord& record, std::string& out);
 /// CorruptionError.
 void read_records(std::string_view bytes, const std::function<void(const IdempotencyRecord&)>& visit);
 
-/// A stream without what it stages.
+/// A stream without its staged series.
 std::string encode_stream(const StreamInfo& stream);
 StreamInfo decode_stream(std::string_view bytes);
 

@@ -10,7 +10,7 @@
 
 namespace karma {
 
-/// A node that takes this one's events.
+/// A node that follows this one.
 struct FollowerFigures {
     std::string name;
     std::string address;
@@ -22,7 +22,7 @@ struct FollowerFigures {
     std::uint64_t connected_unix = 0;
 };
 
-/// A follower whose acknowledgements count, or will when all others of these know of it.
+/// A follower whose acknowledgements count, or will count when all others of these know it.
 struct CountedFigures {
     NodeId node_id = 0;
     std::string name;
@@ -30,7 +30,7 @@ struct CountedFigures {
     bool is_there = false;  // it follows at this moment; as far as this node can tell
 };
 
-/// How replication goes, at one moment. Times are Unix seconds, 0 for never.
+/// The state of replication at one moment. Times are Unix seconds, 0 for never.
 struct ReplicationFigures {
     // As a follower:
     std::string source;          // the address of the master; empty where there is none
@@ -38,7 +38,7 @@ struct ReplicationFigures {
     std::uint64_t replayed_lsn = 0;
     std::uint64_t source_lsn = 0;  // the master's last event, as far as it is known
     double lag_seconds = 0;        // since the master was known to have an event that this node has not
-    /// False while this node is not connected: what it says of its lag is what it knew last.
+    /// False while this node is not connected: its lag is the last known one.
     bool is_lag_known = true;
     std::optional<double> seconds_since_heard;         // the source; nothing where it never was
     std::optional<double> seconds_since_master_heard;  // the master itself, which may be another one
@@ -72,7 +72,7 @@ struct ReplicationFigures {
     };
     Tries polls;  // connections to a master, and polls of one that only answers polls
     Tries bootstraps;
-    /// What was given up by the operator's order since the start, and where it lies now; empty: nothing.
+    /// What an order of the operator has moved aside since the start, and where it is now; empty: nothing.
     std::string discarded;
 
     // As a master:

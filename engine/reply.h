@@ -40,11 +40,12 @@ struct Added {
     Uint128 total = 0;
 };
 
-struct WasSet {
+/// How many items of a batch were set, or added across series.
+struct Applied {
     std::uint64_t applied = 0;
 };
 
-/// An ingest stream that was begun, now or before, or was committed before.
+/// The state of an ingest stream that was begun, now or before, or was committed before.
 struct StreamBegun {
     std::string stream_id;
     IngestMode mode = IngestMode::add;
@@ -88,7 +89,7 @@ struct BatchDeleted {
     std::uint64_t missing = 0;
 };
 
-/// What part of a list a reply holds.
+/// The part of a list that a reply contains.
 struct PageOf {
     std::optional<std::size_t> limit;  // nothing: all of it was asked for
     std::string cursor;                // as it was asked for
@@ -183,7 +184,7 @@ struct SnapshotOf {
     Lsn last_lsn = 0;
 };
 
-/// The idempotency records and committed streams that a snapshot of everything goes with.
+/// The idempotency records and committed streams that belong to a snapshot of everything.
 struct IdempotencySnapshot {
     std::int64_t timestamp = 0;
     Lsn last_lsn = 0;
@@ -219,7 +220,7 @@ struct ExportFile {
     std::string name;
 };
 
-/// A part of a file that goes with a snapshot, or all of it; read when the reply is written.
+/// A file of a snapshot, or a part of it; read when the reply is written.
 struct FileBytes {
     std::variant<SnapshotOf, IdempotencySnapshot, ExportFile> about;
     std::shared_ptr<const ByteSource> source;
@@ -290,7 +291,7 @@ struct SnapshotInfo {
     PageOf page = {};  // of `latest`
 };
 
-/// The state was rebuilt from storage and is the live one.
+/// The state was rebuilt from storage and is equal to the live one.
 struct Verified {
     std::uint64_t snapshots = 0;  // of single series, read back
     std::uint64_t series = 0;
@@ -311,7 +312,7 @@ struct Promoted {
     std::vector<std::string> without_promise;  // nodes that were asked and did not answer
 };
 
-/// What a node answers to one that wants to begin an epoch.
+/// The answer to a node that wants to begin an epoch.
 struct PromiseAnswer {
     bool is_given = false;  // or would be
     std::string why_not;    // where it is not
@@ -326,7 +327,7 @@ struct FollowerForgotten {
     std::string name;
 };
 
-/// What a node makes of the announcement of an epoch.
+/// The answer to the announcement of an epoch.
 struct FenceAnswer {
     std::string role;  // after it
     Epoch epoch;       // the latest one that it knows
@@ -340,7 +341,7 @@ struct HistoryPosition {
     Epochs epochs;
 };
 
-/// Nodes have the same state.
+/// The nodes have the same state.
 struct DigestsCompared {
     Lsn lsn = 0;
     std::string digest;
@@ -351,7 +352,7 @@ struct SeriesLoaded {
     std::string series;
 };
 
-/// Everything that is counted, as an object.
+/// All statistics, as an object.
 struct StatsList {
     std::vector<Metric> metrics;
 };
@@ -365,7 +366,7 @@ struct MetricsText {
 
 namespace karma {
 
-/// A reply that is large and rare: held elsewhere, so that the common ones stay small.
+/// A large and rare reply, held by a pointer, so that the common ones stay small.
 template <typename Large>
 class Boxed {
 public:
@@ -380,7 +381,7 @@ private:
 
 using Reply = std::variant<
     Error, reply::Ok, reply::Pong, reply::Deleted, reply::Number, reply::CounterTotals, reply::Added,
-    reply::WasSet, reply::BatchResetDone, reply::BatchDeleted, reply::SeriesNames, reply::Info, reply::Keys,
+    reply::Applied, reply::BatchResetDone, reply::BatchDeleted, reply::SeriesNames, reply::Info, reply::Keys,
     reply::Top, reply::SummaryOf, reply::AllPoints, reply::PointList, reply::BucketTotals, reply::Sums,
     reply::NamedSums, reply::StreamBegun, reply::ChunkApplied, reply::ChunkSkipped, reply::StreamEnded,
     reply::Pruned, reply::Checkpoint, reply::Checkpoints, reply::Health, Boxed<reply::ReplicationStatus>,
@@ -389,17 +390,17 @@ using Reply = std::variant<
     reply::Promoted, reply::FenceAnswer, reply::PromiseAnswer, reply::FollowerForgotten,
     reply::HistoryPosition, reply::DigestsCompared, Boxed<reply::ExportBegun>>;
 
-/// What the rest of a request does. It says by which threads it is run, how long it may take, and whether the
-/// requests behind it may be executed before it has run.
+/// The kind of a task. It decides which threads run the task, how long it may take, and whether the requests
+/// behind it may be executed before it has run.
 enum class TaskKind : std::uint8_t {
-    /// Reads what was fixed when the request was executed (a view, a last LSN): requests behind it may be
+    /// Reads a view, or up to an LSN, that was fixed when the request was executed: requests behind it may be
     /// executed before it has run. Bound by the query timeout.
     query,
     /// Takes its view, or does its work, when it runs: the request `ends_batch` (engine/executor.h). May take
     /// as
     /// long as it needs, is cancelled when the process stops.
     administration,
-    /// The same for the role of this node: quick, and never behind the other two.
+    /// The same for the role of this node: takes a short time, and never waits for tasks of the other kinds.
     control,
 };
 
@@ -409,7 +410,7 @@ struct EventWait {
     std::chrono::milliseconds time_max{0};
 };
 
-/// The rest of a request that takes long: it runs without any lock, on any thread, once.
+/// The rest of a request that takes long. It runs once, on any thread, without any lock.
 class Task {
 public:
     Task() = default;
@@ -419,26 +420,26 @@ public:
 
     virtual TaskKind kind() const = 0;
 
-    /// Bytes to read, about: says whether handing a query to another thread is worth it.
+    /// About how many bytes it reads: decides whether passing a query to another thread is worth it.
     virtual std::size_t cost_bytes() const = 0;
 
     /// Nothing: it runs at once. To wait is up to who runs it; one that does not finds what is there.
     virtual std::optional<EventWait> event_wait() const { return std::nullopt; }
 
-    /// Throws RequestError, and StorageError where it stores something.
+    /// Throws RequestError, and StorageError if it stores something.
     virtual Reply run(const Deadline& deadline) = 0;
 };
 
 /// Whether a request had an idempotency key, and was the first one with it.
 enum class Repetition : std::uint8_t { no_key, first, repeat };
 
-/// The answer to a request, or the task that finds it. It may leave when everything up to `wait_lsn` is
-/// durable: before that it would show what a crash can take back.
+/// The reply to a request, or the task that makes it. The reply may be sent when everything up to `wait_lsn`
+/// is durable: before that it would show what a crash can take back.
 struct Outcome {
     std::variant<Reply, std::unique_ptr<Task>> result;
     Lsn wait_lsn = 0;
     Repetition repetition = Repetition::no_key;
-    /// ... and, where this is set, when enough followers have everything up to there.
+    /// If it is not 0, enough followers must have everything up to this LSN, too.
     Lsn ack_lsn = 0;
 };
 

@@ -16,11 +16,11 @@
 
 /// Questions: nothing changes. Texts and spans are borrowed from whoever made the request.
 ///
-/// Those with an `as_of` can be asked about the past: an engine knows only the present, its owner answers
+/// Queries with an `as_of` can be asked as of a point: an engine knows only the present, its owner answers
 /// them from what is stored.
 namespace karma::query {
 
-/// What part of a list is asked for: so many items behind the one that the cursor names.
+/// A page of a list: `limit` items after the one that the cursor names.
 struct Page {
     std::optional<std::size_t> limit;  // nothing: all of the list, as far as a reply holds it
     std::string_view cursor;           // the last item of the page before; empty: from the beginning
@@ -134,7 +134,7 @@ struct Events {
     bool shows_idempotency_keys = true;
 };
 
-/// The names of the snapshots that are kept.
+/// The file names of the snapshots that are kept.
 struct Snapshots {
     Page page;
 };
@@ -151,7 +151,7 @@ struct FetchSnapshot {
     std::uint64_t limit = 0;  // bytes; 0: the whole file, as snapshot.fetch gives it
 };
 
-/// The same of the file of idempotency records that goes with a snapshot of everything.
+/// The same of the file of idempotency records of a snapshot of everything.
 struct FetchRecords {
     std::uint64_t offset = 0;
     std::uint64_t limit = 0;
@@ -160,7 +160,7 @@ struct FetchRecords {
     std::optional<Lsn> last_lsn = {};
 };
 
-/// Pins a snapshot of everything, with what goes with it, to be fetched file by file.
+/// Pins a snapshot of everything and its records, to be fetched file by file.
 struct BeginExport {
     std::optional<std::string_view> series;  // only this one
     bool is_new = true;                      // a snapshot of the present state; false: the latest one
@@ -209,7 +209,7 @@ struct LoadSnapshot {
     std::string_view file;
 };
 
-/// What a comparison with another source of the truth has found: counted in the statistics.
+/// The result of a comparison with another source of the data: counted in the statistics.
 struct ReportReconciliation {
     std::uint64_t checked_points = 0;
     std::uint64_t mismatches = 0;
@@ -222,7 +222,7 @@ struct Promote {
     bool is_forced = false;  // whatever others have promised; of a fenced node as well
 };
 
-/// What a follower that wants to be master asks of another one: docs/replication-protocol.md, R7.
+/// The question of a follower that wants to be master to another one: docs/replication-protocol.md, R7.
 struct Promise {
     std::uint64_t epoch = 0;  // that it wants to begin; 0: it only asks what would be answered
     std::uint64_t epoch_id = 0;
@@ -232,26 +232,26 @@ struct Promise {
     bool is_ordered = false;       // by an operator: the master may have been heard
 };
 
-/// Takes a follower from those whose acknowledgements count.
+/// Removes a follower from those whose acknowledgements count.
 struct ForgetFollower {
     NodeId node_id = 0;     // 0: named by
     std::string_view name;  // empty: not known
 };
 
-/// Says that there is an epoch, and where the node that began it can be asked.
+/// Announces an epoch, and the address of the node that began it.
 struct Fence {
     std::uint64_t number = 0;
     std::uint64_t id = 0;
     DatabaseId database_id;      // of whose history it is; may be not known
     NodeId node_id = 0;          // of who began it; 0: not known
     std::string_view name = {};  // of that node
-    /// Empty where the sender does not tell it: the connection then fills in the sender's own address.
+    /// Empty if the sender does not name it: the connection then fills in the sender's own address.
     std::string_view host = {};
     std::uint16_t port = 0;  // on which that node can be asked; 0: not known
 };
 
-/// Turns the connection into a stream of events: what the follower says of itself. The place that holds the
-/// connection deals with it.
+/// Makes the connection a stream of events; the fields describe the follower. The owner of the connection
+/// handles it.
 struct Subscribe {
     std::uint64_t format = 0;
     std::string_view name;  // of the follower, for people

@@ -11,9 +11,9 @@
 /// Questions about a whole series, answered from a view: no lock, any thread, while writes go on.
 namespace karma {
 
-/// Ends a scan that takes too long, or that nobody wants any more. The scan asks at every page; when it has
-/// to end this throws RequestError: `query_timeout` when its time is up, `internal_error` when it was
-/// cancelled. What the time is, the owner of the clock says.
+/// Ends a scan that takes too long or was cancelled. The scan checks it at every page; it then throws
+/// RequestError: `query_timeout` when the time is up, `internal_error` when it was cancelled. Derived classes
+/// have the clock.
 class Deadline {
 public:
     Deadline() = default;
@@ -36,7 +36,7 @@ protected:
     bool expired() const override { return false; }
 };
 
-/// Ends work once a flag is set, which outlives it: the process is stopping.
+/// A deadline that cancels when a flag, which outlives it, is set: the process is stopping.
 class UntilStopped final : public Deadline {
 public:
     explicit UntilStopped(const std::atomic<bool>& stopping) : stopping_(stopping) {}
@@ -96,8 +96,8 @@ std::vector<DayTotal> scan_totals(const SeriesView& view, const DayRange& range,
 std::vector<std::uint64_t> scan_all_keys(const SeriesView& view, const Deadline& deadline);
 
 /// 128 bits that depend on what a series holds (its name, keys and buckets) and on nothing else: not on the
-/// order of events, pages, encodings or hash seeds. Digests of several series are added. Not meant to resist
-/// someone who forges a state on purpose.
+/// order of events, pages, encodings or hash seeds. Digests of several series are added. It does not protect
+/// against a state that was forged on purpose.
 struct Digest {
     std::uint64_t low = 0;
     std::uint64_t high = 0;

@@ -37,7 +37,8 @@ struct Directory final : RefCounted {
     }
 };
 
-/// A series as it was at one LSN. Holding one costs nothing but memory, reading it needs no lock; any thread.
+/// A series as it was at one LSN. Holding a view costs only memory, and any thread may read it without a
+/// lock.
 class SeriesView {
 public:
     SeriesView() = default;
@@ -55,7 +56,7 @@ public:
     /// The record of a key, or null.
     const std::byte* find(std::uint64_t key) const noexcept { return directory_->find(key); }
 
-    /// Bytes of its pages: what a scan has to read.
+    /// The bytes of its pages, which a scan has to read.
     std::size_t bytes() const noexcept;
 
 private:
@@ -85,8 +86,8 @@ public:
     template <typename KeyAt, typename Visit>
     void visit_ahead(std::size_t count, KeyAt&& key_at, Visit&& visit) const;
 
-    /// Where a key lies, for fetching the memory that finding it will look at: each step needs what the step
-    /// before it has fetched. Valid until the next change.
+    /// The place of a key, for prefetching the memory that a search for the key reads: each step needs the
+    /// memory of the step before. Valid until the next change.
     class Place {
     public:
         void prefetch_page() const noexcept { prefetch_memory(page_); }
@@ -116,7 +117,7 @@ public:
     /// Adds to a bucket and creates the key. The caller has made sure that neither the bucket nor the key's
     /// total passes 2^64-1.
     void add(std::uint64_t key, Day day, std::uint64_t value);
-    /// Takes from a bucket, which stops at 0; creates the key.
+    /// Subtracts from a bucket, which stops at 0; creates the key.
     void subtract(std::uint64_t key, Day day, std::uint64_t value);
     /// Sets a bucket, 0 removing it; creates the key. The key's total must not pass 2^64-1 once all items of
     /// an event are set; on the way there it may.
@@ -124,7 +125,7 @@ public:
 
     /// Adds all items, as `add` does one.
     void add_all(std::span<const mutation::Item> items);
-    /// Sets all items in order, as `set` does one: of those that name the same bucket the last one counts.
+    /// Sets all items in order, as `set` does one: of several for the same bucket the last one counts.
     void set_all(std::span<const mutation::Item> items);
 
     /// Removes buckets of one key; the key stays. True when there were any.

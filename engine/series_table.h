@@ -13,8 +13,8 @@
 
 namespace karma {
 
-/// The series of a database by their names. Remembers the one that was found last: requests that come
-/// together are mostly about the same. Not thread-safe, finding included.
+/// The series of a database by their names. Remembers the series that was found last, because requests that
+/// arrive together mostly concern the same one. Not thread-safe, not even `find`.
 class SeriesTable {
     struct Hash {
         using is_transparent = void;

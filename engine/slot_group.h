@@ -10,8 +10,9 @@
 
 namespace karma {
 
-/// Eight neighbouring entries of a page's hash table, looked at together: how far a search has to go is not
-/// to be foreseen, and a branch for each entry is mispredicted once in nearly every search. An entry has its
+/// Eight neighbouring entries of a page's hash table, compared together: the length of a search is
+/// unpredictable, so a branch for each entry would be mispredicted once in nearly every search. An entry has
+/// its
 /// tag in its lowest 8 bits and is 0 where it is free.
 class SlotGroup {
 public:

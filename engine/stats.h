@@ -8,8 +8,8 @@
 
 namespace karma {
 
-/// What a process has done since it started. Each number is exact; together they are no consistent picture.
-/// Thread-safe.
+/// Counts of what a process has done since it started. Each number is exact, but they are not read at one
+/// moment. Thread-safe.
 struct Stats {
     using Count = std::atomic<std::uint64_t>;
 

@@ -13,7 +13,7 @@
 
 namespace karma {
 
-/// Storage could not do what was asked; the message names the operation and the cause.
+/// An operation of the storage has failed; the message names the operation and the cause.
 class StorageError : public std::runtime_error {
 public:
     using std::runtime_error::runtime_error;
@@ -22,7 +22,7 @@ public:
 /// Key-value tables beside the log.
 enum class Table : std::uint8_t { meta, snapshots, idempotency, streams };
 
-/// A record to be written, or removed where it has no value.
+/// A record to be written, or to be removed if it has no value.
 struct RecordChange {
     Table table = Table::meta;
     std::string key;
@@ -44,7 +44,7 @@ public:
     BulkWriter& operator=(const BulkWriter&) = delete;
     virtual ~BulkWriter() = default;
 
-    /// Adds a record; each key is above the one before.
+    /// Adds a record. Keys are added in ascending order.
     virtual void add(std::string_view key, std::string_view value) = 0;
 
     /// Puts the records into the table: all or none of them, on disk when it returns. Without it nothing is
@@ -52,11 +52,11 @@ public:
     virtual void commit() = 0;
 };
 
-/// What the engine needs of storage: a log of event groups, records that are written in the same atomic batch
-/// as the events they follow from, and nothing else.
+/// The storage that an engine needs: a log of event groups, and records that are written in the same atomic
+/// batch as the events from which they follow.
 ///
-/// One thread appends; reading and the records' functions may be called from any thread meanwhile. Everything
-/// throws StorageError when it fails, and CorruptionError when what it reads is not what was written.
+/// One thread appends; meanwhile any thread may read, and call the functions for records. All functions throw
+/// StorageError when they fail, and CorruptionError when stored bytes are damaged.
 class Storage {
 public:
     Storage() = default;
@@ -73,17 +73,17 @@ public:
     /// The position of the next event: one more than the last event of the log.
     virtual Lsn next_lsn() const = 0;
 
-    /// Says that the log goes on at `lsn`, ahead of `next_lsn`: the events between are in a snapshot only.
+    /// Makes the log go on at `lsn`, ahead of `next_lsn`: only a snapshot has the events between.
     virtual void skip_to(Lsn lsn) = 0;
 
     /// Calls `visit` for each group, in order, that holds an event with an LSN of `from` or above (the first
     /// one may begin below it), until it returns false. Sees a consistent state of the log.
     virtual void read_log(Lsn from, const std::function<bool(const EventGroup&)>& visit) const = 0;
 
-    /// Bytes that the log takes, about.
+    /// About how many bytes the log takes.
     virtual std::uint64_t log_bytes() const = 0;
 
-    /// Bytes that the groups take which hold an event with an LSN of `from` or above, about.
+    /// About how many bytes the groups take that have an event with an LSN of `from` or above.
     virtual std::uint64_t log_bytes_from(Lsn from) const = 0;
 
     /// Removes the groups that hold only events below `lsn`, but never the last group, and gives their space
@@ -94,8 +94,8 @@ public:
     /// on at LSN 1. Nothing may append or write beside it.
     virtual void clear(std::span<const RecordChange> records) = 0;
 
-    /// Takes down what is on disk now, so that a start can tell when a part of it is gone. To be called now
-    /// and then; at a clean end a storage does it by itself.
+    /// Stores the durable position, so that a start notices when a part of the files is missing. Called every
+    /// few seconds; at a clean end a storage does it by itself.
     virtual void mark_durable() {}
 
     /// Writes records, all or nothing.
@@ -104,7 +104,7 @@ public:
     virtual std::optional<std::string> read(Table table, std::string_view key) const = 0;
 
     /// Calls `visit(key, value)` for each record whose key begins with `prefix`, by key ascending, until it
-    /// returns false. Of what is changed meanwhile some may be seen.
+    /// returns false. It may see some of the changes that are made meanwhile.
     virtual void scan(Table table, std::string_view prefix,
                       const std::function<bool(std::string_view, std::string_view)>& visit) const = 0;
 
@@ -121,28 +121,32 @@ public:
     /// The last key that begins with `prefix`.
     virtual std::optional<std::string> last_key(Table table, std::string_view prefix) const = 0;
 
-    /// For records that are many and large: they go past the log, so that appends do not wait for them. May
-    /// be used by one thread beside all others.
+    /// For many or large records: they are written without the write-ahead log, so that appends do not wait
+    /// for them. One thread may use it while others use the storage.
     virtual std::unique_ptr<BulkWriter> bulk_writer(Table table) = 0;
 
-    /// Gives back the space of records that were removed; takes as long as rewriting what lies beside them.
+    /// Frees the space of removed records; takes as long as rewriting the records beside them.
     virtual void reclaim(Table table) = 0;
 
-    /// The same of the records with a key from `begin` on and below `end`, which were all removed: nothing
-    /// that is kept for removed records remains in the way of later reads.
+    /// The same for the records with a key from `begin` on and below `end`, which were all removed: later
+    /// reads need not skip anything in their place.
     virtual void reclaim_range(Table table, std::string_view begin, std::string_view end) = 0;
 
-    /// Does what `reclaim` does for tables in which removed ranges have piled up, so that reads and starts
-    /// do not get slower with their number. To be called in the background, some time after the start.
+    /// Does the same as `reclaim` for tables with many removed ranges, so that reads and starts do not get
+    /// slower with their number. Called in the background, some time after the start.
     virtual void tidy() {}
 
-    /// The process is stopping: from here on `reclaim`, `reclaim_range` and `tidy` give up, those under way
-    /// too, and leave the rest to the next run. From any thread.
+    /// The process is stopping: makes `reclaim`, `reclaim_range` and `tidy` return early, also those under
+    /// way, and leave the rest to the next run. From any thread.
     virtual void end_maintenance() {}
 
-    /// Makes a storage usable again that has refused to write since a failure: nothing if it is usable.
-    /// Throws StorageError where it still is not, or where `append` is what has failed: what that left
-    /// behind only a restart can tell. Nothing may write beside it.
+    /// True once a failure, of whatever kind of write, has made it refuse everything that writes. From any
+    /// thread.
+    virtual bool refuses_writes() const noexcept { return false; }
+
+    /// Makes a storage usable again that has refused to write since a failure; does nothing if it is usable.
+    /// Throws StorageError if it is still not usable, or if `append` has failed, because only a restart shows
+    /// what that has written. No other thread may write meanwhile.
     virtual void recover() {}
 };
 

@@ -15,13 +15,13 @@ inline constexpr std::int64_t unix_ms_max = 253'402'300'799'999;
 /// than a millisecond is cut off. Nothing where the text is no such instant.
 std::optional<std::int64_t> unix_ms_from_rfc3339(std::string_view text) noexcept;
 
-/// What of a day a text that names only the day means.
+/// Which end of a day a text means that names only the day.
 enum class DayEnd : std::uint8_t { first, last };
 
 /// The same, or a UTC day, "2026-05-05", which stands for its first or its last one.
 std::optional<std::int64_t> unix_ms_from_time_or_day(std::string_view text, DayEnd end) noexcept;
 
-/// What that takes, for messages.
+/// The accepted forms, for messages.
 inline constexpr const char* time_or_day_forms =
     "an RFC 3339 time such as \"2026-05-05T00:00:00Z\" or a UTC day such as \"2026-05-05\"";
 

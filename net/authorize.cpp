@@ -22,6 +22,10 @@ struct IsWithin {
         return std::ranges::all_of(sum.items,
                                    [&](const query::SeriesKey& item) { return series.match(item.series); });
     }
+    bool operator()(const mutation::MultiAdd& add) const {
+        return std::ranges::all_of(
+            add.items, [&](const mutation::SeriesItem& item) { return series.match(item.series); });
+    }
     /// Its stream may be another's.
     bool operator()(const mutation::AddChunk& /*chunk*/) const { return false; }
     template <typename Body>

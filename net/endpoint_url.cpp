@@ -3,6 +3,7 @@
 #include <charconv>
 #include <stdexcept>
 
+#include "engine/utf8.h"
 #include "net/address_text.h"
 
 namespace karma::net {
@@ -10,7 +11,7 @@ namespace {
 
 [[noreturn]] void refuse_url(std::string_view url, const std::string& why) {
     constexpr std::size_t shown_max = 200;
-    throw std::invalid_argument("\"" + std::string(url.substr(0, shown_max)) + "\" " + why);
+    throw std::invalid_argument("\"" + std::string(shortened_utf8(url, shown_max)) + "\" " + why);
 }
 
 constexpr const char* form_text =

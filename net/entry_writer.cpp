@@ -21,6 +21,17 @@ public:
     void operator()(const mutation::Decrement& m) { point("counter.decrement", m); }
     void operator()(const mutation::BatchAdd& m) { batch("series.batch_add", m); }
     void operator()(const mutation::BatchSet& m) { batch("series.batch_set", m); }
+    void operator()(const mutation::MultiAdd& m) {
+        op("counter.multi_add");
+        json_.raw(",\"items\":[");
+        std::string_view separator = "{\"series\":";
+        for (const mutation::SeriesItem& item : m.items) {
+            json_.raw(separator).text(item.series).raw(",\"key\":").number(item.key);
+            json_.raw(",\"bucket\":").day(m.day_of(item)).raw(",\"value\":").number(item.value).raw("}");
+            separator = ",{\"series\":";
+        }
+        json_.raw("]");
+    }
     void operator()(const mutation::ResetCounter& m) { of_key("counter.reset", m.series, m.key); }
     void operator()(const mutation::ResetSeries& m) { of_series("tree.reset", m.series); }
     void operator()(const mutation::BatchReset& m) {
@@ -233,6 +244,16 @@ private:
         if (style_.for_karma1 && (std::holds_alternative<mutation::StartEpoch>(event.body) ||
                                   std::holds_alternative<mutation::PruneStreams>(event.body))) {
             out_ += R"({"v":2,"op":"idempotency.prune","before":1})";
+        } else if (style_.for_karma1 && std::holds_alternative<mutation::MultiAdd>(event.body)) {
+            // It has effects, and no request of Karma 1.0 has them at one LSN.
+            out_.resize(before);
+            if (count_ == 0) {
+                throw RequestError(ErrorCode::replication_error,
+                                   "The event with LSN " + std::to_string(event.lsn) +
+                                       " is a counter.multi_add, which Karma 1.0 cannot follow");
+            }
+            has_reached_limit_ = true;
+            return;
         } else {
             append_entry(event, style_.shows_keys, out_);
         }

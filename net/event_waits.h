@@ -15,19 +15,20 @@ namespace karma::net {
 
 class Connection;
 
-/// The connections of an IoThread whose tasks wait for the next event of the log: each is told once, with
-/// `Connection::on_event`, when there is one, when its time is up, or when none will come in this history.
-/// Used by that thread alone.
+/// The connections of an IoThread whose tasks wait for the next event of the log. Calls
+/// `Connection::on_event` once for each, when there is an event, when its time is over, or when no event will
+/// come in this history. Used by that thread alone.
 class EventWaits {
 public:
-    /// Both outlive it. `wake` has `release` called in a later iteration of the event loop.
+    /// `context` and `executor` outlive it. `wake` makes the caller call `release` in a later event-loop
+    /// iteration.
     EventWaits(boost::asio::io_context& context, Executor& executor, std::function<void()> wake);
 
     void add(const EventWait& wait, std::shared_ptr<Connection> connection);
-    /// Tells those that wait no longer. To be called when something became durable, the log has failed or the
+    /// Ends the waits that are over. Called when the durable LSN has risen, the log has failed or the
     /// generation has changed.
     void release();
-    /// Tells all.
+    /// Ends all waits.
     void release_all();
 
 private:

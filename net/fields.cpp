@@ -61,6 +61,10 @@ Period to_range(const boost::json::value& value) {
         if (at == nullptr) {
             refuse(field, "is required");
         }
+        // Karma 1.0 refuses digits in quotes here, which no client of it can rely on to be a day.
+        if (at->is_string() && at->get_string().find('-') == boost::json::string::npos) {
+            refuse(field, "must be a calendar day such as 20260505 or \"2026-05-05\"");
+        }
         return to_day(*at, field);
     };
     const DayRange range{limit("from", "range.from"), limit("to", "range.to")};
@@ -87,11 +91,8 @@ mutation::Item to_item(const boost::json::value& value, std::uint64_t value_min)
     return item;
 }
 
-query::SeriesKey to_series_key(const boost::json::value& value) {
-    if (!value.is_object()) {
-        refuse("items[]", "must be {\"series\", \"key\"}");
-    }
-    const boost::json::object& object = value.get_object();
+/// Of an object that is an item.
+query::SeriesKey to_series_key(const boost::json::object& object) {
     const boost::json::value* series = object.if_contains("series");
     if (series == nullptr) {
         series = object.if_contains("tree");
@@ -104,6 +105,25 @@ query::SeriesKey to_series_key(const boost::json::value& value) {
         refuse("items[].key", "is required");
     }
     return {series->get_string(), to_number(*key, "items[].key")};
+}
+
+mutation::SeriesItem to_series_item(const boost::json::object& object) {
+    const query::SeriesKey counter = to_series_key(object);
+    mutation::SeriesItem item{counter.series, counter.key};
+    const boost::json::value* bucket = object.if_contains("bucket");
+    if (bucket == nullptr) {
+        bucket = object.if_contains("date");
+    }
+    if (bucket != nullptr) {
+        item.day = to_day(*bucket, "items[].bucket");
+    }
+    if (const boost::json::value* const value = object.if_contains("value")) {
+        item.value = to_number(*value, "items[].value");
+    }
+    if (item.value == 0) {
+        refuse("items[].value", "must be greater than 0");
+    }
+    return item;
 }
 
 }  // namespace
@@ -402,7 +422,25 @@ std::span<const query::SeriesKey> Fields::series_keys() const {
     const boost::json::array& values = array("items");
     const std::span<query::SeriesKey> items = allocate<query::SeriesKey>(values.size());
     for (std::size_t i = 0; i < items.size(); ++i) {
-        items[i] = to_series_key(values[i]);
+        if (!values[i].is_object()) {
+            refuse("items[]", "must be {\"series\", \"key\"}");
+        }
+        items[i] = to_series_key(values[i].get_object());
+    }
+    return items;
+}
+
+std::span<const mutation::SeriesItem> Fields::series_items() const {
+    const boost::json::array& values = array("items");
+    if (values.empty()) {
+        refuse("items", "must not be empty");
+    }
+    const std::span<mutation::SeriesItem> items = allocate<mutation::SeriesItem>(values.size());
+    for (std::size_t i = 0; i < items.size(); ++i) {
+        if (!values[i].is_object()) {
+            refuse("items[]", "must be {\"series\", \"key\", \"bucket\", \"value\"}");
+        }
+        items[i] = to_series_item(values[i].get_object());
     }
     return items;
 }

@@ -103,6 +103,9 @@ public:
     std::span<const std::uint64_t> numbers(std::string_view name) const;
     /// `[[key, bucket, value], ...]`
     std::span<const mutation::Item> items(std::uint64_t value_min) const;
+    /// `[{"series", "key", "bucket", "value"}, ...]`, at least one; a day of `today` where there is no
+    /// bucket, and 1 where there is no value.
+    std::span<const mutation::SeriesItem> series_items() const;
     /// `[{"series", "key"}, ...]`
     std::span<const query::SeriesKey> series_keys() const;
 

@@ -105,9 +105,9 @@ void IoThread::begin_reads() {
     reading_now_.clear();
 }
 
-/// Commits what was executed, also where nobody waits for it yet: its reply may have its turn behind a task
-/// or behind replies that nobody takes, or the connection may be gone. Connections that go on now may execute
-/// more.
+/// Commits what was executed, even if no connection waits for it yet: its reply may be behind a task or
+/// behind replies that the client does not take, or the connection may be gone. Connections that go on now
+/// may execute more.
 void IoThread::end_iteration() {
     while (uncommitted_) {
         if (!waiting_.empty()) {

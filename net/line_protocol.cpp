@@ -28,6 +28,18 @@ bool is_http(std::string_view line) noexcept {
            std::ranges::all_of(line.substr(0, method), [](char c) { return c >= 'A' && c <= 'Z'; });
 }
 
+/// Whether a line is the beginning of a TLS handshake, which can hold any lines too: a client chooses the
+/// session ticket that a browser or a server repeats to another address.
+bool is_tls(std::string_view line) noexcept { return line.starts_with("\x16\x03"); }
+
+/// The name of the protocol that a line begins which is no JSON; null where it is none that is known.
+const char* foreign_protocol(std::string_view line) noexcept {
+    if (is_http(line)) {
+        return "HTTP";
+    }
+    return is_tls(line) ? "TLS" : nullptr;
+}
+
 /// The protocol of a request; nothing where it cannot be told.
 std::optional<ReplyForm> form_of(const boost::json::value& value) {
     const boost::json::object* const object = value.if_object();
@@ -68,11 +80,12 @@ Protocol::Taken LineProtocol::take(LineBuffer& input, bool accepts_writes, Reque
     if (!refused) {
         return Taken::request;
     }
-    if (refused->code == ErrorCode::invalid_json && is_http(line_)) {
+    if (const char* const foreign =
+            refused->code == ErrorCode::invalid_json ? foreign_protocol(line_) : nullptr) {
         // What a browser sends must not be taken for requests: its body can have any lines.
-        refusal = {ErrorCode::invalid_json,
-                   "Not valid JSON: this is HTTP, and here JSON requests are taken, one a line. The "
-                   "connection is closed"};
+        refusal = {ErrorCode::invalid_json, std::string("Not valid JSON: this is ") + foreign +
+                                                ", and here JSON requests are taken, one a line. The "
+                                                "connection is closed"};
         return Taken::last_refusal;
     }
     refusal = std::move(*refused);

@@ -50,6 +50,11 @@ inline constexpr Field keys{"keys", {}, "array of numbers", "the keys, each for 
 inline constexpr Field items{"items", {}, "array of [key, bucket, value]", "the points"};
 inline constexpr Field series_keys{
     "items", {}, "array of {\"series\", \"key\"}", "the counters", "series|tree key"};
+inline constexpr Field series_items{"items",
+                                    {},
+                                    "array of {\"series\", \"key\", \"bucket\", \"value\"}",
+                                    "the points",
+                                    "series|tree key bucket|date value"};
 inline constexpr Field as_of{"as_of", {}, "point in history", "asks for the state as of this point"};
 inline constexpr Field before_day{"before", "date", "day", "the first bucket that is kept"};
 inline constexpr Field before_time{"before", {}, "time", "what is older is forgotten"};

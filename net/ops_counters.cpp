@@ -26,6 +26,7 @@ Decoded batch_delete_range(F f) {
     return Mutation(mutation::BatchDeleteRange{f.series(), f.keys(), f.range()});
 }
 Decoded batch_add(F f) { return Mutation(mutation::BatchAdd{f.series(), f.items(1)}); }
+Decoded multi_add(F f) { return Mutation(mutation::MultiAdd{f.series_items()}); }
 Decoded batch_set(F f) { return Mutation(mutation::BatchSet{f.series(), f.items(0)}); }
 
 constexpr Bounds added_bounds{1, std::numeric_limits<std::uint64_t>::max(), 1};
@@ -119,6 +120,22 @@ const OpGroup& counter_ops() {
                       R"({"v":2,"op":"counter.multi_sum","items":[{"series":"links","key":42},{"series":"links","key":7}]})",
                   .reply = R"([{"series":"links","key":42,"value":6},{"series":"links","key":7,"value":0}])"},
              .decode = multi_sum},
+            {.name = "counter.multi_add",
+             .access = OpAccess::write,
+             .idempotent = true,
+             .summary = "Adds to many buckets of several series, all or none of them.",
+             .fields = {needs(
+                 field::series_items,
+                 "the points, at least one; without `bucket` of the current UTC day, without `value` 1")},
+             .reply = "`applied`: the number of points",
+             .errors = {{ErrorCode::validation_error,
+                         "a bucket or the total of a key would pass 18446744073709551615"},
+                        too_many_series},
+             .example =
+                 {.request =
+                      R"({"v":2,"op":"counter.multi_add","items":[{"series":"links","key":11,"bucket":20260505,"value":3},{"series":"orders","key":11,"bucket":20260505}]})",
+                  .reply = R"({"applied":2})"},
+             .decode = multi_add},
             {.name = "series.batch_add",
              .aliases = {"counter.batch_increment"},
              .access = OpAccess::write,

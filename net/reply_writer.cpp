@@ -49,7 +49,7 @@ public:
     void operator()(const reply::Added& r) {
         json_.raw("{\"applied\":").number(r.applied).raw(",\"total\":").number(r.total).raw("}");
     }
-    void operator()(const reply::WasSet& r) { json_.raw("{\"applied\":").number(r.applied).raw("}"); }
+    void operator()(const reply::Applied& r) { json_.raw("{\"applied\":").number(r.applied).raw("}"); }
     void operator()(const reply::BatchResetDone& r) {
         json_.raw("{\"reset\":").number(r.reset).raw(",\"missing\":").number(r.missing).raw("}");
     }

@@ -22,7 +22,7 @@ std::string errno_message() { return std::generic_category().message(errno); }
 
 enum class Left { nothing, stale };
 
-/// What is at the path already. Throws where that is not to be touched.
+/// The file that is at the path already. Throws if it must not be replaced.
 Left what_is_at(const std::string& path) {
     sockaddr_un address{};
     if (path.size() >= sizeof address.sun_path) {

@@ -432,7 +432,7 @@ Outcome Database::replication_status_later(const query::Page& page) const {
                                     replication_metrics(figures, engine_.epochs()),
                                     snapshots_.last_lsn(),
                                     {},
-                                    {engine_.checkpoints()},
+                                    {engine_.checkpoints().all()},
                                     last_epoch(engine_.epochs()).number,
                                     role() == Role::fenced,
                                     replication_alarm(),
@@ -514,8 +514,8 @@ Outcome Database::metrics_later() {
     figures.keys = engine_.key_count();
     figures.wal_bytes = options_.wal ? storage_.log_bytes() : 0;
     figures.wal_current_lsn = engine_.last_lsn();
-    figures.checkpoints = engine_.checkpoint_count();
-    figures.last_checkpoint_unix = static_cast<std::uint64_t>(engine_.last_checkpoint_unix());
+    figures.checkpoints = engine_.checkpoints().size();
+    figures.last_checkpoint_unix = static_cast<std::uint64_t>(engine_.checkpoints().last_saved_unix());
     figures.open_streams = engine_.streams().open_count();
     figures.committed_streams = engine_.streams().committed_count();
     figures.idempotency_records = engine_.idempotency().size();

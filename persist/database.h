@@ -250,6 +250,7 @@ private:
     static constexpr std::int64_t retention_interval_ms = 10'000;
     void begin_clocks();
     void follow_clock();
+    void check_storage();
     void check_directory();
     std::string write_refusal() const;
     void store_age();

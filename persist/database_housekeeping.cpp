@@ -18,7 +18,7 @@ namespace {
 Lsn newest_first_record_lsn(const SnapshotStore& snapshots) {
     for (const SnapshotStore::ManifestRef& manifest : snapshots.manifests()) {
         if (manifest->full) {
-            return manifest->first_record_lsn;
+            return manifest->of<IdempotencyIndex>().first_record_lsn;
         }
     }
     return 0;
@@ -124,6 +124,7 @@ void Database::wind_down() {
 
 void Database::keep_house() {
     check_directory();
+    check_storage();
     follow_clock();
     if (is_winding_down_) {
         return;
@@ -141,6 +142,16 @@ void Database::keep_house() {
     run_in_background("listing snapshots", [this] { catalog_.get()->count(); });
     exports_.drop_idle();
     records_files_.drop_idle();
+}
+
+/// A note or a record that could not be written is told to who wanted it, and no event can be written after
+/// that either. A node that writes none meanwhile must not seem well until it does.
+void Database::check_storage() {
+    if (!committer_ || committer_->has_failed() || !storage_.refuses_writes()) {
+        return;
+    }
+    const std::lock_guard lock(mutex_);
+    committer_->fail("the storage refuses to write after a write to its tables has failed");
 }
 
 /// What goes into files that nobody finds again is not durable: nothing is accepted any more. A directory
@@ -313,11 +324,13 @@ Reply Database::try_to_store_snapshot(const std::optional<std::string>& series, 
 void Database::save_all_there_is(const SnapshotStore::Saving& saving, StateView view,
                                  UnsavedRecords::Batch unsaved, const Deadline& deadline) {
     // A load that is under way cannot go on after a restart.
-    std::erase_if(view.streams,
+    IngestStreams::View streams = view.of<IngestStreams>();
+    std::erase_if(streams.open,
                   [](const StreamView& stream) { return stream.info.id.starts_with(load_stream_prefix); });
+    view.components.set(IngestStreams::name, std::make_shared<const IngestStreams::View>(std::move(streams)));
     try {
         std::vector<RecordChange> changes = unsaved.changes();
-        changes.push_back(first_record_change(view.first_record_lsn));
+        changes.push_back(first_record_change(view.of<IdempotencyIndex>().first_record_lsn));
         snapshots_.save_all(saving, view, now_ms(), std::move(changes), deadline);
     } catch (...) {
         const std::lock_guard lock(mutex_);

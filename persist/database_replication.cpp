@@ -455,7 +455,7 @@ void Database::replace_stored(const Replacing& held, const ReceivedState& receiv
         storage_.write(std::span(records).subspan(i, std::min(at_once, records.size() - i)), false);
     }
     std::vector<RecordChange> changes = {{Table::meta, installing_key, std::nullopt},
-                                         first_record_change(view.first_record_lsn),
+                                         first_record_change(view.of<IdempotencyIndex>().first_record_lsn),
                                          marks_change(received.marks),
                                          ordered_lsn_change(view.lsn + 1),
                                          retention_told_change(received.retention)};

@@ -112,7 +112,7 @@ Reply VerifyTask::run(const Deadline& deadline) {
         return Error{ErrorCode::internal_error, restored.damaged.front()};
     }
     const Digest live_digest = live.digest(deadline);
-    if (comparable && rebuilt.last_lsn() == live.lsn && rebuilt.epochs() != live.epochs) {
+    if (comparable && rebuilt.last_lsn() == live.lsn && rebuilt.epochs() != live.of<EpochHistory>().epochs) {
         return Error{ErrorCode::internal_error, "What is stored has other epochs than the live state"};
     }
     if (comparable && (rebuilt.last_lsn() != live.lsn || !(digest == live_digest))) {

@@ -292,8 +292,8 @@ Exported export_state(ExportDirectory& directory, const StateView& state, const 
         export_series_names(directory, exported.series);
         return exported;
     }
-    export_checkpoints(directory, state.checkpoints);
-    RecordsSelection selection{state.first_record_lsn, state.lsn, {}, {}};
+    export_checkpoints(directory, state.of<Checkpoints>().checkpoints);
+    RecordsSelection selection{state.of<IdempotencyIndex>().first_record_lsn, state.lsn, {}, {}};
     std::optional<RecordsOfSeries> of_series;
     if (!series.empty()) {
         of_series.emplace(storage, std::string(series), selection.first_lsn, selection.last_lsn);

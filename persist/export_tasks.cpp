@@ -57,19 +57,20 @@ void hide_records(RecordsSelection& selection, LeftOut& left_out) {
 
 std::string contents_of(const Export& of, const LeftOut& left_out) {
     const WrittenRecords& written = of.records->written();
-    return json::serialize(json::object{{"lsn", of.pin.manifest().lsn},
-                                        {"timestamp", of.pin.manifest().file_unix},
-                                        {"database_id", of.pin.manifest().database_id.text()},
-                                        {"files", files_of(of)},
-                                        {"records",
-                                         {{"file", Exports::records_file},
-                                          {"bytes", of.records->size()},
-                                          {"record_count", written.records},
-                                          {"committed_stream_count", written.committed_streams},
-                                          {"left_out", left_out.unknown},
-                                          {"keys_shown", of.has_idempotency_keys},
-                                          {"hidden", left_out.hidden}}},
-                                        {"checkpoints", checkpoints_json(of.pin.manifest().checkpoints)}});
+    return json::serialize(
+        json::object{{"lsn", of.pin.manifest().lsn},
+                     {"timestamp", of.pin.manifest().file_unix},
+                     {"database_id", of.pin.manifest().database_id.text()},
+                     {"files", files_of(of)},
+                     {"records",
+                      {{"file", Exports::records_file},
+                       {"bytes", of.records->size()},
+                       {"record_count", written.records},
+                       {"committed_stream_count", written.committed_streams},
+                       {"left_out", left_out.unknown},
+                       {"keys_shown", of.has_idempotency_keys},
+                       {"hidden", left_out.hidden}}},
+                     {"checkpoints", checkpoints_json(of.pin.manifest().of<Checkpoints>().checkpoints)}});
 }
 
 std::string random_id(const std::function<std::uint64_t()>& random) {
@@ -124,7 +125,7 @@ reply::ExportBegun BeginExportTask::begin(const std::string& id, const Deadline&
         throw RequestError(ErrorCode::not_found, "The snapshot at LSN " + std::to_string(manifest.lsn) +
                                                      " does not hold the series \"" + *series_ + "\"");
     }
-    RecordsSelection selection{manifest.first_record_lsn, manifest.lsn, {}, {}};
+    RecordsSelection selection{manifest.of<IdempotencyIndex>().first_record_lsn, manifest.lsn, {}, {}};
     std::optional<RecordsOfSeries> of_series;
     if (series_) {
         of_series.emplace(database_.storage_, *series_, selection.first_lsn, selection.last_lsn);

@@ -129,7 +129,7 @@ bool GroupCommitter::take_group() {
         full_.pop_front();
         return true;
     }
-    std::swap(group_, open_);  // the one that was committed last is empty and gathers next
+    std::swap(group_, open_);  // the group that was committed last is empty and becomes the open one
     return !group_.empty();
 }
 

@@ -205,7 +205,7 @@ bool begins_before(const Storage& storage, std::int64_t time_ms) {
     return oldest && oldest->time_ms < time_ms;
 }
 
-/// Gathers the groups in which something matches.
+/// Collects the groups in which an event matches.
 class Search {
 public:
     /// From `begin` on.

@@ -233,7 +233,7 @@ std::optional<std::string> MemoryStorage::last_key(Table table, std::string_view
 
 namespace {
 
-/// Gathers the records and writes them as one.
+/// Collects the records and writes them together.
 class GatheringWriter final : public BulkWriter {
 public:
     GatheringWriter(MemoryStorage& storage, Table table) : storage_(storage), table_(table) {}

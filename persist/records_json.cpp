@@ -42,7 +42,8 @@ std::string response_text(const IdempotencyRecord& record) {
             const Uint128 total = (Uint128{numbers[1]} << 64U) | numbers[2];
             return "{" + field("applied", numbers[0]) + ",\"total\":" + to_decimal(total) + "}";
         }
-        case Operation::batch_set: return "{" + field("applied", numbers[0]) + "}";
+        case Operation::batch_set:
+        case Operation::multi_add: return "{" + field("applied", numbers[0]) + "}";
         case Operation::batch_reset:
             return "{" + field("reset", numbers[0]) + "," + field("missing", numbers[1]) + "}";
         case Operation::batch_delete_range:
@@ -236,9 +237,12 @@ private:
 
 Operation operation_from_name(const Element& element) {
     const std::string_view name = element.text("operation");
-    for (unsigned number = 1; number <= static_cast<unsigned>(Operation::batch_delete_range); ++number) {
-        if (operation_name(static_cast<Operation>(number)) == name) {
-            return static_cast<Operation>(number);
+    for (unsigned number = 1; number <= static_cast<unsigned>(Operation::multi_add); ++number) {
+        const auto operation = static_cast<Operation>(number);
+        const bool is_of_stream =
+            operation == Operation::ingest_begin || operation == Operation::ingest_chunk;
+        if (!is_of_stream && operation_name(operation) == name) {
+            return operation;
         }
     }
     element.fail("operation", "is none that can have a key: " + std::string(name));
@@ -282,6 +286,7 @@ void read_response(const Element& element, IdempotencyRecord& record) {
             break;
         }
         case Operation::batch_set:
+        case Operation::multi_add:
             record.response[0] = number("applied");
             record.response_size = 1;
             break;

@@ -20,7 +20,7 @@ RecordsOfSeries::RecordsOfSeries(const Storage& storage, std::string series, Lsn
             known_.back().second = group_last;
         }
         read_group(group, [&](const Event& event) {
-            if (!event.idempotency_key.empty() && series_of(event.body) == series_) {
+            if (!event.idempotency_key.empty() && names_series(event.body, series_)) {
                 lsns_.push_back(event.lsn);
             }
         });

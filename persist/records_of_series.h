@@ -10,17 +10,17 @@
 
 namespace karma {
 
-/// Which idempotency records are those of one series: a record does not say it, but its event does, as long
-/// as the log holds it.
+/// Finds the idempotency records of one series. A record does not name its series, but its event does, as
+/// long as the log has it.
 class RecordsOfSeries {
 public:
     /// Reads the events of the log between two LSNs, both included. Throws StorageError and CorruptionError.
     RecordsOfSeries(const Storage& storage, std::string series, Lsn first_lsn, Lsn last_lsn);
 
-    /// Lets only records and streams of the series through. This outlives the selection.
+    /// A selection of the records and streams of the series. This object outlives it.
     void restrict(RecordsSelection& selection);
 
-    /// The records that were left out because their events are no longer kept, after they were written.
+    /// After the records were written: how many were left out because their events are no longer kept.
     std::uint64_t left_out() const noexcept { return left_out_; }
 
 private:

@@ -17,6 +17,7 @@
 #include "persist/keys.h"
 #include "persist/log_file_order.h"
 #include "persist/salvage_files.h"
+#include "persist/snapshot_table.h"
 #include "persist/stored_rows.h"
 #include "persist/table_file_writer.h"
 
@@ -118,6 +119,20 @@ rocksdb::ColumnFamilyOptions log_options(const RocksdbStorage::Options& options)
     return result;
 }
 
+/// Calls `visit` for each row from a key on, until it returns false.
+void visit_rows(StoredRows& rows, std::string_view begin,
+                const std::function<bool(std::string_view, std::string_view)>& visit,
+                const std::string& path) {
+    for (rows.to(begin); rows.valid(); rows.next()) {
+        if (!visit(rows.key(), rows.value())) {
+            return;
+        }
+    }
+    if (!rows.status().ok()) {
+        fail("cannot read from " + path, rows.status());
+    }
+}
+
 }  // namespace
 
 RocksdbStorage::RocksdbStorage(const Options& options)
@@ -176,10 +191,12 @@ void RocksdbStorage::open(const Options& options) {
     // Fingerprints do not get smaller, and pages are compact.
     plain.compression = rocksdb::kNoCompression;
     bound_tables(plain, options.open_files_max);
+    rocksdb::ColumnFamilyOptions snapshots = plain;
+    snapshots.table_factory = make_snapshot_table_factory();
     const std::vector<rocksdb::ColumnFamilyDescriptor> families = {
         {rocksdb::kDefaultColumnFamilyName, plain},
         {"events", log_options(options)},
-        {"snapshots", plain},
+        {"snapshots", snapshots},
         {"idempotency", log_options(options)},
         {"streams", plain},
     };
@@ -540,23 +557,22 @@ std::optional<std::string> RocksdbStorage::read(Table table, std::string_view ke
 
 void RocksdbStorage::scan(Table table, std::string_view prefix,
                           const std::function<bool(std::string_view, std::string_view)>& visit) const {
-    scan_from(table, prefix, [&](std::string_view key, std::string_view value) {
-        return key.starts_with(prefix) && visit(key, value);
-    });
+    const Using used = use();
+    const std::string end = prefix_end(prefix);
+    const rocksdb::Slice bound(end);
+    rocksdb::ReadOptions options;
+    if (!end.empty()) {
+        options.iterate_upper_bound = &bound;  // nothing behind is read
+    }
+    StoredRows at(*db_, family(table), options);
+    visit_rows(at, prefix, visit, path_);
 }
 
 void RocksdbStorage::scan_from(Table table, std::string_view begin,
                                const std::function<bool(std::string_view, std::string_view)>& visit) const {
     const Using used = use();
     StoredRows at(*db_, family(table));
-    for (at.to(begin); at.valid(); at.next()) {
-        if (!visit(at.key(), at.value())) {
-            return;
-        }
-    }
-    if (!at.status().ok()) {
-        fail("cannot read from " + path_, at.status());
-    }
+    visit_rows(at, begin, visit, path_);
 }
 
 void RocksdbStorage::erase_prefix(Table table, std::string_view prefix) {

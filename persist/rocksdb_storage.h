@@ -19,17 +19,18 @@ namespace karma {
 /// own write-ahead log makes a batch atomic and durable.
 class RocksdbStorage final : public Storage {
 public:
-    /// The version of what lies in the database. A newer one than this is refused.
+    /// The version of the database's format. A newer one is refused.
     static constexpr std::uint32_t format_version = 1;
 
     struct Options {
         std::filesystem::path path;  // created when missing; its parent must exist
-        /// A write-ahead log file is left for a new one when the files in use pass this many bytes; 0: only
-        /// when what they hold fills a buffer.
+        /// A new write-ahead log file is begun when the files in use pass this many bytes; 0: only when their
+        /// contents fill a buffer.
         std::uint64_t log_segment_bytes = 67'108'864;
         rocksdb::Env* env = nullptr;  // null: the machine's own
         bool read_only = false;       // changes no file; what writes throws
-        /// With `read_only`: takes what is sound of damaged write-ahead logs, and holes where it is not.
+        /// With `read_only`: reads the sound records of damaged write-ahead logs, and leaves gaps in the
+        /// place of others.
         bool salvage = false;
         int open_files_max = 256;  // that RocksDB holds open of its tables
     };
@@ -38,10 +39,10 @@ public:
     explicit RocksdbStorage(const Options& options);
     ~RocksdbStorage() override;
 
-    /// What `salvage` has got round when the database was opened.
+    /// The damage around which `salvage` has read when the database was opened.
     const std::vector<std::string>& damage() const noexcept { return damage_; }
 
-    /// Whether it was closed in good order before it was opened now: nothing that was written is missing.
+    /// Whether the database was closed cleanly before: nothing that was written is missing.
     bool ended_cleanly() const noexcept { return ended_cleanly_; }
 
     void append(const EventGroup& group, std::span<const RecordChange> records, bool sync) override;
@@ -64,20 +65,20 @@ public:
     void reclaim_range(Table table, std::string_view begin, std::string_view end) override;
     void tidy() override;
     void end_maintenance() override;
+    bool refuses_writes() const noexcept override { return failed_.load(std::memory_order_acquire); }
     void recover() override;
     std::uint64_t log_bytes_from(Lsn from) const override;
     void erase_log_below(Lsn lsn) override;
     void mark_durable() override;
 
-    /// Makes a database of its own with all that this one holds, durably, on the same file system. Throws
-    /// StorageError.
+    /// Makes a durable copy of the database on the same file system. Throws StorageError.
     void copy_to(const std::filesystem::path& path) const;
 
 private:
     static constexpr std::size_t table_count = 4;
 
-    /// Held by who uses the database, so that `recover` can close it and open it again. Taken again by who
-    /// has it: readers go before a writer that waits.
+    /// Held by each user of the database, so that `recover` can close it and open it again. A holder may take
+    /// it again: readers go before a waiting writer.
     using Using = std::shared_lock<std::shared_mutex>;
     Using use() const;
 

@@ -7,7 +7,8 @@
 
 namespace karma {
 
-/// The files of `disk`, with write-ahead logs as RocksDB can read them past their damage. Changes no file.
+/// A view of the files of `disk` in which RocksDB can read write-ahead logs past their damage. Changes no
+/// file.
 std::unique_ptr<rocksdb::Env> make_salvage_env(const std::shared_ptr<rocksdb::FileSystem>& disk);
 
 }  // namespace karma

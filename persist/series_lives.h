@@ -8,13 +8,13 @@
 
 namespace karma {
 
-/// Tells which series in snapshots are those of the present: a snapshot of everything that lacks a series
-/// ends what is older under that name, which was dropped, even if a new series has the name now. To be shown
-/// the snapshots from the newest to the oldest, which outlive this.
+/// Decides which series in snapshots are the present ones. When a snapshot of everything lacks a series,
+/// older ones under that name belong to a dropped series, even if a new series has the name now. The caller
+/// shows it the snapshots, which outlive it, from the newest to the oldest.
 class SeriesLives {
 public:
-    /// Calls `visit(series, number)` for each series of a snapshot that is one of the present; `number`
-    /// counts its snapshots from 1. Returns the names that this snapshot ends.
+    /// Calls `visit(series, number)` for each present series of a snapshot; `number` counts its snapshots
+    /// from 1. Returns the names whose older snapshots belong to dropped series.
     template <typename Visit>
     std::vector<std::string_view> show(const SnapshotManifest& manifest, Visit&& visit) {
         std::map<std::string_view, unsigned> held;

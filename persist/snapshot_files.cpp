@@ -139,7 +139,8 @@ std::shared_ptr<const SnapshotCatalog> CurrentCatalog::get() {
 }
 
 reply::IdempotencySnapshot idempotency_snapshot(const SnapshotStore::Manifest& full) {
-    return {full.file_unix, full.lsn, full.idempotency_records, full.committed_streams, std::nullopt};
+    return {full.file_unix, full.lsn, full.of<IdempotencyIndex>().record_count,
+            full.of<IngestStreams>().committed_count, std::nullopt};
 }
 
 std::optional<reply::IdempotencySnapshot> idempotency_snapshot(Manifests manifests) {

@@ -30,10 +30,11 @@ struct SnapshotFile {
     reply::SnapshotOf describe() const;
 };
 
-/// The files that clients see, newest first: of each series the `per_series` latest. What is kept longer for
-/// questions about the past has no file. Of some snapshots, whatever is stored or dropped later. Thread-safe.
+/// The files that clients see, newest first: the `per_series` latest of each series. Snapshots that are kept
+/// longer, for `as_of`, have no file. A catalog is of some snapshots, whatever is stored or dropped later.
+/// Thread-safe.
 ///
-/// What it takes to find them is gathered when it is first needed, which takes as long as there are series in
+/// The index of the files is made when it is first needed, in a time proportional to the number of series in
 /// the snapshots.
 class SnapshotCatalog {
 public:
@@ -43,17 +44,17 @@ public:
 
     const std::vector<SnapshotStore::ManifestRef>& manifests() const noexcept { return manifests_; }
 
-    /// Bytes to look at for a list of all files, about.
+    /// About how many bytes a list of all files has to read.
     std::size_t cost_bytes() const noexcept;
     /// Whether `count` is known without looking at all series.
     bool is_gathered() const noexcept { return is_gathered_.load(std::memory_order_acquire); }
 
-    /// How many files there are.
+    /// The number of files.
     std::uint64_t count() const { return places().files.size(); }
-    /// The file of a name.
+    /// The file with this name.
     std::optional<SnapshotFile> find(std::string_view name) const;
 
-    /// The files behind the one that the page's cursor names, as many as the page has.
+    /// The files after the one that the page's cursor names, up to the limit of the page.
     std::vector<SnapshotFile> files(const query::Page& page, bool& has_more) const;
     /// The same of the latest file of each series.
     std::vector<SnapshotFile> latest(const query::Page& page, bool& has_more) const;
@@ -85,14 +86,14 @@ private:
     mutable Places places_;
 };
 
-/// The catalog of a store, gathered once for each change of what is stored. Thread-safe.
+/// The catalog of a store, made once for each change of the store. Thread-safe.
 class CurrentCatalog {
 public:
     /// `snapshots` outlives this.
     CurrentCatalog(const SnapshotStore& snapshots, unsigned per_series)
         : snapshots_(snapshots), per_series_(per_series) {}
 
-    /// Quick, whatever is stored.
+    /// Takes a short time, however much is stored.
     std::shared_ptr<const SnapshotCatalog> get();
 
 private:
@@ -104,7 +105,7 @@ private:
     std::shared_ptr<const SnapshotCatalog> catalog_;
 };
 
-/// What went with a snapshot of everything.
+/// The idempotency file of a snapshot of everything.
 reply::IdempotencySnapshot idempotency_snapshot(const SnapshotStore::Manifest& full);
 /// The same of the latest one; nothing before the first.
 std::optional<reply::IdempotencySnapshot> idempotency_snapshot(Manifests manifests);

@@ -21,16 +21,14 @@ inline std::string describe(const SnapshotManifest& manifest, const SnapshotSeri
     return describe(manifest) + ", series \"" + entry.name + "\"";
 }
 
-/// Calls `visit` for each series and staged series of a manifest.
+/// Calls `visit` for each series of a manifest, and of its components.
 template <typename Visit>
 void for_each_entry(const SnapshotManifest& manifest, Visit&& visit) {
     for (const SnapshotSeries& entry : manifest.series) {
         visit(entry);
     }
-    for (const SnapshotStream& stream : manifest.streams) {
-        if (stream.staged) {
-            visit(*stream.staged);
-        }
+    for (const SnapshotSeries& entry : manifest.staged) {
+        visit(entry);
     }
 }
 

@@ -12,25 +12,25 @@
 
 namespace karma {
 
-/// Gives a series new contents by events alone: an ingest stream of mode replace_series, so that nobody sees
-/// a part of it and a log can be replayed without the file. Not thread-safe.
+/// Replaces the contents of a series by events alone, an ingest stream of mode replace_series: no query sees
+/// a part of it, and a log can be replayed without the file. Not thread-safe.
 class SeriesLoader {
 public:
     /// Executes a mutation and returns its LSN; throws RequestError when it is refused.
     using Execute = std::function<Lsn(const Mutation&)>;
 
-    /// `id` is that of no other stream and begins with load_stream_prefix.
+    /// `id` is unused and begins with load_stream_prefix.
     SeriesLoader(std::string series, std::string id, Execute execute);
     SeriesLoader(const SeriesLoader&) = delete;
     SeriesLoader& operator=(const SeriesLoader&) = delete;
 
-    /// Gives up what was begun and not finished, where that can still be done.
+    /// Aborts a load that was not finished, if that is still possible.
     ~SeriesLoader();
 
     /// Adds a key with its buckets, which may be none. Each key once.
     void add(std::uint64_t key, std::span<const Point> points);
 
-    /// The series becomes what was added. Returns the LSN of the last event.
+    /// Makes the added keys the contents of the series. Returns the LSN of the last event.
     Lsn finish();
 
 private:

@@ -17,23 +17,22 @@ SnapshotSeries entry_of(const SeriesView& view, Lsn lsn) {
 
 }  // namespace
 
+TakeSeries taken_from(std::vector<std::unique_ptr<Series>>& loaded) {
+    return [at = loaded.begin()]() mutable { return std::move(*at++); };
+}
+
 SnapshotManifest manifest_of(const StateView& view, std::int64_t now_ms, std::vector<SeriesView>& views) {
     SnapshotManifest manifest;
     manifest.full = true;
     manifest.lsn = view.lsn;
     manifest.created_ms = now_ms;
-    manifest.checkpoints = view.checkpoints;
-    manifest.epochs = view.epochs;
-    manifest.idempotency_records = view.idempotency_record_count;
-    manifest.committed_streams = view.committed_stream_count;
-    manifest.first_record_lsn = view.first_record_lsn;
     views = view.series;
-    for (const StreamView& stream : view.streams) {
-        manifest.streams.push_back({stream.info, {}});
-        if (stream.staged) {
-            manifest.streams.back().staged = entry_of(*stream.staged, view.lsn);
-            views.push_back(*stream.staged);
-        }
+    for (const ComponentViews::Entry& component : view.components) {
+        ComponentViewRef rest = component.view->take_out_series(views);
+        manifest.components.set(component.name, rest == nullptr ? component.view : std::move(rest));
+    }
+    for (std::size_t i = view.series.size(); i < views.size(); ++i) {
+        manifest.staged.push_back(entry_of(views[i], view.lsn));
     }
     // It holds every event up to its LSN, also those that touched other series.
     for (const SeriesView& series : view.series) {

@@ -1,13 +1,12 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <memory>
 #include <string>
 #include <vector>
 
-#include "engine/epoch.h"
-#include "engine/ingest.h"
-#include "engine/reply.h"
+#include "engine/components.h"
+#include "engine/identity.h"
 
 namespace karma {
 
@@ -22,13 +21,7 @@ struct SnapshotSeries {
     std::size_t number = 0;        // among the series and staged series of the snapshot
 };
 
-/// An open stream in a snapshot, and the series that it was making.
-struct SnapshotStream {
-    StreamInfo info;
-    std::optional<SnapshotSeries> staged;  // numbered behind the series
-};
-
-/// What makes a snapshot whole.
+/// The manifest of a snapshot, which makes it complete.
 struct SnapshotManifest {
     std::uint64_t id = 0;
     bool has_page_lists = true;  // false before version 3: pages have keys of the snapshot's own
@@ -39,20 +32,26 @@ struct SnapshotManifest {
     std::vector<SnapshotSeries> series;
     std::uint64_t next_page_id = 1;  // above the ids of all its pages
     // Of a full one:
-    std::vector<reply::Checkpoint> checkpoints;
-    std::vector<SnapshotStream> streams;
-    std::uint64_t idempotency_records = 0;  // that there were, as were the committed streams
-    std::uint64_t committed_streams = 0;
-    Epochs epochs;
-    Lsn first_record_lsn = 0;  // idempotency records of lower LSNs were forgotten; 0: none was, or not known
-    DatabaseId database_id;    // may be not known
+    ComponentViews components;  // without their series
+    std::vector<SnapshotSeries>
+        staged;              // the series of the components, in their order; numbered behind `series`
+    DatabaseId database_id;  // may be not known
+
+    /// What a component held.
+    template <typename C>
+    const typename C::View& of() const {
+        return components.get<C>();
+    }
 };
+
+/// The elements of `loaded` one after the other, for `Engine::restore_components`: outlived by it.
+TakeSeries taken_from(std::vector<std::unique_ptr<Series>>& loaded);
 
 struct StateView;
 class SeriesView;
 
-/// What describes a snapshot of this state, but for what is given by who stores it: ids, numbers, times of
-/// files. Puts the series, and the staged series of streams, into `views` in the order of their numbers.
+/// The manifest of a snapshot of this state, without what SnapshotStore fills in: ids, numbers, times of
+/// files. Puts the series, and those of the components, into `views` in the order of their numbers.
 SnapshotManifest manifest_of(const StateView& view, std::int64_t now_ms, std::vector<SeriesView>& views);
 
 /// The same of one series, when the database was at `lsn`.

@@ -12,16 +12,15 @@
 
 namespace karma {
 
-/// The `.tree` files of stored snapshots as bytes to read: made from pages as they are asked for, never held
-/// as a whole. What it takes to find a place in a file is kept for the files that were read last.
-/// Thread-safe.
+/// The bytes of the `.tree` files of stored snapshots, made from pages as they are read, never held as a
+/// whole. The index that finds a position in a file is kept for the files that were read last. Thread-safe.
 class TreeFiles {
 public:
     /// `snapshots` outlives this and its sources.
     explicit TreeFiles(const SnapshotStore& snapshots) : snapshots_(snapshots) {}
 
-    /// Throws RequestError `not_found` where the file cannot be made, or when the deadline comes first,
-    /// CorruptionError where it is damaged.
+    /// Throws RequestError, `not_found` if the file cannot be made, or at the deadline, and CorruptionError
+    /// if the snapshot is damaged.
     std::shared_ptr<const reply::ByteSource> open(const SnapshotFile& file, const Deadline& deadline);
 
     /// Storage was cleared.

@@ -133,11 +133,7 @@ void SnapshotStore::save(Manifest manifest, const std::vector<SeriesView>& views
         entry.tree_bytes = tree_file_bytes(figures[entry.number]);
     };
     std::ranges::for_each(manifest.series, complete);
-    for (StreamEntry& stream : manifest.streams) {
-        if (stream.staged) {
-            complete(*stream.staged);
-        }
-    }
+    std::ranges::for_each(manifest.staged, complete);
     manifest.next_page_id = pages_.next_id();
     for (RecordChange& change : writer.finish()) {
         changes.push_back(std::move(change));
@@ -368,17 +364,15 @@ Series SnapshotStore::load(const Manifest& manifest, const SeriesEntry& entry,
     }
 }
 
-std::vector<IngestStreams::Stream> SnapshotStore::load_streams(const Manifest& manifest,
-                                                               const std::optional<std::string_view>& only,
-                                                               const Deadline& deadline) const {
-    std::vector<IngestStreams::Stream> streams;
-    for (const StreamEntry& entry : manifest.streams) {
-        streams.push_back({entry.info, nullptr});
-        if (entry.staged && (!only || entry.staged->name == *only)) {
-            streams.back().staged = std::make_unique<Series>(load(manifest, *entry.staged, deadline));
-        }
+std::vector<std::unique_ptr<Series>> SnapshotStore::load_staged(const Manifest& manifest,
+                                                                const std::optional<std::string_view>& only,
+                                                                const Deadline& deadline) const {
+    std::vector<std::unique_ptr<Series>> staged;
+    for (const SeriesEntry& entry : manifest.staged) {
+        const bool is_wanted = !only || entry.name == *only;
+        staged.push_back(is_wanted ? std::make_unique<Series>(load(manifest, entry, deadline)) : nullptr);
     }
-    return streams;
+    return staged;
 }
 
 /// Puts back a snapshot of everything, and series of later ones; the empty state without a manifest.
@@ -386,7 +380,7 @@ void SnapshotStore::restore_from(const Manifest* base, const std::vector<Manifes
                                  std::vector<std::string>& damaged, const Deadline& deadline) const {
     std::set<std::string, std::less<>> restored;
     std::vector<Series> series;
-    std::vector<IngestStreams::Stream> streams;
+    std::vector<std::unique_ptr<Series>> staged;
     for (const ManifestRef& manifest : newer) {
         for (const SeriesEntry& entry : manifest->series) {
             if (restored.contains(entry.name)) {
@@ -406,16 +400,11 @@ void SnapshotStore::restore_from(const Manifest* base, const std::vector<Manifes
                 series.push_back(load(*base, entry, deadline));
             }
         }
-        streams = load_streams(*base, std::nullopt, deadline);
+        staged = load_staged(*base, std::nullopt, deadline);
     }
     // Nothing can fail any more.
     if (base != nullptr) {
-        engine.restore_checkpoints(base->checkpoints);
-        engine.restore_first_record_lsn(base->first_record_lsn);
-        engine.restore_epochs(base->epochs);
-    }
-    for (IngestStreams::Stream& stream : streams) {
-        engine.restore_stream(std::move(stream.info), std::move(stream.staged));
+        engine.restore_components(base->components, taken_from(staged));
     }
     for (Series& one : series) {
         engine.restore_series(std::move(one));
@@ -466,9 +455,8 @@ SnapshotStore::Base SnapshotStore::restore_series(Engine& engine, std::string_vi
             if (entry != manifest->series.end()) {
                 found = load(*manifest, *entry, deadline);
             }
-            for (IngestStreams::Stream& stream : load_streams(*manifest, series, deadline)) {
-                engine.restore_stream(std::move(stream.info), std::move(stream.staged));
-            }
+            std::vector<std::unique_ptr<Series>> staged = load_staged(*manifest, series, deadline);
+            engine.restore_components_of_series(manifest->components, taken_from(staged));
             if (found) {
                 engine.restore_series(std::move(*found));
             }

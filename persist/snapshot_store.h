@@ -26,8 +26,8 @@ namespace karma {
 
 class SnapshotStore;
 
-/// Keeps a snapshot: while this lives it is not dropped, but where a master's state takes the place of all
-/// that is stored. The store outlives it.
+/// Pins a snapshot: it is not dropped as long as this object lives, unless a master's state replaces
+/// everything that is stored. The store outlives it.
 class SnapshotPin {
 public:
     SnapshotPin(SnapshotStore& store, std::shared_ptr<const SnapshotManifest> manifest) noexcept
@@ -46,59 +46,56 @@ private:
     std::shared_ptr<const SnapshotManifest> manifest_;  // null once it was moved away
 };
 
-/// Snapshots in storage: the pages of series as they were at an LSN, and a manifest that makes them whole.
-/// Pages that did not change since they were stored are shared between snapshots. The format is
-/// docs/snapshot-format.md. Thread-safe.
+/// Snapshots in storage: the pages of series as they were at an LSN, and a manifest that completes them.
+/// Snapshots share unchanged pages. The format is docs/snapshot-format.md. Thread-safe.
 class SnapshotStore {
 public:
     using SeriesEntry = SnapshotSeries;
-    using StreamEntry = SnapshotStream;
     using Manifest = SnapshotManifest;
     using ManifestRef = std::shared_ptr<const Manifest>;
 
     /// Reads the manifests; `storage` outlives the store.
     explicit SnapshotStore(Storage& storage);
 
-    /// Held by who saves: from before the view is taken until it is stored, so that snapshots are stored in
-    /// the order of their LSNs.
+    /// Held while a snapshot is made, from before the view is taken until it is stored, so that snapshots are
+    /// stored in the order of their LSNs.
     using Saving = std::unique_lock<std::mutex>;
     Saving begin_saving() { return Saving(saving_); }
 
-    /// Stores all series, or one. Everything up to the view's LSN must be durable in the log, or the log be
-    /// off. Then drops what need not be kept.
-    /// `changes` are written with the manifest, all or nothing. Throws RequestError when the deadline comes
-    /// first; then nothing is stored.
+    /// Stores all series, or one, then drops snapshots that need not be kept. Everything up to the view's LSN
+    /// must be durable in the log, unless there is no log. `changes` are written in one batch with the
+    /// manifest. Throws RequestError at the deadline; then nothing is stored.
     void save_all(const Saving& saving, const StateView& view, std::int64_t now_ms,
                   std::vector<RecordChange> changes = {}, const Deadline& deadline = NoDeadline());
     /// `lsn`: the last event of the database when the view was taken.
     void save_series(const Saving& saving, const SeriesView& view, Lsn lsn, std::int64_t now_ms,
                      const Deadline& deadline = NoDeadline());
 
-    /// What snapshots say whose they are, from here on.
+    /// Sets the database id for later snapshots.
     void set_database_id(const DatabaseId& id);
-    /// What `save` keeps; until it is called nothing is dropped.
+    /// Sets which snapshots are kept; before it is called, none is dropped.
     void set_retention(const SnapshotRetention& retention);
-    /// Drops snapshots that need not be kept: nobody finds them any more. Those that may be being read go
-    /// from storage the next time that this is called after the reading has ended; what began later holds up
-    /// nothing. Waits for a snapshot that is being stored. Throws RequestError when the deadline comes first.
+    /// Drops snapshots that need not be kept: nobody finds them any more. A snapshot that may be being read
+    /// is removed from storage by a later call, after its readers have ended; later readers do not delay
+    /// that. Waits for a snapshot that is being stored. Throws RequestError at the deadline.
     void prune(const Deadline& deadline = NoDeadline());
-    /// Removes what a crash has left of a snapshot that it cut short. Before the first save.
+    /// Removes the pages of a snapshot that a crash has interrupted. Called before the first save.
     void erase_leftovers();
 
-    /// Held by who puts another state in place of all that is stored: nobody reads meanwhile.
+    /// Held while another state replaces everything that is stored: nobody reads meanwhile.
     using Excluding = std::unique_lock<std::shared_mutex>;
     Excluding exclude_readers() { return Excluding(replacing_); }
     /// Forgets all snapshots: storage was cleared.
     void forget_all(const Excluding& excluding);
 
-    /// The newest snapshot of everything, kept; nothing before the first.
+    /// Pins the newest snapshot of everything; nothing before the first.
     std::optional<SnapshotPin> pin_newest_full();
-    /// Whether a snapshot is (still) one of this store's.
+    /// Whether the store (still) has this snapshot.
     bool holds(const ManifestRef& manifest) const;
 
-    /// Reads back what a start begins with: manifest, lists and pages of the newest snapshot of everything
-    /// and of later ones. Pages that cannot be read are stored anew by the next snapshot, from memory.
-    /// Returns what is damaged. Throws RequestError when the deadline comes first.
+    /// Reads back manifest, lists and pages of the newest snapshot of everything and of later ones, with
+    /// which a start begins. The next snapshot stores unreadable pages again, from memory. Returns the
+    /// damage. Throws RequestError at the deadline.
     std::vector<std::string> check_newest(const Deadline& deadline);
     /// Whether there were pages that could not be read: a new snapshot may be better than the newest one.
     bool has_unreadable_pages() const { return !pages_.unreadable().empty(); }
@@ -107,11 +104,11 @@ public:
     /// Whether `check_newest` has found a snapshot sound, since it was stored and since the start.
     bool was_verified(const ManifestRef& manifest) const;
 
-    /// While it is held no other state is put in place of what is stored. Snapshots may go: for who reads the
-    /// log alone.
+    /// While it is held, no other state replaces what is stored, but snapshots may be dropped: for readers of
+    /// the log.
     std::shared_lock<std::shared_mutex> keep_state() const { return std::shared_lock(replacing_); }
 
-    /// The same, and no snapshot goes that was there when it was taken.
+    /// The same, and the snapshots that exist when it is taken are not removed.
     class Keep {
     public:
         explicit Keep(const SnapshotStore& store);
@@ -126,20 +123,19 @@ public:
     };
     Keep keep_all() const { return Keep(*this); }
 
-    /// What `restore` put back.
+    /// The result of `restore`.
     struct Base {
         Lsn lsn = 0;                       // after which the log has to be applied
         std::vector<std::string> damaged;  // snapshots that could not be used, and why
     };
 
     /// Puts the latest sound snapshots into an empty engine, and the streams that were committed by then.
-    /// Takes no snapshot of a later state than `until`, and no one of an LSN above `newest`. Damaged
-    /// ones are passed over in favour of older ones; the last resort is the empty state. Throws RequestError
-    /// when the deadline comes first.
+    /// Uses no snapshot of a later state than `until`, or of an LSN above `newest`. In the place of damaged
+    /// snapshots it uses older ones; the last resort is the empty state. Throws RequestError at the deadline.
     Base restore(Engine& engine, const HistoryPoint& until, Lsn newest, const Deadline& deadline) const;
 
-    /// The same of one series, and of what is needed beside it to apply the log. The series may be missing
-    /// from the snapshot.
+    /// The same for one series, with the state beside it that applying the log needs. The series may be
+    /// missing from the snapshot.
     Base restore_series(Engine& engine, std::string_view series, const HistoryPoint& until,
                         const Deadline& deadline) const;
 
@@ -153,9 +149,9 @@ public:
 
     /// Newest first.
     std::vector<ManifestRef> manifests() const;
-    /// Another number after each change of what `manifests` gives.
+    /// A number that changes with each change of `manifests`.
     std::uint64_t version() const noexcept { return version_.load(std::memory_order_acquire); }
-    /// Why manifests cannot be read that are kept.
+    /// The damage of manifests that are kept and cannot be read.
     std::vector<std::string> damaged_manifests() const { return damaged_above(0); }
     /// The LSN of the newest snapshot, 0 without one.
     Lsn last_lsn() const;
@@ -163,7 +159,7 @@ public:
     Lsn last_full_lsn() const;
     /// The LSN of the oldest snapshot of everything that is kept: events after it are needed.
     std::optional<Lsn> oldest_full_lsn() const;
-    /// An LSN that was reached, whether the snapshot that says so can still be read or not. Throws
+    /// The LSN of the newest snapshot that was ever stored, whether or not it can still be read. Throws
     /// CorruptionError.
     Lsn known_lsn() const;
 
@@ -193,10 +189,10 @@ private:
                     const std::function<void(const StoredPage&)>& visit) const;
     void restore_from(const Manifest* base, const std::vector<ManifestRef>& newer, Engine& engine,
                       std::vector<std::string>& damaged, const Deadline& deadline) const;
-    /// The open streams with the series that they are making: all of them, or only one.
-    std::vector<IngestStreams::Stream> load_streams(const Manifest& manifest,
-                                                    const std::optional<std::string_view>& only,
-                                                    const Deadline& deadline) const;
+    /// The series of the components: null for those of another name than `only`, if that is given.
+    std::vector<std::unique_ptr<Series>> load_staged(const Manifest& manifest,
+                                                     const std::optional<std::string_view>& only,
+                                                     const Deadline& deadline) const;
     ManifestRef find(std::uint64_t id) const;
     /// Of manifests with an id above this one.
     std::vector<std::string> damaged_above(std::uint64_t id) const;

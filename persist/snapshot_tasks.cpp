@@ -140,9 +140,9 @@ Reply FetchRecordsTask::run(const Deadline& deadline) {
     if (full == nullptr) {
         return Error{ErrorCode::not_found, "Snapshot \"karma.idempotency.json\" not found"};
     }
-    const RecordsFiles::Opened opened =
-        database_.records_files_.open(idempotency_snapshot(*full), full->first_record_lsn, query_.last_lsn,
-                                      query_.offset, query_.limit, deadline);
+    const RecordsFiles::Opened opened = database_.records_files_.open(
+        idempotency_snapshot(*full), full->of<IdempotencyIndex>().first_record_lsn, query_.last_lsn,
+        query_.offset, query_.limit, deadline);
     if (query_.offset > opened.file->size()) {
         return past_the_end(opened.file->size());
     }

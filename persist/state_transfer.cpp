@@ -128,7 +128,7 @@ void StateSender::send_records(const Take& take) const {
         }
     };
     // Also those that were forgotten since: an event that forgets some of the oldest is still to come.
-    const Lsn first_lsn = view_.first_record_lsn;
+    const Lsn first_lsn = view_.of<IdempotencyIndex>().first_record_lsn;
     read_idempotency_records(storage_, first_lsn, [&](std::span<const IdempotencyRecord> records) {
         for (const IdempotencyRecord& record : records) {
             if (record.lsn > view_.lsn) {
@@ -232,23 +232,19 @@ std::filesystem::path StateReceiver::install(const Replacement& replacement) {
     for (const SnapshotSeries& entry : manifest_->series) {
         state_->restore_series(take_series(entry));
     }
-    for (SnapshotStream& stream : manifest_->streams) {
-        if (stream.info.is_committed() || state_->streams().find(stream.info.id) != nullptr) {
-            damaged("a stream that is not open, or is there twice");
-        }
-        std::unique_ptr<Series> staged;
-        if (stream.staged) {
-            staged = std::make_unique<Series>(take_series(*stream.staged));
-        }
-        state_->restore_stream(std::move(stream.info), std::move(staged));
+    std::vector<std::unique_ptr<Series>> staged;
+    for (const SnapshotSeries& entry : manifest_->staged) {
+        staged.push_back(std::make_unique<Series>(take_series(entry)));
     }
-    state_->restore_checkpoints(manifest_->checkpoints);
-    state_->restore_epochs(manifest_->epochs);
+    try {
+        state_->restore_components(manifest_->components, taken_from(staged));
+    } catch (const CorruptionError& failure) {
+        damaged(failure.what());
+    }
     state_->restore_last_lsn(manifest_->lsn);
     if (manifest_->created_ms > 0) {
         state_->restore_last_event_ms(manifest_->created_ms);
     }
-    state_->restore_first_record_lsn(manifest_->first_record_lsn);
     ReceivedState received{*state_,           std::move(records_), mark_,  database_id_,
                            std::move(marks_), retention_,          age_ms_};
     return install_(received, replacement);

@@ -27,7 +27,7 @@ std::uint64_t resident_bytes() {
     return resident_pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
-/// Gathers metrics in the order in which they are shown.
+/// Collects metrics in the order in which they are shown.
 class MetricList {
 public:
     void gauge(const char* stat, const char* metric, const char* help, Metric::Value value) {

@@ -13,7 +13,7 @@
 
 namespace karma {
 
-/// The state of a database at the moment that its statistics are asked for.
+/// The state of a database at the time of a request for statistics.
 struct DatabaseFigures {
     double uptime_seconds = 0;
     std::string role;  // as role_name gives it
@@ -37,13 +37,13 @@ struct DatabaseFigures {
     bool is_directory_lost = false;
 };
 
-/// As it is shown; a fenced one is a master.
+/// The role as it is shown; a fenced node is shown as master.
 std::string role_name(Role role);
 
 /// Everything that system.stats and system.metrics show, in the order in which they show it.
 std::vector<Metric> collect_metrics(const DatabaseFigures& figures, const Stats& stats);
 
-/// Those of them that tell how a master is followed.
+/// The part of them about a master's followers.
 std::vector<Metric> replication_metrics(const ReplicationFigures& figures, const Epochs& epochs);
 
 /// Counts a request that was executed.

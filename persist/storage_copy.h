@@ -6,8 +6,8 @@
 
 namespace karma {
 
-/// Makes a database in a directory that does not exist yet, with all that `storage` holds; durable when this
-/// returns. Nothing is removed from `storage` meanwhile. Throws StorageError.
+/// Makes a copy of `storage` as a database in a directory that does not exist yet; durable when this returns.
+/// The caller removes nothing from `storage` meanwhile. Throws StorageError.
 void copy_to_directory(const Storage& storage, const std::filesystem::path& path);
 
 }  // namespace karma

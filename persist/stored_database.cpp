@@ -35,9 +35,10 @@ StoredDatabase::StoredDatabase(const std::filesystem::path& directory) {
         storage_ = std::move(salvaged);
     }
     if (storage_->read(Table::meta, installing_key)) {
-        throw StorageError(directory.string() +
-                           " was being filled from a master and is not whole: a slave that is started on it "
-                           "begins anew");
+        throw StorageError(
+            directory.string() +
+            " was being filled from a master and is not whole: a follower that is started on it "
+            "begins anew");
     }
     const auto no_id = [] { return std::uint64_t{1}; };
     if (!ended_cleanly && NodeIdentity(*storage_, place_of(options.path), no_id).copied_from()) {

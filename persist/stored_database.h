@@ -12,25 +12,23 @@
 
 namespace karma {
 
-/// The data directory of a daemon that does not run, to be read: no file of it is changed, and it may lie on
-/// what is mounted read-only.
+/// The data directory of a stopped daemon, opened for reading: no file of it is changed, and it may be on a
+/// read-only file system.
 class StoredDatabase {
 public:
-    /// Where RocksDB's files are damaged it takes what is sound of them: `damage` says what is not. Throws
-    /// StorageError, or CorruptionError where nothing can be read, with a message for the operator.
+    /// Reads the sound parts of damaged RocksDB files; `damage` lists the others. Throws StorageError, or
+    /// CorruptionError if nothing can be read, with a message for the operator.
     explicit StoredDatabase(const std::filesystem::path& directory);
 
-    /// Damage of RocksDB's files. Where there is any, events may be missing: as holes in the log, or at its
-    /// end, and what is stored beside them may be incomplete from the first hole on.
+    /// Damage of RocksDB's files. With damage, events may be missing, as gaps in the log or at its end, and
+    /// other records may be incomplete from the first gap on.
     const std::vector<std::string>& damage() const noexcept { return damage_; }
 
-    /// What the start of a daemon would warn of: that this is a copy which may be short of events. Empty
-    /// where nothing says so.
+    /// The warning of a daemon's start that this is a copy which may lack events; empty if it would not warn.
     const std::string& doubt() const noexcept { return doubt_; }
 
-    /// The last event at which the state can be rebuilt, as far as snapshots are sound: where the events end
-    /// that follow each other from the first one, or from a snapshot of everything, on. 0 where there are
-    /// none.
+    /// The last event up to which the state can be rebuilt, if snapshots are sound: the end of the events
+    /// without a gap after the first one, or after a snapshot of everything. 0 if there are none.
     Lsn sound_until() const;
 
     const Storage& storage() const noexcept { return *storage_; }

@@ -8,8 +8,8 @@
 
 namespace karma {
 
-/// The rows of one column family as they were when this was made, in the order of their keys. Of one thread.
-/// The database must outlive it.
+/// The rows of one column family as they were when this object was made, in the order of their keys. Used by
+/// one thread. The database must outlive it.
 class StoredRows {
 public:
     StoredRows(rocksdb::DB& database, rocksdb::ColumnFamilyHandle* family,
@@ -17,9 +17,9 @@ public:
 
     void to_first() { rows_->SeekToFirst(); }
     void to_last() { rows_->SeekToLast(); }
-    /// To the first row whose key is not less than `key`.
+    /// Moves to the first row whose key is not less than `key`.
     void to(std::string_view key) { rows_->Seek({key.data(), key.size()}); }
-    /// To the last row whose key is not greater than `key`.
+    /// Moves to the last row whose key is not greater than `key`.
     void to_last_until(std::string_view key) { rows_->SeekForPrev({key.data(), key.size()}); }
     void next() { rows_->Next(); }
     void previous() { rows_->Prev(); }
@@ -28,7 +28,7 @@ public:
     bool valid() const { return rows_->Valid(); }
     rocksdb::Status status() const { return rows_->status(); }
 
-    /// Of the row it stands at, where it is valid; they last until it moves.
+    /// Key and value of the current row, if `valid`; they last until it moves.
     std::string_view key() { return shown(rows_->key(), key_); }
     std::string_view value() { return shown(rows_->value(), value_); }
 

@@ -12,14 +12,14 @@
 
 namespace karma {
 
-/// With what the names of table files begin that are not in the database yet.
+/// The beginning of the names of table files that are not in the database yet.
 inline constexpr const char* table_file_prefix = "bulk-";
 
-/// Makes a table file and hands it to the database as a whole: nothing of it goes through the write-ahead
-/// log or the memory tables, whose limits would hold up the log's writes. Throws StorageError.
+/// Makes a table file that the database ingests as a whole, without its write-ahead log and memtables, whose
+/// limits would delay commits. Throws StorageError.
 class TableFileWriter final : public BulkWriter {
 public:
-    /// `use` keeps the database open. `ingest_failed` is set where the database may accept nothing more.
+    /// `use` keeps the database open. `ingest_failed` is set when the database may accept no further writes.
     TableFileWriter(std::shared_lock<std::shared_mutex> use, rocksdb::DB& db,
                     rocksdb::ColumnFamilyHandle& family, const std::string& directory,
                     std::atomic<bool>& ingest_failed);

@@ -12,12 +12,12 @@
 namespace karma {
 
 /// Reads the bytes of a `.tree` file of Karma 1.0 (docs/karma-1-formats.md) and calls `visit` for each key
-/// with its buckets, ascending by day. Fields may come in any order, unknown ones are passed over, buckets of
-/// value 0 are dropped, and keys and days may be written as texts. Makes no document: 8 bytes of memory a
-/// key.
+/// with its buckets, ascending by day. Accepts fields in any order, ignores unknown ones, drops buckets of
+/// value 0, and accepts keys and days that are written as texts. Builds no document: it takes 8 bytes of
+/// memory for each key.
 ///
-/// Throws CorruptionError, with the key or the byte, when the bytes are no such file or disagree with
-/// themselves; some keys may have been visited by then.
+/// Throws CorruptionError, with the key or the byte, when the bytes are no such file or contradict
+/// themselves; it may have visited some keys by then.
 void read_tree(std::string_view bytes,
                const std::function<void(std::uint64_t key, std::span<const Point> points)>& visit);
 

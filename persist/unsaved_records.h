@@ -10,11 +10,11 @@
 
 namespace karma {
 
-/// What follows from events and was not stored yet, where there is no log: it is stored with the next
-/// snapshot of everything. Not thread-safe.
+/// Without a log: records that follow from events and that the next snapshot of everything will store. Not
+/// thread-safe.
 class UnsavedRecords {
 public:
-    /// Records that were taken to be stored, in the order of their events.
+    /// Records that are being stored, in the order of their events.
     struct Batch {
         struct Row {
             Lsn last_lsn = 0;
@@ -24,17 +24,17 @@ public:
         std::deque<Row> rows;
         std::vector<RecordChange> streams;
 
-        /// What stores them. A batch that is stored twice is there once.
+        /// The changes that store them. Storing a batch twice has the effect of storing it once.
         std::vector<RecordChange> changes() const;
     };
 
-    /// Adds what follows from an event. Idempotency records below `first_record_lsn` are forgotten and need
-    /// not be stored.
+    /// Adds the records of an event. Idempotency records below `first_record_lsn` are forgotten and need not
+    /// be stored.
     void add(const Event& event, const EventRecords& records, Lsn first_record_lsn);
 
-    /// Takes all that is there.
+    /// Takes all records.
     Batch take();
-    /// Puts back, before what was added since, a batch that could not be stored.
+    /// Puts back a batch that could not be stored, before the records that were added since.
     void put_back(Batch batch);
 
 private:

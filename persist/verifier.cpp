@@ -69,11 +69,7 @@ void Verifier::check_snapshots() {
             advance(entry.bytes);
         };
         std::ranges::for_each(manifest->series, check);
-        for (const SnapshotStream& stream : manifest->streams) {
-            if (stream.staged) {
-                check(*stream.staged);
-            }
-        }
+        std::ranges::for_each(manifest->staged, check);
     }
 }
 

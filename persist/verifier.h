@@ -11,7 +11,7 @@
 
 namespace karma {
 
-/// What reading a database back has found.
+/// The result of reading a database back.
 struct Verification {
     std::uint64_t snapshots = 0;
     std::uint64_t snapshot_series = 0;
@@ -33,12 +33,12 @@ struct Verification {
     bool is_sound() const noexcept { return damage.empty(); }
 };
 
-/// Reads everything back that a database has stored and proves it: checksums, that pages hold what their
-/// manifests say, that the log has no gap, and that every snapshot of everything gives, with the log after
-/// it, one and the same state. Goes on after damage to find the rest.
+/// Reads everything back that a database has stored, and checks it: checksums, the contents of pages against
+/// their manifests, that the log has no gap, and that every snapshot of everything, with the log after it,
+/// gives the same state. Goes on after damage to find all of it.
 class Verifier {
 public:
-    /// `progress` is told now and then how far the work has come, from 0 to 1.
+    /// Calls `progress` now and then with the completed part, from 0 to 1.
     Verifier(const Storage& storage, const SnapshotStore& snapshots, std::uint64_t hash_seed,
              std::function<void(double)> progress);
 

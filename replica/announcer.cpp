@@ -18,15 +18,15 @@ constexpr auto wait_min = std::chrono::milliseconds(1000);
 
 }  // namespace
 
-Announcer::Announcer(Replicated& database, net::Log& log, Peers& peers, const Ground& ground,
+Announcer::Announcer(Replicated& database, net::Log& log, Peers& peers, const Environment& environment,
                      std::string token)
-    : database_(database), log_(log), peers_(peers), ground_(ground), token_(std::move(token)) {}
+    : database_(database), log_(log), peers_(peers), environment_(environment), token_(std::move(token)) {}
 
 Announcer::~Announcer() { stop(); }
 
 void Announcer::start(KnownNode self) {
     self_ = std::move(self);
-    thread_ = ground_.runtime.start_thread([this] { run(); });
+    thread_ = environment_.runtime.start_thread([this] { run(); });
 }
 
 void Announcer::stop() {
@@ -67,7 +67,7 @@ void Announcer::run() {
             changed_->wait(lock);
             continue;
         }
-        const auto left = std::chrono::ceil<std::chrono::milliseconds>(*next - ground_.runtime.now());
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(*next - environment_.runtime.now());
         if (left.count() > 0) {
             changed_->wait(lock, left);
         }
@@ -88,9 +88,9 @@ std::optional<Clock::time_point> Announcer::tell_all() {
     std::optional<Clock::time_point> next;
     for (Told& told : told_) {
         if (interrupted_) {
-            return ground_.runtime.now();
+            return environment_.runtime.now();
         }
-        if (!told.knows && told.next <= ground_.runtime.now()) {
+        if (!told.knows && told.next <= environment_.runtime.now()) {
             told.knows = tell(told.peer, epoch);
             if (!told.knows && !interrupted_) {
                 tell_later(told, epoch);
@@ -112,7 +112,7 @@ void Announcer::follow_peers(std::vector<KnownNode> peers) {
         if (before != told_.end()) {
             told.push_back(*before);
         } else {
-            told.push_back({std::move(peer), false, {}, ground_.runtime.now()});
+            told.push_back({std::move(peer), false, {}, environment_.runtime.now()});
         }
     }
     told_ = std::move(told);
@@ -121,7 +121,7 @@ void Announcer::follow_peers(std::vector<KnownNode> peers) {
 void Announcer::tell_later(Told& told, const Epoch& epoch) {
     const bool was_logged = told.wait >= wait_logged;
     told.wait = std::clamp<std::chrono::milliseconds>(told.wait * 2, wait_min, wait_max);
-    told.next = ground_.runtime.now() + told.wait;
+    told.next = environment_.runtime.now() + told.wait;
     if (told.wait >= wait_logged && !was_logged) {
         log_.warning("epoch_not_announced",
                      {{"address", net::address_text(told.peer.host, told.peer.port)},
@@ -169,7 +169,7 @@ bool Announcer::tell(const KnownNode& peer, const Epoch& epoch) {
         }
     }
     try {
-        MasterClient client(ground_.network, {peer.host, peer.port, timeout, &interrupted_}, token_);
+        MasterClient client(environment_.network, {peer.host, peer.port, timeout, &interrupted_}, token_);
         const json::value answer = client.ask("replication.fence", std::move(fields));
         const JsonFields fields_of_answer(answer);
         const Epoch latest{fields_of_answer.number("epoch"), fields_of_answer.number("epoch_id"), 0};

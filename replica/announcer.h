@@ -15,33 +15,34 @@
 
 namespace karma::replica {
 
-/// Tells every node that this one has heard of which epoch is the latest, from a thread of its own, until
-/// each has answered once that it knows it: the one that began it does, and whoever learns of it passes it
-/// on. So a master of an earlier epoch learns that it is none any more, whoever knows it. One that does not
-/// answer is asked again for as long as it is known, the more rarely the longer it is silent; the log names
-/// it once for each epoch. Thread-safe.
+/// Announces the latest epoch to every node that this one knows, from a thread of its own, until each has
+/// answered once that it knows it. The node that began the epoch announces it, and each node that learns of
+/// it passes it on, so the master of an earlier epoch learns that it is no master any more. A node that does
+/// not answer is asked again for as long as it is known, at growing intervals; the log names it once for each
+/// epoch. Thread-safe.
 class Announcer {
 public:
-    /// All of them outlive it. `token`: for the others; empty: none.
-    Announcer(Replicated& database, net::Log& log, Peers& peers, const Ground& ground, std::string token);
+    /// All arguments outlive it. `token`: for the other nodes; empty: none.
+    Announcer(Replicated& database, net::Log& log, Peers& peers, const Environment& environment,
+              std::string token);
     Announcer(const Announcer&) = delete;
     Announcer& operator=(const Announcer&) = delete;
     ~Announcer();
 
-    /// `self`: this node, as others can ask it. Its host is not told: they see it.
+    /// `self`: this node and its port. Other nodes see its host.
     void start(KnownNode self);
     void stop();
-    /// There may be a later epoch.
+    /// Tells it that there may be a later epoch.
     void on_epoch();
-    /// There is a node that may not know of it.
+    /// Tells it that there is a node that may not know the epoch.
     void on_peer();
 
-    /// How long the next try waits, at most, and the wait from which on the log names the node.
+    /// The longest wait before the next try, and the wait from which on the log names the node.
     static constexpr auto wait_max = std::chrono::minutes(5);
     static constexpr auto wait_logged = std::chrono::seconds(32);
 
 private:
-    /// A node, and how far it was told of the latest epoch.
+    /// A node, and whether it was told the latest epoch.
     struct Told {
         KnownNode peer;
         bool knows = false;
@@ -59,12 +60,12 @@ private:
     Replicated& database_;
     net::Log& log_;
     Peers& peers_;
-    const Ground ground_;
+    const Environment environment_;
     const std::string token_;
     KnownNode self_;
 
     std::mutex mutex_;
-    const std::unique_ptr<Condition> changed_ = ground_.runtime.make_condition();
+    const std::unique_ptr<Condition> changed_ = environment_.runtime.make_condition();
     bool has_news_ = false;
     std::atomic<bool> interrupted_{false};  // ends what waits for another node
     bool stopping_ = false;

@@ -11,8 +11,8 @@
 
 namespace karma::replica {
 
-/// Work that goes on beside a channel's thread, which is woken when it is done. At the end the work is told
-/// to give up, and waited for.
+/// Work in a thread beside a channel's thread, which it wakes at its end. The destructor cancels the work and
+/// waits for it.
 template <typename Result>
 class Background {
 public:
@@ -21,7 +21,7 @@ public:
     Background& operator=(const Background&) = delete;
     ~Background() { stopping_ = true; }
 
-    /// `channel` lives as long as this. Calls `work(deadline)`.
+    /// Calls `work(deadline)` in another thread. `channel` outlives this object.
     template <typename Work>
     void start(Runtime& runtime, Channel& channel, Work work) {
         auto done = std::make_shared<std::atomic<bool>>(false);
@@ -39,7 +39,7 @@ public:
 
     bool is_under_way() const noexcept { return result_.valid(); }
     bool is_done() const noexcept { return result_.valid() && done_->load(); }
-    /// What came of it, waited for; throws what it threw.
+    /// Waits for the result and returns it; throws what the work threw.
     Result take() {
         thread_.reset();
         return result_.get();

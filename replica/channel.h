@@ -13,7 +13,7 @@
 
 namespace karma::replica {
 
-/// What a frame holds: docs/replication.md describes each.
+/// The kinds of frames: docs/replication.md describes each.
 enum class FrameKind : std::uint8_t {
     // From who is followed:
     state_piece = 1,
@@ -35,15 +35,15 @@ struct Frame {
     std::string_view payload;
 };
 
-/// A connection on which frames go both ways: a byte for the kind, the length and the CRC-32 of the payload
-/// in four bytes each, the highest first, and the payload. Belongs to one thread but for `wake`. Nothing of
-/// it blocks but `pump`, for as long as it is told.
+/// A connection that carries frames in both directions: a byte for the kind, the length and the CRC-32 of the
+/// payload in four bytes each, big-endian, and the payload. Belongs to one thread, except `wake`. Only `pump`
+/// blocks, for as long as its argument allows.
 class Channel {
 public:
-    /// The longest payload that is taken: a group of events or a page of a series is one.
+    /// The longest payload that is accepted; a group of events or a page of a series is one payload.
     static constexpr std::size_t payload_bytes_max = 1U << 30U;
 
-    /// `received` is what was read from the wire already.
+    /// `received` has the bytes that were read before.
     explicit Channel(std::unique_ptr<Wire> wire, std::string received = {},
                      std::size_t payload_max = payload_bytes_max);
     explicit Channel(net::ByteStream stream, std::string received = {},
@@ -51,18 +51,18 @@ public:
         : Channel(stream_wire(std::move(stream)), std::move(received), payload_max) {}
 
     void queue(FrameKind kind, std::string_view payload);
-    /// A frame of numbers, and of a text behind them where it has one.
+    /// Queues a frame of numbers and, behind them, `text`.
     void queue_numbers(FrameKind kind, std::initializer_list<std::uint64_t> numbers,
                        std::string_view text = {});
-    /// Bytes that are no frame: what is said before the first one.
+    /// Queues bytes before the first frame.
     void queue_raw(std::string_view bytes) { out_ += bytes; }
     std::size_t queued_bytes() const noexcept { return out_.size() - out_begin_; }
 
-    /// Sends and receives what it can, and waits until something can be, a wake or the time: whichever comes
-    /// first. Receives nothing when it is told so. Throws ChannelError.
+    /// Sends and receives what it can; if that is nothing, waits until something can be sent or received, for
+    /// a wake, or for `wait_max`. Receives nothing if `receives` is false. Throws ChannelError.
     void pump(std::chrono::milliseconds wait_max, bool receives = true);
 
-    /// The next frame that has arrived as a whole; good until the next pump. Throws ChannelError when it is
+    /// The next frame that has arrived completely; valid until the next pump. Throws ChannelError when it is
     /// damaged.
     std::optional<Frame> next_frame();
 

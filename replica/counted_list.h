@@ -11,7 +11,8 @@
 
 namespace karma::replica {
 
-/// The followers whose acknowledgements a master counts in its epoch, as it and they keep them:
+/// The list of followers whose acknowledgements a master counts in its epoch, as the master and they store
+/// it:
 /// docs/replication-protocol.md, R7.
 struct CountedList {
     struct Member {

@@ -64,7 +64,7 @@ Digests digests_of(const StateView& view, const Deadline& deadline) {
     Digests digests;
     digests.lsn = view.lsn;
     digests.beside = view.digest_beside_series(deadline);
-    digests.epochs = view.digest_of_epochs();
+    digests.epochs = view.digest_of_history();
     for (const SeriesView& series : view.series) {
         digests.series.emplace(series.name(), scan_digest(series, deadline));
     }

@@ -25,13 +25,13 @@ constexpr auto lasting_stream_min = std::chrono::seconds(5);
 }  // namespace
 
 Follower::Follower(Replicated& database, net::Log& log, FollowerOptions options,
-                   std::function<void()> on_master_lost, const Ground& ground, CountedFollowers* counted,
-                   Peers* peers)
+                   std::function<void()> on_master_lost, const Environment& environment,
+                   CountedFollowers* counted, Peers* peers)
     : database_(database),
       log_(log),
       options_(std::move(options)),
       on_master_lost_(std::move(on_master_lost)),
-      ground_(ground),
+      environment_(environment),
       counted_(counted),
       peers_(peers) {
     figures_.source = source();
@@ -46,7 +46,7 @@ void Follower::start() {
     stop();
     stopping_ = false;
     karma1_.reset();  // this node may have become another one since
-    thread_ = ground_.runtime.start_thread([this] { run(); });
+    thread_ = environment_.runtime.start_thread([this] { run(); });
 }
 
 void Follower::stop() {
@@ -198,7 +198,7 @@ void Follower::follow() {
     constexpr std::size_t reply_bytes_max = std::size_t{1} << 20U;
     Peer master = master_within(timeout);
     master.line_bytes_max = reply_bytes_max;
-    std::unique_ptr<Line> line = ground_.network.connect(master);
+    std::unique_ptr<Line> line = environment_.network.connect(master);
     const net::Subscription self = describe_self();
     const SubscribeReply reply = read_reply(ask(*line, self, timeout));
     note_epoch(reply);
@@ -432,7 +432,7 @@ void Follower::install(Connection& connection) {
         installs_state_ = true;
     }
     Background<std::filesystem::path> installed;
-    installed.start(ground_.runtime, channel,
+    installed.start(environment_.runtime, channel,
                     [&](const Deadline& /*never*/) { return connection.state->install(replacement); });
     // Even when the master is lost: what is being installed is whole.
     std::exception_ptr lost;

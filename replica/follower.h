@@ -39,61 +39,61 @@ struct FollowerOptions {
     std::chrono::milliseconds timeout{15'000};      // a master that is silent for so long is gone
     std::chrono::milliseconds failover_timeout{0};  // 0: none
     std::uint16_t own_port = 0;                     // on which this node can be asked; 0: not known
-    /// Of the operator, for one use: to give up what this node has where nothing proves that the master has
-    /// it too. It is moved aside. Empty: none.
+    /// The operator's order, for one use, to move this node's data aside when nothing proves that the master
+    /// has it, too. Empty: none.
     std::string discard_order = {};
 };
 
-/// Follows a master, from a thread of its own: connects, takes the state where it has to, then events, and
-/// begins again whatever happens. Thread-safe.
+/// Follows a master, from a thread of its own: connects, receives the state if necessary, then events, and
+/// begins again after any failure. Thread-safe.
 class Follower {
 public:
     /// `database` and `log` outlive it. `on_master_lost` is called from its thread, again and again, while
     /// the source and the master itself have been silent for the failover timeout and this node was in sync
     /// until then.
-    /// `counted`, which outlives it, keeps the list of the master's counted followers; null: nobody does.
-    /// `peers`, which outlives it, keeps the nodes that the source tells of; null: nobody does.
+    /// `counted` stores the list of the master's counted followers, `peers` the nodes that the source names;
+    /// both outlive it, and null stores nothing.
     Follower(Replicated& database, net::Log& log, FollowerOptions options,
-             std::function<void()> on_master_lost, const Ground& ground = machine_ground(),
+             std::function<void()> on_master_lost, const Environment& environment = machine_environment(),
              CountedFollowers* counted = nullptr, Peers* peers = nullptr);
     Follower(const Follower&) = delete;
     Follower& operator=(const Follower&) = delete;
     ~Follower();
 
-    /// Begins to follow, or goes on.
+    /// Begins to follow, or begins again after `stop`.
     void start();
     /// Applies what has arrived, then ends. Returns when nothing more will be applied.
     void stop();
 
     std::string source() const;
-    /// A later epoch than its source's was named: ends the stream, and waits until nothing more comes from
-    /// it, for some moments at most. Nothing is acknowledged there in any case.
+    /// Another node has named a later epoch than the source's: ends the stream, and waits briefly until
+    /// nothing more is applied from it. It acknowledges nothing there any more in any case.
     void leave_overtaken_source();
-    /// A state is on its way, which will replace what this node has.
+    /// The node is receiving a state that will replace its own.
     bool takes_state() const;
-    /// It is being put in place, which nothing can end.
+    /// The state is being put in place, which cannot be interrupted.
     bool installs_state() const;
     /// Whether this node is empty and the master, as far as is known, is not.
     bool has_nothing() const;
     ReplicationFigures figures() const;
-    /// What a person has to look at; empty while all is well.
+    /// The reason why a person is needed; empty while all is well.
     std::string alarm() const;
-    /// It has events that its source has not, as it was told.
+    /// The source has answered that this node has events that the source has not.
     bool has_diverged() const;
-    /// Why this node is no way to a master, for those that follow it; empty where it is one.
+    /// Why this node has no master behind it, for its own followers; empty if it has.
     std::string doubt() const;
-    /// What is known of the source, for those that follow this node.
+    /// What is known of the source, for this node's own followers.
     SourceWatch watched() const;
-    /// As `on_master_lost` says, now.
+    /// Whether the condition of `on_master_lost` is true now.
     bool has_lost_master() const;
     /// Compares with the master. Throws RequestError.
     reply::DigestsCompared compare(const Deadline& deadline);
 
 private:
     struct Connection;
-    /// Thrown: this node is told to end.
+    /// Thrown when this node is to end.
     struct Stopped {};
-    /// Thrown: the source has refused this node, which is known and shown.
+    /// Thrown when the source has refused this node, after that was noted.
     struct Refused {};
 
     void run();
@@ -106,7 +106,7 @@ private:
     void on_unproved(const SubscribeReply& reply);
     std::string why_unproved(const SubscribeReply& reply) const;
     std::string order_advice() const;
-    /// Throws ChannelError, with the alarm set, where the source offers what this node must not take.
+    /// Throws ChannelError, with the alarm set, if this node must not accept the source's offer.
     void check_offer(const net::Subscription& self, const SubscribeReply& reply);
     [[noreturn]] void turn_down(const char* state, const std::string& why);
     void note_epoch(const SubscribeReply& reply);
@@ -135,7 +135,7 @@ private:
     void note_epoch(const Epoch& named, const DatabaseId& database);
     void say_alive(Connection& connection);
     std::string ask(Line& line, const net::Subscription& self, std::chrono::milliseconds timeout);
-    Clock::time_point now() const noexcept { return ground_.runtime.now(); }
+    Clock::time_point now() const noexcept { return environment_.runtime.now(); }
     void note_heard();
     void forget_sync();
     /// With the mutex held.
@@ -148,7 +148,7 @@ private:
     net::Log& log_;
     const FollowerOptions options_;
     const std::function<void()> on_master_lost_;
-    const Ground ground_;
+    const Environment environment_;
     CountedFollowers* const counted_;
     Peers* const peers_;
 
@@ -161,7 +161,7 @@ private:
         source_epoch_;  // of the thread: the latest one that the source named; of this database
 
     mutable std::mutex mutex_;  // of all that follows
-    const std::unique_ptr<Condition> changed_ = ground_.runtime.make_condition();
+    const std::unique_ptr<Condition> changed_ = environment_.runtime.make_condition();
     Channel* channel_ = nullptr;
     bool installs_state_ = false;
     ReplicationFigures figures_;

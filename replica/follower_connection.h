@@ -11,7 +11,7 @@
 
 namespace karma::replica {
 
-/// What belongs to one connection to the master.
+/// The state of one connection to the master.
 struct Follower::Connection {
     Channel& channel;
     std::unique_ptr<StateWriter> state;  // while it is being received

@@ -86,7 +86,7 @@ std::optional<Lsn> Follower::find_common_lsn(const SubscribeReply& reply) const 
         return reply.common_lsn;
     }
     try {
-        MasterClient master(ground_.network, master_within(options_.timeout), options_.token);
+        MasterClient master(environment_.network, master_within(options_.timeout), options_.token);
         Lsn low = 0;  // shared, if anything is
         Lsn high = std::min(reply.lsn, database_.durable_lsn()) + 1;
         while (low + 1 < high) {

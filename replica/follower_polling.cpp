@@ -17,7 +17,7 @@ void Follower::poll() {
     }
     if (karma1_ == nullptr) {
         karma1_ = std::make_unique<Karma1Follower>(
-            database_, MasterClient(ground_.network, master_within(timeout), options_.token),
+            database_, MasterClient(environment_.network, master_within(timeout), options_.token),
             options_.batch_size, options_.directory);
     }
     if (karma1_->needs_bootstrap()) {

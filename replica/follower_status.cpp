@@ -14,7 +14,7 @@ namespace karma::replica {
 void Follower::begin_comparison(Connection& connection, StateView view) {
     connection.compare_at.reset();
     connection.own.start(
-        ground_.runtime, connection.channel,
+        environment_.runtime, connection.channel,
         [view = std::move(view)](const Deadline& deadline) { return digests_of(view, deadline); });
 }
 

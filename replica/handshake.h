@@ -16,13 +16,13 @@ namespace karma::replica {
 /// follow each other.
 inline constexpr std::uint64_t stream_format = 2;
 
-/// Epochs that a follower tells of, the latest ones: a request line has its limit.
+/// The most epochs that a follower sends, the latest ones, because the length of a request line is limited.
 inline constexpr std::size_t epochs_told_max = 24;
 
 /// The request line of replication.subscribe, without its end.
 std::string subscribe_line(const net::Subscription& subscription, const std::string& token);
 
-/// What is answered to it. What an earlier version does not tell is not known: empty or 0.
+/// The reply to it. A field that an earlier version does not send is empty or 0: not known.
 struct SubscribeReply {
     bool accepted = false;
     bool state_follows = false;  // or events

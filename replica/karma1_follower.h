@@ -11,8 +11,8 @@
 
 namespace karma::replica {
 
-/// Follows a Karma 1.0: takes its snapshots and idempotency records, then polls its log. The LSNs are the
-/// master's. Used by one thread.
+/// Follows a Karma 1.0 master: fetches its snapshots and idempotency records, then polls its log. Uses the
+/// LSNs of the master. Used by one thread.
 class Karma1Follower {
 public:
     /// `directory` is for files that have no name and are gone with the process.
@@ -21,8 +21,8 @@ public:
 
     /// Whether this node has nothing of the master's yet, or has missed a part of its log.
     bool needs_bootstrap() const;
-    /// Puts the state of the master's latest snapshots, and of the events after them, in the place of this
-    /// node's; does nothing where the master has no snapshot, and its whole log can be followed. Throws
+    /// Replaces this node's state by that of the master's latest snapshots and the events after them. Does
+    /// nothing if the master has no snapshot and its whole log can be followed. Throws
     /// ConnectionError, ChannelError, CorruptionError and StorageError.
     void bootstrap();
 
@@ -36,14 +36,14 @@ public:
     Polled poll();
 
 private:
-    /// Leaves out the files of series that were dropped before the log begins, and gives the LSN after which
-    /// events are to be taken.
+    /// Removes the files of series that were dropped before the log begins, and returns the LSN after which
+    /// events are needed.
     Lsn first_position(SnapshotList& snapshots);
     void add_trees(ForeignStateWriter& state, const SnapshotList& snapshots);
     void add_records(ForeignStateWriter& state, const RecordsSnapshot& records);
     void add_events(ForeignStateWriter& state, Lsn after);
     void replicate(const Event& event, Polled& polled);
-    /// Says that only a state of this LSN or later helps.
+    /// Notes that only a state of this LSN or later helps.
     void need_state_at(Lsn lsn, const std::string& why);
 
     Replicated& database_;
@@ -51,8 +51,7 @@ private:
     Karma1Log log_{master_, database_};
     std::uint32_t batch_size_;
     std::filesystem::path directory_;
-    /// Whether what this node has came from the master for certain, so that it may be given up for a newer
-    /// state.
+    /// Whether this node's data certainly came from the master, so that a newer state may replace it.
     bool is_masters_ = false;
     Lsn needed_lsn_ = 0;  // of the state that is needed; 0: of none
     std::string needed_why_;

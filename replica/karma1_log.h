@@ -30,7 +30,7 @@ public:
 /// Asks a Karma 1.0 for the events of its log. Used by one thread.
 class Karma1Log {
 public:
-    /// `database` gives the time to events of which the master does not know it.
+    /// `database` gives the time of events for which the master has none.
     Karma1Log(MasterClient& master, const Replicated& database) : master_(master), database_(database) {}
 
     struct Page {
@@ -41,10 +41,10 @@ public:
     /// lives until it returns. Throws GapError, TailLostError, ChannelError for an entry that is no event,
     /// ConnectionError, and what `visit` throws.
     Page read(Lsn lsn, std::uint64_t limit, const std::function<void(const Event&)>& visit);
-    /// The same with what the master has answered.
+    /// The same for an answer of the master.
     Page take(const boost::json::value& response, Lsn lsn, const std::function<void(const Event&)>& visit);
 
-    /// Whether it holds everything after `lsn`.
+    /// Whether the log has everything after `lsn`.
     bool reaches_back_to(Lsn lsn);
 
 private:
@@ -60,8 +60,8 @@ private:
     Fingerprint fingerprint_;  // of the last chunk
 };
 
-/// An event that changes nothing, in the place of one that Karma 1.0 has logged and refused: its LSN is used
-/// up there, so it has to be here.
+/// An event that changes nothing, for an entry that Karma 1.0 has logged and refused: the LSN is used there,
+/// so it has to be used here.
 Event without_effect(const Event& event);
 
 }  // namespace karma::replica

@@ -14,47 +14,46 @@
 
 namespace karma::replica {
 
-/// What a source tells its followers with each heartbeat: its role, and on whom its own history depends.
+/// The content of a heartbeat: the role of the source, and the nodes on which its history depends.
 struct Life {
     /// As `role_name` of the node gives it, or "fenced".
     std::string role;
     Epoch known_epoch;  // the latest one that the source was told of, by whomever
-    /// Why nobody should count on this source: "is fenced", "follows nobody", ...; empty where all is well.
+    /// Why no node should rely on this source: "is fenced", "follows nobody", ...; empty if all is well.
     std::string doubt;
-    /// Why a node on the way to the master, or the master itself, can make nothing durable any more; empty
-    /// while each can. It takes no writes then, but is there, with all that it has acknowledged.
+    /// Why the master, or a node on the way to it, can make nothing durable any more; empty while each can.
+    /// It takes no writes then, but still has all that it has acknowledged.
     std::string failure;
-    /// The source first, then whom it follows, and so on: the master is last, where there is one.
+    /// The source first, then the node that it follows, and so on; the master, if there is one, is last.
     std::vector<NodeName> chain;
-    /// Since the source last heard the master itself: 0 of a master; nothing where it never has.
+    /// The time since the source last heard the master itself: 0 for a master; nothing if it never has.
     std::optional<std::chrono::milliseconds> master_heard;
     /// The master's --replication-min-acks; nothing where it is not known.
     std::optional<std::uint64_t> min_acks;
-    /// The followers whose acknowledgements the source counts, which is a master and counts those of the one
-    /// that is told this.
+    /// The counted followers of the source, a master; sent to a counted follower only.
     std::optional<CountedList> counted;
     /// The other followers of the source.
     std::vector<KnownNode> others;
-    /// The nodes that the source has heard of; nothing where it has told them before.
+    /// The nodes that the source knows; nothing if they are those of the heartbeat before.
     std::optional<std::vector<KnownNode>> peers;
 
     bool is_master() const noexcept { return role == "master"; }
 };
 
-/// At most so many other followers are told of.
+/// The most other followers in a heartbeat.
 inline constexpr std::size_t others_told_max = 16;
-/// ... and so many nodes that it has heard of.
+/// The most known nodes in a heartbeat.
 inline constexpr std::size_t peers_told_max = 64;
 
-/// As JSON; what a reader does not know in it is passed over.
+/// As JSON; a reader ignores members that it does not know.
 std::string write_life(const Life& life);
-/// Throws ChannelError when it is none. What is missing stays as it is by default.
+/// Throws ChannelError when it is none. Missing members keep their defaults.
 Life read_life(std::string_view text);
 
 /// The ids of a chain, as replication.status shows them: in hexadecimal, " > " between them.
 std::string chain_text(const std::vector<NodeName>& chain);
 
-/// As nodes say it: "master", "slave" or "fenced".
+/// The role in messages: "master", "slave" or "fenced".
 const char* role_text(Role role) noexcept;
 
 }  // namespace karma::replica

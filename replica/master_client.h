@@ -28,18 +28,18 @@ private:
     std::string code_;
 };
 
-/// Asks another node one thing after the other, in protocol v2. Used by one thread.
+/// Sends requests of protocol v2 to another node, one after the other. Used by one thread.
 class MasterClient {
 public:
-    /// Connects with the first request. `network` outlives it; `token` is empty where there is none. A reply
-    /// has a limit of its own.
+    /// Connects with the first request. `network` outlives it; an empty `token` is not sent. A reply has a
+    /// limit of its own.
     MasterClient(Network& network, Peer master, std::string token);
 
-    /// The response to a request with these fields; connects again where the connection was lost. Throws
+    /// The response to a request with these fields; connects again if the connection was lost. Throws
     /// ConnectionError, ChannelError and RefusedError.
     boost::json::value ask(std::string_view op, boost::json::object fields = {});
 
-    /// The checksum of an event; nothing where it is not kept. Throws as `ask`.
+    /// The checksum of an event; nothing if the node does not keep it. Throws as `ask`.
     std::optional<std::uint64_t> checksum_at(Lsn lsn);
 
 private:

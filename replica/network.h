@@ -23,8 +23,8 @@ public:
     using std::runtime_error::runtime_error;
 };
 
-/// A connection that carries bytes both ways. Belongs to one thread but for `wake`. Nothing of it blocks but
-/// `wait`.
+/// A connection that carries bytes in both directions. Belongs to one thread, except `wake`. Only `wait`
+/// blocks.
 class Wire {
 public:
     Wire() = default;
@@ -32,27 +32,28 @@ public:
     Wire& operator=(const Wire&) = delete;
     virtual ~Wire() = default;
 
-    /// Sends what it can of these bytes and says how many that were. Throws ChannelError.
+    /// Sends as many of these bytes as it can, and returns how many. Throws ChannelError.
     virtual std::size_t send(std::string_view bytes) = 0;
-    /// Receives what has arrived, `size` bytes at most, and says how many that were: 0 where nothing has.
+    /// Receives what has arrived, `size` bytes at most, and returns how many: 0 if nothing has.
     /// Throws ChannelError, also when the other end has closed the connection.
     virtual std::size_t receive(char* bytes, std::size_t size) = 0;
 
-    /// What `wait` found: what is wrong with a connection shows itself in what is done with it next.
+    /// The result of `wait`. A failure of the connection shows in the next call that sends or receives.
     struct Ready {
         bool to_receive = false;
         bool to_send = false;
     };
-    /// Waits until it is ready for what is wanted, for a wake, or until the time has passed.
+    /// Waits until the connection is ready for the wanted operations, for a wake, or until the time has
+    /// passed.
     virtual Ready wait(bool wants_to_receive, bool wants_to_send, std::chrono::milliseconds time) = 0;
 
-    /// Ends a wait, or the next one. From any thread.
+    /// Ends the present wait, or the next one. From any thread.
     virtual void wake() noexcept = 0;
-    /// Lets the other end know that nothing more will come.
+    /// Tells the other end that nothing more will be sent.
     virtual void end() noexcept = 0;
 };
 
-/// A connection that carries a line there and a line back, one pair after the other. Used by one thread.
+/// A connection for requests and replies of one line each, one after the other. Used by one thread.
 class Line {
 public:
     Line() = default;
@@ -60,21 +61,22 @@ public:
     Line& operator=(const Line&) = delete;
     virtual ~Line() = default;
 
-    /// Sends a line, given without its end, and gives the one that answers. Throws ConnectionError.
+    /// Sends a line, given without its end, and returns the line of the reply. Throws ConnectionError.
     virtual std::string ask(const std::string& line) = 0;
     /// True once the connection is known to be broken.
     virtual bool has_failed() const = 0;
-    /// Gives away the connection and what was received behind the last line: nothing else can be done then.
+    /// Hands over the connection, and the bytes that were received behind the last line; this object cannot
+    /// be used afterwards.
     virtual std::unique_ptr<Wire> release(std::string& received) = 0;
 };
 
-/// Where another node is, and how long to wait for it.
+/// The address of another node, and how long to wait for it.
 struct Peer {
     std::string host;
     std::uint16_t port = 8080;
-    /// For connecting; later so long without a byte counts as a lost connection.
+    /// For connecting; later, this time without a byte counts as a lost connection.
     std::chrono::milliseconds timeout{5000};
-    /// Ends what waits once it is true; outlives the connection. Null: nothing does.
+    /// When it becomes true, waiting ends; outlives the connection. Null: none.
     const std::atomic<bool>* stop = nullptr;
     std::size_t line_bytes_max = std::size_t{1} << 30U;
 };
@@ -96,17 +98,17 @@ Network& machine_network();
 /// The same over TLS, with these certificates and rules; null: in the clear.
 std::unique_ptr<Network> network_over(std::shared_ptr<const net::TlsContext> tls);
 
-/// A wire on a byte stream. Throws ChannelError where none can be made, and sends `parting(why)` before it
-/// closes the stream then.
+/// A Wire on a byte stream. If it cannot be made, sends `parting(why)`, closes the stream and throws
+/// ChannelError.
 std::unique_ptr<Wire> stream_wire(net::ByteStream stream,
                                   const std::function<std::string(const char* why)>& parting = nullptr);
 
-/// What a node stands on.
-struct Ground {
+/// The environment of a node: time, threads, waiting and connections.
+struct Environment {
     Runtime& runtime;
     Network& network;
 };
 
-inline Ground machine_ground() { return {machine_runtime(), machine_network()}; }
+inline Environment machine_environment() { return {machine_runtime(), machine_network()}; }
 
 }  // namespace karma::replica

@@ -45,14 +45,14 @@ private:
     Node& node_;
 };
 
-Node::Node(Replicated& database, net::Log& log, NodeOptions options, const Ground& ground)
+Node::Node(Replicated& database, net::Log& log, NodeOptions options, const Environment& environment)
     : database_(database),
       log_(log),
       options_(std::move(options)),
-      ground_(ground),
+      environment_(environment),
       peers_(database, log),
-      announcer_(database, log, peers_, ground, options_.peer_token),
-      source_(database, log, options_.source, ground) {
+      announcer_(database, log, peers_, environment, options_.peer_token),
+      source_(database, log, options_.source, environment) {
     source_.describe_node([this] { return describe_self(); });
     peers_.on_change([this] { announcer_.on_peer(); });
     peers_.on_whether_counted([this](NodeId node) { return source_.counted().list().find(node) != nullptr; });
@@ -92,7 +92,7 @@ void Node::start(const std::string& name, std::uint16_t port) {
                 master_lost_ = true;
                 changed_->notify_all();
             },
-            ground_, &source_.counted(), &peers_);
+            environment_, &source_.counted(), &peers_);
     }
     announcer_.start({{database_.node_id(), name_}, {}, port});
     if (database_.role() == Role::master) {
@@ -108,7 +108,7 @@ void Node::start(const std::string& name, std::uint16_t port) {
     } else if (!follower_ && database_.role() == Role::slave) {
         log_.warning("follows_nobody", {{"message", follows_nobody_text}});
     }
-    thread_ = ground_.runtime.start_thread([this] { run(); });
+    thread_ = environment_.runtime.start_thread([this] { run(); });
 }
 
 void Node::run() {
@@ -223,7 +223,7 @@ std::vector<std::string> Node::ask(const Voters& voters, Ballot ballot, const st
     std::size_t given = 0;
     std::string refused;
     for (const PromiseReply& reply :
-         ask_for_promises(ground_, options_.peer_token, voters.nodes, question, time, stopping_)) {
+         ask_for_promises(environment_, options_.peer_token, voters.nodes, question, time, stopping_)) {
         const std::string& name = reply.node.node.name;
         if (reply.known_epoch.number != 0) {
             database_.fence(reply.known_epoch,
@@ -328,7 +328,7 @@ std::string Node::why_no_promise(const control::Promise& asked) const {
     constexpr std::uint64_t silence_ms_max = 1'000'000'000;
     const std::chrono::milliseconds silence(std::min(asked.silence_ms, silence_ms_max));
     const auto limit = std::min(std::max(silence, heard_within_min), options_.follower->timeout);
-    const auto heard = follower_->watched().since_master(ground_.runtime.now());
+    const auto heard = follower_->watched().since_master(environment_.runtime.now());
     if (heard && *heard < limit) {
         return "it has heard the master";
     }
@@ -476,7 +476,7 @@ SelfDescription Node::describe_self() const {
         return self;
     }
     const SourceWatch watched = follower_->watched();
-    const Clock::time_point now = ground_.runtime.now();
+    const Clock::time_point now = environment_.runtime.now();
     life.master_heard = watched.since_master(now);
     if (watched.life()) {
         life.min_acks = watched.life()->min_acks;

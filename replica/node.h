@@ -18,35 +18,35 @@
 
 namespace karma::replica {
 
-/// docs/replication.md describes what each does.
+/// docs/replication.md describes each of them.
 struct NodeOptions {
     SourceOptions source;
     std::optional<FollowerOptions> follower;  // none: this node follows nobody
     std::string peer_token;                   // for other nodes that are asked or told something; empty: none
-    /// Promote itself without the promises of others that do not answer, in the place of a master that may
-    /// live and acknowledge writes.
+    /// The node promotes itself without the promises of nodes that do not answer, though the master may be
+    /// alive and acknowledge writes.
     bool failover_unsafe = false;
 };
 
-/// A database as a node among others: serves followers, follows a master, and goes from one to the other.
-/// Thread-safe.
+/// A database as a node of a cluster: serves followers, follows a master, and changes its role. Thread-safe.
 class Node final : public ReplicationControl {
 public:
     /// `database` and `log` outlive it.
-    Node(Replicated& database, net::Log& log, NodeOptions options, const Ground& ground = machine_ground());
+    Node(Replicated& database, net::Log& log, NodeOptions options,
+         const Environment& environment = machine_environment());
     Node(const Node&) = delete;
     Node& operator=(const Node&) = delete;
 
     /// Stops following, and drops the followers.
     ~Node() override;
 
-    /// `name`: of this node, where the options give it none; `port`: on which others can ask it.
+    /// `name`: of this node, if the options have none; `port`: on which other nodes can connect to it.
     void start(const std::string& name, std::uint16_t port = 0);
     /// Ends what `start` began, and drops the followers.
     void stop();
     Source& subscriptions() noexcept { return source_; }
 
-    /// What the source said last of itself; nothing where it said nothing, or there is none.
+    /// The last description that the source sent of itself; nothing if it sent none, or there is no source.
     std::optional<Life> heard() const;
     ReplicationFigures figures() const override;
     std::string alarm() const override;
@@ -64,24 +64,25 @@ private:
     void fail_over();
     void follow_again();
     SelfDescription describe_self() const;
-    /// This node, and those up to the master.
+    /// This node, and the nodes from it up to the master.
     std::vector<NodeName> chain() const;
-    /// On whose account this node becomes master.
+    /// The reason for which this node becomes master.
     enum class Ballot : std::uint8_t { forced, ordered, failover, unsafe };
-    /// Who has to be asked before.
+    /// The nodes that have to be asked before.
     struct Voters {
         std::vector<KnownNode> nodes;
         bool are_all_needed = false;
         bool is_one_needed = false;
     };
-    /// The role is kept from changing otherwise. Throws RequestError, and StorageError.
+    /// The caller prevents other changes of the role. Throws RequestError, and StorageError.
     reply::Promoted become_master(Ballot ballot);
     void check_may_be_promoted(Ballot ballot) const;
     Voters voters_for(Ballot ballot) const;
-    /// The names of those that did not answer. Throws RequestError where it must not begin an epoch.
+    /// Returns the names of the nodes that did not answer. Throws RequestError if this node must not begin an
+    /// epoch.
     std::vector<std::string> ask(const Voters& voters, Ballot ballot, const std::optional<Epoch>& epoch);
     void set_failover_alarm(const std::string& why);
-    /// Throws RequestError where it is another one.
+    /// Throws RequestError if it is another database.
     void check_is_of_this_database(const DatabaseId& database) const;
     std::string why_no_promise(const control::Promise& asked) const;
     std::vector<KnownNode> reachable(std::vector<KnownNode> nodes) const;
@@ -89,14 +90,14 @@ private:
     Replicated& database_;
     net::Log& log_;
     const NodeOptions options_;
-    const Ground ground_;
+    const Environment environment_;
     Peers peers_;
     Announcer announcer_;
     Source source_;
     std::unique_ptr<Follower> follower_;
 
     mutable std::mutex mutex_;  // of all that follows
-    const std::unique_ptr<Condition> changed_ = ground_.runtime.make_condition();
+    const std::unique_ptr<Condition> changed_ = environment_.runtime.make_condition();
     bool changes_role_ = false;           // one change of roles at a time
     std::atomic<bool> stopping_ = false;  // what waits for another node looks at it without the mutex
     bool master_lost_ = false;

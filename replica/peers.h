@@ -15,41 +15,43 @@
 
 namespace karma::replica {
 
-/// True of an address that means another machine on each machine.
+/// Whether an address means another machine on each machine, such as 127.0.0.1.
 bool is_loopback(const std::string& host);
 
-/// The same nodes as one sees them to whom the node at `host` has told of them: those that it sees on its own
-/// machine are there.
+/// The same nodes as a node sees them to which the node at `host` has named them: local addresses become
+/// `host`.
 std::vector<KnownNode> placed(std::vector<KnownNode> nodes, const std::string& host);
 
-/// The nodes that this one has heard of: those it has followed or was followed by, those that have announced
-/// an epoch, and those that its source told of. Epochs are announced to them. Kept with the database, 64 at
-/// most: counted followers go before nodes that this one has dealt with itself, these before those that it
-/// was told of, and the latest before the earlier ones. The log names those that are dropped for that, but
-/// for those that it was only told of. Thread-safe.
+/// The nodes that this one knows: those that it has followed or that have followed it, those that have
+/// announced an epoch, and those that its source has named. Epochs are announced to them. Stored with the
+/// database, 64 at most: counted followers have precedence over nodes with which this one was connected,
+/// these over nodes that were only named, and later ones over earlier ones. The log names the nodes that are
+/// dropped for that, unless they were only named. Thread-safe.
 class Peers {
 public:
     static constexpr std::size_t peers_max = 64;
 
-    /// Reads what is kept. `database` and `log` outlive it.
+    /// Reads the stored nodes. `database` and `log` outlive it.
     Peers(Replicated& database, net::Log& log);
 
-    /// Called after each change, by the thread that made it. To be set before there is a second thread.
+    /// Sets a function that is called after each change, by the thread that made it. Set before there is a
+    /// second thread.
     void on_change(std::function<void()> listener) { on_change_ = std::move(listener); }
 
-    /// Says whether a node is a counted follower; without it none is. To be set as the other one.
+    /// Sets a function that tells whether a node is a counted follower; without it none is. Set before there
+    /// is a second thread.
     void on_whether_counted(std::function<bool(NodeId)> is_counted) { is_counted_ = std::move(is_counted); }
 
-    /// A node that this one deals with. One that listens nowhere that is known is passed over.
+    /// Adds a node with which this one is connected. A node without a known address is ignored.
     void note(const KnownNode& node) { change(node, {}); }
-    /// A node that has begun an epoch.
+    /// Adds a node that has begun an epoch.
     void note_beginner(const KnownNode& node, const Epoch& epoch) { change(node, epoch); }
-    /// Nodes that the source told of.
+    /// Adds nodes that the source has named.
     void note_told(const std::vector<KnownNode>& nodes);
 
     /// The latest last.
     std::vector<KnownNode> all() const;
-    /// The node that has begun this epoch; nothing where that is not known.
+    /// The node that has begun this epoch; nothing if it is not known.
     std::optional<KnownNode> beginner_of(const Epoch& epoch) const;
 
 private:

@@ -69,28 +69,28 @@ struct Asked {
 
 }  // namespace
 
-std::vector<PromiseReply> ask_for_promises(const Ground& ground, const std::string& token,
+std::vector<PromiseReply> ask_for_promises(const Environment& environment, const std::string& token,
                                            const std::vector<KnownNode>& nodes,
                                            const PromiseQuestion& question, std::chrono::milliseconds time,
                                            const std::atomic<bool>& stop) {
     std::vector<PromiseReply> replies(nodes.size());
     Asked asked;
-    asked.answered = ground.runtime.make_condition();
+    asked.answered = environment.runtime.make_condition();
     asked.waiting = nodes.size();
     std::vector<std::unique_ptr<Thread>> threads;
     for (std::size_t i = 0; i < nodes.size(); ++i) {
-        threads.push_back(ground.runtime.start_thread([&, i] {
-            replies[i] = ask_one(ground.network, token, nodes[i], question, time, asked.is_over);
+        threads.push_back(environment.runtime.start_thread([&, i] {
+            replies[i] = ask_one(environment.network, token, nodes[i], question, time, asked.is_over);
             const std::lock_guard lock(asked.mutex);
             --asked.waiting;
             asked.answered->notify_all();
         }));
     }
     constexpr auto stop_check = std::chrono::milliseconds(50);
-    const Clock::time_point end = ground.runtime.now() + time;
+    const Clock::time_point end = environment.runtime.now() + time;
     {
         std::unique_lock lock(asked.mutex);
-        while (asked.waiting != 0 && !stop && ground.runtime.now() < end) {
+        while (asked.waiting != 0 && !stop && environment.runtime.now() < end) {
             asked.answered->wait(lock, stop_check);
         }
     }

@@ -17,7 +17,7 @@ namespace karma::replica {
 
 struct NodeOptions;
 
-/// What a node that wants to be master asks the others: docs/replication-protocol.md, R7.
+/// The question of a node that wants to be master to the others: docs/replication-protocol.md, R7.
 struct PromiseQuestion {
     std::optional<Epoch> epoch;  // that it wants to begin; nothing: it only asks what would be answered
     DatabaseId database_id;
@@ -42,14 +42,14 @@ struct PromiseReply {
     Epoch known_epoch;  // of who answered
 };
 
-/// Asks all of them at the same time. Waits `time` for those that do not answer, or until `stop`.
-std::vector<PromiseReply> ask_for_promises(const Ground& ground, const std::string& token,
+/// Asks all nodes at the same time. Waits for their answers for `time`, or until `stop`.
+std::vector<PromiseReply> ask_for_promises(const Environment& environment, const std::string& token,
                                            const std::vector<KnownNode>& nodes,
                                            const PromiseQuestion& question, std::chrono::milliseconds time,
                                            const std::atomic<bool>& stop);
 
-/// Why a follower that is started with these options could never promote itself, as its source answers now:
-/// the master acknowledges without it, and has no other follower. Empty where it could, or nobody answers.
+/// Why a follower with these options could never promote itself, according to its source: the master
+/// acknowledges without it, and has no other follower. Empty if it could, or if the source does not answer.
 std::string failover_refusal(const NodeOptions& options, Network& network = machine_network());
 
 }  // namespace karma::replica

@@ -25,19 +25,19 @@ enum class Verdict : std::uint8_t {
     empty,     // this node has nothing to be followed
 };
 
-/// One word for programs.
+/// The verdict as one word, for programs.
 std::string_view name_of(Verdict verdict) noexcept;
 
 struct Decision {
     Verdict verdict = Verdict::unknown;
-    /// Where they diverged: the last event that they share, as far as it is known.
+    /// The last event that both histories share, if it is known.
     std::optional<Lsn> common_lsn;
-    /// It gets the state because its operator ordered it: nothing proves that it may.
+    /// The follower gets the state by its operator's order, without proof.
     bool is_ordered = false;
     Verdict without_order = Verdict::unknown;  // where it is ordered
 };
 
-/// A history as it is here.
+/// The history of this node.
 struct OwnHistory {
     Lsn last_lsn = 0;
     Lsn first_kept_lsn = 1;
@@ -51,14 +51,14 @@ struct OwnHistory {
     bool is_master = true;
 };
 
-/// What to do for a follower that says this of itself.
+/// The decision about a follower with this subscription.
 Decision decide(const net::Subscription& follower, const OwnHistory& own);
 
-/// Why it is refused, for people; of the verdicts that refuse.
+/// Why the follower is refused, for a person; for the verdicts that refuse.
 std::string why_refused(const Decision& decision, const net::Subscription& follower, const OwnHistory& own);
 
-/// The marks that a follower tells of its history below its last event: at the multiples of 1, 2, 4, ... as
-/// far as it knows them, the latest first.
+/// The marks that a follower sends of its history below its last event: at the multiples of 1, 2, 4, ..., if
+/// it knows them, the latest first.
 std::vector<HistoryMark> marks_below(Lsn lsn, const std::function<HistoryMark(Lsn)>& mark_at);
 
 }  // namespace karma::replica

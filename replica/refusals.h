@@ -7,15 +7,15 @@
 
 namespace karma::replica {
 
-/// The followers that were refused last, and why: one that tries again and again is logged once. Remembers
-/// hashes only, of so many. Thread-safe.
+/// The followers that were refused last, with the reasons, so that a follower that tries again and again is
+/// logged once. Keeps a limited number of hashes. Thread-safe.
 class Refusals {
 public:
     static constexpr std::size_t names_max = 128;
 
-    /// False where the follower of this name was refused for this reason last.
+    /// False if the follower with this name was refused for this reason last.
     bool is_new(const std::string& name, const std::string& reason);
-    /// It is refused no more.
+    /// The follower is not refused any more.
     void forget(const std::string& name);
 
 private:

@@ -19,7 +19,7 @@ public:
     virtual ~Thread() = default;
 };
 
-/// What a thread waits for with a mutex that is not held meanwhile.
+/// A condition variable: a thread waits for it with a mutex, which is released meanwhile.
 class Condition {
 public:
     Condition() = default;
@@ -29,13 +29,14 @@ public:
 
     virtual void notify_all() noexcept = 0;
 
-    /// Waits until it is notified or the time has passed, where one is given. May return before.
+    /// Waits until it is notified, or until the time, if given, has passed. May return earlier.
     virtual void wait(std::unique_lock<std::mutex>& lock,
                       std::optional<std::chrono::milliseconds> time = std::nullopt) = 0;
 };
 
-/// Time, threads and waiting: the machine's, or those of a simulation, in which one thread runs at a time and
-/// a seed says which. What replicates waits for nothing but these, and for its connections. Thread-safe.
+/// Time, threads and waiting: those of the machine, or those of a simulation, in which one thread runs at a
+/// time, chosen by a seed. The code of replica/ waits only through a Runtime and its connections.
+/// Thread-safe.
 class Runtime {
 public:
     Runtime() = default;
@@ -44,7 +45,7 @@ public:
     virtual ~Runtime() = default;
 
     virtual Clock::time_point now() const noexcept = 0;
-    /// Throws std::system_error when no thread is left.
+    /// Throws std::system_error when no thread can be made.
     virtual std::unique_ptr<Thread> start_thread(std::function<void()> work) = 0;
     virtual std::unique_ptr<Condition> make_condition() = 0;
 };

@@ -22,15 +22,15 @@ struct Decision;
 struct OwnHistory;
 struct SubscribeReply;
 
-/// One follower, served from a thread of its own: agrees with it where to begin, gives it the state if it
-/// needs it, then the events of the log as they become durable. Its memory is bounded: what it sends is read
-/// from the log as there is room.
+/// Serves one follower, from a thread of its own: agrees with it where to begin, sends the state if the
+/// follower needs it, then the events of the log as they become durable. Its memory is bounded: it reads from
+/// the log as there is room on the connection.
 class Session {
 public:
     Session(Source& source, std::unique_ptr<Wire> wire, std::string address, net::Subscription subscription);
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
-    /// Ends it.
+    /// Ends the session.
     ~Session();
 
     void start();
@@ -38,31 +38,31 @@ public:
     // From any thread:
 
     bool has_ended() const noexcept { return ended_->load(); }
-    /// The same, for who may outlive this.
+    /// The same, for a reader that may outlive this object.
     std::shared_ptr<const std::atomic<bool>> ended() const noexcept { return ended_; }
-    /// There is something durable that is new, or the end has come.
+    /// There are new durable events, or the session is to end.
     void wake() noexcept;
     void stop() noexcept;
     bool is_stopping() const noexcept { return stopping_.load(); }
     /// Compares digests as soon as it can.
     void want_comparison() noexcept;
-    /// Sends what it can of a text, and no more, instead of `start`.
+    /// Sends as much of a text as it can without waiting; in place of `start`.
     void say(std::string_view text) noexcept;
     FollowerFigures figures() const;
     const std::string& name() const noexcept { return subscription_.name; }
     std::uint64_t node_id() const noexcept { return subscription_.node_id; }
-    /// The follower, and where it can be asked, as far as it has told.
+    /// The follower and its address, as far as it has sent them.
     KnownNode node() const;
-    /// Of the history that is sent, and acknowledged; of a session that streams.
+    /// The generation of the history that is sent and acknowledged, once the session streams.
     std::uint64_t generation() const noexcept { return generation_; }
-    /// What it acknowledges is on its disk.
+    /// The follower acknowledges only what is on its disk.
     bool syncs() const noexcept { return subscription_.syncs; }
     bool stores_lists() const noexcept { return subscription_.stores_lists; }
-    /// What it acknowledges counts, in the generation of this session.
+    /// The follower's acknowledgements count, in the generation of this session.
     bool is_counted() const noexcept { return counted_.load(); }
-    /// Tells it how things are as soon as it can.
+    /// Sends a heartbeat as soon as it can.
     void want_heartbeat() noexcept;
-    /// The follower has everything up to there, durable; nothing while it has no state.
+    /// The follower has everything up to this LSN, durably; 0 while it has no state.
     Lsn acked_lsn() const noexcept { return acked_lsn_.load(); }
     bool is_streaming() const noexcept { return streaming_.load(); }
     std::uint64_t bytes_sent() const noexcept { return bytes_sent_.load(); }
@@ -87,9 +87,10 @@ private:
     void refuse(const Decision& decision, const OwnHistory& own);
     void refuse(const std::string& code, const std::string& reason, const std::string& message,
                 std::optional<Lsn> common_lsn);
-    /// Waits for the other end.
+    /// Sends and receives, and waits for the other end.
     void pump(std::chrono::milliseconds wait_max);
-    /// Throws when it is silent, receives nothing any more, or does not acknowledge what it has received.
+    /// Throws when the follower is silent, receives nothing any more, or does not acknowledge what it has
+    /// received.
     void check_progress();
     bool owes() const;
     void check_goes_on() const;

@@ -10,8 +10,9 @@
 
 namespace karma::replica {
 
-Source::Source(Replicated& database, net::Log& log, const SourceOptions& options, const Ground& ground)
-    : database_(database), log_(log), options_(options), ground_(ground), counted_(database, log) {
+Source::Source(Replicated& database, net::Log& log, const SourceOptions& options,
+               const Environment& environment)
+    : database_(database), log_(log), options_(options), environment_(environment), counted_(database, log) {
     listener_ = database_.add_durable_listener([this] { wake_all(); });
 }
 

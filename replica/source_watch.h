@@ -10,15 +10,15 @@
 
 namespace karma::replica {
 
-/// What a follower knows of its source and of the master behind it, and since when. A word of the source is
-/// whatever it sends, and an answer of any kind; a word of the master is one of a source that is the master,
-/// or what its source says that it has heard. Used by one thread at a time.
+/// What a follower knows of its source and of the master behind it, and since when. The follower hears the
+/// source with everything that the source sends, and with an answer of any kind. It hears the master if the
+/// source is the master, or if the source reports that it has heard the master. Used by one thread at a time.
 class SourceWatch {
 public:
     using Time = Clock::time_point;
     using Milliseconds = std::chrono::milliseconds;
 
-    /// A source or a master that was silent for `timeout` is not counted on.
+    /// After `timeout` of silence the follower does not rely on a source or a master.
     explicit SourceWatch(Milliseconds timeout) : timeout_(timeout) {}
 
     /// Following begins: nothing is known.
@@ -27,34 +27,34 @@ public:
     void end() { *this = SourceWatch(timeout_); }
     void note_connected(Time now);
     void note_lost(Time now);
-    /// The source said something.
+    /// The source has sent something.
     void note_word(Time now);
     void note_life(Life life, Time now);
-    /// A heartbeat that says nothing but an LSN: of a program that knows no more.
+    /// A heartbeat with nothing but an LSN, from an earlier version.
     void note_plain_life(Time now);
-    /// This node has everything that it knows of.
+    /// This node has all events that it knows of.
     void note_has_everything(Time now);
-    /// The master has to be heard anew before its silence counts.
+    /// The master has to be heard again before its silence counts.
     void forget_sync() { in_sync_at_.reset(); }
 
     bool is_connected() const noexcept { return is_connected_; }
-    /// The source has said what it is.
+    /// The source has described itself.
     bool knows_source() const noexcept { return is_plain_ || life_; }
-    /// What it gets comes from a master that was heard lately.
+    /// The follower's events come from a master that was heard recently.
     bool has_master(Time now) const { return connected_doubt(now).empty(); }
-    /// What the source said last of itself; nothing before it did.
+    /// The last description that the source sent of itself; nothing before the first.
     const std::optional<Life>& life() const noexcept { return life_; }
 
-    /// Since the last word; nothing while there was none.
+    /// The time since it was heard last; nothing if it never was.
     std::optional<Milliseconds> since_source(Time now) const { return since(source_at_, now); }
     std::optional<Milliseconds> since_master(Time now) const { return since(master_at_, now); }
 
-    /// Why this node cannot count on what it gets: it is not connected, or not to a chain that ends in a
-    /// master which was heard lately. Empty where it can.
+    /// Why this node cannot rely on its source: it is not connected, or its chain does not end in a master
+    /// that was heard recently. Empty if it can.
     std::string doubt(Time now) const;
 
-    /// The source, which said last that it is master, was not heard for so long, and until then this node had
-    /// everything.
+    /// The source, whose last description says that it is master, was not heard for this time, and until then
+    /// this node had all events.
     bool was_lost_in_sync(Time now, Milliseconds limit) const;
 
 private:

@@ -6,11 +6,11 @@
 
 namespace karma::replica {
 
-/// A file for what is received and too large for memory. It has no name: it is gone with this object, and
-/// with the process. Used by one thread.
+/// A file for received data that is too large for memory. It has no name, so it is gone with this object or
+/// the process. Used by one thread.
 class UnnamedFile {
 public:
-    /// Throws StorageError, as everything else here.
+    /// Throws StorageError, as all functions here.
     explicit UnnamedFile(const std::filesystem::path& directory);
     UnnamedFile(const UnnamedFile&) = delete;
     UnnamedFile& operator=(const UnnamedFile&) = delete;
@@ -18,7 +18,7 @@ public:
 
     void append(std::string_view bytes);
     std::uint64_t size() const noexcept { return size_; }
-    /// All of it, mapped into memory. Nothing can be appended any more.
+    /// The whole file, mapped into memory. Nothing can be appended any more.
     std::string_view bytes();
 
 private:

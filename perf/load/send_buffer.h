@@ -7,7 +7,7 @@
 
 namespace karma::perf {
 
-// Bytes on their way to a socket. Grows to what one turn needs and is then used again and again.
+// Bytes on their way to a socket. Grows to the size that one iteration needs, and is then reused.
 class SendBuffer {
 public:
     // Room for `size` more bytes, to be written to and then given to finish() up to where it was filled.

@@ -71,6 +71,8 @@ TEST_CASE("text: numbers and foreign text in messages") {
     CHECK(cli::counted(0, "row") == "0 rows");
     CHECK(cli::quoted("a\tb\x7f") == R"("a\x09b\x7f")");
     CHECK(cli::quoted("abc", 2) == "\"ab...\"");
+    CHECK(cli::quoted("aéb", 2) == "\"a...\"");
+    CHECK(cli::quoted("aéb", 3) == "\"aé...\"");
     CHECK(cli::trimmed(" \r\na b\t ") == "a b");
     CHECK(cli::trimmed(" \n").empty());
 }

@@ -48,11 +48,11 @@ TEST_CASE("serve options: 0 is no limit where Karma 1.0 takes it as none") {
     CHECK(refusal_of({"--wal-segment-bytes=1"}).find("or 0 for no limit") != std::string::npos);
 }
 
-TEST_CASE("serve options: the variable that Kubernetes sets for a Service called karma is passed over") {
+TEST_CASE("serve options: the variable that Kubernetes sets for a Service called karma is ignored") {
     const ServeOptions options = read({}, {{"KARMA_PORT", "tcp://10.0.0.7:8080"}});
     CHECK(options.server.port == ServeOptions().server.port);
     REQUIRE(options.warnings.size() == 1);
-    CHECK(options.warnings[0].find("KARMA_PORT=tcp://10.0.0.7:8080 is passed over") == 0);
+    CHECK(options.warnings[0].find("KARMA_PORT=tcp://10.0.0.7:8080 is ignored") == 0);
     CHECK(read({"--port=7"}, {{"KARMA_PORT", "tcp://10.0.0.7:8080"}}).server.port == 7);
     CHECK(read({}, {{"KARMA_PORT", "9"}}).server.port == 9);
     CHECK_THROWS_AS(read({"--port=tcp://10.0.0.7:8080"}), UsageError);

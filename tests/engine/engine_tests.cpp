@@ -37,6 +37,8 @@ public:
             case 11: batch(true); break;
             case 12:
             case 13: decrement(); break;
+            case 14:
+            case 15: multi_add(); break;
             default: increment(); break;
         }
     }
@@ -96,6 +98,24 @@ private:
         check_counted(reply, m);
     }
 
+    void multi_add() {
+        std::vector<std::string> names;
+        std::vector<mutation::SeriesItem> items;
+        for (std::uint64_t left = draw(1, 12); left > 0; --left) {
+            names.push_back("s" + std::to_string(draw(0, 2)));
+        }
+        for (const std::string& name : names) {
+            const Day at = draw(0, 3) == 0 ? today : day();
+            items.push_back({name, key(), at, draw(1, 300)});
+        }
+        const Reply reply = answer(engine_, Mutation(mutation::MultiAdd{items}));
+        CHECK(expect<reply::Applied>(reply).applied == items.size());
+        for (const mutation::SeriesItem& item : items) {
+            const Day at = item.day == today ? day_from_unix_ms(now_ms) : item.day;
+            model_.series[std::string(item.series)][item.key][at] += item.value;
+        }
+    }
+
     void batch(bool set) {
         std::vector<mutation::Item> items;
         Uint128 total = 0;
@@ -105,7 +125,7 @@ private:
         }
         if (set) {
             CHECK(
-                expect<reply::WasSet>(answer(engine_, Mutation(mutation::BatchSet{name_, items}))).applied ==
+                expect<reply::Applied>(answer(engine_, Mutation(mutation::BatchSet{name_, items}))).applied ==
                 items.size());
             for (const mutation::Item& item : items) {
                 Model::Buckets& buckets = keys()[item.key];
@@ -292,17 +312,55 @@ TEST_CASE("engine: a sum past 2^64-1 is refused and leaves nothing behind") {
           Uint128{largest} * 2 + 5);
 }
 
+TEST_CASE("engine: multi_add adds all of it or none, whatever series it makes") {
+    Recorder log;
+    Engine engine(1, log);
+    using mutation::SeriesItem;
+    const auto add = [&](const std::vector<SeriesItem>& items) {
+        const Reply reply = answer(engine, Mutation(mutation::MultiAdd{items}));
+        const auto* const refused = std::get_if<Error>(&reply);
+        return refused == nullptr ? std::string() : refused->message;
+    };
+    CHECK(add({{"a", 1, 5, largest}, {"b", 1, 5, 1}}).empty());
+    CHECK(engine.key_count() == 2);
+    const Lsn lsn = engine.last_lsn();
+    for (const std::vector<SeriesItem>& items : {std::vector<SeriesItem>{{"c", 1, 5, 1}, {"a", 1, 6, 1}},
+                                                 {{"c", 1, 5, largest}, {"b", 2, 5, 1}, {"c", 1, 6, 1}},
+                                                 {{"b", 1, 6, largest}}}) {
+        CHECK(add(items).starts_with("Field value is too large: the sum of key 1 "));
+    }
+    CHECK(engine.last_lsn() == lsn);
+    CHECK(engine.find_series("c") == nullptr);
+    CHECK(engine.find_series("b")->total(1) == 1);
+    CHECK(add({{"c", 1, 5, largest}, {"c", 2, 6, 1}, {"d", 1, 5, largest}}).empty());
+    CHECK(engine.key_count() == 5);
+
+    engine.set_series_max(5);
+    CHECK(add({{"a", 2, 5, 1}, {"e", 1, 5, 1}, {"e", 2, 5, 1}}).empty());
+    CHECK(add({{"a", 2, 5, 1}, {"f", 1, 5, 1}}).starts_with("Tree \"f\" would be a new one"));
+    engine.set_series_max(7);
+    CHECK(add({{"f", 2, 5, 1}, {"g", 1, 5, 1}, {"h", 1, 5, 1}}).starts_with("Tree \"h\" would be a new one"));
+    CHECK(engine.series_count() == 5);
+    CHECK(add({{"f", 2, 5, 1}, {"g", 1, 5, 1}, {"a", 7, 5, 1}}).empty());
+
+    Recorder unused;
+    Engine later(1, unused);
+    log.replay(later);
+    CHECK(later.view().digest(NoDeadline()) == engine.view().digest(NoDeadline()));
+    CHECK(later.key_count() == engine.key_count());
+}
+
 TEST_CASE("engine: batch_set counts what is there in the end, not what was on the way") {
     Recorder log;
     Engine engine(1, log);
     answer(engine, Mutation(mutation::Increment{"s", 1, 100, largest}));
     const std::vector<mutation::Item> swapped = {{1, 101, 1}, {1, 102, largest - 1}, {1, 100, 0}};
-    CHECK(std::holds_alternative<reply::WasSet>(answer(engine, Mutation(mutation::BatchSet{"s", swapped}))));
+    CHECK(std::holds_alternative<reply::Applied>(answer(engine, Mutation(mutation::BatchSet{"s", swapped}))));
     CHECK(sum(engine, "s", 1) == largest);
     const std::vector<mutation::Item> last_wins = {
         {1, 102, largest}, {1, 101, largest}, {1, 101, 0}, {1, 102, 3}};
     CHECK(
-        std::holds_alternative<reply::WasSet>(answer(engine, Mutation(mutation::BatchSet{"s", last_wins}))));
+        std::holds_alternative<reply::Applied>(answer(engine, Mutation(mutation::BatchSet{"s", last_wins}))));
     CHECK(sum(engine, "s", 1) == 3);
 }
 
@@ -467,7 +525,7 @@ TEST_CASE("engine: recovery checkpoints are kept by source, up to a limit") {
     CHECK(all[0].source == "aaa");
     CHECK(all[1].offset == "78");
     CHECK(all[1].updated_at_unix == now_ms / 1000);
-    for (std::size_t i = 0; i + 2 < Engine::checkpoints_max; ++i) {
+    for (std::size_t i = 0; i + 2 < Checkpoints::sources_max; ++i) {
         const std::string source = "s" + std::to_string(i);
         answer(engine, Mutation(mutation::SaveCheckpoint{source, "1", std::nullopt}));
     }

@@ -21,6 +21,8 @@ std::vector<Event> one_of_each() {
     using namespace mutation;
     static const std::vector<Item> items = {{0, 0, 0}, {largest, max_day, largest}, {7, 739'000, 5}};
     static const std::vector<std::uint64_t> keys = {0, 1, largest};
+    static const std::vector<SeriesItem> series_items = {
+        {"b", 0, 0, 0}, {"new", largest, max_day, largest}, {"b", 7, 739'000, 5}, {"a", 1, today, 1}};
     static const Fingerprint fingerprint{{1, 2, 3}};
     const std::vector<Mutation> bodies = {
         CreateSeries{"a"},
@@ -31,6 +33,8 @@ std::vector<Event> one_of_each() {
         BatchAdd{"a", items},
         BatchAdd{"a", {}},
         BatchSet{"b", items},
+        MultiAdd{series_items, 739'001},
+        MultiAdd{std::span(series_items).subspan(3), 739'001},
         ResetCounter{"a", 3},
         ResetSeries{"a"},
         BatchReset{"a", keys},

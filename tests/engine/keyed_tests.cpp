@@ -36,13 +36,14 @@ std::vector<std::uint64_t> numbers(const Outcome& outcome) {
 
 }  // namespace
 
-TEST_CASE("keyed: each of the ten commands is done once and answered the same again") {
+TEST_CASE("keyed: each of the eleven commands is done once and answered the same again") {
     using namespace mutation;
     Recorder log;
     Engine engine(1, log);
     const std::vector<Item> items = {
         {1, some_day, 5}, {2, some_day, 6}, {3, some_day, largest}, {4, some_day, largest}};
     const std::vector<std::uint64_t> keys = {1, 2, 99};
+    const std::vector<SeriesItem> series_items = {{"t", 1}, {"s", 2, some_day, 5}, {"t", 1, today, 7}};
     const std::vector<Mutation> bodies = {
         BatchAdd{"s", items},
         BatchSet{"s", items},
@@ -55,6 +56,7 @@ TEST_CASE("keyed: each of the ten commands is done once and answered the same ag
         DeleteSeriesRange{"s", {0, some_day - 1}},
         ResetCounter{"s", 3},
         ResetSeries{"s"},
+        MultiAdd{series_items},
     };
     std::vector<Outcome> first;
     for (std::size_t i = 0; i < bodies.size(); ++i) {

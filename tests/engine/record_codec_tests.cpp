@@ -44,7 +44,7 @@ TEST_CASE("record codec: idempotency records come back as they were") {
                                         reply::Deleted{},
                                         reply::Number{5},
                                         reply::Added{3, (Uint128{7} << 64U) + 9},
-                                        reply::WasSet{4},
+                                        reply::Applied{4},
                                         reply::BatchResetDone{1, 2},
                                         reply::BatchDeleted{3, 4}};
     std::string bytes;

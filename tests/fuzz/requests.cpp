@@ -22,7 +22,7 @@ namespace {
 
 constexpr std::int64_t fuzz_time_ms = 1'780'000'000'000;
 
-// Gathers the events that an engine makes.
+// Collects the events that an engine makes.
 class GatheringSink final : public EventSink {
 public:
     void accept(const Event& event, const EventRecords& /*records*/) override { group_.add(event); }

@@ -31,7 +31,7 @@ boost::json::object sample_fields(std::string_view op) {
         "epoch":1, "epoch_id":2, "stores_lists":0, "force":false, "ordered":false, "silence_ms":1
     })")
                                      .as_object();
-    if (op == "counter.multi_sum") fields["items"] = boost::json::parse(R"([{"series":"a","key":1}])");
+    if (op.starts_with("counter.multi_")) fields["items"] = boost::json::parse(R"([{"series":"a","key":1}])");
     if (op == "idempotency.prune" || op == "ingest.prune") fields["before"] = 5;
     return fields;
 }

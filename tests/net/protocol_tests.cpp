@@ -261,7 +261,8 @@ TEST_CASE("protocol: a range is two days, a named period or the last days") {
     };
     const Day first = *day_from_yyyymmdd(2026'05'01);
     CHECK(range(R"(,"range":{"from":20260501,"to":20260502})") == Period(first, first + 1));
-    CHECK(range(R"(,"range":{"from":"2026-05-01","to":"20260502"})") == Period(first, first + 1));
+    CHECK(range(R"(,"range":{"from":"2026-05-01","to":"2026-05-02"})") == Period(first, first + 1));
+    CHECK(range(R"(,"range":{"from":20260501,"to":"2026-05-02"})") == Period(first, first + 1));
     CHECK(range(R"(,"range":"this_month")") == period_from_name("this_month"));
     CHECK(range(R"(,"last":"30d")") == Period::last(30));
     const auto refusal = [&](const std::string& rest) { return std::get<Error>(decoded(rest)).message; };
@@ -272,6 +273,9 @@ TEST_CASE("protocol: a range is two days, a named period or the last days") {
         "last_month, this_year");
     CHECK(refusal(R"(,"range":{"from":"2026-05-01","to":"May"})") ==
           "Field range.to must be a calendar day such as 20260505 or \"2026-05-05\"");
+    // As Karma 1.0 does.
+    CHECK(refusal(R"(,"range":{"from":"20260501","to":"20260502"})") ==
+          "Field range.from must be a calendar day such as 20260505 or \"2026-05-05\"");
     CHECK(refusal(R"(,"range":{"from":"2026-05-02","to":20260501})") ==
           "Field range.from must not be after range.to");
     CHECK(refusal(R"(,"last":"7d","range":"today")") == "Field last must not be given beside range");
@@ -302,6 +306,39 @@ TEST_CASE("protocol: a reply with totals is asked for by its name") {
                                         {day_from_yyyymmdd(2026'05'06).value(), Uint128{1} << 64U}}}) ==
           R"({"20260505":7,"20260506":18446744073709551616})");
     CHECK(response(reply::BucketTotals{}) == "{}");
+}
+
+TEST_CASE("protocol: the items of counter.multi_add name their series, and have a day and a value or not") {
+    const Access access("", "");
+    RequestDecoder decoder(access);
+    const auto decoded = [&](const std::string& items) {
+        return decoder.decode(R"({"v":2,"op":"counter.multi_add","items":)" + items + "}", true);
+    };
+    const Decoded made =
+        decoded(R"([{"series":"a","key":1},{"tree":"b","key":2,"date":"2026-05-05","value":3}])");
+    const auto& add = std::get<mutation::MultiAdd>(std::get<Mutation>(std::get<Request>(made)));
+    REQUIRE(add.items.size() == 2);
+    CHECK(add.items[0] == mutation::SeriesItem{"a", 1, today, 1});
+    CHECK(add.items[1] == mutation::SeriesItem{"b", 2, *day_from_yyyymmdd(2026'05'05), 3});
+    const auto refusal = [&](const std::string& items) {
+        const Decoded refused = decoded(items);
+        return std::get<Error>(refused).message;
+    };
+    CHECK(refusal("[]") == "Field items must not be empty");
+    CHECK(refusal("1") == "Field items must be an array");
+    CHECK(refusal("[[1,2,3]]").starts_with("Field items[] must be {"));
+    CHECK(refusal(R"([{"key":1}])").starts_with("Field items[].series is required"));
+    CHECK(refusal(R"([{"series":"a"}])") == "Field items[].key is required");
+    CHECK(refusal(R"([{"series":"a","key":1,"value":0}])") == "Field items[].value must be greater than 0");
+    CHECK(
+        refusal(R"([{"series":"a","key":1,"bucket":20260230}])").starts_with("Field items[].bucket must be"));
+    std::string entry;
+    karma::net::append_entry({1, 0, mutation::MultiAdd{add.items, *day_from_yyyymmdd(2026'05'06)}, "k"}, true,
+                             entry);
+    CHECK(entry ==
+          R"({"v":2,"op":"counter.multi_add","items":[{"series":"a","key":1,"bucket":20260506,"value":1},)"
+          R"({"series":"b","key":2,"bucket":20260505,"value":3}],"idempotency_key":"k",)"
+          R"("idempotency_created_at_unix":0})");
 }
 
 TEST_CASE("protocol: a wait for events has a limit") {
@@ -388,7 +425,7 @@ TEST_CASE("replies: the shapes of the protocol") {
     CHECK(response(reply::Number{18446744073709551615U}) == "18446744073709551615");
     CHECK(response(reply::Added{2, (Uint128{1} << 64U) * 3}) ==
           R"({"applied":2,"total":55340232221128654848})");
-    CHECK(response(reply::WasSet{3}) == R"({"applied":3})");
+    CHECK(response(reply::Applied{3}) == R"({"applied":3})");
     CHECK(response(reply::BatchResetDone{1, 2}) == R"({"reset":1,"missing":2})");
     CHECK(response(reply::BatchDeleted{1, 2}) == R"({"deleted":1,"missing":2})");
     CHECK(response(reply::SeriesNames{{"a", "q\"\n", "серия"}}) == R"(["a","q\"\n","серия"])");

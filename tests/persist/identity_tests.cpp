@@ -326,7 +326,7 @@ TEST_CASE(
     smaller.idempotency.records_max = 3;
     const auto follower = open_at(storage, "here", true, smaller);
     CHECK(follower->idempotency_retention().records_max == 100);
-    CHECK(follower->view().idempotency_record_count == 10);
+    CHECK(follower->view().of<IdempotencyIndex>().record_count == 10);
 }
 
 TEST_CASE("identity: retention removes nothing while it is not known whether the master has it") {

@@ -270,10 +270,10 @@ TEST_CASE("no log: a load that was cut short is gone after a restart, and from l
     fixture.database().call(Mutation(mutation::Increment{"s", 1, some_day, 1}));
     fixture.database().call(Mutation(mutation::BeginStream{id, IngestMode::replace_series, {}}));
     fixture.database().call(Mutation(mutation::AddChunk{id, "s", 1, items, nullptr}));
-    REQUIRE(fixture.database().view().streams.size() == 1);
+    REQUIRE(fixture.database().view().of<IngestStreams>().open.size() == 1);
     fixture.database().save_snapshot();
     fixture.open();
-    CHECK(fixture.database().view().streams.empty());
+    CHECK(fixture.database().view().of<IngestStreams>().open.empty());
     CHECK(fixture.database().sum("s", 1) == 1);
 }
 
@@ -288,7 +288,7 @@ TEST_CASE("no log: a load that an earlier version has left in a snapshot is abor
         database->save_snapshot();
     }
     NoLogFixture fixture(memory);
-    CHECK(fixture.database().view().streams.empty());
+    CHECK(fixture.database().view().of<IngestStreams>().open.empty());
 }
 
 TEST_CASE("no log: a series that is not there is not found, also as of the last event") {

@@ -224,7 +224,7 @@ TEST_CASE(
         for (int restarts = 0; restarts < 2; ++restarts) {
             const auto database = Database::open(options, memory);
             CHECK(database->digest() == digest);
-            CHECK(database->view().committed_stream_count == 4);
+            CHECK(database->view().of<IngestStreams>().committed_count == 4);
             CHECK(code_of(database->call(chunk_of("i3"))) == ErrorCode::not_found);
             expect<reply::ChunkSkipped>(database->call(chunk_of("i4")));
             CHECK(database->sum("s", 1) == 40);

@@ -272,7 +272,7 @@ TEST_CASE(
     CHECK(prune(1) == 1);
     catch_up(*master, *slave);
     CHECK(slave->digest() == master->digest());
-    CHECK(slave->view().committed_stream_count == 4);
+    CHECK(slave->view().of<IngestStreams>().committed_count == 4);
     slave.reset();
     slave = open_slave(slave_storage);
     CHECK(slave->digest() == master->digest());

@@ -213,6 +213,29 @@ TEST_CASE(
     fail_in_many_ways("append error", Fault::append_error);
 }
 
+// A master that waits for followers, or a follower, may write no event for long.
+TEST_CASE(
+    "storage faults: a failed write beside the log is known as a failure of the node, whoever writes next") {
+    FaultClient client(1);
+    auto disk = std::make_shared<FaultyFileSystem>();
+    const std::unique_ptr<rocksdb::Env> env = env_on(disk);
+    RocksdbStorage::Options with;
+    with.path = std::string(FaultyFileSystem::root) + "/karma.db";
+    with.env = env.get();
+    RocksdbStorage storage(with);
+    DatabaseOptions options = client.options();
+    options.threads = false;
+    const auto database = Database::open(options, storage);
+    database->keep_house();
+    CHECK(!database->has_failed());
+    disk->fail({Fault::append_error, 0, 1, ""}, 1);
+    CHECK_THROWS_AS(database->write_note("counted_followers", "{}"), StorageError);
+    REQUIRE(disk->failures() == 1);
+    database->keep_house();
+    CHECK(database->has_failed());
+    CHECK(database->failure() != "");
+}
+
 TEST_CASE("storage faults: a write that arrives in part ends all acknowledging") {
     fail_in_many_ways("short append", Fault::short_append);
 }

@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 #include <rocksdb/db.h>
+#include <rocksdb/perf_context.h>
+#include <rocksdb/perf_level.h>
 
 #include "engine/error.h"
 #include "engine/event_codec.h"
@@ -173,6 +175,40 @@ TEST_CASE("storage: a database of a newer version is refused with what to do") {
         delete db;
     }
     CHECK_THROWS_WITH_AS(RocksdbStorage{options}, doctest::Contains("newer version of Karma"), StorageError);
+}
+
+TEST_CASE("storage: small rows of snapshots are found without reading large ones that lie beside them") {
+    const test::TempDir directory;
+    const RocksdbStorage::Options options{directory / "db", 1 << 20, nullptr};
+    constexpr std::size_t large_bytes = 3U << 20U;  // more than is kept of what was read
+    constexpr int lists = 50;
+    const auto list_key = [](int snapshot, int list) {
+        return "l" + std::to_string(snapshot) + std::to_string(100 + list);
+    };
+    for (int snapshot = 1; snapshot <= 4; ++snapshot) {
+        RocksdbStorage storage(options);  // what the one before it wrote is in a table now
+        std::vector<RecordChange> rows;
+        for (int list = 0; list < lists; ++list) {
+            rows.push_back(put(Table::snapshots, list_key(snapshot, list), "pages"));
+        }
+        rows.push_back(put(Table::snapshots, "m" + std::to_string(snapshot), std::string(large_bytes, 'x')));
+        storage.write(rows, true);
+    }
+    const RocksdbStorage storage(options);
+    rocksdb::SetPerfLevel(rocksdb::PerfLevel::kEnableCount);
+    rocksdb::get_perf_context()->Reset();
+    for (int snapshot = 1; snapshot <= 4; ++snapshot) {
+        for (int list = 0; list < lists; ++list) {
+            const std::string key = list_key(snapshot, list);
+            CHECK(keys_of(storage, Table::snapshots, key) == key + "=pages ");
+        }
+    }
+    const std::uint64_t read = rocksdb::get_perf_context()->block_read_byte;
+    rocksdb::SetPerfLevel(rocksdb::PerfLevel::kDisable);
+    CHECK(read > 0);
+    CHECK(read < large_bytes);
+    CHECK(storage.read(Table::snapshots, "m2").value().size() == large_bytes);
+    CHECK(storage.last_key(Table::snapshots, "l") == list_key(4, lists - 1));
 }
 
 TEST_CASE("data directory: one daemon at a time, and never on files of Karma 1.0") {

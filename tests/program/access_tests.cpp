@@ -64,6 +64,12 @@ TEST_CASE("access: what a browser sends is not executed") {
         CHECK(browser.closed_by_server());
         CHECK(as_number(daemon.connect().call("counter.sum", {{"series", "links"}, {"key", 1}})) == 5);
     }
+    // What repeats a foreign session ticket in the first message of TLS is not executed either.
+    Client handshake = daemon.connect();
+    handshake.send("\x16\x03\x01\x02\n" + drop);
+    CHECK(contains(handshake.receive_line(), "TLS"));
+    CHECK(handshake.closed_by_server());
+    CHECK(as_number(daemon.connect().call("counter.sum", {{"series", "links"}, {"key", 1}})) == 5);
     // Other nonsense is answered, and the connection goes on.
     Client client = daemon.connect();
     client.send_line("HTTP/1.1 200 OK");

@@ -59,7 +59,7 @@ std::uint32_t day_before(std::uint64_t bucket) {
            static_cast<unsigned>(day.month()) * 100 + static_cast<unsigned>(day.day());
 }
 
-// Asks and compares, and gathers what differs.
+// Asks and compares, and collects the differences.
 class Comparison {
 public:
     Comparison(Client& client, const std::string& series) : client_(client), series_(series) {}

@@ -30,10 +30,10 @@ public:
     explicit InProcessNode(Storage& storage, const DatabaseOptions& options = {},
                            replica::NodeOptions node_options = {}, std::uint16_t port = 0,
                            const std::function<void(const std::string&)>& log = {},
-                           const replica::Ground& ground = replica::machine_ground())
+                           const replica::Environment& environment = replica::machine_environment())
         : log_(log ? net::Log(log) : net::Log(net::LogLevel::warning)),
           database_(open(storage, options)),
-          node_(*database_, log_, std::move(node_options), ground) {
+          node_(*database_, log_, std::move(node_options), environment) {
         net::ServerOptions server;
         server.address = "127.0.0.1";
         server.port = port;

@@ -216,8 +216,8 @@ TEST_CASE("karma1: a snapshot of everything is taken where the log is cut off") 
     CHECK_FALSE(node.has("dropped"));
     const Reply checkpoints = node.database().call(query::Checkpoints{});
     CHECK(std::get<reply::Checkpoints>(checkpoints).checkpoints.size() == 1);
-    CHECK(node.database().view().idempotency_record_count == 1);
-    CHECK(node.database().view().committed_stream_count == 1);
+    CHECK(node.database().view().of<IdempotencyIndex>().record_count == 1);
+    CHECK(node.database().view().of<IngestStreams>().committed_count == 1);
 }
 
 TEST_CASE("karma1: a series that was dropped after its file, and made again, begins anew") {

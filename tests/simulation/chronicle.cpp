@@ -79,6 +79,7 @@ DatabaseId Chronicle::database_of(const std::string& node) const {
 
 void Chronicle::forget(const std::string& node) {
     if (const auto found = nodes_.find(node); found != nodes_.end()) {
+        note_holders();
         replaced_.push_back({node, found->second.syncs, std::move(found->second.history), scheduler_.now()});
         nodes_.erase(found);
     }
@@ -123,6 +124,7 @@ void Chronicle::check_replacement(SimulatedNode& node, Seen& seen, const History
     if (now.holds(before)) {
         return;
     }
+    note_holders();
     seen.scanned = 0;
     seen.last_time_ms = 0;
     std::string order;
@@ -244,11 +246,39 @@ std::set<std::string> Chronicle::holders_of(std::uint64_t write, const std::stri
     return holders;
 }
 
+void Chronicle::note_holders() {
+    for (const auto& [write, places] : places_) {
+        for (const Place& place : places) {
+            const auto holders = std::ranges::count_if(nodes_, [&](const auto& node) {
+                return node.second.syncs && has(node.second.history, place);
+            });
+            std::size_t& most =
+                most_holders_[Key(place.database.high, place.database.low, place.epoch_id, place.lsn)];
+            most = std::max(most, static_cast<std::size_t>(holders));
+        }
+    }
+}
+
+bool Chronicle::was_held(std::uint64_t write, const std::string& node, std::size_t holders) const {
+    const auto places = places_.find(write);
+    const auto seen = nodes_.find(node);
+    if (places == places_.end() || seen == nodes_.end()) {
+        return false;
+    }
+    return std::ranges::any_of(places->second, [&](const Place& place) {
+        const auto most =
+            most_holders_.find(Key(place.database.high, place.database.low, place.epoch_id, place.lsn));
+        const std::size_t own = seen->second.syncs ? 0 : 1;
+        return has(seen->second.history, place) && most != most_holders_.end() &&
+               most->second + own >= holders;
+    });
+}
+
 void Chronicle::acknowledge(std::uint64_t write, const std::string& node, std::uint32_t min_acks,
                             Scheduler::Clock::time_point came_at) {
     const std::size_t holders = holders_of(write, node, came_at).size();
     const bool may_be_elsewhere = crashed_at_ && came_at - *crashed_at_ < under_way_max;
-    if (holders < 1 + min_acks && !may_be_elsewhere) {
+    if (holders < 1 + min_acks && !may_be_elsewhere && !was_held(write, node, 1 + min_acks)) {
         return fail_("I4: write " + std::to_string(write) + ", acknowledged by " + node + ", is on " +
                      std::to_string(holders) + " nodes, not on " + std::to_string(1 + min_acks));
     }

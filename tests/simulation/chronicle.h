@@ -101,6 +101,10 @@ private:
         History history;
         Scheduler::Clock::time_point at;
     };
+    // What is lost now counts for replies to writes that all who had to have them had before: a retry may
+    // come at any time.
+    void note_holders();
+    bool was_held(std::uint64_t write, const std::string& node, std::size_t holders) const;
     // That sync, and this one.
     std::set<std::string> holders_of(std::uint64_t write, const std::string& this_one,
                                      Scheduler::Clock::time_point came_at) const;
@@ -113,6 +117,7 @@ private:
     std::map<Key, Contents> contents_;
     std::map<std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>, std::string> writers_;
     std::map<std::uint64_t, std::vector<Place>> places_;  // of writes
+    std::map<Key, std::size_t> most_holders_;             // of a place: at once, of those that sync
     std::map<std::uint64_t, Acknowledged> acknowledged_;
     std::set<std::uint64_t> given_up_;  // by an order
     std::set<std::uint64_t> safe_epochs_;

@@ -68,6 +68,8 @@ public:
         check();
     }
 
+    bool refuses_writes() const noexcept override { return has_failed_; }
+
 private:
     // Goes past the log: on disk whether what was written before is or not.
     class Bulk final : public BulkWriter {

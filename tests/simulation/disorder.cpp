@@ -114,19 +114,21 @@ void Disorder::note_failure(const std::string& what) {
 
 void Disorder::note(const std::string& what) {
     ++counts_[what];
+    show("operator: " + what);
+}
+
+void Disorder::show(const std::string& line) const {
     if (shows_logs_) {
         const auto us =
             std::chrono::duration_cast<std::chrono::microseconds>(scheduler_.now().time_since_epoch());
-        std::fprintf(stderr, "%lld.%06lld operator: %s\n", static_cast<long long>(us.count() / 1'000'000),
-                     static_cast<long long>(us.count() % 1'000'000), what.c_str());
+        std::fprintf(stderr, "%lld.%06lld %s\n", static_cast<long long>(us.count() / 1'000'000),
+                     static_cast<long long>(us.count() % 1'000'000), line.c_str());
     }
 }
 
 void Disorder::on_log(std::size_t node, const std::string& line) {
     const auto says = [&](const char* event) { return line.find(event) != std::string::npos; };
-    if (shows_logs_) {
-        note("(" + name_of(node) + ") " + line);
-    }
+    show(name_of(node) + " " + line);
     if (says("\"failed_over\"")) {
         ++counts_["failovers"];
         check_failover(node);
@@ -211,6 +213,14 @@ bool Disorder::start(std::size_t node, const NodeRole& as_told) {
         return true;
     } catch (const StorageError&) {
         nodes_[node]->crash(false);
+        return false;
+    } catch (const RequestError& failure) {
+        // An epoch of its own could not be written.
+        if (failure.code() == ErrorCode::internal_error && nodes_[node]->disk().failing_writes != 0) {
+            nodes_[node]->crash(false);
+            return false;
+        }
+        note_failure(name_of(node) + " does not start: " + failure.what());
         return false;
     } catch (const std::exception& failure) {
         note_failure(name_of(node) + " does not start: " + failure.what());

@@ -63,12 +63,16 @@ private:
     void check_epochs(std::size_t node);
     void check_failover(std::size_t node);
     // Where the sources of a node end.
-    enum class Behind { nobody, failed, master };
+    struct Behind {
+        enum class Kind { nobody, failed, master } kind = Kind::nobody;
+        std::string path;  // how it comes there: another text when something on the way has changed
+    };
     Behind what_is_behind(std::size_t node) const;
     void disturb() { disturbed_at_ = scheduler_.now(); }
     void on_log(std::size_t node, const std::string& line);
     void note_failure(const std::string& what);
     void note(const std::string& what);
+    void show(const std::string& line) const;
     void pause(std::uint64_t ms_max);
 
     NodeRole as_set_up(std::size_t node, NodeRole role) const;
@@ -130,8 +134,9 @@ private:
     // A number beyond those of the cluster's own epochs.
     static constexpr std::uint64_t epoch_of_strangers = 1'000;
     std::vector<DatabaseId> strangers_;
-    std::map<std::size_t, Scheduler::Clock::time_point> without_master_;  // since when each has none behind
-    Scheduler::Clock::time_point disturbed_at_;                           // by crashes, cuts, bad disks
+    // The nodes that have no master behind them: since when, and on which path.
+    std::map<std::size_t, std::pair<Scheduler::Clock::time_point, std::string>> without_master_;
+    Scheduler::Clock::time_point disturbed_at_;  // by crashes, cuts, bad disks
     bool is_order_on_ = false;
     bool operator_is_done_ = false;
     bool is_repairing_ = false;

@@ -1,11 +1,17 @@
 #include "tests/simulation/scheduler.h"
 
 #include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
 #include <stdexcept>
 #include <thread>
 #include <utility>
 
 #include "engine/hash.h"
+#include "tests/simulation/fiber.h"
 #include "tests/support/settings.h"
 
 namespace karma::test {
@@ -19,13 +25,14 @@ class Scheduler::Task {
 public:
     enum class State : std::uint8_t { ready, waiting, ended };
 
+    Task(std::uint64_t number_of_this, std::function<void()> work)
+        : number(number_of_this), fiber(std::move(work)) {}
+
     State state = State::ready;
     std::optional<Clock::time_point> until;  // while it waits
-    std::uint64_t number = 0;
+    std::uint64_t number;
     std::vector<Task*> joining;
-    std::condition_variable turn;
-    bool has_turn = false;
-    std::thread thread;
+    Fiber fiber;
 };
 
 namespace {
@@ -66,7 +73,50 @@ private:
     std::shared_ptr<Scheduler::Task> task_;
 };
 
-Scheduler::Scheduler(std::uint64_t seed) : random_(seed), now_(std::chrono::hours(1)) {}
+/// Ends the program when no step ends for a minute: whoever waits for anything else than simulated things, a
+/// lock above all, stops all others.
+class Scheduler::Watch {
+public:
+    explicit Watch(const Scheduler& scheduler) : seed_(scheduler.seed_), thread_([this] { watch(); }) {}
+    Watch(const Watch&) = delete;
+    Watch& operator=(const Watch&) = delete;
+    ~Watch() {
+        {
+            const std::lock_guard lock(mutex_);
+            is_over_ = true;
+        }
+        ended_.notify_one();
+        thread_.join();
+    }
+
+    void note_step() noexcept { steps_.fetch_add(1, std::memory_order_relaxed); }
+
+private:
+    void watch() {
+        std::unique_lock lock(mutex_);
+        std::uint64_t before = steps_.load(std::memory_order_relaxed);
+        while (!ended_.wait_for(lock, patience(std::chrono::seconds(60)), [this] { return is_over_; })) {
+            const std::uint64_t now = steps_.load(std::memory_order_relaxed);
+            if (now == before) {
+                std::fprintf(stderr,
+                             "simulation: a thread waits for something that is not simulated: repeat it with "
+                             "tests/simulate --seed %llu\n",
+                             static_cast<unsigned long long>(seed_));
+                std::_Exit(1);
+            }
+            before = now;
+        }
+    }
+
+    const std::uint64_t seed_;
+    std::atomic<std::uint64_t> steps_{0};
+    std::mutex mutex_;
+    std::condition_variable ended_;
+    bool is_over_ = false;
+    std::thread thread_;
+};
+
+Scheduler::Scheduler(std::uint64_t seed) : seed_(seed), random_(seed), now_(std::chrono::hours(1)) {}
 
 Scheduler::~Scheduler() = default;
 
@@ -79,26 +129,17 @@ std::uint64_t Scheduler::between(std::uint64_t low, std::uint64_t high) {
 bool Scheduler::one_in(std::uint64_t count) { return between(1, count) == 1; }
 
 std::unique_ptr<replica::Thread> Scheduler::start_thread(std::function<void()> work) {
-    auto task = std::make_shared<Task>();
-    task->number = action_count_++;
-    task->thread = std::thread([this, raw = task.get(), work = std::move(work)] {
-        running_task = raw;
-        {
-            std::unique_lock lock(mutex_);
-            raw->turn.wait(lock, [&] { return raw->has_turn; });
-        }
+    auto task = std::make_shared<Task>(action_count_++, [this, work = std::move(work)] {
         try {
             work();
         } catch (const std::exception& failure) {
             failure_ = std::string("a thread ended with: ") + failure.what();
         }
-        for (Task* const other : raw->joining) {
+        Task& self = *current();
+        for (Task* const other : self.joining) {
             wake(other);
         }
-        const std::lock_guard lock(mutex_);
-        raw->state = Task::State::ended;
-        task_runs_ = false;
-        returned_.notify_one();
+        self.state = Task::State::ended;
     });
     tasks_.push_back(task);
     return std::make_unique<SimulatedThread>(*this, std::move(task));
@@ -114,7 +155,6 @@ void Scheduler::join(Task& task) {
         wait(std::nullopt);
         std::erase(task.joining, current());
     }
-    task.thread.join();
 }
 
 void Scheduler::at(Clock::time_point time, std::function<void()> action) {
@@ -132,26 +172,17 @@ void Scheduler::sleep(std::chrono::microseconds time) { wait(now_ + time); }
 
 void Scheduler::wait(std::optional<Clock::time_point> until) {
     Task& task = *current();
-    std::unique_lock lock(mutex_);
     task.state = Task::State::waiting;
     task.until = until;
-    task.has_turn = false;
-    task_runs_ = false;
-    returned_.notify_one();
-    task.turn.wait(lock, [&] { return task.has_turn; });
+    task.fiber.pause();
 }
 
 // ---- from outside
 
 void Scheduler::switch_to(Task& task) {
-    std::unique_lock lock(mutex_);
-    task_runs_ = true;
-    task.has_turn = true;
-    task.turn.notify_one();
-    // What waits for anything else than simulated things would stop all.
-    if (!returned_.wait_for(lock, patience(std::chrono::seconds(60)), [this] { return !task_runs_; })) {
-        throw std::runtime_error("simulation: a thread waits for something that is not simulated");
-    }
+    running_task = &task;
+    task.fiber.resume();
+    running_task = nullptr;
 }
 
 void Scheduler::run_actions() {
@@ -189,6 +220,7 @@ bool Scheduler::advance() {
 
 void Scheduler::run(std::uint64_t steps_max, std::chrono::seconds time_max) {
     const Clock::time_point end = now_ + time_max;
+    Watch watch(*this);
     std::vector<Task*> ready;
     while (!tasks_.empty()) {
         run_actions();
@@ -206,12 +238,15 @@ void Scheduler::run(std::uint64_t steps_max, std::chrono::seconds time_max) {
             continue;
         }
         if (++steps_ > steps_max || now_ > end) {
-            throw std::runtime_error("simulation: it does not come to an end");
+            const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(now_.time_since_epoch());
+            throw std::runtime_error("simulation: it does not come to an end (at " +
+                                     std::to_string(ms.count()) + " ms)");
         }
         Task& next = *ready[between(0, ready.size() - 1)];
         trace_ =
             mix64(trace_ ^ mix64(next.number)) + static_cast<std::uint64_t>(now_.time_since_epoch().count());
         switch_to(next);
+        watch.note_step();
         std::erase_if(tasks_, [](const auto& task) { return task->state == Task::State::ended; });
         now_ += std::chrono::microseconds(between(1, 20));
     }

@@ -1,10 +1,8 @@
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <queue>
 #include <random>
@@ -15,9 +13,9 @@
 
 namespace karma::test {
 
-// Simulated time and threads. Every thread is one of the machine's, but only one of them runs, until it waits
-// for something; a generator with a seed says which one is next, and time passes as it is told. The same seed
-// gives the same run.
+// Simulated time and threads. Every thread is a fiber of the machine's one that calls `run`: it runs until it
+// waits for something; a generator with a seed says which one is next, and time passes as it is told. The
+// same seed gives the same run.
 //
 // `run` is called from outside; everything else from a simulated thread, or from outside while none runs.
 class Scheduler final : public replica::Runtime {
@@ -59,6 +57,7 @@ public:
 
 private:
     friend class SimulatedThread;
+    class Watch;
 
     struct Action {
         Clock::time_point time;
@@ -76,6 +75,7 @@ private:
     bool advance();
     void join(Task& task);
 
+    const std::uint64_t seed_;
     std::mt19937_64 random_;
     Clock::time_point now_;
     std::vector<std::shared_ptr<Task>> tasks_;  // that have not ended
@@ -84,9 +84,6 @@ private:
     std::uint64_t steps_ = 0;
     std::uint64_t trace_ = 0;
     std::string failure_;
-    std::mutex mutex_;  // of who runs
-    std::condition_variable returned_;
-    bool task_runs_ = false;
 };
 
 }  // namespace karma::test

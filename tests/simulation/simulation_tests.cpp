@@ -1,7 +1,6 @@
 // Whole clusters in simulated time: see simulation.h and docs/reliability.md.
 #include <cstdio>
 #include <cstdlib>
-#include <sched.h>
 #include <string>
 
 #include <doctest/doctest.h>
@@ -14,56 +13,35 @@ namespace karma::test {
 
 namespace {
 
-// Of all threads that begin meanwhile one runs at a time: going from one processor to the other would take
-// most of the time.
-class OneProcessor {
-public:
-    OneProcessor() {
-        is_known_ = ::sched_getaffinity(0, sizeof before_, &before_) == 0;
-        const int here = ::sched_getcpu();
-        if (is_known_ && here >= 0) {
-            cpu_set_t one;
-            CPU_ZERO(&one);
-            CPU_SET(static_cast<unsigned>(here), &one);
-            ::sched_setaffinity(0, sizeof one, &one);
-        }
-    }
-    OneProcessor(const OneProcessor&) = delete;
-    OneProcessor& operator=(const OneProcessor&) = delete;
-    ~OneProcessor() {
-        if (is_known_) {
-            ::sched_setaffinity(0, sizeof before_, &before_);
-        }
-    }
-
-private:
-    cpu_set_t before_{};
-    bool is_known_ = false;
-};
-
 struct Run {
     std::string failure;
+    bool is_stuck = false;
     std::uint64_t trace = 0;
     std::uint64_t steps = 0;
     std::string summary;
 };
 
-// A simulation that has got stuck cannot be unwound.
+// A simulation that has got stuck cannot be ended: it is left as it is, and the next seed runs beside it.
 template <typename Simulated, typename... Flaws>
 Run simulate(std::uint64_t seed, const Flaws&... flaws) {
-    const OneProcessor one;
     auto simulation = std::make_unique<Simulated>(seed, flaws...);
     if (is_set("KARMA_SIMULATION_LOG")) {
         simulation->show_logs();
     }
+    Run run;
     try {
-        std::string failure = simulation->run();
-        return {std::move(failure), simulation->trace(), simulation->steps(), simulation->summary()};
+        run.failure = simulation->run();
     } catch (const std::exception& stuck) {
-        std::fprintf(stderr, "%s: repeat it with tests/simulate --seed %llu (%s)\n", stuck.what(),
-                     static_cast<unsigned long long>(seed), simulation->summary().c_str());
-        std::_Exit(1);
+        run.failure = stuck.what();
+        run.is_stuck = true;
     }
+    run.trace = simulation->trace();
+    run.steps = simulation->steps();
+    run.summary = simulation->summary();
+    if (run.is_stuck) {
+        static_cast<void>(simulation.release());
+    }
+    return run;
 }
 
 template <typename Simulated>

@@ -20,7 +20,7 @@ struct FakeAnswer {
     bool close = false;  // afterwards, without reading what else has come
 };
 
-// Answers requests in the place of a daemon, one connection at a time, each line when its turn comes, and
+// Answers requests in the place of a daemon, one connection at a time, each line in order, and
 // remembers what was asked.
 class FakeServer {
 public:
