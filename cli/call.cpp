@@ -63,10 +63,9 @@ po::options_description call_options() {
     output.add_options()                                                    //
         ("pretty", po::bool_switch(), "indent a response that is JSON")     //
         ("raw", po::bool_switch(), "print the whole reply as it was sent")  //
-        (
-            "ops", po::value<std::string>()->implicit_value(ops_as_list, "markdown"),
-            "print every op with its fields, those in brackets optional; markdown: the whole protocol as a "
-            "page")  //
+        ("ops", po::value<std::string>()->implicit_value(ops_as_list, "markdown"),
+         "print every op with its fields, those in brackets optional; markdown: the whole protocol as a "
+         "page")  //
         ("help", po::bool_switch(), "print this help, or that of an op");
     po::options_description all;
     all.add(client_options_description()).add(output);
