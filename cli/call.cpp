@@ -13,9 +13,10 @@
 #include "cli/command_line.h"
 #include "cli/daemon_reply.h"
 #include "cli/json_text.h"
+#include "cli/op_text.h"
 #include "cli/text.h"
 #include "net/client_connection.h"
-#include "net/op_fields.h"
+#include "net/op_table.h"
 
 namespace karma::cli {
 
@@ -29,6 +30,7 @@ constexpr const char* call_usage =
     "       karma call [options] JSON\n"
     "       karma call [options] -            (reads the JSON from standard input)\n"
     "       karma call --ops                  (every op, with its fields)\n"
+    "       karma call OP --help              (one op: fields, response, errors, an example)\n"
     "\n"
     "Sends one request to a running daemon and prints its response.\n"
     "\n"
@@ -40,6 +42,9 @@ constexpr const char* call_usage =
     "A value that is JSON is sent as such, any other as a string. Names of series and the\n"
     "like are always strings. A dotted name makes nested objects. Put -- before a value\n"
     "that begins with a dash. A field that the op does not take is refused, and nothing is sent.\n";
+
+constexpr const char* ops_as_list = "list";
+constexpr const char* ops_as_page = "markdown";
 
 constexpr const char* exit_statuses =
     "\n"
@@ -55,21 +60,37 @@ struct Call {
 
 po::options_description call_options() {
     po::options_description output("Output");
-    output.add_options()                                                                          //
-        ("pretty", po::bool_switch(), "indent a response that is JSON")                           //
-        ("raw", po::bool_switch(), "print the whole reply as it was sent")                        //
-        ("ops", po::bool_switch(), "print every op with its fields, those in brackets optional")  //
-        ("help", po::bool_switch(), "print this help");
+    output.add_options()                                                    //
+        ("pretty", po::bool_switch(), "indent a response that is JSON")     //
+        ("raw", po::bool_switch(), "print the whole reply as it was sent")  //
+        ("ops", po::value<std::string>()->implicit_value(ops_as_list, "markdown"),
+         "print every op with its fields, those in brackets optional; markdown: the whole protocol as a "
+         "page")  //
+        ("help", po::bool_switch(), "print this help, or that of an op");
     po::options_description all;
     all.add(client_options_description()).add(output);
     return all;
 }
 
-void print_ops(std::ostream& out) {
-    for (const net::OpName& entry : net::all_ops()) {
-        const std::string fields = net::op_fields_text(entry.op);
-        out << entry.name << (fields.empty() ? "" : " ") << fields << '\n';
+/// What --ops asks for: the list of ops, or docs/protocol.md.
+void print_description(const std::string& form, std::ostream& out) {
+    if (form == ops_as_list) {
+        print_ops(out);
+    } else if (form == ops_as_page) {
+        print_protocol_page(out);
+    } else {
+        throw UsageError("--ops=" + form + ": expected --ops or --ops=markdown");
     }
+}
+
+/// The help of the op that the arguments name; false where they name none.
+bool print_help_of_op(const po::variables_map& values, std::ostream& out) {
+    if (values.count("request") == 0) return false;
+    const std::string& name = values["request"].as<std::vector<std::string>>().front();
+    const net::Op* const op = net::find_op(name);
+    if (op == nullptr) throw UsageError(cli::quoted(name) + " is no op: 'karma call --ops' lists all");
+    print_op_help(out, *op);
+    return true;
 }
 
 Call read_call(const po::variables_map& values, std::istream& in) {
@@ -158,11 +179,12 @@ int run_call(std::span<const std::string> args, std::istream& in, std::ostream& 
         positions.add("request", -1);
         const po::variables_map values = parse_arguments(args, all, positions);
         if (values["help"].as<bool>()) {
+            if (print_help_of_op(values, out)) return exit_success;
             out << call_usage << visible << exit_statuses;
             return exit_success;
         }
-        if (values["ops"].as<bool>()) {
-            print_ops(out);
+        if (values.count("ops") != 0) {
+            print_description(values["ops"].as<std::string>(), out);
             return exit_success;
         }
         const Call call = read_call(values, in);

@@ -13,6 +13,7 @@
 #include "cli/json_text.h"
 #include "cli/text.h"
 #include "net/op_fields.h"
+#include "net/op_table.h"
 
 namespace karma::cli {
 

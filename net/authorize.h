@@ -4,7 +4,7 @@
 
 #include "engine/error.h"
 #include "net/access.h"
-#include "net/op_table.h"
+#include "net/op.h"
 
 namespace karma::net {
 
@@ -19,17 +19,17 @@ enum class Denial : std::uint8_t {
 
 /// Whether an op may be executed for a client with this access, on a node that accepts writes or does not.
 /// The one rule for every protocol.
-constexpr Denial authorize(const Op& op, Access::Level access, bool accepts_writes) noexcept {
+inline Denial authorize(const Op& op, Access::Level access, bool accepts_writes) noexcept {
     if (access == Access::Level::none) {
         return Denial::no_access;
     }
-    if (access == Access::Level::read && (op.writes || op.is_administrative)) {
+    if (access == Access::Level::read && (op.writes() || op.access == OpAccess::administrative)) {
         return Denial::read_only;
     }
-    if (access == Access::Level::write && (op.is_administrative || op.needs_admin)) {
+    if (access == Access::Level::write && op.is_for_admins()) {
         return Denial::not_admin;
     }
-    return op.writes && !accepts_writes ? Denial::role : Denial::none;
+    return op.writes() && !accepts_writes ? Denial::role : Denial::none;
 }
 
 /// Whether a request concerns only series that a token is for. One that concerns others too, or all, does

@@ -7,7 +7,7 @@
 
 #include "engine/error.h"
 #include "net/access.h"
-#include "net/op_table.h"
+#include "net/op.h"
 
 namespace karma::net {
 

@@ -4,37 +4,45 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <iterator>
 #include <limits>
 #include <new>
 #include <span>
 #include <type_traits>
 
 #include "net/authorize.h"
+#include "net/op_catalog.h"
+#include "net/op_fields.h"
+#include "net/op_table.h"
 
 namespace karma::net {
 namespace {
 
 using mutation::Item;
 
-/// The fields that the common requests have. A bit of `present` says whether one was there.
-struct CommonFields {
-    enum : unsigned {
-        version = 1,
-        op_name = 2,
-        series_name = 4,
-        key_number = 8,
-        bucket_day = 16,
-        value_number = 32,
-        day_range = 64,
-        key_list = 128,
-        item_list = 256,
-        token_text = 512,
-        key_text = 1024,
-        stream_text = 2048,
-        chunk_number = 4096,
-        reply_text = 8192
-    };
+/// The fields that are read here, beside those of every request. The place of a field in this list is its bit
+/// in `CommonFields::present`.
+constexpr const Field* fast_fields[] = {
+    &field::series,    &field::key,       &field::bucket, &field::value,
+    &field::range,     &field::keys,      &field::items,  &field::idempotency_key,
+    &field::stream_id, &field::chunk_seq, &field::reply,
+};
 
+/// 0 where the field is not read here.
+constexpr unsigned bit_of(const Field& field) noexcept {
+    for (std::size_t i = 0; i < std::size(fast_fields); ++i) {
+        if (fast_fields[i] == &field) {
+            return 1U << i;
+        }
+    }
+    return 0;
+}
+
+constexpr unsigned version_bit = 1U << std::size(fast_fields);
+constexpr unsigned op_bit = version_bit << 1U;
+constexpr unsigned token_bit = op_bit << 1U;
+
+struct CommonFields {
     unsigned present = 0;
     std::string_view op;
     std::string_view series;
@@ -51,9 +59,9 @@ struct CommonFields {
     std::uint64_t chunk_seq = 0;
     std::uint64_t smallest_item_value = std::numeric_limits<std::uint64_t>::max();
 
-    bool has(unsigned field) const noexcept { return (present & field) != 0; }
+    bool has(unsigned bit) const noexcept { return (present & bit) != 0; }
     std::optional<Period> optional_range() const noexcept {
-        return has(day_range) ? std::optional(range) : std::nullopt;
+        return has(bit_of(field::range)) ? std::optional(range) : std::nullopt;
     }
 };
 
@@ -72,6 +80,19 @@ bool is(std::string_view text, const char (&wanted)[size]) noexcept {
     return text.size() == size - 1 && std::memcmp(text.data(), wanted, size - 1) == 0;
 }
 
+/// The same of the name of a field, and of the other one if it has one.
+template <const Field& field>
+bool is_name_of(std::string_view text) noexcept {
+    constexpr std::string_view name = field.name;
+    return text.size() == name.size() && std::memcmp(text.data(), name.data(), name.size()) == 0;
+}
+template <const Field& field>
+bool is_other_name_of(std::string_view text) noexcept {
+    constexpr std::string_view name = field.other_name;
+    static_assert(!name.empty());
+    return text.size() == name.size() && std::memcmp(text.data(), name.data(), name.size()) == 0;
+}
+
 /// Walks over a line. Every function returns false, or nothing, at the first thing that is not plain.
 class Scanner {
 public:
@@ -84,7 +105,7 @@ public:
         }
         do {
             std::string_view name;
-            if (!text(name) || !take(':') || !field(name, fields)) {
+            if (!text(name) || !take(':') || !member(name, fields)) {
                 return false;
             }
         } while (take(','));
@@ -188,6 +209,13 @@ private:
         return named.has_value();
     }
 
+    /// The one value of `reply` that is no default.
+    bool totals(bool& value) noexcept {
+        std::string_view wanted;
+        value = text(wanted) && is(wanted, "total");
+        return value;
+    }
+
     bool days(DayRange& value) noexcept {
         bool from = false;
         bool to = false;
@@ -262,78 +290,73 @@ private:
         return take(']');
     }
 
-    bool field(std::string_view name, CommonFields& fields) {
-        using F = CommonFields;
-        std::uint64_t version = 0;
-        // A field that comes twice, under one name or two, is for the general path.
-        const auto first_time = [&](unsigned bit) {
-            const bool first = !fields.has(bit);
-            fields.present |= bit;
-            return first;
-        };
-        if (is(name, "key")) {
-            return first_time(F::key_number) && number(fields.key);
+    /// Whether `read` can read a field, which comes for the first time: one that comes twice, under one name
+    /// or two, is for the general path.
+    template <typename Read>
+    static bool once(unsigned bit, CommonFields& fields, const Read& read) {
+        if (fields.has(bit)) {
+            return false;
+        }
+        fields.present |= bit;
+        return read();
+    }
+
+    bool member(std::string_view name, CommonFields& f) {
+        if (is_name_of<field::key>(name)) {
+            return once(bit_of(field::key), f, [&] { return number(f.key); });
         }
         if (is(name, "v")) {
-            return first_time(F::version) && number(version) && version == 2;
+            std::uint64_t version = 0;
+            return once(version_bit, f, [&] { return number(version) && version == 2; });
         }
         if (is(name, "op")) {
-            return first_time(F::op_name) && text(fields.op);
+            return once(op_bit, f, [&] { return text(f.op); });
         }
-        if (is(name, "series") || is(name, "tree")) {
-            return first_time(F::series_name) && text(fields.series) && !fields.series.empty();
+        if (is_name_of<field::series>(name) || is_other_name_of<field::series>(name)) {
+            return once(bit_of(field::series), f, [&] { return text(f.series) && !f.series.empty(); });
         }
-        if (is(name, "bucket") || is(name, "date")) {
-            return first_time(F::bucket_day) && day(fields.bucket);
+        if (is_name_of<field::bucket>(name) || is_other_name_of<field::bucket>(name)) {
+            return once(bit_of(field::bucket), f, [&] { return day(f.bucket); });
         }
-        if (is(name, "value")) {
-            return first_time(F::value_number) && number(fields.value);
+        if (is_name_of<field::value>(name)) {
+            return once(bit_of(field::value), f, [&] { return number(f.value); });
         }
-        if (is(name, "range")) {
-            return first_time(F::day_range) && range(fields.range);
+        if (is_other_name_of<field::range>(name)) {
+            return once(bit_of(field::range), f, [&] { return last(f.range); });
         }
-        if (is(name, "last")) {
-            return first_time(F::day_range) && last(fields.range);
+        if (is_name_of<field::reply>(name)) {
+            return once(bit_of(field::reply), f, [&] { return totals(f.shows_totals); });
         }
-        if (is(name, "reply")) {
-            std::string_view wanted;
-            fields.shows_totals = first_time(F::reply_text) && text(wanted) && is(wanted, "total");
-            return fields.shows_totals;
+        if (is_name_of<field::range>(name)) {
+            return once(bit_of(field::range), f, [&] { return range(f.range); });
         }
-        if (is(name, "keys")) {
-            return first_time(F::key_list) && keys(fields.keys);
+        if (is_name_of<field::keys>(name)) {
+            return once(bit_of(field::keys), f, [&] { return keys(f.keys); });
         }
-        if (is(name, "items")) {
-            return first_time(F::item_list) && items(fields);
+        if (is_name_of<field::items>(name)) {
+            return once(bit_of(field::items), f, [&] { return items(f); });
         }
-        if (is(name, "idempotency_key")) {
+        if (is_name_of<field::idempotency_key>(name)) {
             constexpr std::size_t bytes_max = 256;
-            return first_time(F::key_text) && text(fields.idempotency_key) &&
-                   !fields.idempotency_key.empty() && fields.idempotency_key.size() <= bytes_max;
+            return once(bit_of(field::idempotency_key), f, [&] {
+                return text(f.idempotency_key) && !f.idempotency_key.empty() &&
+                       f.idempotency_key.size() <= bytes_max;
+            });
         }
-        if (is(name, "stream_id")) {
-            return first_time(F::stream_text) && text(fields.stream_id) && !fields.stream_id.empty();
+        if (is_name_of<field::stream_id>(name)) {
+            return once(bit_of(field::stream_id), f,
+                        [&] { return text(f.stream_id) && !f.stream_id.empty(); });
         }
-        if (is(name, "chunk_seq")) {
-            return first_time(F::chunk_number) && number(fields.chunk_seq);
+        if (is_name_of<field::chunk_seq>(name)) {
+            return once(bit_of(field::chunk_seq), f, [&] { return number(f.chunk_seq); });
         }
-        return is(name, "token") && first_time(F::token_text) && text(fields.token);
+        return is(name, "token") && once(token_bit, f, [&] { return text(f.token); });
     }
 
     const char* at_;
     const char* end_;
     boost::json::memory_resource& arena_;
     DayCache& days_;
-};
-
-/// An op that is read here: the fields that it must and that it may have, and how they make its request. A
-/// request with others is for the general path, which passes over them or refuses it. Everything else about
-/// it is in the table of ops.
-struct CommonOp {
-    const Op* op;
-    unsigned required;
-    unsigned optional;
-    bool (*make)(const CommonFields& f, Request& request);
 };
 
 template <typename Body, typename... Values>
@@ -391,26 +414,32 @@ bool batch_sum(const CommonFields& f, Request& request) {
     return make_query<query::BatchSum>(request, f.series, f.keys, f.optional_range());
 }
 
-constexpr unsigned on_key = CommonFields::series_name | CommonFields::key_number;
-constexpr unsigned on_items = CommonFields::series_name | CommonFields::item_list;
-constexpr unsigned on_chunk = on_items | CommonFields::stream_text | CommonFields::chunk_number;
-constexpr unsigned on_keys = CommonFields::series_name | CommonFields::key_list;
+using Make = bool (*)(const CommonFields& f, Request& request);
 
-constexpr unsigned in_range = CommonFields::day_range;
-constexpr unsigned with_key = CommonFields::key_text;
-constexpr unsigned in_bucket =
-    CommonFields::bucket_day | CommonFields::value_number | CommonFields::reply_text | with_key;
+/// An op that is read here: the fields that it must and that it may have, which its description says. A
+/// request with others is for the general path, which passes over them or refuses it.
+struct CommonOp {
+    CommonOp(std::string_view name, Make function) : op(find_op(name)), make(function) {
+        for (const OpField& described : op_fields(*op)) {
+            const unsigned bit = bit_of(*described.field);
+            (described.is_optional ? known : required) |= bit;
+        }
+        known |= required | token_bit;
+    }
 
+    const Op* op;
+    unsigned required = version_bit | op_bit;
+    unsigned known = 0;
+    Make make;
+};
+
+/// The most common ones first.
 std::span<const CommonOp> common_ops() {
     static const CommonOp all[] = {
-        {find_op("counter.increment"), on_key, in_bucket, increment},
-        {find_op("counter.sum"), on_key, in_range, sum},
-        {find_op("series.batch_add"), on_items, with_key, batch_add},
-        {find_op("counter.batch_sum"), on_keys, in_range, batch_sum},
-        {find_op("counter.decrement"), on_key, in_bucket, decrement},
-        {find_op("counter.series"), on_key | in_range, 0, points},
-        {find_op("series.batch_set"), on_items, with_key, batch_set},
-        {find_op("ingest.chunk"), on_chunk, 0, ingest_chunk},
+        {"counter.increment", increment}, {"counter.sum", sum},
+        {"series.batch_add", batch_add},  {"counter.batch_sum", batch_sum},
+        {"counter.decrement", decrement}, {"counter.series", points},
+        {"series.batch_set", batch_set},  {"ingest.chunk", ingest_chunk},
     };
     return all;
 }
@@ -423,23 +452,20 @@ bool FastDecoder::decode(std::string_view line, bool accepts_writes, boost::json
     if (!Scanner(line, arena, days_).object(fields)) {
         return false;
     }
-    constexpr unsigned always = CommonFields::version | CommonFields::op_name;
     for (const CommonOp& common : common_ops()) {
         const Op& op = *common.op;
         if (op.name != fields.op) {
             continue;
         }
-        const unsigned required = common.required | always;
-        const unsigned known = required | common.optional | CommonFields::token_text;
         const Grant grant = access_.grant(fields.token);
-        if ((fields.present & required) != required || (fields.present & ~known) != 0 ||
+        if ((fields.present & common.required) != common.required || (fields.present & ~common.known) != 0 ||
             authorize(op, grant.level, accepts_writes) != Denial::none || !common.make(fields, request)) {
             return false;
         }
         if (grant.series != nullptr && !is_within(*grant.series, request)) {
             return false;
         }
-        if (op.idempotent && fields.has(CommonFields::key_text)) {
+        if (fields.has(bit_of(field::idempotency_key))) {
             request = make_keyed(std::get<Mutation>(request), fields.idempotency_key, {}, arena);
         }
         call.op = &op;
@@ -448,6 +474,16 @@ bool FastDecoder::decode(std::string_view line, bool accepts_writes, boost::json
     }
     return false;
 }
+
+std::vector<const Op*> fast_ops() {
+    std::vector<const Op*> ops;
+    for (const CommonOp& common : common_ops()) {
+        ops.push_back(common.op);
+    }
+    return ops;
+}
+
+bool is_read_fast(const Field& field) noexcept { return bit_of(field) != 0; }
 
 KeyedMutation make_keyed(const Mutation& body, std::string_view key, std::string_view fingerprint,
                          boost::json::memory_resource& arena) {

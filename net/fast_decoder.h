@@ -4,12 +4,14 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include <boost/json/memory_resource.hpp>
 
 #include "engine/request.h"
 #include "net/access.h"
 #include "net/call.h"
+#include "net/op.h"
 
 namespace karma::net {
 
@@ -57,6 +59,13 @@ private:
     const Access& access_;
     DayCache days_;
 };
+
+/// The ops that are read fast. Which fields a request of theirs can have follows from their descriptions: of
+/// those that the op takes, the ones that the fast decoder can read.
+std::vector<const Op*> fast_ops();
+
+/// Whether the fast decoder can read a field of net/op_catalog.h.
+bool is_read_fast(const Field& field) noexcept;
 
 /// A mutation with its key; a copy of the mutation is made in the arena.
 KeyedMutation make_keyed(const Mutation& body, std::string_view key, std::string_view fingerprint,

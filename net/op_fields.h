@@ -7,12 +7,14 @@
 
 #include <boost/json/object.hpp>
 
-#include "net/op_table.h"
+#include "net/op.h"
 
-/// The fields of each op of protocol v2: what a request may hold, for the daemon (--unknown-fields=refuse),
-/// for `karma call`, and for whoever reads `karma call --ops`. What a decoder takes and what is described
-/// here are the same, which a test checks for every op.
+/// The fields of an op by their names: for the daemon (--unknown-fields=refuse), for `karma call` and for the
+/// pages that describe ops.
 namespace karma::net {
+
+/// Those of the description and, of ops that take one, the idempotency key and its fingerprint.
+std::vector<OpField> op_fields(const Op& op);
 
 /// The fields of an op as a person reads them: names that mean the same joined by '|', optional ones in
 /// brackets: "series|tree key [bucket|date] [value] [idempotency_key] [fingerprint]". Empty where it takes

@@ -7,7 +7,7 @@
 #include "engine/utf8.h"
 #include "net/entry_writer.h"
 #include "net/json_appender.h"
-#include "net/op_table.h"
+#include "net/op_catalog.h"
 #include "net/prometheus.h"
 
 namespace karma::net {

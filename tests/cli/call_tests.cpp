@@ -163,6 +163,8 @@ TEST_CASE("call: wrong usage names the option") {
     check({"x", "--timeout=0"}, "--timeout: \"0\" is not a whole number from 1 to 86400");
     check({"x", "--host="}, "--host is empty");
     check({"x", "--raw", "--pretty"}, "--raw and --pretty exclude each other");
+    check({"--ops=page"}, "--ops=page: expected --ops or --ops=markdown");
+    check({"counter.nope", "--help"}, "\"counter.nope\" is no op: 'karma call --ops' lists all");
     check({"x", "--nonsense"}, "unrecognised option '--nonsense'");
     check({"x", "--prett"}, "unrecognised option '--prett'");
     check({"x", "--port"}, "the required argument for option '--port' is missing");
@@ -176,6 +178,26 @@ TEST_CASE("call: --help explains itself on standard output") {
          {"Usage: karma call", "--host", "--port", "--token", "--timeout", "--pretty", "--raw"}) {
         CHECK(outcome.out.find(part) != std::string::npos);
     }
+}
+
+TEST_CASE("call: --ops lists every op with what it does, and --help explains one") {
+    const Outcome list = call({"--ops"});
+    CHECK(list.status == 0);
+    CHECK(list.out.find("counter.sum series|tree key [range] [as_of]\n    The sum of ") != std::string::npos);
+    CHECK(
+        list.out.find("\nseries.sum series|tree key [range] [as_of]\n    Means the same as counter.sum.\n") !=
+        std::string::npos);
+    const Outcome one = call({"series.sum", "--help"});
+    CHECK(one.status == 0);
+    CHECK(one.out.starts_with("counter.sum series|tree key "));
+    for (const char* const part :
+         {"Also called: series.sum\n", "Access: read\n", "  series, tree (string)\n",
+          "  range (range, optional, default all buckets)\n", "Response: the sum; ",
+          "  not_found: the series ", R"({"v":2,"op":"counter.sum",)", R"("success":true,"response":5,)"}) {
+        CAPTURE(part);
+        CHECK(one.out.find(part) != std::string::npos);
+    }
+    CHECK(call({"--ops=markdown"}).out.starts_with("# Protocol\n"));
 }
 
 }  // namespace karma::test

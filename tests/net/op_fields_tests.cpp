@@ -9,6 +9,7 @@
 #include <doctest/doctest.h>
 
 #include "net/op_fields.h"
+#include "net/op_table.h"
 #include "net/request_decoder.h"
 #include "tests/support/json.h"
 
@@ -30,7 +31,7 @@ boost::json::object sample_fields(std::string_view op) {
         "epoch":1, "epoch_id":2, "stores_lists":0, "force":false, "ordered":false, "silence_ms":1
     })")
                                      .as_object();
-    if (op == "counter.multi_sum") fields["items"] = boost::json::parse(R"([{"series":"a","key":1}])");
+    if (op.starts_with("counter.multi_")) fields["items"] = boost::json::parse(R"([{"series":"a","key":1}])");
     if (op == "idempotency.prune" || op == "ingest.prune") fields["before"] = 5;
     return fields;
 }
@@ -112,6 +113,43 @@ TEST_CASE("op fields: optional is what a request can leave out") {
             CHECK_THROWS_AS(op.decode(short_reader), RequestError);
         }
     }
+}
+
+TEST_CASE("op fields: a number has the range that is described") {
+    std::size_t checked = 0;
+    for (const net::OpGroup* const group : net::op_groups()) {
+        for (const net::Op& op : group->ops) {
+            CAPTURE(op.name);
+            const auto accepts = [&](std::string_view name, std::uint64_t number) {
+                boost::json::object fields = sample_fields(op.name);
+                if (op.name != "tree.keys") fields["cursor"] = nullptr;  // where it is a text
+                fields[name] = number;
+                boost::json::monotonic_resource arena;
+                try {
+                    const net::Decoded decoded = op.decode(net::Fields(fields, arena));
+                    return std::holds_alternative<Request>(decoded);
+                } catch (const RequestError&) {
+                    return false;
+                }
+            };
+            for (const net::OpField& field : op.fields) {
+                const net::Bounds& bounds = field.bounds;
+                const std::string_view name = field.field->name;
+                CAPTURE(name);
+                if (bounds.low != 0 || bounds.high != net::Bounds().high) {
+                    CHECK(accepts(name, bounds.low));
+                    CHECK(accepts(name, bounds.high));
+                    ++checked;
+                }
+                if (bounds.low != 0) CHECK_FALSE(accepts(name, bounds.low - 1));
+                if (bounds.high != net::Bounds().high) CHECK_FALSE(accepts(name, bounds.high + 1));
+                // A default is within it.
+                CHECK(bounds.otherwise.value_or(bounds.low) >= bounds.low);
+                CHECK(bounds.otherwise.value_or(bounds.low) <= bounds.high);
+            }
+        }
+    }
+    CHECK(checked > 15);
 }
 
 TEST_CASE("op fields: an unknown field is refused where that was asked for, and passed over otherwise") {

@@ -71,7 +71,8 @@ TEST_CASE("protocol: every op of the table is understood, by its name and its al
         CHECK(names.insert(entry.name).second);
         CHECK(net::find_op(entry.name) != nullptr);
         CHECK(code(full_request(entry.name)) == "");
-        CHECK(code(full_request(entry.name), Access("", ""), false) == (entry.op.writes ? "forbidden" : ""));
+        CHECK(code(full_request(entry.name), Access("", ""), false) ==
+              (entry.op.writes() ? "forbidden" : ""));
     }
     CHECK(net::find_op("counter.nope") == nullptr);
 }

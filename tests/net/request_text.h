@@ -24,8 +24,8 @@ inline std::string range_text(const std::optional<Period>& range) {
 // A text that two requests of the kinds that the fast decoder makes share exactly when they ask for the same.
 struct RequestText {
     std::string operator()(const Mutation& m) const {
-        if (std::holds_alternative<mutation::AddChunk>(m)) {
-            return (*this)(std::monostate());  // not before it has its fingerprint
+        if (const auto* const chunk = std::get_if<mutation::AddChunk>(&m)) {
+            return (*this)(*chunk);
         }
         EventGroupBuilder builder;
         builder.add({1, 0, m, {}});
@@ -40,6 +40,16 @@ struct RequestText {
             },
             m);
         return "mutation " + std::to_string(m.index()) + (shows_totals ? " with totals " : " ") + bytes;
+    }
+    // It is no event before it has its fingerprint.
+    std::string operator()(const mutation::AddChunk& m) const {
+        std::string text = "chunk " + std::to_string(m.chunk_seq) + " of " + std::string(m.stream_id) +
+                           " to " + std::string(m.series);
+        for (const mutation::Item& item : m.items) {
+            text.append(" ").append(std::to_string(item.key)).append(",").append(std::to_string(item.day));
+            text.append(",").append(std::to_string(item.value));
+        }
+        return text;
     }
     std::string operator()(const KeyedMutation& m) const {
         return "key " + std::string(m.key) + " " + std::string(m.fingerprint) + " " + (*this)(*m.body);
