@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "engine/mutation_kinds.h"
 #include "engine/preflight.h"
 #include "engine/querier.h"
 
@@ -40,8 +41,12 @@ struct Again {
     }
     Reply operator()(const mutation::DeleteCounterRange&) const { return reply::Deleted{}; }
     Reply operator()(const mutation::DeleteSeriesRange&) const { return reply::Deleted{}; }
-    template <typename Other>
-    Reply operator()(const Other&) const {
+    Reply operator()(const mutation::ResetCounter&) const { return reply::Ok{}; }
+    Reply operator()(const mutation::ResetSeries&) const { return reply::Ok{}; }
+    Reply operator()(const mutation::BeginStream&) const { return reply::Ok{}; }
+    Reply operator()(const mutation::AddChunk&) const { return reply::Ok{}; }
+    template <Unkeyed M>
+    Reply operator()(const M&) const {
         return reply::Ok{};
     }
 };

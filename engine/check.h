@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "engine/engine.h"
+#include "engine/mutation_kinds.h"
 
 namespace karma {
 
@@ -24,16 +25,14 @@ public:
     std::optional<Reply> operator()(const mutation::DeleteBefore& m) const { return must_exist(m.series); }
     std::optional<Reply> operator()(const mutation::CompactSeries& m) const { return must_exist(m.series); }
     std::optional<Reply> operator()(const mutation::AddChunk& m) const;
-    // Nothing speaks against these, whatever the state is. Each one is named: a mutation that is forgotten
-    // here does not compile.
-    std::optional<Reply> operator()(const mutation::CreateSeries& /*m*/) const { return std::nullopt; }
-    std::optional<Reply> operator()(const mutation::Decrement& /*m*/) const { return std::nullopt; }
-    std::optional<Reply> operator()(const mutation::ResetCounter& /*m*/) const { return std::nullopt; }
-    std::optional<Reply> operator()(const mutation::ResetSeries& /*m*/) const { return std::nullopt; }
-    std::optional<Reply> operator()(const mutation::DeleteCounterRange& /*m*/) const { return std::nullopt; }
-    std::optional<Reply> operator()(const mutation::DeleteSeriesRange& /*m*/) const { return std::nullopt; }
-    std::optional<Reply> operator()(const mutation::CompactAll& /*m*/) const { return std::nullopt; }
-    std::optional<Reply> operator()(const mutation::PruneRecords& /*m*/) const { return std::nullopt; }
+    /// Nothing speaks against these, whatever the state is.
+    template <OneOf<mutation::CreateSeries, mutation::Decrement, mutation::ResetCounter,
+                    mutation::ResetSeries, mutation::DeleteCounterRange, mutation::DeleteSeriesRange,
+                    mutation::CompactAll, mutation::PruneRecords>
+                  M>
+    std::optional<Reply> operator()(const M& /*m*/) const {
+        return std::nullopt;
+    }
     /// What a component decides about.
     template <CheckedByComponent M>
     std::optional<Reply> operator()(const M& m) const {

@@ -8,6 +8,7 @@
 #include <openssl/evp.h>
 
 #include "engine/day.h"
+#include "engine/mutation_kinds.h"
 
 namespace karma {
 namespace {
@@ -148,8 +149,8 @@ public:
         lines_.number("chunk_seq", m.chunk_seq);
         lines_.items(m.items);
     }
-    template <typename Other>
-    void operator()(const Other&) {
+    template <Unkeyed M>
+    void operator()(const M&) {
         throw std::logic_error("a mutation without a fingerprint");
     }
 
@@ -185,8 +186,8 @@ struct OperationOf {
     Result operator()(const mutation::BatchDeleteRange&) const { return Operation::batch_delete_range; }
     Result operator()(const mutation::BeginStream&) const { return Operation::ingest_begin; }
     Result operator()(const mutation::AddChunk&) const { return Operation::ingest_chunk; }
-    template <typename Other>
-    Result operator()(const Other&) const {
+    template <Unkeyed M>
+    Result operator()(const M&) const {
         return std::nullopt;
     }
 };

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <string>
+#include <type_traits>
+#include <utility>
+#include <variant>
 
 #include "engine/error.h"
 #include "engine/event_codec.h"
@@ -75,6 +78,23 @@ HistoryPoint resolved(const HistoryPoint& point, const Storage& storage, const S
     return is_known ? HistoryPoint::at_lsn(std::min(last, point.lsn)) : point;
 }
 
+/// Whether an event that names no series changes what the events of one series need.
+struct ConcernsEachSeries {
+    /// What a component applies concerns a series if the component does.
+    template <AppliedByComponent M>
+    bool operator()(const M& /*m*/) const {
+        using Owner = std::remove_cvref_t<decltype(std::declval<Components&>().applying<M>())>;
+        return Owner::is_needed_by_series;
+    }
+    bool operator()(const mutation::PruneRecords& /*m*/) const {
+        return IdempotencyIndex::is_needed_by_series;
+    }
+    template <typename M>
+    bool operator()(const M& /*m*/) const {
+        return true;
+    }
+};
+
 std::string because_of(const std::vector<std::string>& damaged) {
     std::string text;
     for (const std::string& one : damaged) {
@@ -125,8 +145,7 @@ Restored restore_series(Engine& engine, std::string_view series, const Storage& 
     restored.damaged = std::move(base.damaged);
     const auto concerns = [&](const Event& event) {
         const std::string_view of = series_of(event.body);
-        return of == series || (of.empty() && !std::holds_alternative<mutation::SaveCheckpoint>(event.body) &&
-                                !std::holds_alternative<mutation::PruneRecords>(event.body));
+        return of == series || (of.empty() && std::visit(ConcernsEachSeries(), event.body));
     };
     try {
         const bool is_there = apply_log(engine, storage, deadline, until, restored, concerns);

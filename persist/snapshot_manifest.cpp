@@ -18,7 +18,9 @@ SnapshotSeries entry_of(const SeriesView& view, Lsn lsn) {
 }  // namespace
 
 TakeSeries taken_from(std::vector<std::unique_ptr<Series>>& loaded) {
-    return [at = loaded.begin()]() mutable { return std::move(*at++); };
+    return [&loaded, next = std::size_t{0}]() mutable {
+        return next < loaded.size() ? std::move(loaded[next++]) : nullptr;
+    };
 }
 
 SnapshotManifest manifest_of(const StateView& view, std::int64_t now_ms, std::vector<SeriesView>& views) {
