@@ -183,10 +183,11 @@ TEST_CASE("call: --help explains itself on standard output") {
 TEST_CASE("call: --ops lists every op with what it does, and --help explains one") {
     const Outcome list = call({"--ops"});
     CHECK(list.status == 0);
-    CHECK(list.out.find("counter.sum series|tree key [range|last] [as_of]\n    The sum of ") != std::string::npos);
-    CHECK(
-        list.out.find("\nseries.sum series|tree key [range|last] [as_of]\n    Means the same as counter.sum.\n") !=
-        std::string::npos);
+    CHECK(list.out.find("counter.sum series|tree key [range|last] [as_of]\n    The sum of ") !=
+          std::string::npos);
+    CHECK(list.out.find(
+              "\nseries.sum series|tree key [range|last] [as_of]\n    Means the same as counter.sum.\n") !=
+          std::string::npos);
     const Outcome one = call({"series.sum", "--help"});
     CHECK(one.status == 0);
     CHECK(one.out.starts_with("counter.sum series|tree key "));

@@ -53,7 +53,8 @@ std::string full_request(std::string_view op) {
     return R"({"v":2,"series":"a","key":1,"value":2,"bucket":20260505,"before":20260505,"keys":[1],"range":)"
            R"({"from":20260501,"to":20260531},"stream_id":"s","mode":"add","chunk_seq":1,"file":"1_a.tree","source":"q",)"
            R"("offset":0,"export_id":"e","after_lsn":0,"format":1,"name":"n","epochs":[1,2,3],"heartbeat_ms":9,"epoch":1,"epoch_id":2,"checked_points":1,"mismatch_count":0,"items":)" +
-           std::string(op.starts_with("counter.multi_") ? R"([{"series":"a","key":1}])" : "[[1,20260505,1]]") +
+           std::string(op.starts_with("counter.multi_") ? R"([{"series":"a","key":1}])"
+                                                        : "[[1,20260505,1]]") +
            R"(,"op":")" + std::string(op) + "\"}";
 }
 
