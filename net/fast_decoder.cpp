@@ -290,67 +290,60 @@ private:
         return take(']');
     }
 
-    /// Whether `read` can read a field, which comes for the first time: one that comes twice, under one name
-    /// or two, is for the general path.
-    template <typename Read>
-    static bool once(unsigned bit, CommonFields& fields, const Read& read) {
-        if (fields.has(bit)) {
-            return false;
-        }
+    /// Notes a field. False for one that comes twice, under one name or two: it is for the general path.
+    static bool is_first(unsigned bit, CommonFields& fields) noexcept {
+        const bool first = !fields.has(bit);
         fields.present |= bit;
-        return read();
+        return first;
     }
 
     bool member(std::string_view name, CommonFields& f) {
         if (is_name_of<field::key>(name)) {
-            return once(bit_of(field::key), f, [&] { return number(f.key); });
+            return is_first(bit_of(field::key), f) && number(f.key);
         }
         if (is(name, "v")) {
             std::uint64_t version = 0;
-            return once(version_bit, f, [&] { return number(version) && version == 2; });
+            return is_first(version_bit, f) && number(version) && version == 2;
         }
         if (is(name, "op")) {
-            return once(op_bit, f, [&] { return text(f.op); });
+            return is_first(op_bit, f) && text(f.op);
         }
         if (is_name_of<field::series>(name) || is_other_name_of<field::series>(name)) {
-            return once(bit_of(field::series), f, [&] { return text(f.series) && !f.series.empty(); });
+            return is_first(bit_of(field::series), f) && text(f.series) && !f.series.empty();
         }
         if (is_name_of<field::bucket>(name) || is_other_name_of<field::bucket>(name)) {
-            return once(bit_of(field::bucket), f, [&] { return day(f.bucket); });
+            return is_first(bit_of(field::bucket), f) && day(f.bucket);
         }
         if (is_name_of<field::value>(name)) {
-            return once(bit_of(field::value), f, [&] { return number(f.value); });
-        }
-        if (is_other_name_of<field::range>(name)) {
-            return once(bit_of(field::range), f, [&] { return last(f.range); });
-        }
-        if (is_name_of<field::reply>(name)) {
-            return once(bit_of(field::reply), f, [&] { return totals(f.shows_totals); });
+            return is_first(bit_of(field::value), f) && number(f.value);
         }
         if (is_name_of<field::range>(name)) {
-            return once(bit_of(field::range), f, [&] { return range(f.range); });
+            return is_first(bit_of(field::range), f) && range(f.range);
+        }
+        if (is_other_name_of<field::range>(name)) {
+            return is_first(bit_of(field::range), f) && last(f.range);
+        }
+        if (is_name_of<field::reply>(name)) {
+            return is_first(bit_of(field::reply), f) && totals(f.shows_totals);
         }
         if (is_name_of<field::keys>(name)) {
-            return once(bit_of(field::keys), f, [&] { return keys(f.keys); });
+            return is_first(bit_of(field::keys), f) && keys(f.keys);
         }
         if (is_name_of<field::items>(name)) {
-            return once(bit_of(field::items), f, [&] { return items(f); });
+            return is_first(bit_of(field::items), f) && items(f);
         }
         if (is_name_of<field::idempotency_key>(name)) {
             constexpr std::size_t bytes_max = 256;
-            return once(bit_of(field::idempotency_key), f, [&] {
-                return text(f.idempotency_key) && !f.idempotency_key.empty() &&
-                       f.idempotency_key.size() <= bytes_max;
-            });
+            return is_first(bit_of(field::idempotency_key), f) && text(f.idempotency_key) &&
+                   !f.idempotency_key.empty() && f.idempotency_key.size() <= bytes_max;
         }
         if (is_name_of<field::stream_id>(name)) {
-            return once(bit_of(field::stream_id), f,
-                        [&] { return text(f.stream_id) && !f.stream_id.empty(); });
+            return is_first(bit_of(field::stream_id), f) && text(f.stream_id) && !f.stream_id.empty();
         }
         if (is_name_of<field::chunk_seq>(name)) {
-            return once(bit_of(field::chunk_seq), f, [&] { return number(f.chunk_seq); });
+            return is_first(bit_of(field::chunk_seq), f) && number(f.chunk_seq);
         }
-        return is(name, "token") && once(token_bit, f, [&] { return text(f.token); });
+        return is(name, "token") && is_first(token_bit, f) && text(f.token);
     }
 
     const char* at_;
