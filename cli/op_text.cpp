@@ -68,7 +68,8 @@ std::string example_reply(const net::Op& op) {
     const std::string reply(op.example.reply);
     const std::size_t end = reply.find(separator);
     // JSON begins with neither of them.
-    const bool is_error = !reply.empty() && reply.front() >= 'a' && reply.front() <= 'z' && end != reply.npos;
+    const bool is_error =
+        !reply.empty() && reply.front() >= 'a' && reply.front() <= 'z' && end != std::string::npos;
     if (!is_error) {
         return R"({"protocol_version":2,"success":true,"response":)" + reply + R"(,"error_code":null})";
     }

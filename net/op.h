@@ -100,6 +100,7 @@ struct OpGroup {
 
 /// Each made once, at the first call.
 const OpGroup& counter_ops();
+const OpGroup& many_counter_ops();
 const OpGroup& series_ops();
 const OpGroup& ingest_ops();
 const OpGroup& snapshot_ops();

@@ -5,9 +5,9 @@
 namespace karma::net {
 
 std::span<const OpGroup* const> op_groups() {
-    static const std::array<const OpGroup*, 7> groups = {
-        &counter_ops(),     &series_ops(), &ingest_ops(), &snapshot_ops(),
-        &replication_ops(), &event_ops(),  &system_ops(),
+    static const std::array<const OpGroup*, 8> groups = {
+        &counter_ops(),  &many_counter_ops(), &series_ops(), &ingest_ops(),
+        &snapshot_ops(), &replication_ops(),  &event_ops(),  &system_ops(),
     };
     return groups;
 }

@@ -100,6 +100,38 @@ const OpGroup& counter_ops() {
                       R"({"v":2,"op":"counter.series","series":"links","key":42,"range":{"from":20260501,"to":20260531}})",
                   .reply = R"({"20260505":5,"20260506":1})"},
              .decode = points},
+            {.name = "counter.reset",
+             .access = OpAccess::write,
+             .idempotent = true,
+             .summary = "Removes all buckets of a counter. Makes the series where it is missing.",
+             .fields = {needs(field::series), needs(field::key)},
+             .reply = "`\"OK\"`",
+             .errors = {too_many_series},
+             .example = {.request = R"({"v":2,"op":"counter.reset","series":"links","key":9})",
+                         .reply = R"("OK")"},
+             .decode = counter_reset},
+            {.name = "counter.delete_range",
+             .access = OpAccess::write,
+             .idempotent = true,
+             .summary = "Removes the buckets of a counter in a range.",
+             .fields = {needs(field::series), needs(field::key), needs(field::range)},
+             .reply = "`true`, whether or not there were any",
+             .errors = {no_series},
+             .example =
+                 {.request =
+                      R"({"v":2,"op":"counter.delete_range","series":"links","key":42,"range":{"from":20260506,"to":20260506}})",
+                  .reply = "true"},
+             .decode = counter_delete_range},
+        }};
+    return group;
+}
+
+const OpGroup& many_counter_ops() {
+    static const OpGroup group = {
+        .title = "Many counters at once",
+        .introduction =
+            "A request that changes many counters changes all of them or, where it is refused, none.",
+        .ops = {
             {.name = "counter.batch_sum",
              .aliases = {"series.batch_sum"},
              .summary = "The sums of many counters of one series.",
@@ -108,7 +140,7 @@ const OpGroup& counter_ops() {
              .reply = "an array of objects with `key` and `value`, in the order of the request",
              .errors = {no_series, forgotten_past, too_slow, too_long},
              .example = {.request = R"({"v":2,"op":"counter.batch_sum","series":"links","keys":[42,7]})",
-                         .reply = R"([{"key":42,"value":6},{"key":7,"value":0}])"},
+                         .reply = R"([{"key":42,"value":5},{"key":7,"value":0}])"},
              .decode = batch_sum},
             {.name = "counter.multi_sum",
              .summary = "The sums of many counters of several series.",
@@ -118,7 +150,7 @@ const OpGroup& counter_ops() {
              .example =
                  {.request =
                       R"({"v":2,"op":"counter.multi_sum","items":[{"series":"links","key":42},{"series":"links","key":7}]})",
-                  .reply = R"([{"series":"links","key":42,"value":6},{"series":"links","key":7,"value":0}])"},
+                  .reply = R"([{"series":"links","key":42,"value":5},{"series":"links","key":7,"value":0}])"},
              .decode = multi_sum},
             {.name = "counter.multi_add",
              .access = OpAccess::write,
@@ -167,16 +199,6 @@ const OpGroup& counter_ops() {
                       R"({"v":2,"op":"series.batch_set","series":"links","items":[[8,20260505,40],[9,20260505,1]]})",
                   .reply = R"({"applied":2})"},
              .decode = batch_set},
-            {.name = "counter.reset",
-             .access = OpAccess::write,
-             .idempotent = true,
-             .summary = "Removes all buckets of a counter. Makes the series where it is missing.",
-             .fields = {needs(field::series), needs(field::key)},
-             .reply = "`\"OK\"`",
-             .errors = {too_many_series},
-             .example = {.request = R"({"v":2,"op":"counter.reset","series":"links","key":9})",
-                         .reply = R"("OK")"},
-             .decode = counter_reset},
             {.name = "counter.batch_reset",
              .access = OpAccess::write,
              .idempotent = true,
@@ -187,18 +209,6 @@ const OpGroup& counter_ops() {
              .example = {.request = R"({"v":2,"op":"counter.batch_reset","series":"links","keys":[8,1000]})",
                          .reply = R"({"reset":1,"missing":1})"},
              .decode = batch_reset},
-            {.name = "counter.delete_range",
-             .access = OpAccess::write,
-             .idempotent = true,
-             .summary = "Removes the buckets of a counter in a range.",
-             .fields = {needs(field::series), needs(field::key), needs(field::range)},
-             .reply = "`true`, whether or not there were any",
-             .errors = {no_series},
-             .example =
-                 {.request =
-                      R"({"v":2,"op":"counter.delete_range","series":"links","key":42,"range":{"from":20260506,"to":20260506}})",
-                  .reply = "true"},
-             .decode = counter_delete_range},
             {.name = "counter.batch_delete_range",
              .access = OpAccess::write,
              .idempotent = true,

@@ -218,7 +218,7 @@ bool is_read_fast(const std::string& line) {
 std::string decoded(const std::string& line) {
     const Access access("", "");
     RequestDecoder decoder(access);
-    const std::string general = describe(decoder.decode_general(line, true));
+    std::string general = describe(decoder.decode_general(line, true));
     CHECK(describe(decoder.decode(line, true)) == general);
     CHECK_FALSE(general.starts_with("error"));
     return general;

@@ -1,5 +1,6 @@
 // docs/protocol.md: what it shows is what a daemon answers.
 #include <algorithm>
+#include <deque>
 #include <filesystem>
 #include <optional>
 #include <sstream>
@@ -40,7 +41,7 @@ std::vector<std::string> example_lines(const std::filesystem::path& page) {
 // Whether a text is as the page has it, where "…" stands for any characters.
 bool text_matches(std::string_view pattern, std::string_view text) {
     const std::size_t open = pattern.find(open_end);
-    if (open == pattern.npos) return pattern == text;
+    if (open == std::string_view::npos) return pattern == text;
     if (!text.starts_with(pattern.substr(0, open))) return false;
     const std::string_view rest = pattern.substr(open + open_end.size());
     for (std::size_t at = open; at <= text.size(); ++at) {
@@ -112,16 +113,16 @@ public:
                 member.value() = filled_in(member.key(), std::string(member.value().get_string()));
             }
         }
-        replies_.push_back(client_.ask_line(json::serialize(request)));
-        return replies_.back();
+        replies_.push_front(client_.ask_line(json::serialize(request)));
+        return replies_.front();
     }
 
 private:
     // What the latest reply that has it shows, best under this name.
     std::string filled_in(std::string_view name, const std::string& pattern) const {
         for (const std::string_view of : {name, std::string_view()}) {
-            for (auto reply = replies_.rbegin(); reply != replies_.rend(); ++reply) {
-                if (auto found = find_text(member(*reply, "response"), "", of, pattern)) return *found;
+            for (const json::value& reply : replies_) {
+                if (auto found = find_text(member(reply, "response"), "", of, pattern)) return *found;
             }
         }
         throw std::runtime_error("no reply above has what " + pattern + " stands for");
@@ -129,7 +130,7 @@ private:
 
     Daemon daemon_;
     Client client_ = daemon_.connect();
-    std::vector<json::value> replies_;
+    std::deque<json::value> replies_;  // the latest first
 };
 
 }  // namespace
