@@ -34,7 +34,8 @@ the replies of earlier ones (pipelining), and gains much from it. Requests of di
 | length of a request without its newline | `--max-request-bytes`, 1 MiB | `request_too_large`, then the connection is closed |
 | length of a reply | `--max-response-bytes`, 1 MiB | `response_too_large` instead of the reply; a mutation was executed even so |
 | depth of a request's JSON | 32 | `invalid_json` |
-| memory of requests that are not complete, and of replies that wait | a share of the machine's memory, `--max-reply-memory` | `resource_exhausted` |
+| memory of requests that are not complete | a sixteenth of the machine's memory | `resource_exhausted` |
+| memory of replies that wait | `--max-reply-memory` | `resource_exhausted` |
 | connections | `--max-connections` | `resource_exhausted`, then the connection is closed |
 | a request that has begun and does not end | `--read-timeout`, 5 seconds | the connection is closed |
 | replies that the client does not read | `--write-timeout`, 5 seconds | the connection is closed |

@@ -94,8 +94,11 @@ std::vector<Case> mutations() {
     static const std::vector<Item> some = items_from(3, 20);
     static const std::vector<std::uint64_t> keys{1, 2, 3, 1'000, 5'000'000};
     static const std::string long_name(200, 'n');
+    static const std::vector<mutation::SeriesItem> across{
+        {"few", 1, some_day, 5}, {long_name, 1}, {"many", 5'000'000, some_day, 1}, {"few", 77, some_day, 5}};
     static const Mutation keyed = mutation::BatchAdd{"few", some};
     static const Mutation keyed_reset = mutation::BatchReset{"few", keys};
+    static const Mutation keyed_across = mutation::MultiAdd{across};
     std::vector<Case> all;
     const auto add = [&](const std::string& name, const Mutation& body) { all.push_back({name, body}); };
     add("create", mutation::CreateSeries{long_name});
@@ -107,6 +110,7 @@ std::vector<Case> mutations() {
     add("batch_add", mutation::BatchAdd{"many", wide});
     add("batch_add to a new series", mutation::BatchAdd{long_name, wide});
     add("batch_set", mutation::BatchSet{"many", wide});
+    add("multi_add", mutation::MultiAdd{across});
     add("reset", mutation::ResetCounter{"few", 1});
     add("tree.reset", mutation::ResetSeries{"many"});
     add("batch_reset", mutation::BatchReset{"many", keys});
@@ -125,6 +129,7 @@ std::vector<Case> mutations() {
     add("prune", mutation::PruneRecords{1'900'000'000, {}});
     add("prune streams", mutation::PruneStreams{1'900'000'000, 10, {}, 0});
     all.push_back({"keyed batch_add", KeyedMutation{&keyed, "a new key that is long", {}}});
+    all.push_back({"keyed multi_add", KeyedMutation{&keyed_across, "yet another new key that is long", {}}});
     all.push_back({"keyed batch_reset", KeyedMutation{&keyed_reset, "another new key that is long", {}}});
     return all;
 }
@@ -139,6 +144,7 @@ std::vector<Case> queries() {
             {"tree.top", query::SeriesTop{"many", 10, {}, {}}},
             {"tree.summary", query::SeriesSummary{"many", range, {}}},
             {"tree.series", query::SeriesPoints{"many", range}},
+            {"series.totals", query::BucketTotals{"many", range}},
             {"counter.sum", query::Sum{"many", 1, {}}},
             {"counter.sum of nothing", query::Sum{"a series that is not there at all", 1, {}}},
             {"counter.series", query::Points{"many", 1, range}},

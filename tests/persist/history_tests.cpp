@@ -85,8 +85,8 @@ void check_moment(Database& database, const Moment& moment, const HistoryPoint& 
         REQUIRE(std::get<reply::Top>(top).items.size() <= 1);
         const Reply totals = database.call(query::BucketTotals{name, DayRange{}, point});
         std::uint64_t of_all_days = 0;
-        for (const DayTotal& day : std::get<reply::BucketTotals>(totals).totals) {
-            of_all_days += static_cast<std::uint64_t>(day.total);
+        for (const DayTotal& bucket : std::get<reply::BucketTotals>(totals).totals) {
+            of_all_days += static_cast<std::uint64_t>(bucket.total);
         }
         REQUIRE(of_all_days == total);
         const Reply points = database.call(query::Points{name, 1, DayRange{some_day, some_day}, point});
