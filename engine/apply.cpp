@@ -104,7 +104,10 @@ Reply Applier::operator()(const mutation::BatchSet& m) {
 Reply Applier::operator()(const mutation::MultiAdd& m) {
     std::vector<std::uint32_t> order(m.items.size());
     std::iota(order.begin(), order.end(), 0U);
-    std::ranges::stable_sort(order, {}, [&](std::uint32_t i) { return m.items[i].series; });
+    std::ranges::sort(order, [&](std::uint32_t a, std::uint32_t b) {
+        const int compared = m.items[a].series.compare(m.items[b].series);
+        return compared != 0 ? compared < 0 : a < b;
+    });
     const mutation::SeriesItem* before = nullptr;
     Series* series = nullptr;
     for (const std::uint32_t i : order) {

@@ -56,6 +56,12 @@ void EventWaits::release() {
     tell(taken);
 }
 
+void EventWaits::repair() {
+    if (!ends_.empty()) {
+        schedule();
+    }
+}
+
 void EventWaits::release_all() {
     std::vector<std::shared_ptr<Connection>> taken;
     take(waiting_.begin(), waiting_.end(), taken);

@@ -28,6 +28,8 @@ public:
     /// Ends the waits that are over. Called when the durable LSN has risen, the log has failed or the
     /// generation has changed.
     void release();
+    /// Waits again for the end of the time, for which there may have been no memory.
+    void repair();
     /// Ends all waits.
     void release_all();
 

@@ -70,6 +70,7 @@ void IoThread::run() {
         } catch (const std::bad_alloc&) {
             // What a connection did has closed it; the rest is done again in the next iteration.
             uncommitted_ = true;
+            has_to_repair_ = true;
         }
     }
 }
@@ -77,11 +78,11 @@ void IoThread::run() {
 /// False once nothing is left to do.
 bool IoThread::run_iteration() {
     constexpr unsigned handlers_max = 512;  // of an iteration: others may wait for its end
-    // Who has paused does not wait for others to come.
-    if (!paused_.empty()) {
-        context_.poll_one();
-    } else if (context_.run_one() == 0) {
+    if (!wait_for_work()) {
         return false;
+    }
+    if (has_to_repair_) {
+        repair();
     }
     for (unsigned i = 1; i < handlers_max && context_.poll_one() != 0; ++i) {}
     end_iteration();
@@ -93,6 +94,36 @@ bool IoThread::run_iteration() {
         end_iteration();
     }
     return true;
+}
+
+/// False once nothing is left to do.
+bool IoThread::wait_for_work() {
+    constexpr auto repair_after = std::chrono::milliseconds(10);
+    // Who has paused does not wait for others to come.
+    if (!paused_.empty()) {
+        context_.poll_one();
+        return true;
+    }
+    if (has_to_repair_) {
+        context_.run_one_for(repair_after);
+        return !context_.stopped();
+    }
+    return context_.run_one() != 0;
+}
+
+/// A timer or a listener that found no memory to wait for its next turn would never have one.
+void IoThread::repair() {
+    if (!is_ticking_ && !(shutting_down_ && connections_.empty())) {
+        schedule_tick();
+    }
+    if (!awaiting_acks_.empty()) {
+        schedule_ack_timeout();
+    }
+    event_waits_.repair();
+    if (repair_) {
+        repair_();
+    }
+    has_to_repair_ = false;
 }
 
 /// A read that finds nothing costs a system call: at the end of an iteration clients have had time to send
@@ -310,9 +341,11 @@ void IoThread::schedule_tick() {
     tick_timer_.expires_after(shutting_down_ ? shutdown_tick : tick_period(server_.options));
     tick_timer_.async_wait([this](const boost::system::error_code& failure) {
         if (!failure) {
+            is_ticking_ = false;
             tick();
         }
     });
+    is_ticking_ = true;  // unless there was no memory
 }
 
 void IoThread::tick() {

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <thread>
 #include <unordered_set>
@@ -63,6 +64,9 @@ public:
     ~IoThread();
 
     boost::asio::io_context& context() noexcept { return context_; }
+    /// `repair` is called on this thread after memory has ended on it, until it ends without std::bad_alloc:
+    /// it begins again what waits for something and could not. Before `start`.
+    void set_repair(std::function<void()> repair) { repair_ = std::move(repair); }
 
     void start();
     /// Serves a new connection. From any thread.
@@ -128,6 +132,8 @@ private:
     /// One event-loop iteration after the other: all that is ready, then one commit for all of it.
     void run();
     bool run_iteration();
+    bool wait_for_work();
+    void repair();
     void tick_connections();
     void end_iteration();
     void begin_reads();
@@ -139,6 +145,7 @@ private:
     boost::asio::io_context context_{1};
     boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
     boost::asio::steady_timer tick_timer_;
+    bool is_ticking_ = false;  // the timer waits
     boost::asio::steady_timer ack_timer_;
     RequestDecoder decoder_;
     V1Decoder v1_decoder_;
@@ -158,6 +165,8 @@ private:
     EventWaits event_waits_;
     std::atomic<bool> wake_posted_{false};
     std::atomic<bool> wake_missed_{false};  // there was no memory to post it
+    std::function<void()> repair_;
+    bool has_to_repair_ = false;  // memory has ended since the last repair
     bool uncommitted_ = false;
     std::size_t waiting_before_ = 0;  // clients that waited at the end of the iterations before, about
     bool shutting_down_ = false;

@@ -48,6 +48,7 @@ Server::Server(const ServerOptions& options, Executor& executor, Log& log, Subsc
         threads_.push_back(std::make_unique<IoThread>(context));
     }
     listeners_ = listen_on(options_, threads_.front()->context());
+    threads_.front()->set_repair([this] { accept_again(); });
     durable_listener_ = executor_.add_durable_listener([this] {
         for (const auto& thread : threads_) {
             thread->wake();
@@ -93,6 +94,20 @@ void Server::start() {
     }
     for (const auto& thread : threads_) {
         thread->start();
+    }
+}
+
+/// On the thread of the listeners, after memory has ended there. A listener may have found none to wait for
+/// its next connection, and a connection none for its place in the reactor, of which nobody is told: it would
+/// accept none any more.
+void Server::accept_again() {
+    for (Listener& listener : listeners_) {
+        if (listener.acceptor.is_open()) {
+            boost::system::error_code ignored;
+            listener.acceptor.cancel(ignored);
+            listener.pause.cancel();
+            accept(listener);
+        }
     }
 }
 

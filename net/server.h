@@ -59,6 +59,7 @@ public:
 
 private:
     std::shared_ptr<const TlsContext> tls() const;
+    void accept_again();
     void accept(Listener& listener);
     void adopt(StreamSocket::Native socket, Transport transport, IoThread& thread);
     void refuse(StreamSocket::Native socket);
