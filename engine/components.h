@@ -135,20 +135,20 @@ public:
     }
 
 private:
-    template <typename M, std::size_t I>
+    template <typename M, std::size_t index>
     auto& applying_from() noexcept {
-        if constexpr (Applies<std::tuple_element_t<I, BuiltInComponents>, M>) {
-            return std::get<I>(built_in_);
+        if constexpr (Applies<std::tuple_element_t<index, BuiltInComponents>, M>) {
+            return std::get<index>(built_in_);
         } else {
-            return applying_from<M, I + 1>();
+            return applying_from<M, index + 1>();
         }
     }
-    template <typename M, std::size_t I>
+    template <typename M, std::size_t index>
     const auto& checking_from() const noexcept {
-        if constexpr (Checks<std::tuple_element_t<I, BuiltInComponents>, M>) {
-            return std::get<I>(built_in_);
+        if constexpr (Checks<std::tuple_element_t<index, BuiltInComponents>, M>) {
+            return std::get<index>(built_in_);
         } else {
-            return checking_from<M, I + 1>();
+            return checking_from<M, index + 1>();
         }
     }
     void show_to_extra(const Event& event);

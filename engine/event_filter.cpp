@@ -9,11 +9,11 @@ namespace {
 /// Whether a mutation that concerns a series concerns a key of it.
 template <typename Body>
 bool concerns_key(const Body& body, std::uint64_t key) {
-    if constexpr (std::is_same_v<Body, mutation::MultiAdd>) {
-        return true;  // looked at with its series
-    } else if constexpr (requires { body.key; }) {
+    // The items of a MultiAdd are looked at with their series.
+    constexpr bool is_of_several = std::is_same_v<Body, mutation::MultiAdd>;
+    if constexpr (requires { body.key; }) {
         return body.key == key;
-    } else if constexpr (requires { body.items; }) {
+    } else if constexpr (!is_of_several && requires { body.items; }) {
         return std::ranges::find(body.items, key, &mutation::Item::key) != body.items.end();
     } else if constexpr (requires { body.keys; }) {
         return std::ranges::find(body.keys, key) != body.keys.end();

@@ -30,8 +30,8 @@ SnapshotManifest manifest_of(const StateView& view, std::int64_t now_ms, std::ve
     manifest.created_ms = now_ms;
     views = view.series;
     for (const ComponentViews::Entry& component : view.components) {
-        ComponentViewRef rest = component.view->take_out_series(views);
-        manifest.components.set(component.name, rest == nullptr ? component.view : std::move(rest));
+        const ComponentViewRef rest = component.view->take_out_series(views);
+        manifest.components.set(component.name, rest == nullptr ? component.view : rest);
     }
     for (std::size_t i = view.series.size(); i < views.size(); ++i) {
         manifest.staged.push_back(entry_of(views[i], view.lsn));

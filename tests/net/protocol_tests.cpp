@@ -291,8 +291,9 @@ TEST_CASE("protocol: a reply with totals is asked for by its name") {
     RequestDecoder decoder(access);
     for (const std::string op : {"counter.increment", "counter.decrement"}) {
         const auto code_of = [&](const std::string& reply) {
-            const Decoded decoded = decoder.decode(
-                R"({"v":2,"op":")" + op + R"(","series":"a","key":1,"reply":)" + reply + "}", true);
+            std::string line = R"({"v":2,"series":"a","key":1,"op":")";
+            line.append(op).append(R"(","reply":)").append(reply).append("}");
+            const Decoded decoded = decoder.decode(line, true);
             const auto* const refused = std::get_if<Error>(&decoded);
             return refused == nullptr ? std::string() : refused->message;
         };
