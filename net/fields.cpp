@@ -91,7 +91,14 @@ mutation::Item to_item(const boost::json::value& value, std::uint64_t value_min)
     return item;
 }
 
-/// Of an object that is an item.
+/// An item, whose members are said in `form`.
+const boost::json::object& to_object(const boost::json::value& item, std::string_view form) {
+    if (!item.is_object()) {
+        refuse("items[]", "must be " + std::string(form));
+    }
+    return item.get_object();
+}
+
 query::SeriesKey to_series_key(const boost::json::object& object) {
     const boost::json::value* series = object.if_contains("series");
     if (series == nullptr) {
@@ -422,10 +429,7 @@ std::span<const query::SeriesKey> Fields::series_keys() const {
     const boost::json::array& values = array("items");
     const std::span<query::SeriesKey> items = allocate<query::SeriesKey>(values.size());
     for (std::size_t i = 0; i < items.size(); ++i) {
-        if (!values[i].is_object()) {
-            refuse("items[]", "must be {\"series\", \"key\"}");
-        }
-        items[i] = to_series_key(values[i].get_object());
+        items[i] = to_series_key(to_object(values[i], "{\"series\", \"key\"}"));
     }
     return items;
 }
@@ -437,10 +441,7 @@ std::span<const mutation::SeriesItem> Fields::series_items() const {
     }
     const std::span<mutation::SeriesItem> items = allocate<mutation::SeriesItem>(values.size());
     for (std::size_t i = 0; i < items.size(); ++i) {
-        if (!values[i].is_object()) {
-            refuse("items[]", "must be {\"series\", \"key\", \"bucket\", \"value\"}");
-        }
-        items[i] = to_series_item(values[i].get_object());
+        items[i] = to_series_item(to_object(values[i], "{\"series\", \"key\", \"bucket\", \"value\"}"));
     }
     return items;
 }
