@@ -4,9 +4,9 @@
 #include <filesystem>
 #include <string_view>
 
+#include "engine/record_tables.h"
 #include "engine/reply.h"
 #include "engine/scan.h"
-#include "engine/storage.h"
 #include "persist/records_json.h"
 
 namespace karma {
@@ -17,7 +17,7 @@ class RecordsFile final : public reply::ByteSource {
 public:
     /// Writes what `selection` lets through of the records of `storage` to a file in `directory`. Throws
     /// StorageError, and RequestError when the deadline comes first.
-    RecordsFile(const Storage& storage, const RecordsSelection& selection,
+    RecordsFile(const RecordTables& tables, const RecordsSelection& selection,
                 const std::filesystem::path& directory, const Deadline& deadline);
     ~RecordsFile() override;
 
