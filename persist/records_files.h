@@ -27,7 +27,7 @@ public:
     static constexpr std::size_t kept_max = 4;
     static constexpr std::chrono::minutes idle_max{10};
 
-    /// `storage` outlives this; `directory` is where the files lie.
+    /// `tables` outlives this; `directory` is where the files lie.
     RecordsFiles(const RecordTables& tables, std::filesystem::path directory, MonotonicClock clock);
 
     struct Opened {

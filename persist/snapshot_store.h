@@ -54,7 +54,7 @@ public:
     using Manifest = SnapshotManifest;
     using ManifestRef = std::shared_ptr<const Manifest>;
 
-    /// Reads the manifests; `storage` outlives the store.
+    /// Reads the manifests; `tables` outlives the store.
     explicit SnapshotStore(RecordTables& tables);
 
     /// Held while a snapshot is made, from before the view is taken until it is stored, so that snapshots are

@@ -37,10 +37,6 @@ struct ReceivedState {
     std::int64_t age_ms = 0;            // as in StateTimes
 };
 
-/// The failure of a database when that was interrupted.
-inline constexpr const char* half_installed_text =
-    "the state of the master could not be put in place as a whole: another one, or a restart, begins anew";
-
 /// Makes the pieces of a state, from the pages of a view and the records in storage.
 class StateSender final : public StateReader {
 public:
