@@ -164,7 +164,8 @@ OptionSection followers_section() {
                  .argument = "N",
                  .value = whole_number(
                      [](auto& o) -> auto& { return o.source.followers_max; }, 1, 1'000),
-                 .help = "the most followers at a time"},
+                 .help = "the most followers at a time; never more than have an eighth of the limit of "
+                         "open files, two each"},
                 {.name = "replication-timeout-ms",
                  .variable = "KARMA_REPLICATION_TIMEOUT_MS",
                  .argument = "MS",
