@@ -46,15 +46,8 @@ public:
         to_.series = filled_text(value);
     }
     void key() { to_.key = number(required("key")); }
-    void value() {
-        if (const json::value* const given = object_.if_contains("value")) to_.value = number(*given);
-        if (to_.value == 0) refuse();
-    }
-    void bucket() {
-        const json::value* given = object_.if_contains("bucket");
-        if (given == nullptr) given = object_.if_contains("date");
-        to_.day = given == nullptr ? utc_day(unix_now()) : day(*given);
-    }
+    void value() { to_.value = value_of(object_); }
+    void bucket() { to_.day = bucket_of(object_); }
     void before_day() {
         const json::value* given = object_.if_contains("before");
         if (given == nullptr) given = object_.if_contains("date");
@@ -87,14 +80,17 @@ public:
     void series_keys() {
         for (const json::value& given : array("items")) {
             if (!given.is_object()) refuse();
-            const json::object& pair = given.get_object();
-            const json::value* series = pair.if_contains("series");
-            if (series == nullptr) series = pair.if_contains("tree");
-            const std::string name = filled_text(series);
-            const json::value* const key = pair.if_contains("key");
-            if (key == nullptr) refuse();
-            to_.series_keys.emplace_back(name, number(*key));
+            to_.series_keys.push_back(series_key_of(given.get_object()));
         }
+    }
+    void series_items() {
+        for (const json::value& given : array("items")) {
+            if (!given.is_object()) refuse();
+            const json::object& point = given.get_object();
+            const auto [series, key] = series_key_of(point);
+            to_.series_items.push_back({series, {key, bucket_of(point), value_of(point)}});
+        }
+        if (to_.series_items.empty()) refuse();
     }
     void limit(std::uint64_t otherwise, std::uint64_t most) {
         const json::value* const given = object_.if_contains("limit");
@@ -225,6 +221,25 @@ private:
             refuse();
         return std::string(value->get_string());
     }
+    static std::pair<std::string, std::uint64_t> series_key_of(const json::object& object) {
+        const json::value* series = object.if_contains("series");
+        if (series == nullptr) series = object.if_contains("tree");
+        const std::string name = filled_text(series);
+        const json::value* const key = object.if_contains("key");
+        if (key == nullptr) refuse();
+        return {name, number(*key)};
+    }
+    static std::uint64_t value_of(const json::object& object) {
+        const json::value* const given = object.if_contains("value");
+        const std::uint64_t value = given == nullptr ? 1 : number(*given);
+        if (value == 0) refuse();
+        return value;
+    }
+    static Day bucket_of(const json::object& object) {
+        const json::value* given = object.if_contains("bucket");
+        if (given == nullptr) given = object.if_contains("date");
+        return given == nullptr ? utc_day(unix_now()) : day(*given);
+    }
     const json::value& required(const char* name) {
         const json::value* const value = object_.if_contains(name);
         if (value == nullptr) refuse();
@@ -283,6 +298,7 @@ const std::map<std::string, Op, std::less<>>& all_ops() {
         {"counter.batch_sum",
          {Kind::read, [](R& r, C&) { r.series(), r.keys(), r.optional_range(), r.as_of(); }}},
         {"counter.multi_sum", {Kind::read, [](R& r, C&) { r.series_keys(), r.optional_range(); }}},
+        {"counter.multi_add", {Kind::keyed_write, [](R& r, C&) { r.series_items(); }}},
         {"counter.reset", {Kind::keyed_write, [](R& r, C&) { r.series(), r.key(); }}},
         {"counter.batch_reset", {Kind::keyed_write, [](R& r, C&) { r.series(), r.keys(); }}},
         {"counter.delete_range", {Kind::keyed_write, [](R& r, C&) { r.series(), r.key(), r.range(); }}},
@@ -356,6 +372,15 @@ public:
             number("item_value", item.value);
         }
     }
+    void series_items(const std::vector<SeriesItem>& items) {
+        count("items_count", items.size());
+        for (const SeriesItem& of : items) {
+            text("item_series", of.series);
+            number("item_key", of.item.key);
+            number("item_bucket", of.item.day);
+            number("item_value", of.item.value);
+        }
+    }
     void keys(const std::vector<std::uint64_t>& keys) {
         count("keys_count", keys.size());
         for (const std::uint64_t key : keys) number("key_value", key);
@@ -376,6 +401,7 @@ const std::map<std::string, const char*, std::less<>> fingerprint_names{
     {"counter.decrement", "decrement"},
     {"series.batch_add", "batch_add"},
     {"series.batch_set", "batch_set"},
+    {"counter.multi_add", "multi_add"},
     {"counter.reset", "reset"},
     {"tree.reset", "reset"},
     {"counter.batch_reset", "batch_reset"},
@@ -388,6 +414,14 @@ const std::map<std::string, const char*, std::less<>> fingerprint_names{
 json::array items_json(const std::vector<Item>& items) {
     json::array array;
     for (const Item& item : items) array.push_back(json::array{item.key, item.day, item.value});
+    return array;
+}
+
+json::array items_json(const std::vector<SeriesItem>& items) {
+    json::array array;
+    for (const SeriesItem& of : items)
+        array.push_back(
+            {{"series", of.series}, {"key", of.item.key}, {"bucket", of.item.day}, {"value", of.item.value}});
     return array;
 }
 
@@ -417,6 +451,10 @@ Command read_command(const json::value& request) {
 
 std::string payload_of(const Command& command) {
     Lines lines(fingerprint_names.at(command.op));
+    if (command.op == "counter.multi_add") {
+        lines.series_items(command.series_items);
+        return lines.take();
+    }
     if (command.op == "ingest.chunk") lines.text("stream_id", command.stream_id);
     lines.text("series", command.series);
     if (command.op == "counter.increment" || command.op == "counter.decrement") {
@@ -454,6 +492,7 @@ json::object entry_of(const Command& command) {
     if (op == "series.batch_add" || op == "series.batch_set") entry["granularity"] = "day";
     if (op == "series.batch_add" || op == "series.batch_set" || op == "ingest.chunk")
         entry["items"] = items_json(command.items);
+    if (op == "counter.multi_add") entry["items"] = items_json(command.series_items);
     if (op == "ingest.chunk") entry["chunk_seq"] = command.chunk_seq;
     if (op.starts_with("counter.batch_"))
         entry["keys"] = json::array(command.keys.begin(), command.keys.end());

@@ -27,6 +27,7 @@ struct Command {
     std::uint64_t value = 1;
     std::optional<Range> range;
     std::vector<Item> items;
+    std::vector<SeriesItem> series_items;  // of counter.multi_add
     std::vector<std::uint64_t> keys;
     std::vector<std::pair<std::string, std::uint64_t>> series_keys;
     std::uint64_t limit = 0;

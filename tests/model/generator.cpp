@@ -77,6 +77,19 @@ json::array Generator::items(bool zero, const Model& model) {
     return items;
 }
 
+// Of several series or of one, the same point twice, and a value for which one of them has no room.
+json::array Generator::series_items(const std::string& name) {
+    json::array items;
+    for (std::uint64_t i = once_in(20) ? 0 : between(1, taste_.batch_items); i > 0; --i) {
+        json::object item{{once_in(4) ? "tree" : "series", once_in(2) ? name : series()}, {"key", key()}};
+        item[once_in(4) ? "date" : "bucket"] = day();
+        if (!once_in(4)) item["value"] = value();
+        items.emplace_back(std::move(item));
+    }
+    if (!items.empty() && once_in(3)) items.push_back(items.front());
+    return items;
+}
+
 json::array Generator::keys() {
     json::array keys;
     const std::uint64_t count = once_in(10) ? 0 : between(1, 6);
@@ -117,7 +130,7 @@ void Generator::maybe_key(json::object& request, const Model& model) {
 json::object Generator::write(const Model& model) {
     json::object r{{"v", 2}};
     const std::string name = series();
-    switch (between(0, 15)) {
+    switch (between(0, 17)) {
         case 0:
         case 1:
         case 2:
@@ -172,9 +185,13 @@ json::object Generator::write(const Model& model) {
         case 14:
             r["op"] = once_in(2) ? "series.compact" : once_in(2) ? "tree.compact" : "system.compact";
             break;
-        default: r["op"] = once_in(3) ? "tree.drop" : "tree.create"; break;
+        case 15: r["op"] = once_in(3) ? "tree.drop" : "tree.create"; break;
+        default:
+            r["op"] = "counter.multi_add";
+            r["items"] = series_items(name);
+            break;
     }
-    r[once_in(5) ? "tree" : "series"] = name;
+    if (r["op"] != "counter.multi_add") r[once_in(5) ? "tree" : "series"] = name;
     maybe_key(r, model);
     return r;
 }

@@ -52,6 +52,7 @@ private:
     std::uint64_t key();
     std::uint64_t value();
     json::array items(bool zero, const Model& model);
+    json::array series_items(const std::string& name);
     json::array keys();
     std::uint64_t between(std::uint64_t low, std::uint64_t high) {
         return random_between(random_, low, high);

@@ -365,6 +365,8 @@ void Runner::merge(const Model::Mark& before, std::vector<std::deque<std::string
             const json::object& entry = member(event, "entry").as_object();
             const json::value* name = entry.if_contains("series");
             if (name == nullptr) name = entry.if_contains("stream_id");
+            if (member(event, "entry").at("op") == "counter.multi_add")
+                name = &entry.at("items").at(0).at("series");
             const std::size_t of = name == nullptr || name->as_string().size() < 2
                                        ? writes.size()
                                        : static_cast<std::size_t>(name->as_string()[1] - '0');

@@ -116,6 +116,7 @@ Outcome State::execute(const Command& command) {
 Outcome State::change(const Command& c) {
     if (c.op == "counter.increment" || c.op == "counter.decrement") return point(c);
     if (c.op == "series.batch_add" || c.op == "series.batch_set") return batch(c);
+    if (c.op == "counter.multi_add") return multi_add(c);
     if (c.op == "counter.reset" || c.op == "tree.reset" || c.op == "counter.delete_range" ||
         c.op == "tree.delete_range")
         return erase(c);
@@ -169,6 +170,18 @@ Outcome State::batch(const Command& c) {
     if (!fits_set(before, c.items)) return refused("validation_error");
     if (!c.items.empty()) set_all(open(c.series), c.items);  // nothing to set creates no series
     return accepted(json::object{{"applied", c.items.size()}});
+}
+
+// All of the points, or none.
+Outcome State::multi_add(const Command& c) {
+    std::map<std::string, std::vector<Item>> by_series;
+    for (const SeriesItem& of : c.series_items) by_series[of.series].push_back(of.item);
+    for (const auto& [name, items] : by_series) {
+        const SharedSeries* const found = find(name);
+        if (!fits_added(found == nullptr ? nullptr : &**found, items)) return refused("validation_error");
+    }
+    for (const auto& [name, items] : by_series) add_all(open(name), items);
+    return accepted(json::object{{"applied", c.series_items.size()}});
 }
 
 Outcome State::erase(const Command& c) {

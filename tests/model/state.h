@@ -62,6 +62,7 @@ private:
     Outcome change(const Command& command);
     Outcome point(const Command& command);
     Outcome batch(const Command& command);
+    Outcome multi_add(const Command& command);
     Outcome erase(const Command& command);
     Outcome batch_erase(const Command& command);
     Outcome clean(const Command& command);

@@ -33,6 +33,11 @@ struct Item {
     std::uint64_t value = 0;
 };
 
+struct SeriesItem {
+    std::string series;
+    Item item;
+};
+
 using Buckets = std::map<Day, std::uint64_t>;
 
 // The counters of a series. A key may have no buckets.

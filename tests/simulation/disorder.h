@@ -14,6 +14,8 @@
 
 namespace karma::test {
 
+class SimulatedKarma1;
+
 // What a seed has decided on.
 struct DisorderPlan {
     std::uint32_t min_acks = 0;
@@ -114,6 +116,10 @@ private:
     void lock_master();
     void follow_without_log();
     void follow_other_version();
+    // In disorder_karma1.cpp:
+    void follow_karma1();
+    void check_karma1(std::size_t node, const std::vector<std::uint64_t>& keys);
+    void lose_karma1_tail(SimulatedKarma1& source, std::size_t node, const NodeRole& role);
     void promote_back_and_forth();
     void write_noise(std::size_t node);
     void promote_half_way();

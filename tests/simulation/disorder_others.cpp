@@ -7,11 +7,12 @@
 namespace karma::test {
 void Disorder::meet_others() {
     for (std::uint64_t left = scheduler_.between(0, 2); left > 0 && !is_over_; --left) {
-        switch (scheduler_.between(0, 3)) {
+        switch (scheduler_.between(0, 4)) {
             case 0: forget_token(); break;
             case 1: lock_master(); break;
             case 2: follow_without_log(); break;
-            default: follow_other_version();
+            case 3: follow_other_version(); break;
+            default: follow_karma1();
         }
         heal();
         restart_dead();

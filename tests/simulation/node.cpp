@@ -108,7 +108,7 @@ struct SimulatedNode::Daemon {
                               [this](std::unique_ptr<replica::Wire> wire, const std::string& from) {
                                   accept(std::move(wire), from);
                               });
-        housekeeper = scheduler.start_thread([this] { keep_house(); });
+        housekeeper = scheduler.start_thread([this] { maintain(); });
         if (role.commits_in_background) {
             committer = scheduler.start_thread([this] { commit_in_background(); });
         }
@@ -126,11 +126,11 @@ struct SimulatedNode::Daemon {
         node.stop();
     }
 
-    void keep_house() {
+    void maintain() {
         while (!is_ending) {
             scheduler.sleep(std::chrono::milliseconds(scheduler.between(10, 200)));
             if (!is_ending) {
-                database->keep_house();
+                database->maintain();
             }
             if (!is_ending && scheduler.one_in(4)) {
                 try_retention();
