@@ -7,6 +7,7 @@
 #include "engine/error.h"
 #include "engine/event_codec.h"
 #include "net/client_connection.h"
+#include "persist/database_clock.h"
 #include "replica/handshake.h"
 
 namespace karma::test {
