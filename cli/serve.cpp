@@ -39,6 +39,13 @@ namespace {
 void limit_connections(net::ServerOptions& server, std::size_t followers_max, std::size_t files_max,
                        net::Log& log) {
     const std::size_t possible = net::connection_files(files_max, net::open_files(), followers_max);
+    if (possible <= net::least_connections) {
+        log.warning("few_open_files",
+                    {{"open_files", std::uint64_t{files_max}},
+                     {"message",
+                      "there may be too few for the event log, which then takes no more writes until a "
+                      "restart: raise the limit (ulimit -n), best to some hundred more than connections"}});
+    }
     if (server.connections_max > possible) {
         log.warning("max_connections_lowered",
                     {{"asked_for", std::uint64_t{server.connections_max}},

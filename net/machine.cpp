@@ -69,12 +69,14 @@ std::size_t storage_files(std::size_t limit) {
 }
 
 std::size_t follower_places(std::size_t limit, std::size_t followers) {
-    return std::clamp<std::size_t>(limit / 8 / of_follower, 1, std::max<std::size_t>(followers, 1));
+    constexpr std::size_t low = 256;  // below it the storage needs nearly all
+    const std::size_t files = limit / 16 + (limit > low ? (limit - low) / 12 : 0);
+    return std::clamp<std::size_t>(files / of_follower, 1, std::max<std::size_t>(followers, 1));
 }
 
 std::size_t connection_files(std::size_t limit, std::size_t open_now, std::size_t followers) {
     constexpr std::size_t beside_tables = 36;  // logs, what is written, tables of compactions and views
-    constexpr std::size_t few = 4;
+    constexpr std::size_t few = least_connections;
     const std::size_t for_followers = follower_places(limit, followers) * of_follower;
     const std::size_t for_snapshots = std::clamp<std::size_t>(limit / 32, few, 16);
     const std::size_t kept = open_now + storage_files(limit) - 10 + beside_tables + for_followers +

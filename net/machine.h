@@ -24,9 +24,13 @@ std::size_t storage_files(std::size_t limit);
 /// they take none from the storage; at least one.
 std::size_t follower_places(std::size_t limit, std::size_t followers);
 
+/// Connections that there may be however few files are left for them. Then storage has not all that it may
+/// need.
+inline constexpr std::size_t least_connections = 4;
+
 /// How many files are left for clients after storage, up to `followers` followers, files of snapshots and
-/// exports, and administrators have theirs; at least a few. `open_now`: files that are open before the first
-/// client connects.
+/// exports, and administrators have theirs; at least `least_connections`. `open_now`: files that are open
+/// before the first client connects.
 std::size_t connection_files(std::size_t limit, std::size_t open_now, std::size_t followers);
 
 }  // namespace karma::net

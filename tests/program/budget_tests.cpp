@@ -68,6 +68,7 @@ TEST_CASE("budgets: followers take no files that the log needs") {
     }
     CHECK(refused > 0);
     CHECK(refused < 40);
+    CHECK(daemon.standard_error().find("\"few_open_files\"") != std::string::npos);
     const std::string long_name(2'000, 'x');
     for (int i = 0; i < 500; ++i) {
         writer.call("counter.increment", {{"series", long_name + std::to_string(i % 50)}, {"key", i}});
