@@ -13,9 +13,9 @@
 #include "engine/error.h"
 #include "persist/database.h"
 #include "persist/exports.h"
+#include "persist/karma1/records_json.h"
 #include "persist/memory_storage.h"
 #include "persist/records_files.h"
-#include "persist/records_json.h"
 #include "tests/persist/refusal.h"
 #include "tests/support/values.h"
 
