@@ -14,9 +14,9 @@
 #include "persist/database.h"
 #include "persist/export_manifest.h"
 #include "persist/exports.h"
+#include "persist/karma1/records_json.h"
 #include "persist/memory_storage.h"
 #include "persist/records_files.h"
-#include "persist/records_json.h"
 #include "tests/persist/refusal.h"
 #include "tests/support/values.h"
 
