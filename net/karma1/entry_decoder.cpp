@@ -1,6 +1,5 @@
 #include "net/karma1/entry_decoder.h"
 
-#include <utility>
 #include <variant>
 
 namespace karma::net {
@@ -27,7 +26,7 @@ Karma1Entry Karma1EntryDecoder::decode(Lsn lsn, std::int64_t time_ms, std::strin
         fingerprint_ = fingerprinter_.of(event.body);
         chunk->fingerprint = &fingerprint_;
     }
-    return {std::move(event), {}, true};
+    return {event, {}, true};
 }
 
 }  // namespace karma::net
