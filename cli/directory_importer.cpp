@@ -273,18 +273,20 @@ void DirectoryImporter::apply_mutation(const LogLine& line, const Mutation& body
     // The file's time stands in for the time that an entry without a key does not have.
     const std::int64_t now_ms = created_unix(line.entry, line.modified_unix) * 1000;
     PreparedMutation prepared;
-    prepared.body = body;
     if (const Request request = keyed == nullptr ? Request(body) : Request(*keyed);
         Preparer::concerns(request)) {
-        preparer_.prepare(request, hash_seed_, now_ms, prepared);
+        prepared = preparer_.prepare(request, hash_seed_, now_ms);
     }
     engine_.restore_last_lsn(line.lsn - 1);
-    if (older && engine_.streams().find(stream_of(body)) != nullptr) {
-        engine_.apply({line.lsn, now_ms, prepared.body, {}});  // only the stream takes note of it
+    if (const auto* const chunk = std::get_if<mutation::AddChunk>(&body);
+        older && chunk != nullptr && engine_.streams().find(chunk->stream_id) != nullptr) {
+        const fact::AddChunk fact{chunk->stream_id, chunk->series, chunk->chunk_seq, chunk->items,
+                                  prepared.fingerprint};
+        engine_.apply({line.lsn, now_ms, fact, {}});  // only the stream takes note of it
         ++result_.older;
         return;
     }
-    const Outcome outcome = engine_.execute(Request(prepared.body), prepared, now_ms);
+    const Outcome outcome = engine_.execute(Request(body), prepared, now_ms);
     const Reply& reply = std::get<Reply>(outcome.result);
     if (const auto* const refused = std::get_if<Error>(&reply)) {
         refuse(line, refused->message);

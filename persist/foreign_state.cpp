@@ -61,15 +61,14 @@ bool ForeignState::apply(const Event& event) {
         state_.restore_last_lsn(event.lsn);
         return true;
     }
-    if (std::holds_alternative<mutation::AddChunk>(event.body) &&
-        tree_holds(series_of(event.body), event.lsn)) {
+    if (std::holds_alternative<fact::AddChunk>(event.body) && tree_holds(series_of(event.body), event.lsn)) {
         state_.apply(event);  // only the stream takes note of it
         return true;
     }
     Event taken = event;
     if (event.lsn <= records_lsn_) {
         taken.idempotency_key = {};  // its record was in the file, if it still was there
-        if (const auto* const commit = std::get_if<mutation::CommitStream>(&event.body)) {
+        if (const auto* const commit = std::get_if<fact::CommitStream>(&event.body)) {
             if (const StreamInfo* const known = find_committed(commit->stream_id)) {
                 taken.time_ms = known->committed_at_unix.value_or(0) * 1000;  // the log does not say it
             }
@@ -98,17 +97,17 @@ const StreamInfo* ForeignState::find_committed(std::string_view id) const {
 }
 
 bool ForeignState::is_held(const Event& event) const {
-    if (std::holds_alternative<mutation::PruneRecords>(event.body) ||
-        std::holds_alternative<mutation::PruneStreams>(event.body)) {
+    if (std::holds_alternative<fact::PruneRecords>(event.body) ||
+        std::holds_alternative<fact::PruneStreams>(event.body)) {
         return event.lsn <= records_lsn_;
     }
-    if (std::holds_alternative<mutation::SaveCheckpoint>(event.body)) {
+    if (std::holds_alternative<fact::SaveCheckpoint>(event.body)) {
         return has_checkpoints_;
     }
-    if (const auto* const chunk = std::get_if<mutation::AddChunk>(&event.body)) {
+    if (const auto* const chunk = std::get_if<fact::AddChunk>(&event.body)) {
         return is_held(event, *chunk);
     }
-    if (const auto* const commit = std::get_if<mutation::CommitStream>(&event.body)) {
+    if (const auto* const commit = std::get_if<fact::CommitStream>(&event.body)) {
         return is_held(event, *commit);
     }
     const bool wants_record = !event.idempotency_key.empty() && event.lsn > records_lsn_;
@@ -116,7 +115,7 @@ bool ForeignState::is_held(const Event& event) const {
 }
 
 /// What a chunk did is held by the file of its series. A stream that is open has to take note of it even so.
-bool ForeignState::is_held(const Event& event, const mutation::AddChunk& chunk) const {
+bool ForeignState::is_held(const Event& event, const fact::AddChunk& chunk) const {
     if (!tree_holds(chunk.series, event.lsn)) {
         return false;
     }
@@ -127,7 +126,7 @@ bool ForeignState::is_held(const Event& event, const mutation::AddChunk& chunk) 
 
 /// A stream that began before the events, and is in the file of records: its commit did nothing more, but in
 /// mode replace_series, where it put the series in place.
-bool ForeignState::is_held(const Event& event, const mutation::CommitStream& commit) const {
+bool ForeignState::is_held(const Event& event, const fact::CommitStream& commit) const {
     const StreamInfo* const known = find_committed(commit.stream_id);
     if (known == nullptr || state_.streams().find(commit.stream_id) != nullptr) {
         return false;

@@ -1,5 +1,6 @@
 #include "replica/karma1_log.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -7,6 +8,7 @@
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "engine/resolve.h"
 #include "engine/timestamp.h"
 #include "replica/json_fields.h"
 
@@ -16,22 +18,52 @@ namespace json = boost::json;
 
 namespace {
 
-bool has_day(const Mutation& body) {
-    return std::visit(
-        [](const auto& m) {
-            if constexpr (requires { m.day; }) {
-                return m.day != today;
-            } else {
-                return true;
-            }
-        },
-        body);
-}
-
 [[noreturn]] void refuse(Lsn lsn, const std::string& why) {
     throw ChannelError("the entry with LSN " + std::to_string(lsn) +
                        " of the master's log cannot be taken: " + why);
 }
+
+/// The fact of an entry, which another node has decided already.
+class EntryFact {
+public:
+    /// `time_ms`: of the entry.
+    EntryFact(Lsn lsn, std::int64_t time_ms, Fingerprinter& fingerprinter)
+        : lsn_(lsn), time_ms_(time_ms), fingerprinter_(fingerprinter) {}
+
+    template <ResolvedByClock M>
+    Fact operator()(const M& m) const {
+        if constexpr (requires { m.day; }) {
+            must_be_known(m.day != today);
+        } else if constexpr (requires { m.range; }) {
+            must_be_known(!m.range.is_relative());
+        }
+        return resolve(m, time_ms_);
+    }
+    Fact operator()(const mutation::MultiAdd& m) const {
+        must_be_known(std::ranges::find(m.items, today, &mutation::SeriesItem::day) == m.items.end());
+        return resolve(m, time_ms_);
+    }
+    Fact operator()(const mutation::AddChunk& m) const {
+        return fact::AddChunk{m.stream_id, m.series, m.chunk_seq, m.items, fingerprinter_.of(m, time_ms_)};
+    }
+    Fact operator()(const mutation::PruneRecords& m) const {
+        return fact::PruneRecords{m.before_unix, m.limit};
+    }
+    Fact operator()(const mutation::PruneStreams& /*m*/) const {
+        refuse(lsn_, "it does not say which ingest streams were forgotten");
+    }
+
+private:
+    void must_be_known(bool has_day) const {
+        if (!has_day) {
+            refuse(lsn_, "it names no day");
+        }
+    }
+
+    Lsn lsn_;
+    std::int64_t time_ms_;
+    Fingerprinter& fingerprinter_;
+};
 
 [[noreturn]] void throw_gap(Lsn lsn) {
     throw GapError("replication_gap: the master's log does not hold the event after LSN " +
@@ -121,27 +153,21 @@ Event Karma1Log::decode(Lsn lsn, const json::value& entry) {
     Event event;
     event.lsn = lsn;
     event.time_ms = time_of(lsn, JsonFields(entry), database_);
+    const EntryFact fact_of(lsn, event.time_ms, fingerprinter_);
     if (const auto* const keyed = std::get_if<KeyedMutation>(&request)) {
-        event.body = *keyed->body;
+        event.body = std::visit(fact_of, *keyed->body);
         event.idempotency_key = keyed->key;
     } else if (const auto* const body = std::get_if<Mutation>(&request)) {
-        event.body = *body;
+        event.body = std::visit(fact_of, *body);
     } else {
         refuse(lsn, "it is none that changes counters");
-    }
-    if (!has_day(event.body)) {
-        refuse(lsn, "it names no day");
-    }
-    if (auto* const chunk = std::get_if<mutation::AddChunk>(&event.body)) {
-        fingerprint_ = fingerprinter_.of(event.body);
-        chunk->fingerprint = &fingerprint_;
     }
     return event;
 }
 
 Event without_effect(const Event& event) {
     // Nothing is older than the beginning of time.
-    return {event.lsn, event.time_ms, mutation::PruneRecords{0, 1}, {}};
+    return {event.lsn, event.time_ms, fact::PruneRecords{0, 1}, {}};
 }
 
 }  // namespace karma::replica

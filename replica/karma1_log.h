@@ -57,7 +57,6 @@ private:
     net::RequestDecoder decoder_{access_};
     std::string line_;  // of the last entry
     Fingerprinter fingerprinter_;
-    Fingerprint fingerprint_;  // of the last chunk
 };
 
 /// An event that changes nothing, for an entry that Karma 1.0 has logged and refused: the LSN is used there,
