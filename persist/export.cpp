@@ -17,11 +17,11 @@
 #include "persist/content_hash.h"
 #include "persist/errno_text.h"
 #include "persist/identity.h"
-#include "persist/records_json.h"
+#include "persist/karma1/records_json.h"
+#include "persist/karma1/tree_format.h"
+#include "persist/karma1/tree_reader.h"
 #include "persist/records_of_series.h"
 #include "persist/sync_directory.h"
-#include "persist/tree_format.h"
-#include "persist/tree_reader.h"
 
 namespace karma {
 
@@ -137,7 +137,7 @@ private:
 void write_csv(const SeriesView& view, const ExportDirectory::Sink& sink) {
     CsvWriter rows(sink);
     for (const std::uint64_t key : scan_all_keys(view, NoDeadline())) {
-        Counter(view.find(key)).for_each(DayRange{}, [&](Point point) { rows.add(key, point); });
+        view.for_each_point(key, DayRange{}, [&](Point point) { rows.add(key, point); });
     }
     rows.finish();
 }

@@ -72,6 +72,8 @@ private:
     void count_log(const std::string& line);
     void cut_something();
     void spoil_disk();
+    void step_clock();
+    void check_times(SimulatedNode& node);
     void crowd();
     void subscribe_strangers();
     void save_snapshot();
@@ -91,13 +93,19 @@ private:
     std::vector<std::unique_ptr<SimulatedNode>> nodes_;
     std::vector<std::unique_ptr<SimulatedClient>> clients_;
     std::unique_ptr<SimulatedClient> reader_;
-    std::vector<std::unique_ptr<replica::Wire>> crowd_;
-    std::vector<std::unique_ptr<replica::Line>> strangers_;  // that follow
+    std::vector<std::unique_ptr<replica::PeerStream>> crowd_;
+    std::vector<std::unique_ptr<replica::LineClient>> strangers_;  // that follow
     std::size_t master_ = 0;
     std::vector<std::optional<std::size_t>> sources_;  // whom each node follows
     CounterLedger ledger_;
     std::string failure_;
     bool is_over_ = false;
+    // How far the times of events were looked at, by node, and when.
+    struct Checked {
+        Lsn lsn = 0;
+        std::int64_t at_ms = 0;
+    };
+    std::map<std::string, Checked> times_checked_;
     std::map<std::string, Digest> digests_;  // by place in a history
     std::map<std::string, std::uint64_t> counts_;
 };

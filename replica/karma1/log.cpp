@@ -1,6 +1,5 @@
-#include "replica/karma1_log.h"
+#include "replica/karma1/log.h"
 
-#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -8,7 +7,6 @@
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 
-#include "engine/resolve.h"
 #include "engine/timestamp.h"
 #include "replica/json_fields.h"
 
@@ -22,48 +20,6 @@ namespace {
     throw ChannelError("the entry with LSN " + std::to_string(lsn) +
                        " of the master's log cannot be taken: " + why);
 }
-
-/// The fact of an entry, which another node has decided already.
-class EntryFact {
-public:
-    /// `time_ms`: of the entry.
-    EntryFact(Lsn lsn, std::int64_t time_ms, Fingerprinter& fingerprinter)
-        : lsn_(lsn), time_ms_(time_ms), fingerprinter_(fingerprinter) {}
-
-    template <ResolvedByClock M>
-    Fact operator()(const M& m) const {
-        if constexpr (requires { m.day; }) {
-            must_be_known(m.day != today);
-        } else if constexpr (requires { m.range; }) {
-            must_be_known(!m.range.is_relative());
-        }
-        return resolve(m, time_ms_);
-    }
-    Fact operator()(const mutation::MultiAdd& m) const {
-        must_be_known(std::ranges::find(m.items, today, &mutation::SeriesItem::day) == m.items.end());
-        return resolve(m, time_ms_);
-    }
-    Fact operator()(const mutation::AddChunk& m) const {
-        return fact::AddChunk{m.stream_id, m.series, m.chunk_seq, m.items, fingerprinter_.of(m, time_ms_)};
-    }
-    Fact operator()(const mutation::PruneRecords& m) const {
-        return fact::PruneRecords{m.before_unix, m.limit};
-    }
-    Fact operator()(const mutation::PruneStreams& /*m*/) const {
-        refuse(lsn_, "it does not say which ingest streams were forgotten");
-    }
-
-private:
-    void must_be_known(bool has_day) const {
-        if (!has_day) {
-            refuse(lsn_, "it names no day");
-        }
-    }
-
-    Lsn lsn_;
-    std::int64_t time_ms_;
-    Fingerprinter& fingerprinter_;
-};
 
 [[noreturn]] void throw_gap(Lsn lsn) {
     throw GapError("replication_gap: the master's log does not hold the event after LSN " +
@@ -127,7 +83,6 @@ Karma1Log::Page Karma1Log::take(const json::value& response, Lsn lsn,
         if (found != expected) {
             refuse(found, "LSN " + std::to_string(expected) + " should come");
         }
-        decoder_.release();
         visit(decode(found, entry.value("entry")));
         ++page.count;
     }
@@ -145,24 +100,15 @@ bool Karma1Log::reaches_back_to(Lsn lsn) {
 
 Event Karma1Log::decode(Lsn lsn, const json::value& entry) {
     line_ = json::serialize(entry);
-    const net::Decoded decoded = decoder_.decode_general(line_, true);
-    if (const auto* const wrong = std::get_if<Error>(&decoded)) {
-        refuse(lsn, wrong->message);
+    const std::int64_t time_ms = time_of(lsn, JsonFields(entry), database_);
+    net::Karma1Entry decoded = decoder_.decode(lsn, time_ms, line_);
+    if (!decoded.event) {
+        refuse(lsn, decoded.why_not);
     }
-    const Request& request = std::get<Request>(decoded);
-    Event event;
-    event.lsn = lsn;
-    event.time_ms = time_of(lsn, JsonFields(entry), database_);
-    const EntryFact fact_of(lsn, event.time_ms, fingerprinter_);
-    if (const auto* const keyed = std::get_if<KeyedMutation>(&request)) {
-        event.body = std::visit(fact_of, *keyed->body);
-        event.idempotency_key = keyed->key;
-    } else if (const auto* const body = std::get_if<Mutation>(&request)) {
-        event.body = std::visit(fact_of, *body);
-    } else {
-        refuse(lsn, "it is none that changes counters");
+    if (!decoded.has_days) {
+        refuse(lsn, "it names no day");
     }
-    return event;
+    return *decoded.event;
 }
 
 Event without_effect(const Event& event) {
