@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "engine/error.h"
-#include "engine/querier.h"
 
 namespace karma {
 void Applier::count_keys() {
@@ -42,12 +43,12 @@ Series* Applier::touch_or_create(std::string_view name) {
     return touch(series);
 }
 
-Reply Applier::operator()(const mutation::CreateSeries& m) {
+Reply Applier::operator()(const fact::CreateSeries& m) {
     touch_or_create(m.series);
     return reply::Ok{};
 }
 
-Reply Applier::operator()(const mutation::DropSeries& m) {
+Reply Applier::operator()(const fact::DropSeries& m) {
     if (touch(m.series) != nullptr) {
         engine_.keys_of_series_ -= std::exchange(touched_, nullptr)->totals().keys;
         engine_.retire(engine_.series_.remove(m.series));
@@ -56,29 +57,21 @@ Reply Applier::operator()(const mutation::DropSeries& m) {
     return reply::Ok{};
 }
 
-template <typename Body>
-Reply Applier::counted(const Body& m) const {
-    if (m.shows_totals) [[unlikely]] {
-        return counter_totals(engine_.find_series(m.series), m.key, m.day, m.value);
+Reply Applier::operator()(const fact::Increment& m) {
+    if (Series* const series = touch_or_create(m.series)) {
+        series->add(m.key, m.day, m.value);
     }
     return reply::Number{m.value};
 }
 
-Reply Applier::operator()(const mutation::Increment& m) {
-    if (Series* const series = touch_or_create(m.series)) {
-        series->add(m.key, m.day, m.value);
-    }
-    return counted(m);
-}
-
-Reply Applier::operator()(const mutation::Decrement& m) {
+Reply Applier::operator()(const fact::Decrement& m) {
     if (Series* const series = touch_or_create(m.series)) {
         series->subtract(m.key, m.day, m.value);
     }
-    return counted(m);
+    return reply::Number{m.value};
 }
 
-Reply Applier::operator()(const mutation::BatchAdd& m) {
+Reply Applier::operator()(const fact::BatchAdd& m) {
     Uint128 total = 0;
     if (Series* const series = touch_or_create(m.series)) {
         for (const mutation::Item& item : m.items) {
@@ -89,7 +82,7 @@ Reply Applier::operator()(const mutation::BatchAdd& m) {
     return reply::Added{m.items.size(), total};
 }
 
-Reply Applier::operator()(const mutation::BatchSet& m) {
+Reply Applier::operator()(const fact::BatchSet& m) {
     if (m.items.empty()) {
         touch(m.series);  // nothing to set creates no series
         return reply::Applied{0};
@@ -101,44 +94,44 @@ Reply Applier::operator()(const mutation::BatchSet& m) {
 }
 
 /// Series by series, each of which is touched once.
-Reply Applier::operator()(const mutation::MultiAdd& m) {
+Reply Applier::operator()(const fact::MultiAdd& m) {
     std::vector<std::uint32_t> order(m.items.size());
     std::iota(order.begin(), order.end(), 0U);
     std::ranges::sort(order, [&](std::uint32_t a, std::uint32_t b) {
         const int compared = m.items[a].series.compare(m.items[b].series);
         return compared != 0 ? compared < 0 : a < b;
     });
-    const mutation::SeriesItem* before = nullptr;
+    std::optional<std::string_view> before;
     Series* series = nullptr;
     for (const std::uint32_t i : order) {
-        const mutation::SeriesItem& item = m.items[i];
-        if (before == nullptr || before->series != item.series) {
+        const mutation::SeriesItem item = m.items[i];
+        if (before != item.series) {
             count_keys();
             series = touch_or_create(item.series);
         }
         if (series != nullptr) {
-            series->add(item.key, m.day_of(item), item.value);
+            series->add(item.key, item.day, item.value);
         }
-        before = &item;
+        before = item.series;
     }
     return reply::Applied{m.items.size()};
 }
 
-Reply Applier::operator()(const mutation::ResetCounter& m) {
+Reply Applier::operator()(const fact::ResetCounter& m) {
     if (Series* const series = touch_or_create(m.series)) {
         series->erase(m.key, DayRange{});
     }
     return reply::Ok{};
 }
 
-Reply Applier::operator()(const mutation::ResetSeries& m) {
+Reply Applier::operator()(const fact::ResetSeries& m) {
     if (Series* const series = touch_or_create(m.series)) {
         series->erase(DayRange{});
     }
     return reply::Ok{};
 }
 
-Reply Applier::operator()(const mutation::BatchReset& m) {
+Reply Applier::operator()(const fact::BatchReset& m) {
     reply::BatchResetDone done;
     if (Series* const series = touch(m.series)) {
         for (const std::uint64_t key : m.keys) {
@@ -148,27 +141,27 @@ Reply Applier::operator()(const mutation::BatchReset& m) {
     return done;
 }
 
-Reply Applier::operator()(const mutation::DeleteCounterRange& m) {
+Reply Applier::operator()(const fact::DeleteCounterRange& m) {
     if (Series* const series = touch_or_create(m.series)) {
-        series->erase(m.key, m.range.days());
+        series->erase(m.key, m.range);
     }
     return reply::Deleted{};
 }
 
-Reply Applier::operator()(const mutation::DeleteSeriesRange& m) {
+Reply Applier::operator()(const fact::DeleteSeriesRange& m) {
     if (Series* const series = touch_or_create(m.series)) {
-        series->erase(m.range.days());
+        series->erase(m.range);
     }
     return reply::Deleted{};
 }
 
-Reply Applier::operator()(const mutation::BatchDeleteRange& m) {
+Reply Applier::operator()(const fact::BatchDeleteRange& m) {
     reply::BatchDeleted done;
     if (Series* const series = touch(m.series)) {
         for (const std::uint64_t key : m.keys) {
             if (series->total(key) == 0) {
                 ++done.missing;
-            } else if (series->erase(key, m.range.days())) {
+            } else if (series->erase(key, m.range)) {
                 ++done.deleted;
             }
         }
@@ -176,7 +169,7 @@ Reply Applier::operator()(const mutation::BatchDeleteRange& m) {
     return done;
 }
 
-Reply Applier::operator()(const mutation::DeleteBefore& m) {
+Reply Applier::operator()(const fact::DeleteBefore& m) {
     if (Series* const series = touch(m.series)) {
         if (m.before > 0) {
             series->erase(DayRange{0, m.before - 1});
@@ -186,14 +179,14 @@ Reply Applier::operator()(const mutation::DeleteBefore& m) {
     return reply::Ok{};
 }
 
-Reply Applier::operator()(const mutation::CompactSeries& m) {
+Reply Applier::operator()(const fact::CompactSeries& m) {
     if (Series* const series = touch(m.series)) {
         series->drop_empty_keys();
     }
     return reply::Ok{};
 }
 
-Reply Applier::operator()(const mutation::CompactAll&) {
+Reply Applier::operator()(const fact::CompactAll&) {
     for (const auto& [name, series] : engine_.series_) {
         if (series->last_lsn() < event_.lsn) {
             engine_.keep_for_view(*series);
@@ -215,11 +208,11 @@ IngestStreams::Stream& Applier::open_stream(std::string_view id) {
     return *stream;
 }
 
-Reply Applier::operator()(const mutation::AddChunk& m) {
+Reply Applier::operator()(const fact::AddChunk& m) {
     IngestStreams::Stream& stream = open_stream(m.stream_id);
     switch (stream.info.mode) {
-        case IngestMode::add: (*this)(mutation::BatchAdd{m.series, m.items}); break;
-        case IngestMode::set: (*this)(mutation::BatchSet{m.series, m.items}); break;
+        case IngestMode::add: (*this)(fact::BatchAdd{m.series, m.items}); break;
+        case IngestMode::set: (*this)(fact::BatchSet{m.series, m.items}); break;
         case IngestMode::replace_series:
             if (stream.staged == nullptr) {
                 stream.staged = std::make_unique<Series>(std::string(m.series), engine_.hash_seed());
@@ -254,13 +247,13 @@ void Applier::install_staged(IngestStreams::Stream& stream) {
     }
 }
 
-Reply Applier::operator()(const mutation::CommitStream& m) {
+Reply Applier::operator()(const fact::CommitStream& m) {
     install_staged(open_stream(m.stream_id));
     const StreamInfo& info = engine_.open_streams().commit(m.stream_id, event_.time_ms / 1000, event_.lsn);
     return reply::StreamEnded{info.id, true, info.last_chunk_seq()};
 }
 
-Reply Applier::operator()(const mutation::AbortStream& m) {
+Reply Applier::operator()(const fact::AbortStream& m) {
     IngestStreams::Stream& stream = open_stream(m.stream_id);
     const reply::StreamEnded ended{stream.info.id, false, stream.info.last_chunk_seq()};
     engine_.retire(std::move(stream.staged));
@@ -268,7 +261,7 @@ Reply Applier::operator()(const mutation::AbortStream& m) {
     return ended;
 }
 
-Reply Applier::operator()(const mutation::LoadSeries& m) {
+Reply Applier::operator()(const fact::LoadSeries& m) {
     IngestStreams::Stream& stream = open_stream(m.stream_id);
     reply::SeriesLoaded loaded{stream.info.series.value_or("")};
     install_staged(stream);
@@ -276,8 +269,8 @@ Reply Applier::operator()(const mutation::LoadSeries& m) {
     return loaded;
 }
 
-Reply Applier::operator()(const mutation::PruneRecords& m) {
-    engine_.keys().expire(std::min(event_.time_ms, engine_.age_ms_) / 1000);
+Reply Applier::operator()(const fact::PruneRecords& m) {
+    engine_.keys().expire(engine_.records_unix(event_.time_ms));
     return reply::Pruned{m.below_lsn == 0 ? engine_.keys().prune(m.before_unix, m.limit)
                                           : engine_.keys().prune_below(m.below_lsn)};
 }

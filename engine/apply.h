@@ -4,7 +4,7 @@
 
 namespace karma {
 
-/// Applies the facts of one event to the state of an engine and says what its request is answered with. Live
+/// Applies the fact of one event to the state of an engine and says what its request is answered with. Live
 /// requests, restarts and followers all come through here.
 class Applier {
 public:
@@ -13,27 +13,27 @@ public:
     Applier& operator=(const Applier&) = delete;
     ~Applier() { count_keys(); }
 
-    Reply operator()(const mutation::CreateSeries& m);
-    Reply operator()(const mutation::DropSeries& m);
-    Reply operator()(const mutation::Increment& m);
-    Reply operator()(const mutation::Decrement& m);
-    Reply operator()(const mutation::BatchAdd& m);
-    Reply operator()(const mutation::BatchSet& m);
-    Reply operator()(const mutation::MultiAdd& m);
-    Reply operator()(const mutation::ResetCounter& m);
-    Reply operator()(const mutation::ResetSeries& m);
-    Reply operator()(const mutation::BatchReset& m);
-    Reply operator()(const mutation::DeleteCounterRange& m);
-    Reply operator()(const mutation::DeleteSeriesRange& m);
-    Reply operator()(const mutation::BatchDeleteRange& m);
-    Reply operator()(const mutation::DeleteBefore& m);
-    Reply operator()(const mutation::CompactSeries& m);
-    Reply operator()(const mutation::CompactAll& m);
-    Reply operator()(const mutation::AddChunk& m);
-    Reply operator()(const mutation::CommitStream& m);
-    Reply operator()(const mutation::AbortStream& m);
-    Reply operator()(const mutation::PruneRecords& m);
-    Reply operator()(const mutation::LoadSeries& m);
+    Reply operator()(const fact::CreateSeries& m);
+    Reply operator()(const fact::DropSeries& m);
+    Reply operator()(const fact::Increment& m);
+    Reply operator()(const fact::Decrement& m);
+    Reply operator()(const fact::BatchAdd& m);
+    Reply operator()(const fact::BatchSet& m);
+    Reply operator()(const fact::MultiAdd& m);
+    Reply operator()(const fact::ResetCounter& m);
+    Reply operator()(const fact::ResetSeries& m);
+    Reply operator()(const fact::BatchReset& m);
+    Reply operator()(const fact::DeleteCounterRange& m);
+    Reply operator()(const fact::DeleteSeriesRange& m);
+    Reply operator()(const fact::BatchDeleteRange& m);
+    Reply operator()(const fact::DeleteBefore& m);
+    Reply operator()(const fact::CompactSeries& m);
+    Reply operator()(const fact::CompactAll& m);
+    Reply operator()(const fact::AddChunk& m);
+    Reply operator()(const fact::CommitStream& m);
+    Reply operator()(const fact::AbortStream& m);
+    Reply operator()(const fact::PruneRecords& m);
+    Reply operator()(const fact::LoadSeries& m);
     /// What a component applies.
     template <AppliedByComponent M>
     Reply operator()(const M& m) {
@@ -41,8 +41,6 @@ public:
     }
 
 private:
-    template <typename Body>
-    Reply counted(const Body& m) const;
     /// The series, marked as touched by this event; null when it is not there or holds the event already.
     Series* touch(std::string_view name);
     Series* touch(Series* series);

@@ -55,7 +55,7 @@ Checkpoints::View Checkpoints::View::read(ContentsReader& in) {
     return view;
 }
 
-std::optional<Reply> Checkpoints::check(const mutation::SaveCheckpoint& m) const {
+std::optional<Reply> Checkpoints::check(const fact::SaveCheckpoint& m) const {
     if (by_source_.size() < sources_max || by_source_.contains(m.source)) {
         return std::nullopt;
     }
@@ -63,7 +63,7 @@ std::optional<Reply> Checkpoints::check(const mutation::SaveCheckpoint& m) const
                  "Field source is new, and " + std::to_string(sources_max) + " sources are kept at most"};
 }
 
-Reply Checkpoints::apply(const mutation::SaveCheckpoint& m, const Event& event) {
+Reply Checkpoints::apply(const fact::SaveCheckpoint& m, const Event& event) {
     const auto text = [](const std::optional<std::string_view>& view) {
         return view ? std::optional<std::string>(*view) : std::nullopt;
     };

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "engine/component.h"
-#include "engine/mutation.h"
+#include "engine/fact.h"
 #include "engine/number.h"
 #include "engine/reply.h"
 
@@ -32,9 +32,9 @@ public:
         static View read(ContentsReader& in);
     };
 
-    std::optional<Reply> check(const mutation::SaveCheckpoint& m) const;
-    Lsn wait_lsn(const mutation::SaveCheckpoint& /*m*/) const noexcept { return lsn_; }
-    Reply apply(const mutation::SaveCheckpoint& m, const Event& event);
+    std::optional<Reply> check(const fact::SaveCheckpoint& m) const;
+    Lsn wait_lsn(const fact::SaveCheckpoint& /*m*/) const noexcept { return lsn_; }
+    Reply apply(const fact::SaveCheckpoint& m, const Event& event);
 
     /// Null where the source has none.
     const reply::Checkpoint* find(std::string_view source) const noexcept;

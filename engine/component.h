@@ -43,10 +43,15 @@ using ComponentViewRef = std::shared_ptr<const ComponentView>;
 /// Gives the next series of those that a view names; null where it is not wanted.
 using TakeSeries = std::function<std::unique_ptr<Series>()>;
 
-/// A part of the state beside the series. It decides about commands by functions
-/// `std::optional<Reply> check(const Mutation&) const`, which give the reply where no event follows, and
-/// changes by functions `Reply apply(const Mutation&, const Event&)`: one of each for each kind of mutation
-/// that is its own, found by the type of the mutation (see components.h). Not thread-safe.
+/// A part of the state beside the series. For each kind of fact that is its own, found by the type of the
+/// fact (see components.h), it has two functions. `check` gives the reply where the fact cannot follow from
+/// what it holds; `apply` changes what it holds and gives the reply. Where the fact of a command depends on
+/// what it holds, a third function, `decide`, makes the fact, or gives the reply where there is none. Not
+/// thread-safe.
+///
+///     std::optional<Reply> check(const F& fact) const;
+///     Reply apply(const F& fact, const Event& event);
+///     std::variant<F, Reply> decide(const M& command, FactMemory& memory) const;
 class Component {
 public:
     Component() = default;
@@ -62,7 +67,7 @@ public:
     /// does not go with what is there already.
     virtual void restore(const ComponentView& view, const TakeSeries& take_series) = 0;
     /// Sees each event after it was applied. Only of components that `ExtraComponent` has added; others take
-    /// the mutations that are theirs.
+    /// the facts that are theirs.
     virtual void follow(const Event& event);
 };
 

@@ -36,17 +36,24 @@ public:
     ~ExtraComponent();
 };
 
-/// A component class that decides whether a mutation of this kind becomes an event.
+/// A component class that checks whether facts of this kind can follow.
+template <typename C, typename F>
+concept Checks = requires(const C& component, const F& fact) {
+    { component.check(fact) } -> std::same_as<std::optional<Reply>>;
+};
+
+/// A component class that decides which facts commands of this kind become. Its `wait_lsn` gives the LSN that
+/// an answer to the command waits for which becomes no event.
 template <typename C, typename M>
-concept Checks = requires(const C& component, const M& m) {
-    { component.check(m) } -> std::same_as<std::optional<Reply>>;
+concept Decides = requires(const C& component, const M& m, FactMemory& memory) {
+    component.decide(m, memory);
     { component.wait_lsn(m) } -> std::same_as<Lsn>;
 };
 
-/// A component class that applies mutations of this kind.
-template <typename C, typename M>
-concept Applies = requires(C& component, const M& m, const Event& event) {
-    { component.apply(m, event) } -> std::same_as<Reply>;
+/// A component class that applies facts of this kind.
+template <typename C, typename F>
+concept Applies = requires(C& component, const F& fact, const Event& event) {
+    { component.apply(fact, event) } -> std::same_as<Reply>;
 };
 
 namespace detail {
@@ -54,6 +61,11 @@ namespace detail {
 template <typename M, typename... Cs>
 constexpr std::size_t count_checking(const std::tuple<Cs...>*) noexcept {
     return (std::size_t{Checks<Cs, M>} + ...);
+}
+
+template <typename M, typename... Cs>
+constexpr std::size_t count_deciding(const std::tuple<Cs...>*) noexcept {
+    return (std::size_t{Decides<Cs, M>} + ...);
 }
 
 template <typename M, typename... Cs>
@@ -65,13 +77,17 @@ inline constexpr const BuiltInComponents* built_in = nullptr;
 
 }  // namespace detail
 
-/// One component decides about mutations of this kind.
-template <typename M>
-concept CheckedByComponent = (detail::count_checking<M>(detail::built_in) == 1);
+/// One component checks facts of this kind.
+template <typename F>
+concept CheckedByComponent = (detail::count_checking<F>(detail::built_in) == 1);
 
-/// One component applies them.
+/// One component decides about commands of this kind.
 template <typename M>
-concept AppliedByComponent = (detail::count_applying<M>(detail::built_in) == 1);
+concept DecidedByComponent = (detail::count_deciding<M>(detail::built_in) == 1);
+
+/// One component applies facts of this kind.
+template <typename F>
+concept AppliedByComponent = (detail::count_applying<F>(detail::built_in) == 1);
 
 /// What all components hold at one LSN.
 class ComponentViews {
@@ -113,15 +129,20 @@ public:
         return std::get<C>(built_in_);
     }
 
-    /// The component that applies mutations of this kind.
+    /// The component that applies facts of this kind.
     template <AppliedByComponent M>
     auto& applying() noexcept {
         return applying_from<M, 0>();
     }
-    /// The component that decides about mutations of this kind.
+    /// The component that checks facts of this kind.
     template <CheckedByComponent M>
     const auto& checking() const noexcept {
         return checking_from<M, 0>();
+    }
+    /// The component that decides about commands of this kind.
+    template <DecidedByComponent M>
+    const auto& deciding() const noexcept {
+        return deciding_from<M, 0>();
     }
 
     ComponentViews views() const;
@@ -149,6 +170,14 @@ private:
             return std::get<index>(built_in_);
         } else {
             return checking_from<M, index + 1>();
+        }
+    }
+    template <typename M, std::size_t index>
+    const auto& deciding_from() const noexcept {
+        if constexpr (Decides<std::tuple_element_t<index, BuiltInComponents>, M>) {
+            return std::get<index>(built_in_);
+        } else {
+            return deciding_from<M, index + 1>();
         }
     }
     void show_to_extra(const Event& event);

@@ -2,13 +2,15 @@
 
 #include <algorithm>
 #include <array>
-#include <set>
+#include <limits>
 #include <type_traits>
 
 #include "engine/apply.h"
 #include "engine/check.h"
+#include "engine/decide.h"
 #include "engine/error.h"
 #include "engine/querier.h"
+#include "engine/resolve.h"
 
 namespace karma {
 namespace {
@@ -43,6 +45,21 @@ CounterName counter_of(const Request& request) noexcept {
         return {points->series, points->key};
     }
     return {};
+}
+
+/// What the index keeps of a record.
+IdempotencyIndex::Record index_record(const IdempotencyRecord& record, const KeyHash& key) noexcept {
+    constexpr std::int64_t seconds_max = std::numeric_limits<std::uint32_t>::max();
+    IdempotencyIndex::Record kept;
+    kept.key = key;
+    kept.set_fingerprint(record.fingerprint);
+    kept.lsn = record.lsn;
+    kept.created_unix =
+        static_cast<std::uint32_t>(std::clamp<std::int64_t>(record.created_at_unix, 0, seconds_max));
+    // Counts of keys of one request, which fit: a request has less than 2^30 bytes.
+    kept.first_count = static_cast<std::uint32_t>(record.response[0]);
+    kept.second_count = static_cast<std::uint32_t>(record.response[1]);
+    return kept;
 }
 
 }  // namespace
@@ -103,39 +120,15 @@ Lsn Engine::wait_lsn(std::string_view series) const noexcept {
     return found == nullptr ? catalog_lsn_ : found->last_lsn();
 }
 
-Lsn Engine::wait_lsn(const Mutation& body) const noexcept {
-    return std::visit(
-        [this](const auto& m) -> Lsn {
-            using M = std::decay_t<decltype(m)>;
-            Lsn lsn = 0;
-            if constexpr (requires { m.series; }) {
-                lsn = wait_lsn(m.series);
-            } else if constexpr (std::is_same_v<M, mutation::MultiAdd>) {
-                for (const mutation::SeriesItem& item : m.items) {
-                    lsn = std::max(lsn, wait_lsn(item.series));
-                }
-            }
-            if constexpr (CheckedByComponent<M>) {
-                lsn = std::max(lsn, components_->checking<M>().wait_lsn(m));
-            } else if constexpr (requires { m.stream_id; }) {
-                lsn = std::max(lsn, streams().wait_lsn(m.stream_id));
-            }
-            return lsn;
-        },
-        body);
-}
-
 Outcome Engine::execute(const Request& request, std::int64_t now_ms) {
     if (Preparer::concerns(request)) {
-        PreparedMutation prepared;
-        preparer_.prepare(request, hash_seed(), now_ms, prepared);
-        return execute(request, prepared, now_ms);
+        return execute(request, preparer_.prepare(request, hash_seed(), now_ms), now_ms);
     }
     return std::visit(
         [&](const auto& body) -> Outcome {
             using Body = std::decay_t<decltype(body)>;
             if constexpr (std::is_same_v<Body, Mutation>) {
-                return execute_mutation(body, now_ms);
+                return execute_mutation(body, now_ms, {}, nullptr);
             } else if constexpr (std::is_invocable_v<Querier, const Body&>) {
                 return Querier(*this, now_ms)(body);
             } else {
@@ -149,69 +142,18 @@ Outcome Engine::execute(const Request& request, const PreparedMutation& prepared
     if (const auto* const keyed = std::get_if<KeyedMutation>(&request)) {
         return execute_keyed(*keyed, prepared, now_ms);
     }
-    return execute_mutation(prepared.body, now_ms);
+    return execute_mutation(std::get<Mutation>(request), now_ms, {}, &prepared);
 }
 
-/// Why a mutation that is fine otherwise has no room for the series that it would make.
-std::optional<Outcome> Engine::check_room(const Mutation& body) const {
-    if (std::optional<Outcome> refused = check_stream_room(body)) {
-        return refused;
+Outcome Engine::execute_mutation(const Mutation& command, std::int64_t now_ms, std::string_view key,
+                                 Prepared prepared) {
+    Event event{last_lsn_ + 1, event_time(now_ms), {}, key};
+    if (std::optional<Outcome> answer = decide(*this, command, prepared, now_ms, fact_memory_, event.body)) {
+        return std::move(*answer);
     }
-    if (series_max_ == 0) {
-        return std::nullopt;
-    }
-    std::string_view series;
-    if (const auto* const multi = std::get_if<mutation::MultiAdd>(&body)) {
-        series = first_without_room(*multi);
-    } else if (series_.size() >= series_max_) {
-        series = series_of(body);
-    }
-    const auto* const set = std::get_if<mutation::BatchSet>(&body);
-    if (series.empty() || series_.find(series) != nullptr || (set != nullptr && set->items.empty())) {
-        return std::nullopt;
-    }
-    return Outcome{
-        Reply(Error{ErrorCode::resource_exhausted,
-                    "Tree \"" + std::string(series) + "\" would be a new one, and there are " +
-                        std::to_string(series_.size()) + " already (--max-series): drop some first"}),
-        catalog_lsn_};
-}
-
-/// The first series that it would make for which there is no room; empty where there is for all.
-std::string_view Engine::first_without_room(const mutation::MultiAdd& body) const {
-    std::set<std::string_view> made;
-    for (const mutation::SeriesItem& item : body.items) {
-        if (find_series(item.series) == nullptr && made.insert(item.series).second &&
-            series_.size() + made.size() > series_max_) {
-            return item.series;
-        }
-    }
-    return {};
-}
-
-/// The same for what would be remembered of an ingest stream. Loads of snapshots are forgotten at their end.
-std::optional<Outcome> Engine::check_stream_room(const Mutation& body) const {
-    const bool grows = std::holds_alternative<mutation::BeginStream>(body) ||
-                       std::holds_alternative<mutation::AddChunk>(body);
-    if (streams_max_ == 0 || !grows || streams().weight() < streams_max_ ||
-        stream_of(body).starts_with(load_stream_prefix)) {
-        return std::nullopt;
-    }
-    return Outcome{Reply(Error{ErrorCode::resource_exhausted,
-                               "As many ingest streams and chunks are remembered as may be "
-                               "(--max-ingest-streams). Forget committed ones that no client sends again "
-                               "(ingest.prune), or raise the limit"}),
-                   streams().lsn()};
-}
-
-Outcome Engine::execute_mutation(const Mutation& body, std::int64_t now_ms) {
-    if (std::optional<Reply> known = std::visit(Checker(*this), body)) {
-        return {std::move(*known), wait_lsn(body)};
-    }
-    if (std::optional<Outcome> no_room = check_room(body)) {
-        return std::move(*no_room);
-    }
-    return accept(body, now_ms, nullptr, nullptr);
+    Outcome outcome{record(event, prepared), event.lsn, key.empty() ? Repetition::no_key : Repetition::first};
+    show_totals(command, now_ms, outcome);
+    return outcome;
 }
 
 Outcome Engine::execute_keyed(const KeyedMutation& keyed, const PreparedMutation& prepared,
@@ -223,63 +165,38 @@ Outcome Engine::execute_keyed(const KeyedMutation& keyed, const PreparedMutation
                 0};
     }
     if (const IdempotencyIndex::Record* const first =
-            idempotency().find(prepared.key, std::min(now_ms, age_ms_) / 1000)) {
+            idempotency().find(prepared.key, records_unix(now_ms))) {
         if (!first->matches(prepared.fingerprint)) {
             return {Reply(Error{ErrorCode::idempotency_conflict,
                                 "Field idempotency_key was already used with a different request"}),
                     first->lsn};
         }
-        return repeat(prepared.body, *first);
+        return repeat(*keyed.body, *first, now_ms);
     }
-    if (std::optional<Reply> refused = std::visit(Checker(*this), prepared.body)) {
-        return {std::move(*refused), wait_lsn(prepared.body)};
-    }
-    if (std::optional<Outcome> no_room = check_room(prepared.body)) {
-        return std::move(*no_room);
-    }
-    return accept(prepared.body, now_ms, &keyed, &prepared);
+    return execute_mutation(*keyed.body, now_ms, keyed.key, &prepared);
 }
 
-/// Totals are those of now: they are no part of what was done then.
-Outcome Engine::repeat(const Mutation& body, const IdempotencyIndex::Record& first) const {
-    Outcome outcome{reply_again(body, first), first.lsn, Repetition::repeat};
-    std::visit(
-        [&](const auto& m) {
-            if constexpr (requires { m.shows_totals; }) {
-                if (m.shows_totals) {
-                    outcome.result = Reply(counter_totals(find_series(m.series), m.key, m.day, m.value));
-                    outcome.wait_lsn = std::max(outcome.wait_lsn, wait_lsn(m.series));
-                }
-            }
-        },
-        body);
+Outcome Engine::repeat(const Mutation& command, const IdempotencyIndex::Record& first,
+                       std::int64_t now_ms) const {
+    Outcome outcome{reply_again(command, first), first.lsn, Repetition::repeat};
+    show_totals(command, now_ms, outcome);
     return outcome;
 }
 
-Outcome Engine::accept(const Mutation& body, std::int64_t now_ms, const KeyedMutation* keyed,
-                       Prepared prepared) {
-    Event event{last_lsn_ + 1, std::max(now_ms, last_event_ms_), body,
-                keyed == nullptr ? std::string_view() : keyed->key};
-    if (prepared == nullptr) {
-        resolve_day(event.body, now_ms);
+/// Totals are those of now, of a repeat too: they are no part of what was done then.
+void Engine::show_totals(const Mutation& command, std::int64_t now_ms, Outcome& outcome) const {
+    const auto show = [&](const auto& m) {
+        if (m.shows_totals) [[unlikely]] {
+            outcome.result =
+                Reply(counter_totals(find_series(m.series), m.key, resolve(m.day, now_ms), m.value));
+            outcome.wait_lsn = std::max(outcome.wait_lsn, wait_lsn(m.series));
+        }
+    };
+    if (const auto* const increment = std::get_if<mutation::Increment>(&command)) {
+        show(*increment);
+    } else if (const auto* const decrement = std::get_if<mutation::Decrement>(&command)) {
+        show(*decrement);
     }
-    if (auto* const prune = std::get_if<mutation::PruneRecords>(&event.body);
-        prune != nullptr && prune->limit) {
-        keys().expire(std::min(event.time_ms, age_ms_) / 1000);
-        prune->below_lsn = keys().end_of_oldest(prune->before_unix, *prune->limit);
-    }
-    std::string last_id;
-    if (auto* const prune = std::get_if<mutation::PruneStreams>(&event.body)) {
-        const StreamInfo& last = *streams().last_to_prune(prune->before_unix, prune->limit);
-        last_id = last.id;  // it outlives the stream
-        prune->last_id = last_id;
-        prune->last_unix = last.committed_at_unix.value_or(0);
-    }
-    Outcome outcome{record(event, prepared), event.lsn};
-    if (keyed != nullptr) {
-        outcome.repetition = Repetition::first;
-    }
-    return outcome;
 }
 
 /// There is no way back from the middle of an event.
@@ -308,11 +225,11 @@ Reply Engine::record_whole(const Event& event, Prepared prepared) {
         set_response(record, reply);
         keys().add(index_record(record, prepared->key));
         records.idempotency = &record;
-    } else if (const auto* const commit = std::get_if<mutation::CommitStream>(&event.body)) {
+    } else if (const auto* const commit = std::get_if<fact::CommitStream>(&event.body)) {
         records.stream = &streams().find(commit->stream_id)->info;
-    } else if (std::holds_alternative<mutation::PruneRecords>(event.body)) {
+    } else if (std::holds_alternative<fact::PruneRecords>(event.body)) {
         records.first_record_lsn = idempotency().first_live_lsn();
-    } else if (std::holds_alternative<mutation::PruneStreams>(event.body)) {
+    } else if (std::holds_alternative<fact::PruneStreams>(event.body)) {
         records.pruned_streams = streams().last_pruned();
     }
     sink_.accept(event, records);
@@ -324,7 +241,7 @@ void Engine::replicate(const Event& event) {
         throw CorruptionError("an event with LSN " + std::to_string(event.lsn) + " after LSN " +
                               std::to_string(last_lsn_));
     }
-    const std::optional<Reply> known = std::visit(Checker(*this), event.body);
+    const std::optional<Reply> known = std::visit(FactChecker(*this), event.body);
     if (known) {
         const Error* const refused = std::get_if<Error>(&*known);
         throw RefusedEvent(refused == nullptr ? std::nullopt : std::optional(refused->code),
@@ -340,8 +257,7 @@ void Engine::replicate(const Event& event) {
         throw CorruptionError("the event with LSN " + std::to_string(event.lsn) +
                               " has an idempotency key that its kind does not take");
     }
-    PreparedMutation prepared;
-    preparer_.prepare(event, hash_seed(), prepared);
+    const PreparedMutation prepared = preparer_.prepare(event, hash_seed());
     record(event, &prepared);
 }
 
@@ -365,7 +281,7 @@ void Engine::restore_record(const IdempotencyRecord& record) {
 }
 
 bool Engine::sweep_records(std::size_t max, std::int64_t event_ms) {
-    keys().expire(std::min(event_ms, age_ms_) / 1000);
+    keys().expire(records_unix(event_ms));
     return keys().sweep(max);
 }
 

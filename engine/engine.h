@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -83,10 +84,9 @@ struct ViewCollection {
     bool has_begun = false;
 };
 
-/// A mutation with all that can be known of it without the state: what takes time is done before the lock.
+/// What takes time and can be known of a mutation without the state: it is made before the lock.
 struct PreparedMutation {
-    Mutation body;  // its day resolved
-    KeyHash key;    // where it has an idempotency key
+    KeyHash key;  // where it has an idempotency key
     Fingerprint fingerprint;
     bool fingerprint_denied = false;  // the client says that it is another one
 };
@@ -97,11 +97,10 @@ public:
     /// Whether a request has to be prepared: a keyed mutation, or a chunk of a stream.
     static bool concerns(const Request& request) noexcept;
     /// Prepares a request that it concerns for the engine with this seed; `now_ms` must be the time at which
-    /// it will be executed. `prepared` borrows from the request, and from itself: it must stay where it is.
-    void prepare(const Request& request, std::uint64_t hash_seed, std::int64_t now_ms,
-                 PreparedMutation& prepared);
+    /// it will be executed.
+    PreparedMutation prepare(const Request& request, std::uint64_t hash_seed, std::int64_t now_ms);
     /// Prepares what an event with an idempotency key has to be known by.
-    void prepare(const Event& event, std::uint64_t hash_seed, PreparedMutation& prepared);
+    PreparedMutation prepare(const Event& event, std::uint64_t hash_seed);
 
 private:
     Fingerprinter fingerprinter_;
@@ -119,7 +118,7 @@ public:
     /// later.
     Outcome execute(const Request& request, std::int64_t now_ms);
 
-    /// The same for a request that was prepared, for the same time.
+    /// The same for a request, a mutation, that was prepared for the same time.
     Outcome execute(const Request& request, const PreparedMutation& prepared, std::int64_t now_ms);
 
     /// Fetches the memory that executing the request will look at first.
@@ -214,15 +213,13 @@ public:
 
 private:
     friend class Applier;
-    friend class Checker;
+    friend class Decider;
+    friend class FactChecker;
     friend class Querier;
 
     /// What a prepared mutation brings along; null for others.
     using Prepared = const PreparedMutation*;
 
-    std::optional<Outcome> check_room(const Mutation& body) const;
-    std::string_view first_without_room(const mutation::MultiAdd& body) const;
-    std::optional<Outcome> check_stream_room(const Mutation& body) const;
     /// To be called before a series is changed, dropped or replaced.
     void keep_for_view(const Series& series) {
         if (collecting_ != nullptr) [[unlikely]] {
@@ -231,11 +228,20 @@ private:
     }
     void keep_for_collection(const Series& series);
     StateView view_beside_series() const;
-    Outcome execute_mutation(const Mutation& body, std::int64_t now_ms);
+    /// `key`: its idempotency key; empty where it has none.
+    Outcome execute_mutation(const Mutation& command, std::int64_t now_ms, std::string_view key,
+                             Prepared prepared);
     Outcome execute_keyed(const KeyedMutation& keyed, const PreparedMutation& prepared, std::int64_t now_ms);
-    Outcome accept(const Mutation& body, std::int64_t now_ms, const KeyedMutation* keyed, Prepared prepared);
     /// What a keyed request is answered with that was executed before.
-    Outcome repeat(const Mutation& body, const IdempotencyIndex::Record& first) const;
+    Outcome repeat(const Mutation& command, const IdempotencyIndex::Record& first, std::int64_t now_ms) const;
+    /// Shows the totals in an outcome if the command asks for them: they are no part of the fact.
+    void show_totals(const Mutation& command, std::int64_t now_ms, Outcome& outcome) const;
+    /// The time of an event that follows from a command of this time.
+    std::int64_t event_time(std::int64_t now_ms) const noexcept { return std::max(now_ms, last_event_ms_); }
+    /// The time, in Unix seconds, at which a request or an event of this time finds idempotency records.
+    std::int64_t records_unix(std::int64_t time_ms) const noexcept {
+        return std::min(time_ms, age_ms_) / 1000;
+    }
     /// Applies an event and gives it to the sink. `prepared` where it has an idempotency key.
     Reply record(const Event& event, Prepared prepared);
     Reply record_whole(const Event& event, Prepared prepared);
@@ -244,8 +250,6 @@ private:
     IngestStreams& open_streams() noexcept { return components_->get<IngestStreams>(); }
     /// The LSN that a reply must wait for which shows whether a series exists, or what it holds.
     Lsn wait_lsn(std::string_view series) const noexcept;
-    /// The same of all that a mutation concerns.
-    Lsn wait_lsn(const Mutation& body) const noexcept;
 
     std::atomic<std::uint64_t> hash_seed_;
     EventSink& sink_;
@@ -258,6 +262,7 @@ private:
     std::unique_ptr<Components> components_;
     std::vector<std::unique_ptr<Series>> retired_;
     Preparer preparer_;
+    FactMemory fact_memory_;
     Lsn last_lsn_ = 0;
     std::int64_t last_event_ms_ = std::numeric_limits<std::int64_t>::min();
     std::int64_t age_ms_ = std::numeric_limits<std::int64_t>::max();

@@ -48,14 +48,14 @@ EpochHistory::View EpochHistory::View::read(ContentsReader& in) {
     return view;
 }
 
-std::optional<Reply> EpochHistory::check(const mutation::StartEpoch& m) const {
+std::optional<Reply> EpochHistory::check(const fact::StartEpoch& m) const {
     if (m.number > last_epoch(epochs_).number) {
         return std::nullopt;
     }
     return Error{ErrorCode::replication_error, "Epoch " + std::to_string(m.number) + " has been before"};
 }
 
-Reply EpochHistory::apply(const mutation::StartEpoch& m, const Event& event) {
+Reply EpochHistory::apply(const fact::StartEpoch& m, const Event& event) {
     epochs_.push_back({m.number, m.id, event.lsn, m.node});
     return reply::Ok{};
 }

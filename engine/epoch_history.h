@@ -6,7 +6,7 @@
 
 #include "engine/component.h"
 #include "engine/epoch.h"
-#include "engine/mutation.h"
+#include "engine/fact.h"
 #include "engine/reply.h"
 
 namespace karma {
@@ -26,9 +26,9 @@ public:
         static View read(ContentsReader& in);
     };
 
-    std::optional<Reply> check(const mutation::StartEpoch& m) const;
-    Lsn wait_lsn(const mutation::StartEpoch& /*m*/) const noexcept { return last_epoch(epochs_).first_lsn; }
-    Reply apply(const mutation::StartEpoch& m, const Event& event);
+    std::optional<Reply> check(const fact::StartEpoch& m) const;
+    Lsn wait_lsn(const fact::StartEpoch& /*m*/) const noexcept { return last_epoch(epochs_).first_lsn; }
+    Reply apply(const fact::StartEpoch& m, const Event& event);
 
     /// The oldest first.
     const Epochs& all() const noexcept { return epochs_; }

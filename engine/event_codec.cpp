@@ -108,9 +108,9 @@ public:
     Decoder(std::vector<std::string_view> names, Day base_day)
         : names_(std::move(names)), base_day_(base_day) {}
 
-    /// The facts of an event, of which the kind and the time have been taken.
-    Mutation body(EventKind kind, Fields& fields) {
-        using namespace mutation;
+    /// The fact of an event, of which the kind and the time have been taken.
+    Fact body(EventKind kind, Fields& fields) {
+        using namespace fact;
         switch (kind) {
             case EventKind::compact_all: return CompactAll{};
             case EventKind::multi_add: return multi_add(fields);
@@ -158,8 +158,8 @@ public:
     }
 
 private:
-    Mutation body_of_series(EventKind kind, std::string_view series, Fields& fields) {
-        using namespace mutation;
+    Fact body_of_series(EventKind kind, std::string_view series, Fields& fields) {
+        using namespace fact;
         switch (kind) {
             case EventKind::create_series: return CreateSeries{series};
             case EventKind::drop_series: return DropSeries{series};
@@ -186,8 +186,7 @@ private:
                 m.series = series;
                 m.stream_id = fields.text();
                 m.chunk_seq = fields.number();
-                fingerprint_ = fields.fingerprint();
-                m.fingerprint = &fingerprint_;
+                m.fingerprint = fields.fingerprint();
                 m.items = items(fields);
                 return m;
             }
@@ -195,7 +194,7 @@ private:
         }
     }
 
-    mutation::MultiAdd multi_add(Fields& fields) {
+    fact::MultiAdd multi_add(Fields& fields) {
         Fields list(fields.take());
         series_items_.clear();
         while (list.left() != 0) {
@@ -206,7 +205,7 @@ private:
             item.value = list.number();
             series_items_.push_back(item);
         }
-        return {series_items_};
+        return {{series_items_, 0}};
     }
 
     static IngestMode ingest_mode(std::uint64_t number) {
@@ -276,7 +275,6 @@ private:
     std::vector<mutation::Item> items_;
     std::vector<mutation::SeriesItem> series_items_;
     std::vector<std::uint64_t> keys_;
-    Fingerprint fingerprint_;
 };
 
 /// The one MessagePack value that these bytes are. Its texts lie in the bytes.

@@ -6,11 +6,11 @@
 namespace karma {
 namespace {
 
-/// Whether a mutation that concerns a series concerns a key of it.
+/// Whether a fact that concerns a series concerns a key of it.
 template <typename Body>
 bool concerns_key(const Body& body, std::uint64_t key) {
     // The items of a MultiAdd are looked at with their series.
-    constexpr bool is_of_several = std::is_same_v<Body, mutation::MultiAdd>;
+    constexpr bool is_of_several = std::is_same_v<Body, fact::MultiAdd>;
     if constexpr (requires { body.key; }) {
         return body.key == key;
     } else if constexpr (!is_of_several && requires { body.items; }) {
@@ -28,11 +28,11 @@ bool EventFilter::matches(const Event& event) const {
     if (event.time_ms < from_ms || event.time_ms > to_ms) {
         return false;
     }
-    const bool concerns_all = std::holds_alternative<mutation::CompactAll>(event.body);
+    const bool concerns_all = std::holds_alternative<fact::CompactAll>(event.body);
     if (series && !names_series(event.body, *series) && !concerns_all) {
         return false;
     }
-    if (const auto* const multi = std::get_if<mutation::MultiAdd>(&event.body)) {
+    if (const auto* const multi = std::get_if<fact::MultiAdd>(&event.body)) {
         return !key || std::ranges::any_of(multi->items, [&](const mutation::SeriesItem& item) {
             return item.series == *series && item.key == *key;
         });

@@ -14,7 +14,7 @@
 namespace karma {
 namespace {
 
-/// Writes the facts of one event: an array of its kind, the milliseconds since the group's first event, what
+/// Writes the fact of one event: an array of its kind, the milliseconds since the group's first event, what
 /// the kind needs, and the idempotency key where it has one. Series are numbers into the group's list, days
 /// are relative to the group's base day.
 class Encoder {
@@ -31,95 +31,96 @@ public:
 
     void key(std::string_view key) { packer_.pack(key); }
 
-    void operator()(const mutation::CreateSeries&) { begin(EventKind::create_series, 1); }
-    void operator()(const mutation::DropSeries&) { begin(EventKind::drop_series, 1); }
-    void operator()(const mutation::Increment& m) {
+    void operator()(const fact::CreateSeries&) { begin(EventKind::create_series, 1); }
+    void operator()(const fact::DropSeries&) { begin(EventKind::drop_series, 1); }
+    void operator()(const fact::Increment& m) {
         begin(EventKind::increment, 4);
         point(m.key, m.day, m.value);
     }
-    void operator()(const mutation::Decrement& m) {
+    void operator()(const fact::Decrement& m) {
         begin(EventKind::decrement, 4);
         point(m.key, m.day, m.value);
     }
-    void operator()(const mutation::BatchAdd& m) {
+    void operator()(const fact::BatchAdd& m) {
         begin(EventKind::batch_add, 2);
         items(m.items);
     }
-    void operator()(const mutation::BatchSet& m) {
+    void operator()(const fact::BatchSet& m) {
         begin(EventKind::batch_set, 2);
         items(m.items);
     }
-    void operator()(const mutation::MultiAdd& m) {
+    void operator()(const fact::MultiAdd& m) {
         head(EventKind::multi_add, 1);
         packer_.pack_array(static_cast<std::uint32_t>(m.items.size() * 4));
         for (std::size_t i = 0; i < m.items.size(); ++i) {
             packer_.pack(series_[i]);
-            point(m.items[i].key, m.day_of(m.items[i]), m.items[i].value);
+            const mutation::SeriesItem item = m.items[i];
+            point(item.key, item.day, item.value);
         }
     }
-    void operator()(const mutation::ResetCounter& m) {
+    void operator()(const fact::ResetCounter& m) {
         begin(EventKind::reset_counter, 2);
         packer_.pack(m.key);
     }
-    void operator()(const mutation::ResetSeries&) { begin(EventKind::reset_series, 1); }
-    void operator()(const mutation::BatchReset& m) {
+    void operator()(const fact::ResetSeries&) { begin(EventKind::reset_series, 1); }
+    void operator()(const fact::BatchReset& m) {
         begin(EventKind::batch_reset, 2);
         keys(m.keys);
     }
-    void operator()(const mutation::DeleteCounterRange& m) {
+    void operator()(const fact::DeleteCounterRange& m) {
         begin(EventKind::delete_counter_range, 4);
         packer_.pack(m.key);
-        range(m.range.days());
+        range(m.range);
     }
-    void operator()(const mutation::DeleteSeriesRange& m) {
+    void operator()(const fact::DeleteSeriesRange& m) {
         begin(EventKind::delete_series_range, 3);
-        range(m.range.days());
+        range(m.range);
     }
-    void operator()(const mutation::BatchDeleteRange& m) {
+    void operator()(const fact::BatchDeleteRange& m) {
         begin(EventKind::batch_delete_range, 4);
         keys(m.keys);
-        range(m.range.days());
+        range(m.range);
     }
-    void operator()(const mutation::DeleteBefore& m) {
+    void operator()(const fact::DeleteBefore& m) {
         begin(EventKind::delete_before, 2);
         day(m.before);
     }
-    void operator()(const mutation::CompactSeries&) { begin(EventKind::compact_series, 1); }
-    void operator()(const mutation::CompactAll&) { head(EventKind::compact_all, 0); }
-    void operator()(const mutation::SaveCheckpoint& m) {
+    void operator()(const fact::CompactSeries&) { begin(EventKind::compact_series, 1); }
+    void operator()(const fact::CompactAll&) { head(EventKind::compact_all, 0); }
+    void operator()(const fact::SaveCheckpoint& m) {
         head(EventKind::save_checkpoint, 3);
         packer_.pack(m.source);
         packer_.pack(m.offset);
         packer_.pack(m.event_id);
     }
-    void operator()(const mutation::BeginStream& m) {
+    void operator()(const fact::BeginStream& m) {
         head(EventKind::begin_stream, 3);
         packer_.pack(m.stream_id);
         packer_.pack(static_cast<std::uint8_t>(m.mode));
         packer_.pack(m.granularity);
     }
-    void operator()(const mutation::AddChunk& m) {
+    void operator()(const fact::AddChunk& m) {
         begin(EventKind::add_chunk, 5);
         packer_.pack(m.stream_id);
         packer_.pack(m.chunk_seq);
-        packer_.pack_bin(static_cast<std::uint32_t>(m.fingerprint->bytes.size()));
-        packer_.pack_bin_body(reinterpret_cast<const char*>(m.fingerprint->bytes.data()),
-                              static_cast<std::uint32_t>(m.fingerprint->bytes.size()));
+        packer_.pack_bin(static_cast<std::uint32_t>(m.fingerprint.bytes.size()));
+        packer_.pack_bin_body(reinterpret_cast<const char*>(m.fingerprint.bytes.data()),
+                              static_cast<std::uint32_t>(m.fingerprint.bytes.size()));
         items(m.items);
     }
-    void operator()(const mutation::CommitStream& m) {
+    void operator()(const fact::CommitStream& m) {
         head(EventKind::commit_stream, 1);
         packer_.pack(m.stream_id);
     }
-    void operator()(const mutation::AbortStream& m) {
+    void operator()(const fact::AbortStream& m) {
         head(EventKind::abort_stream, 1);
         packer_.pack(m.stream_id);
     }
-    void operator()(const mutation::LoadSeries& m) {
+    void operator()(const fact::LoadSeries& m) {
         head(EventKind::load_series, 1);
         packer_.pack(m.stream_id);
     }
-    void operator()(const mutation::PruneRecords& m) {
+    void operator()(const fact::PruneRecords& m) {
         head(EventKind::prune_records,
              m.below_lsn == 0 ? 2 : 3);  // as it was written, so that its checksum stays
         packer_.pack(m.before_unix);
@@ -128,7 +129,7 @@ public:
             packer_.pack(m.below_lsn);
         }
     }
-    void operator()(const mutation::StartEpoch& m) {
+    void operator()(const fact::StartEpoch& m) {
         head(EventKind::start_epoch, m.node == 0 ? 2 : 3);  // as it was written, so that its checksum stays
         packer_.pack(m.number);
         packer_.pack(m.id);
@@ -136,12 +137,12 @@ public:
             packer_.pack(m.node);
         }
     }
-    void operator()(const mutation::PruneStreams& m) {
+    void operator()(const fact::PruneStreams& m) {
         head(EventKind::prune_streams, 4);
         packer_.pack(m.before_unix);
         packer_.pack(m.limit);
         packer_.pack(m.last_unix);
-        packer_.pack(m.last_id.value_or(std::string_view()));
+        packer_.pack(m.last_id);
     }
 
 private:
@@ -186,17 +187,15 @@ private:
 };
 
 /// The day that most days of an event are near to.
-Day reference_day(const Mutation& body) noexcept {
+Day reference_day(const Fact& body) noexcept {
     return std::visit(
         [](const auto& m) -> Day {
-            if constexpr (std::is_same_v<std::decay_t<decltype(m)>, mutation::MultiAdd>) {
-                return m.items.empty() ? 0 : m.day_of(m.items.front());  // the same before and after the log
-            } else if constexpr (requires { m.day; }) {
+            if constexpr (requires { m.day; }) {
                 return m.day;
             } else if constexpr (requires { m.items; }) {
-                return m.items.empty() ? 0 : m.items.front().day;
+                return m.items.empty() ? 0 : m.items[0].day;
             } else if constexpr (requires { m.range; }) {
-                return m.range.days().from;
+                return m.range.from;
             } else {
                 return 0;
             }
@@ -246,7 +245,7 @@ void EventGroupBuilder::add(const Event& event) {
         base_day_ = reference_day(event.body);
     }
     event_series_.clear();
-    if (const auto* const multi = std::get_if<mutation::MultiAdd>(&event.body)) {
+    if (const auto* const multi = std::get_if<fact::MultiAdd>(&event.body)) {
         for (const mutation::SeriesItem& item : multi->items) {
             event_series_.push_back(series_number(item.series));
         }

@@ -9,6 +9,7 @@
 
 #include "engine/day.h"
 #include "engine/mutation_kinds.h"
+#include "engine/resolve.h"
 
 namespace karma {
 namespace {
@@ -89,52 +90,52 @@ private:
     std::size_t size_ = 0;
 };
 
-/// The fields of each command, in the order of the protocol.
+/// The fields of the command of each fact, in the order of the protocol.
 class FieldWriter {
 public:
     explicit FieldWriter(Lines& lines) : lines_(lines) {}
 
-    void operator()(const mutation::Increment& m) { point(m); }
-    void operator()(const mutation::Decrement& m) { point(m); }
-    void operator()(const mutation::BatchAdd& m) { batch(m); }
-    void operator()(const mutation::BatchSet& m) { batch(m); }
-    void operator()(const mutation::MultiAdd& m) {
+    void operator()(const fact::Increment& m) { point(m); }
+    void operator()(const fact::Decrement& m) { point(m); }
+    void operator()(const fact::BatchAdd& m) { batch(m); }
+    void operator()(const fact::BatchSet& m) { batch(m); }
+    void operator()(const fact::MultiAdd& m) {
         lines_.count("items_count", m.items.size());
         for (const mutation::SeriesItem& item : m.items) {
             lines_.text("item_series", item.series);
             lines_.number("item_key", item.key);
-            lines_.day("item_bucket", m.day_of(item));
+            lines_.day("item_bucket", item.day);
             lines_.number("item_value", item.value);
         }
     }
-    void operator()(const mutation::ResetCounter& m) {
+    void operator()(const fact::ResetCounter& m) {
         lines_.text("series", m.series);
         lines_.number("key", m.key);
     }
-    void operator()(const mutation::ResetSeries& m) {
+    void operator()(const fact::ResetSeries& m) {
         lines_.text("series", m.series);
         lines_.none("key");
     }
-    void operator()(const mutation::BatchReset& m) {
+    void operator()(const fact::BatchReset& m) {
         lines_.text("series", m.series);
         lines_.keys(m.keys);
     }
-    void operator()(const mutation::DeleteCounterRange& m) {
+    void operator()(const fact::DeleteCounterRange& m) {
         lines_.text("series", m.series);
         lines_.number("key", m.key);
-        lines_.range(m.range.days());
+        lines_.range(m.range);
     }
-    void operator()(const mutation::DeleteSeriesRange& m) {
+    void operator()(const fact::DeleteSeriesRange& m) {
         lines_.text("series", m.series);
         lines_.none("key");
-        lines_.range(m.range.days());
+        lines_.range(m.range);
     }
-    void operator()(const mutation::BatchDeleteRange& m) {
+    void operator()(const fact::BatchDeleteRange& m) {
         lines_.text("series", m.series);
         lines_.keys(m.keys);
-        lines_.range(m.range.days());
+        lines_.range(m.range);
     }
-    void operator()(const mutation::BeginStream& m) {
+    void operator()(const fact::BeginStream& m) {
         lines_.text("stream_id", m.stream_id);
         lines_.text("mode", ingest_mode_name(m.mode));
         if (m.granularity) {
@@ -143,7 +144,8 @@ public:
             lines_.none("granularity");
         }
     }
-    void operator()(const mutation::AddChunk& m) {
+    template <OneOf<mutation::AddChunk, fact::AddChunk> M>
+    void operator()(const M& m) {
         lines_.text("stream_id", m.stream_id);
         lines_.text("series", m.series);
         lines_.number("chunk_seq", m.chunk_seq);
@@ -173,24 +175,57 @@ private:
 
 struct OperationOf {
     using Result = std::optional<Operation>;
-    Result operator()(const mutation::Increment&) const { return Operation::increment; }
-    Result operator()(const mutation::Decrement&) const { return Operation::decrement; }
+    template <OneOf<mutation::Increment, fact::Increment> M>
+    Result operator()(const M&) const {
+        return Operation::increment;
+    }
+    template <OneOf<mutation::Decrement, fact::Decrement> M>
+    Result operator()(const M&) const {
+        return Operation::decrement;
+    }
     Result operator()(const mutation::BatchAdd&) const { return Operation::batch_add; }
     Result operator()(const mutation::BatchSet&) const { return Operation::batch_set; }
-    Result operator()(const mutation::MultiAdd&) const { return Operation::multi_add; }
+    template <OneOf<mutation::MultiAdd, fact::MultiAdd> M>
+    Result operator()(const M&) const {
+        return Operation::multi_add;
+    }
     Result operator()(const mutation::ResetCounter&) const { return Operation::reset; }
     Result operator()(const mutation::ResetSeries&) const { return Operation::reset; }
     Result operator()(const mutation::BatchReset&) const { return Operation::batch_reset; }
-    Result operator()(const mutation::DeleteCounterRange&) const { return Operation::remove; }
-    Result operator()(const mutation::DeleteSeriesRange&) const { return Operation::remove; }
-    Result operator()(const mutation::BatchDeleteRange&) const { return Operation::batch_delete_range; }
+    template <OneOf<mutation::DeleteCounterRange, fact::DeleteCounterRange> M>
+    Result operator()(const M&) const {
+        return Operation::remove;
+    }
+    template <OneOf<mutation::DeleteSeriesRange, fact::DeleteSeriesRange> M>
+    Result operator()(const M&) const {
+        return Operation::remove;
+    }
+    template <OneOf<mutation::BatchDeleteRange, fact::BatchDeleteRange> M>
+    Result operator()(const M&) const {
+        return Operation::batch_delete_range;
+    }
     Result operator()(const mutation::BeginStream&) const { return Operation::ingest_begin; }
-    Result operator()(const mutation::AddChunk&) const { return Operation::ingest_chunk; }
+    template <OneOf<mutation::AddChunk, fact::AddChunk> M>
+    Result operator()(const M&) const {
+        return Operation::ingest_chunk;
+    }
     template <Unkeyed M>
     Result operator()(const M&) const {
         return std::nullopt;
     }
 };
+
+/// The lines of a request by its fact.
+template <typename F>
+void write_request(const F& fact, Lines& lines) {
+    const std::optional<Operation> operation = OperationOf()(fact);
+    if (!operation) {
+        throw std::logic_error("a mutation without a fingerprint");
+    }
+    lines.text("command", operation_name(*operation));
+    FieldWriter writer(lines);
+    writer(fact);
+}
 
 void require(int success) {
     if (success != 1) {
@@ -200,9 +235,11 @@ void require(int success) {
 
 }  // namespace
 
-std::optional<Operation> operation_of(const Mutation& body) noexcept {
-    return std::visit(OperationOf(), body);
+std::optional<Operation> operation_of(const Mutation& command) noexcept {
+    return std::visit(OperationOf(), command);
 }
+
+std::optional<Operation> operation_of(const Fact& fact) noexcept { return std::visit(OperationOf(), fact); }
 
 void Fingerprinter::FreeContext::operator()(evp_md_ctx_st* context) const noexcept {
     EVP_MD_CTX_free(context);
@@ -217,19 +254,32 @@ Fingerprinter::Fingerprinter()
 
 Fingerprinter::~Fingerprinter() = default;
 
-std::string_view Fingerprinter::lines_of(const Mutation& body) {
-    const std::optional<Operation> operation = operation_of(body);
-    if (!operation) {
-        throw std::logic_error("a mutation without a fingerprint");
-    }
+std::string_view Fingerprinter::lines_of(const Mutation& command, std::int64_t now_ms) {
     Lines lines(buffer_);
-    lines.text("command", operation_name(*operation));
-    std::visit(FieldWriter(lines), body);
+    const auto write = [&](const auto& m) {
+        if constexpr (ResolvedByClock<std::decay_t<decltype(m)>>) {
+            write_request(resolve(m, now_ms), lines);
+        } else {
+            write_request(m, lines);
+        }
+    };
+    std::visit(write, command);
     return {buffer_.data(), lines.size()};
 }
 
-Fingerprint Fingerprinter::of(const Mutation& body) {
-    const std::string_view lines = lines_of(body);
+std::string_view Fingerprinter::lines_of(const Fact& fact) {
+    Lines lines(buffer_);
+    std::visit([&](const auto& f) { write_request(f, lines); }, fact);
+    return {buffer_.data(), lines.size()};
+}
+
+Fingerprint Fingerprinter::of(const Mutation& command, std::int64_t now_ms) {
+    return digest_of(lines_of(command, now_ms));
+}
+
+Fingerprint Fingerprinter::of(const Fact& fact) { return digest_of(lines_of(fact)); }
+
+Fingerprint Fingerprinter::digest_of(std::string_view lines) {
     Fingerprint fingerprint;
     // Without a digest it takes the one that the context has.
     require(EVP_DigestInit_ex2(context_.get(), nullptr, nullptr));

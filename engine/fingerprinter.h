@@ -1,9 +1,12 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
+#include "engine/fact.h"
 #include "engine/fingerprint.h"
 #include "engine/mutation.h"
 
@@ -12,8 +15,10 @@ struct evp_md_st;
 
 namespace karma {
 
-/// The operation of a mutation that takes an idempotency key, or is an ingest chunk; nothing for others.
-std::optional<Operation> operation_of(const Mutation& body) noexcept;
+/// The operation of a command that takes an idempotency key, or is an ingest chunk; nothing for others.
+std::optional<Operation> operation_of(const Mutation& command) noexcept;
+/// The same of a fact that has followed from one.
+std::optional<Operation> operation_of(const Fact& fact) noexcept;
 
 /// Makes fingerprints: SHA-256 (OpenSSL's) over the canonical lines of protocol v2, `name:type:value` each.
 /// Keeps its buffers, so that a fingerprint costs no allocation once warm. Not thread-safe.
@@ -24,13 +29,18 @@ public:
     Fingerprinter& operator=(const Fingerprinter&) = delete;
     ~Fingerprinter();
 
-    /// Of a mutation that `operation_of` knows, with its days resolved.
-    Fingerprint of(const Mutation& body);
+    /// Of a command that `operation_of` knows, executed at this time (Unix milliseconds).
+    Fingerprint of(const Mutation& command, std::int64_t now_ms);
+    /// Of the command that has become this fact.
+    Fingerprint of(const Fact& fact);
 
     /// The lines themselves, valid until the next call.
-    std::string_view lines_of(const Mutation& body);
+    std::string_view lines_of(const Mutation& command, std::int64_t now_ms);
+    std::string_view lines_of(const Fact& fact);
 
 private:
+    Fingerprint digest_of(std::string_view lines);
+
     struct FreeContext {
         void operator()(evp_md_ctx_st* context) const noexcept;
     };

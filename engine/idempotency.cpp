@@ -217,10 +217,11 @@ std::uint64_t IdempotencyIndex::prune(std::int64_t before_unix, std::optional<st
     return count;
 }
 
-Lsn IdempotencyIndex::end_of_oldest(std::int64_t before_unix, std::uint64_t limit) const {
-    const std::uint64_t count = std::min(first_since(before_unix) - live_seq_, limit);
-    return count == 0 ? std::max<Lsn>(first_live_lsn_, 1)
-                      : records_[live_seq_ + count - 1 - begin_seq_].lsn + 1;
+Lsn IdempotencyIndex::end_of_oldest(std::int64_t before_unix, std::uint64_t limit,
+                                    std::int64_t now_unix) const {
+    const std::uint64_t begin = retention_.age_max_s == 0 ? live_seq_ : first_since(expired_before(now_unix));
+    const std::uint64_t end = begin + std::min(std::max(first_since(before_unix), begin) - begin, limit);
+    return end == live_seq_ ? std::max<Lsn>(first_live_lsn_, 1) : records_[end - 1 - begin_seq_].lsn + 1;
 }
 
 std::uint64_t IdempotencyIndex::prune_below(Lsn lsn) {
@@ -241,8 +242,7 @@ void IdempotencyIndex::set_retention(const IdempotencyRetention& retention) {
 
 void IdempotencyIndex::expire(std::int64_t now_unix) {
     if (retention_.age_max_s != 0) {
-        // The oldest that stays was created less than age_max_s ago.
-        prune(now_unix - retention_.age_max_s + 1, std::nullopt);
+        prune(expired_before(now_unix), std::nullopt);
     }
 }
 

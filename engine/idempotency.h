@@ -93,8 +93,9 @@ public:
 
     /// Forgets the records created before an instant, the oldest first; returns how many.
     std::uint64_t prune(std::int64_t before_unix, std::optional<std::uint64_t> limit);
-    /// The LSN behind the records that this would forget; at least 1.
-    Lsn end_of_oldest(std::int64_t before_unix, std::uint64_t limit) const;
+    /// The LSN behind the records that this would forget at the time `now_unix`, when those that are too old
+    /// are forgotten already; at least 1.
+    Lsn end_of_oldest(std::int64_t before_unix, std::uint64_t limit, std::int64_t now_unix) const;
     /// Forgets the records of lower LSNs; returns how many.
     std::uint64_t prune_below(Lsn lsn);
 
@@ -146,6 +147,10 @@ private:
     Shard& shard(const KeyHash& key) noexcept { return shards_[key.high >> 56U]; }
     const Shard& shard(const KeyHash& key) const noexcept { return shards_[key.high >> 56U]; }
     void forget_to(std::uint64_t seq) noexcept;
+    /// Records created before this instant are too old at the time `now_unix`.
+    std::int64_t expired_before(std::int64_t now_unix) const noexcept {
+        return now_unix - retention_.age_max_s + 1;  // the oldest that stays is less than age_max_s old
+    }
     /// The number of the first live record that was created at this time or later.
     std::uint64_t first_since(std::int64_t unix) const noexcept;
     void make_room(Shard& table);

@@ -25,7 +25,7 @@ Error stream_not_found(std::string_view id) {
     return {ErrorCode::not_found, "Ingest stream \"" + std::string(id) + "\" not found"};
 }
 
-bool StreamInfo::begun_as(const mutation::BeginStream& begin) const noexcept {
+bool StreamInfo::begun_as(const fact::BeginStream& begin) const noexcept {
     return mode == begin.mode && granularity == begin.granularity;
 }
 
@@ -58,7 +58,7 @@ Digest StreamView::digest(const Deadline& deadline) const {
 
 // ---- decisions
 
-std::optional<Reply> IngestStreams::check(const mutation::BeginStream& m) const {
+std::optional<Reply> IngestStreams::check(const fact::BeginStream& m) const {
     if (const Stream* const stream = find(m.stream_id)) {
         if (stream->info.begun_as(m)) {
             return begun(stream->info);
@@ -75,7 +75,7 @@ std::optional<Reply> IngestStreams::check(const mutation::BeginStream& m) const 
     return std::nullopt;
 }
 
-std::optional<Reply> IngestStreams::check(const mutation::CommitStream& m) const {
+std::optional<Reply> IngestStreams::check(const fact::CommitStream& m) const {
     const Stream* const stream = find(m.stream_id);
     if (stream == nullptr) {
         return stream_not_found(m.stream_id);
@@ -89,24 +89,26 @@ std::optional<Reply> IngestStreams::check(const mutation::CommitStream& m) const
     return std::nullopt;
 }
 
-std::optional<Reply> IngestStreams::check(const mutation::LoadSeries& m) const {
-    return check(mutation::CommitStream{m.stream_id});
+std::optional<Reply> IngestStreams::check(const fact::LoadSeries& m) const {
+    return check(fact::CommitStream{m.stream_id});
 }
 
 /// What was committed cannot be aborted any more.
-std::optional<Reply> IngestStreams::check(const mutation::AbortStream& m) const {
+std::optional<Reply> IngestStreams::check(const fact::AbortStream& m) const {
     const Stream* const stream = find(m.stream_id);
     return stream == nullptr || stream->info.is_committed()
                ? std::optional<Reply>(stream_not_found(m.stream_id))
                : std::nullopt;
 }
 
-/// There may be nothing to forget; in an event it is said what there was.
-std::optional<Reply> IngestStreams::check(const mutation::PruneStreams& m) const {
-    if (m.last_id || last_to_prune(m.before_unix, m.limit) != nullptr) {
-        return std::nullopt;
+std::variant<fact::PruneStreams, Reply> IngestStreams::decide(const mutation::PruneStreams& m,
+                                                              FactMemory& memory) const {
+    const StreamInfo* const last = last_to_prune(m.before_unix, m.limit);
+    if (last == nullptr) {
+        return Reply(reply::Pruned{0});
     }
-    return reply::Pruned{0};
+    memory.text = last->id;  // it outlives the stream
+    return fact::PruneStreams{m.before_unix, m.limit, memory.text, last->committed_at_unix.value_or(0)};
 }
 
 Lsn IngestStreams::wait_lsn(std::string_view id) const noexcept {
@@ -116,13 +118,13 @@ Lsn IngestStreams::wait_lsn(std::string_view id) const noexcept {
 
 // ---- changes
 
-Reply IngestStreams::apply(const mutation::BeginStream& m, const Event& event) {
+Reply IngestStreams::apply(const fact::BeginStream& m, const Event& event) {
     begin(m, event.lsn);
     return begun(find(m.stream_id)->info);
 }
 
-Reply IngestStreams::apply(const mutation::PruneStreams& m, const Event& event) {
-    last_pruned_ = prune(m.last_unix, m.last_id.value_or(std::string_view()), event.lsn);
+Reply IngestStreams::apply(const fact::PruneStreams& m, const Event& event) {
+    last_pruned_ = prune(m.last_unix, m.last_id, event.lsn);
     return reply::Pruned{last_pruned_.size()};
 }
 
@@ -138,7 +140,7 @@ IngestStreams::Stream* IngestStreams::find(std::string_view id) noexcept {
     return const_cast<Stream*>(std::as_const(*this).find(id));
 }
 
-void IngestStreams::begin(const mutation::BeginStream& begin, Lsn lsn) {
+void IngestStreams::begin(const fact::BeginStream& begin, Lsn lsn) {
     Stream stream;
     stream.info.id = begin.stream_id;
     stream.info.mode = begin.mode;
@@ -148,7 +150,7 @@ void IngestStreams::begin(const mutation::BeginStream& begin, Lsn lsn) {
     lsn_ = lsn;
 }
 
-void IngestStreams::add_chunk(Stream& stream, const mutation::AddChunk& chunk, Lsn lsn) {
+void IngestStreams::add_chunk(Stream& stream, const fact::AddChunk& chunk, Lsn lsn) {
     if (!stream.info.series) {
         stream.info.series = chunk.series;
     }
@@ -158,7 +160,7 @@ void IngestStreams::add_chunk(Stream& stream, const mutation::AddChunk& chunk, L
         copy->fingerprints = chunks->fingerprints;
         chunks = std::move(copy);
     }
-    chunks->fingerprints.push_back(*chunk.fingerprint);
+    chunks->fingerprints.push_back(chunk.fingerprint);
     stream.info.lsn = lsn;
     ++chunk_count_;
 }

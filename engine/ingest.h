@@ -8,9 +8,11 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "engine/component.h"
+#include "engine/fact.h"
 #include "engine/fingerprint.h"
 #include "engine/intrusive_ptr.h"
 #include "engine/mutation.h"
@@ -41,7 +43,7 @@ struct StreamInfo {
     std::uint64_t last_chunk_seq() const noexcept { return chunks->fingerprints.size(); }
     bool is_committed() const noexcept { return committed_at_unix.has_value(); }
     /// Whether ingest.begin asked for the same stream.
-    bool begun_as(const mutation::BeginStream& begin) const noexcept;
+    bool begun_as(const fact::BeginStream& begin) const noexcept;
     /// Whether the stream has a chunk of this number, and of this fingerprint.
     bool has_chunk(std::uint64_t seq, const Fingerprint& fingerprint) const noexcept;
 };
@@ -103,23 +105,24 @@ public:
     /// The last event that opened, committed or aborted a stream.
     Lsn lsn() const noexcept { return lsn_; }
 
-    std::optional<Reply> check(const mutation::BeginStream& m) const;
-    std::optional<Reply> check(const mutation::CommitStream& m) const;
-    std::optional<Reply> check(const mutation::AbortStream& m) const;
-    std::optional<Reply> check(const mutation::LoadSeries& m) const;
-    std::optional<Reply> check(const mutation::PruneStreams& m) const;
+    std::optional<Reply> check(const fact::BeginStream& m) const;
+    std::optional<Reply> check(const fact::CommitStream& m) const;
+    std::optional<Reply> check(const fact::AbortStream& m) const;
+    std::optional<Reply> check(const fact::LoadSeries& m) const;
+    /// Which ones go: an event says it, because a state that is rebuilt may have others.
+    std::variant<fact::PruneStreams, Reply> decide(const mutation::PruneStreams& m, FactMemory& memory) const;
     /// What a reply has to wait for that shows whether a stream exists, and how far it has come.
     Lsn wait_lsn(std::string_view id) const noexcept;
     template <typename M>
     requires requires(const M& m) { m.stream_id; }
     Lsn wait_lsn(const M& m) const noexcept { return wait_lsn(m.stream_id); }
     Lsn wait_lsn(const mutation::PruneStreams& /*m*/) const noexcept { return lsn_; }
-    Reply apply(const mutation::BeginStream& m, const Event& event);
-    Reply apply(const mutation::PruneStreams& m, const Event& event);
+    Reply apply(const fact::BeginStream& m, const Event& event);
+    Reply apply(const fact::PruneStreams& m, const Event& event);
 
-    void begin(const mutation::BeginStream& begin, Lsn lsn);
+    void begin(const fact::BeginStream& begin, Lsn lsn);
     /// Notes the next chunk of an open stream, which binds it to the series when it is the first.
-    void add_chunk(Stream& stream, const mutation::AddChunk& chunk, Lsn lsn);
+    void add_chunk(Stream& stream, const fact::AddChunk& chunk, Lsn lsn);
     /// Of an open stream.
     const StreamInfo& commit(std::string_view id, std::int64_t time_unix, Lsn lsn);
     /// Of an open stream.

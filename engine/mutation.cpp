@@ -22,37 +22,8 @@ std::optional<IngestMode> ingest_mode_from_name(std::string_view name) noexcept 
     return std::nullopt;
 }
 
-std::string_view series_of(const Mutation& body) noexcept {
-    return std::visit(
-        [](const auto& m) -> std::string_view {
-            if constexpr (requires { m.series; }) {
-                return m.series;
-            } else {
-                return {};
-            }
-        },
-        body);
-}
+std::string_view series_of(const Mutation& body) noexcept { return detail::series_in(body); }
 
-bool names_series(const Mutation& body, std::string_view series) noexcept {
-    if (const auto* const multi = std::get_if<mutation::MultiAdd>(&body)) {
-        return std::ranges::any_of(multi->items,
-                                   [&](const mutation::SeriesItem& item) { return item.series == series; });
-    }
-    const std::string_view of = series_of(body);
-    return !of.empty() && of == series;
-}
-
-std::string_view stream_of(const Mutation& body) noexcept {
-    return std::visit(
-        [](const auto& m) -> std::string_view {
-            if constexpr (requires { m.stream_id; }) {
-                return m.stream_id;
-            } else {
-                return {};
-            }
-        },
-        body);
-}
+std::string_view stream_of(const Mutation& body) noexcept { return detail::stream_in(body); }
 
 }  // namespace karma

@@ -7,9 +7,7 @@
 #include <variant>
 
 #include "engine/day.h"
-#include "engine/fingerprint.h"
 #include "engine/identity.h"
-#include "engine/number.h"
 #include "engine/period.h"
 
 namespace karma {
@@ -27,9 +25,8 @@ std::optional<IngestMode> ingest_mode_from_name(std::string_view name) noexcept;
 
 }  // namespace karma
 
-/// Changes of state. The same types serve as commands (what a client asks for) and as the facts of events
-/// (what happened): a command whose day is `today` gets its day when it is executed, an event always has its
-/// days.
+/// Commands: the changes of state that a client asks for. What becomes of one is decided in a state, at a
+/// time (decide.h): the fact of an event (fact.h), or an answer and no event.
 ///
 /// Texts and spans are borrowed from whoever made the mutation.
 namespace karma::mutation {
@@ -57,7 +54,7 @@ struct Increment {
     std::uint64_t key = 0;
     Day day = today;
     std::uint64_t value = 1;
-    bool shows_totals = false;  // the reply has the bucket's and the key's totals; no part of an event
+    bool shows_totals = false;  // the reply has the bucket's and the key's totals
 };
 
 /// Takes from a bucket, which stops at 0; creates the series and the key.
@@ -66,7 +63,7 @@ struct Decrement {
     std::uint64_t key = 0;
     Day day = today;
     std::uint64_t value = 1;
-    bool shows_totals = false;  // the reply has the bucket's and the key's totals; no part of an event
+    bool shows_totals = false;  // the reply has the bucket's and the key's totals
 };
 
 /// Adds all items or none; creates the series.
@@ -88,9 +85,6 @@ struct SeriesItem {
 /// Adds all items or none, each to its own series; creates the series.
 struct MultiAdd {
     std::span<const SeriesItem> items;
-    Day day = today;  // of the items that have `today`
-
-    Day day_of(const SeriesItem& item) const noexcept { return item.day == today ? day : item.day; }
 };
 
 /// Sets buckets, 0 removing one; the last of equal ones wins.
@@ -119,19 +113,19 @@ struct BatchReset {
 struct DeleteCounterRange {
     std::string_view series;
     std::uint64_t key = 0;
-    Period range;  // two days in an event
+    Period range;
 };
 
 /// Removes all buckets in the range; creates the series.
 struct DeleteSeriesRange {
     std::string_view series;
-    Period range;  // two days in an event
+    Period range;
 };
 
 struct BatchDeleteRange {
     std::string_view series;
     std::span<const std::uint64_t> keys;
-    Period range;  // two days in an event
+    Period range;
 };
 
 /// Removes the buckets before a day, then the keys that have none.
@@ -169,7 +163,6 @@ struct AddChunk {
     std::string_view series;
     std::uint64_t chunk_seq = 0;  // from 1
     std::span<const Item> items;
-    const Fingerprint* fingerprint = nullptr;  // of this chunk; null in a command until it is prepared
 };
 
 struct CommitStream {
@@ -191,9 +184,6 @@ struct LoadSeries {
 struct PruneRecords {
     std::int64_t before_unix = 0;
     std::optional<std::uint64_t> limit;
-    /// In an event: the records that the limit took were those of lower LSNs. What is too old already, and so
-    /// not among them, is not the same on each node. 0 without a limit, and in events of earlier versions.
-    Lsn below_lsn = 0;
 };
 
 /// Forgets committed ingest streams, the ones that were committed first: those committed before an instant,
@@ -203,10 +193,6 @@ struct PruneStreams {
 
     std::int64_t before_unix = 0;
     std::uint64_t limit = 0;
-    /// In an event: the last one that went, by the time of its commit and then by its id. A state that is
-    /// rebuilt has no others of them than those that this says.
-    std::optional<std::string_view> last_id;
-    std::int64_t last_unix = 0;
 };
 
 /// Begins an epoch: from here on the node that made this event is the one that accepts writes.
@@ -236,10 +222,39 @@ inline constexpr std::string_view load_stream_prefix = "snapshot.load/";
 /// The series that a mutation concerns; empty where it concerns none, several or all.
 std::string_view series_of(const Mutation& body) noexcept;
 
-/// Whether a mutation names a series.
-bool names_series(const Mutation& body, std::string_view series) noexcept;
-
 /// The ingest stream that a mutation concerns; empty where it concerns none.
 std::string_view stream_of(const Mutation& body) noexcept;
+
+namespace detail {
+
+/// The series that an alternative of a variant names.
+template <typename Variant>
+std::string_view series_in(const Variant& body) noexcept {
+    return std::visit(
+        [](const auto& m) -> std::string_view {
+            if constexpr (requires { m.series; }) {
+                return m.series;
+            } else {
+                return {};
+            }
+        },
+        body);
+}
+
+/// The ingest stream that it names.
+template <typename Variant>
+std::string_view stream_in(const Variant& body) noexcept {
+    return std::visit(
+        [](const auto& m) -> std::string_view {
+            if constexpr (requires { m.stream_id; }) {
+                return m.stream_id;
+            } else {
+                return {};
+            }
+        },
+        body);
+}
+
+}  // namespace detail
 
 }  // namespace karma

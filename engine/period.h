@@ -8,8 +8,7 @@
 
 namespace karma {
 
-/// A range of days as a request names it: two days, or a period relative to the day of the request. An event
-/// always has two days.
+/// A range of days as a request names it: two days, or a period relative to the day of the request.
 class Period {
 public:
     /// Calendar periods are complete, with their future days. Weeks begin on Monday.
@@ -42,8 +41,8 @@ public:
     DayRange at(std::int64_t now_ms) const noexcept {
         return kind_ == Kind::days ? days_ : on(day_from_unix_ms(now_ms));
     }
-    /// The two days of a period of that kind, as events have it.
-    const DayRange& days() const noexcept { return days_; }
+    /// Whether its days depend on when it is asked.
+    bool is_relative() const noexcept { return kind_ != Kind::days; }
 
     /// The most days that it can have.
     std::int64_t day_count_max() const noexcept;

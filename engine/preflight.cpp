@@ -30,12 +30,12 @@ bool certainly_fits(const Series* series, std::span<const mutation::Item> items)
     return (series == nullptr ? 0 : series->totals().total) + sum_of(items) <= value_max;
 }
 
-std::optional<Error> check_increment(const Series* series, const mutation::Increment& command) {
-    if (series == nullptr || series->totals().total + command.value <= value_max) {
+std::optional<Error> check_increment(const Series* series, std::uint64_t key, std::uint64_t value) {
+    if (series == nullptr || series->totals().total + value <= value_max) {
         return std::nullopt;
     }
-    if (series->total(command.key) > value_max - command.value) {
-        return overflow(command.key);
+    if (series->total(key) > value_max - value) {
+        return overflow(key);
     }
     return std::nullopt;
 }
@@ -60,7 +60,7 @@ std::optional<Error> check_batch_add(const Series* series, std::span<const mutat
 }
 
 std::optional<Error> check_multi_add(const std::function<const Series*(std::string_view)>& find,
-                                     std::span<const mutation::SeriesItem> items) {
+                                     const fact::DatedItems& items) {
     // A bucket is never above its key's total, so the totals are all there is to check.
     std::map<std::pair<std::string_view, std::uint64_t>, std::uint64_t> totals;
     for (const mutation::SeriesItem& item : items) {

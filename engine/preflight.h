@@ -6,10 +6,10 @@
 #include <string_view>
 
 #include "engine/error.h"
-#include "engine/mutation.h"
+#include "engine/fact.h"
 #include "engine/series.h"
 
-/// Whether a mutation can be accepted: no bucket and no key's total may pass 2^64-1. Nothing is changed.
+/// Whether a fact can follow: no bucket and no key's total may pass 2^64-1. Nothing is changed.
 namespace karma {
 
 /// Whether the sum of everything in the series and the items fits 64 bits. Then every key's total does,
@@ -17,11 +17,11 @@ namespace karma {
 bool certainly_fits(const Series* series, std::span<const mutation::Item> items) noexcept;
 
 /// `series` is null where it does not exist yet.
-std::optional<Error> check_increment(const Series* series, const mutation::Increment& command);
+std::optional<Error> check_increment(const Series* series, std::uint64_t key, std::uint64_t value);
 std::optional<Error> check_batch_add(const Series* series, std::span<const mutation::Item> items);
 /// `find` gives the series of a name; null where it does not exist yet.
 std::optional<Error> check_multi_add(const std::function<const Series*(std::string_view)>& find,
-                                     std::span<const mutation::SeriesItem> items);
+                                     const fact::DatedItems& items);
 std::optional<Error> check_batch_set(const Series* series, std::span<const mutation::Item> items);
 
 }  // namespace karma

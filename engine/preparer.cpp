@@ -1,4 +1,3 @@
-#include "engine/check.h"
 #include "engine/engine.h"
 
 namespace karma {
@@ -10,25 +9,21 @@ bool Preparer::concerns(const Request& request) noexcept {
     return std::holds_alternative<KeyedMutation>(request);
 }
 
-void Preparer::prepare(const Request& request, std::uint64_t hash_seed, std::int64_t now_ms,
-                       PreparedMutation& prepared) {
-    const auto* const keyed = std::get_if<KeyedMutation>(&request);
-    prepared.body = keyed == nullptr ? std::get<Mutation>(request) : *keyed->body;
-    resolve_day(prepared.body, now_ms);
-    prepared.fingerprint = fingerprinter_.of(prepared.body);
-    if (keyed != nullptr) {
+PreparedMutation Preparer::prepare(const Request& request, std::uint64_t hash_seed, std::int64_t now_ms) {
+    PreparedMutation prepared;
+    if (const auto* const keyed = std::get_if<KeyedMutation>(&request)) {
+        prepared.fingerprint = fingerprinter_.of(*keyed->body, now_ms);
         prepared.key = hash_idempotency_key(keyed->key, hash_seed);
         prepared.fingerprint_denied =
             !keyed->fingerprint.empty() && keyed->fingerprint != prepared.fingerprint.hex();
     } else {
-        std::get<mutation::AddChunk>(prepared.body).fingerprint = &prepared.fingerprint;
+        prepared.fingerprint = fingerprinter_.of(std::get<Mutation>(request), now_ms);
     }
+    return prepared;
 }
 
-void Preparer::prepare(const Event& event, std::uint64_t hash_seed, PreparedMutation& prepared) {
-    prepared.body = event.body;
-    prepared.key = hash_idempotency_key(event.idempotency_key, hash_seed);
-    prepared.fingerprint = fingerprinter_.of(event.body);
+PreparedMutation Preparer::prepare(const Event& event, std::uint64_t hash_seed) {
+    return {hash_idempotency_key(event.idempotency_key, hash_seed), fingerprinter_.of(event.body)};
 }
 
 }  // namespace karma

@@ -95,9 +95,9 @@ public:
 
 /// Whether an event was refused because its ingest stream is not known: what it did would be lost. An abort
 /// does nothing that could be.
-inline bool is_of_unknown_stream(const RefusedEvent& refused, const Mutation& body) noexcept {
-    return refused.code() == ErrorCode::not_found && (std::holds_alternative<mutation::AddChunk>(body) ||
-                                                      std::holds_alternative<mutation::CommitStream>(body));
+inline bool is_of_unknown_stream(const RefusedEvent& refused, const Fact& body) noexcept {
+    return refused.code() == ErrorCode::not_found &&
+           (std::holds_alternative<fact::AddChunk>(body) || std::holds_alternative<fact::CommitStream>(body));
 }
 
 /// Keeps the log from being cut off while it lives.

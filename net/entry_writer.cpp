@@ -17,17 +17,17 @@ public:
 
     void operator()(const mutation::CreateSeries& m) { of_series("tree.create", m.series); }
     void operator()(const mutation::DropSeries& m) { of_series("tree.drop", m.series); }
-    void operator()(const mutation::Increment& m) { point("counter.increment", m); }
-    void operator()(const mutation::Decrement& m) { point("counter.decrement", m); }
+    void operator()(const fact::Increment& m) { point("counter.increment", m); }
+    void operator()(const fact::Decrement& m) { point("counter.decrement", m); }
     void operator()(const mutation::BatchAdd& m) { batch("series.batch_add", m); }
     void operator()(const mutation::BatchSet& m) { batch("series.batch_set", m); }
-    void operator()(const mutation::MultiAdd& m) {
+    void operator()(const fact::MultiAdd& m) {
         op("counter.multi_add");
         json_.raw(",\"items\":[");
         std::string_view separator = "{\"series\":";
         for (const mutation::SeriesItem& item : m.items) {
             json_.raw(separator).text(item.series).raw(",\"key\":").number(item.key);
-            json_.raw(",\"bucket\":").day(m.day_of(item)).raw(",\"value\":").number(item.value).raw("}");
+            json_.raw(",\"bucket\":").day(item.day).raw(",\"value\":").number(item.value).raw("}");
             separator = ",{\"series\":";
         }
         json_.raw("]");
@@ -38,18 +38,18 @@ public:
         of_series("counter.batch_reset", m.series);
         keys(m.keys);
     }
-    void operator()(const mutation::DeleteCounterRange& m) {
+    void operator()(const fact::DeleteCounterRange& m) {
         of_key("counter.delete_range", m.series, m.key);
-        range(m.range.days());
+        range(m.range);
     }
-    void operator()(const mutation::DeleteSeriesRange& m) {
+    void operator()(const fact::DeleteSeriesRange& m) {
         of_series("tree.delete_range", m.series);
-        range(m.range.days());
+        range(m.range);
     }
-    void operator()(const mutation::BatchDeleteRange& m) {
+    void operator()(const fact::BatchDeleteRange& m) {
         of_series("counter.batch_delete_range", m.series);
         keys(m.keys);
-        range(m.range.days());
+        range(m.range);
     }
     void operator()(const mutation::DeleteBefore& m) {
         of_series("series.delete_before", m.series);
@@ -68,7 +68,7 @@ public:
         json_.raw(",\"mode\":").text(ingest_mode_name(m.mode));
         optional_text("granularity", m.granularity);
     }
-    void operator()(const mutation::AddChunk& m) {
+    void operator()(const fact::AddChunk& m) {
         of_stream("ingest.chunk", m.stream_id);
         json_.raw(",\"series\":").text(m.series).raw(",\"chunk_seq\":").number(m.chunk_seq);
         items(m.items);
@@ -83,7 +83,7 @@ public:
             json_.raw(",\"node_id\":").text(node_id_text(m.node));
         }
     }
-    void operator()(const mutation::PruneRecords& m) {
+    void operator()(const fact::PruneRecords& m) {
         op("idempotency.prune");
         // Earlier versions took times before 1970, which are no valid field.
         json_.raw(",\"before\":").number(std::max<std::int64_t>(m.before_unix, 0));
@@ -91,7 +91,7 @@ public:
             json_.raw(",\"limit\":").number(*m.limit);
         }
     }
-    void operator()(const mutation::PruneStreams& m) {
+    void operator()(const fact::PruneStreams& m) {
         op("ingest.prune");
         json_.raw(",\"before\":").number(std::max<std::int64_t>(m.before_unix, 0));
         json_.raw(",\"limit\":").number(m.limit);
@@ -242,9 +242,9 @@ private:
         append_head(event, out_);
         out_ += ",\"entry\":";
         if (style_.for_karma1 && (std::holds_alternative<mutation::StartEpoch>(event.body) ||
-                                  std::holds_alternative<mutation::PruneStreams>(event.body))) {
+                                  std::holds_alternative<fact::PruneStreams>(event.body))) {
             out_ += R"({"v":2,"op":"idempotency.prune","before":1})";
-        } else if (style_.for_karma1 && std::holds_alternative<mutation::MultiAdd>(event.body)) {
+        } else if (style_.for_karma1 && std::holds_alternative<fact::MultiAdd>(event.body)) {
             // It has effects, and no request of Karma 1.0 has them at one LSN.
             out_.resize(before);
             if (count_ == 0) {

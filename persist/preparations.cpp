@@ -13,7 +13,7 @@ void Preparations::prepare(std::span<const Request> requests, std::uint64_t hash
     std::size_t at = 0;
     for (const Request& request : requests) {
         if (Preparer::concerns(request)) {
-            preparer_.prepare(request, hash_seed, now_ms, prepared_[at]);
+            prepared_[at] = preparer_.prepare(request, hash_seed, now_ms);
             ++at;
         }
     }

@@ -86,9 +86,7 @@ struct ConcernsEachSeries {
         using Owner = std::remove_cvref_t<decltype(std::declval<Components&>().applying<M>())>;
         return Owner::is_needed_by_series;
     }
-    bool operator()(const mutation::PruneRecords& /*m*/) const {
-        return IdempotencyIndex::is_needed_by_series;
-    }
+    bool operator()(const fact::PruneRecords& /*m*/) const { return IdempotencyIndex::is_needed_by_series; }
     template <typename M>
     bool operator()(const M& /*m*/) const {
         return true;

@@ -15,7 +15,7 @@ constexpr std::size_t chunk_items = 4096;
 SeriesLoader::SeriesLoader(std::string series, std::string id, Execute execute)
     : series_(std::move(series)), id_(std::move(id)), execute_(std::move(execute)) {
     items_.reserve(chunk_items);
-    execute_(mutation::BeginStream{id_, IngestMode::replace_series, std::nullopt});
+    execute_(mutation::BeginStream{id_, IngestMode::replace_series, std::nullopt}, {});
     is_open_ = true;
 }
 
@@ -24,7 +24,7 @@ SeriesLoader::~SeriesLoader() {
         return;
     }
     try {
-        execute_(mutation::AbortStream{id_});
+        execute_(mutation::AbortStream{id_}, {});
     } catch (const std::exception&) {
         // The log has failed; the next start does it.
     }
@@ -50,7 +50,7 @@ void SeriesLoader::flush() {
     // A chunk of this stream is never repeated: its number is enough to tell it.
     Fingerprint fingerprint;
     std::memcpy(fingerprint.bytes.data(), &chunk_seq_, sizeof chunk_seq_);
-    execute_(mutation::AddChunk{id_, series_, chunk_seq_, items_, &fingerprint});
+    execute_(mutation::AddChunk{id_, series_, chunk_seq_, items_}, fingerprint);
     items_.clear();
 }
 
@@ -58,7 +58,7 @@ Lsn SeriesLoader::finish() {
     if (!items_.empty() || chunk_seq_ == 0) {
         flush();
     }
-    const Lsn lsn = execute_(mutation::LoadSeries{id_});
+    const Lsn lsn = execute_(mutation::LoadSeries{id_}, {});
     is_open_ = false;
     return lsn;
 }

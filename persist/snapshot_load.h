@@ -16,8 +16,9 @@ namespace karma {
 /// a part of it, and a log can be replayed without the file. Not thread-safe.
 class SeriesLoader {
 public:
-    /// Executes a mutation and returns its LSN; throws RequestError when it is refused.
-    using Execute = std::function<Lsn(const Mutation&)>;
+    /// Executes a mutation and returns its LSN; throws RequestError when it is refused. The fingerprint is
+    /// that of a chunk.
+    using Execute = std::function<Lsn(const Mutation&, const Fingerprint&)>;
 
     /// `id` is unused and begins with load_stream_prefix.
     SeriesLoader(std::string series, std::string id, Execute execute);

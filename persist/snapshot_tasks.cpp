@@ -67,7 +67,9 @@ Error past_the_end(std::uint64_t total) {
 
 /// A load that the deadline cuts short leaves the series as it was.
 Reply LoadTask::run(const Deadline& deadline) {
-    const auto execute = [this](const Mutation& body) { return parts_.live.execute_own(body); };
+    const auto execute = [this](const Mutation& body, const Fingerprint& fingerprint) {
+        return parts_.live.execute_own(body, fingerprint);
+    };
     const std::uint64_t generation = parts_.node.generation();
     const auto load = [&](const std::string& series, const auto& add_to) -> Reply {
         const std::string load_id = std::string(load_stream_prefix) + file_ + "#" +

@@ -221,7 +221,6 @@ void DirectoryImporter::apply(const LogLine& line) {
         return;
     }
     Event& event = *decoded.event;
-    resolve_day(event.body, time_ms);
     check_file_of_series(event.body, line);
     Karma1State::Taken taken;
     try {
@@ -236,7 +235,7 @@ void DirectoryImporter::apply(const LogLine& line) {
     }
 }
 
-void DirectoryImporter::check_file_of_series(const Mutation& body, const LogLine& line) const {
+void DirectoryImporter::check_file_of_series(const Fact& body, const LogLine& line) const {
     const auto found = without_lsn_.find(series_of(body));
     if (found != without_lsn_.end()) {
         throw InputError(line.place + " concerns series " + cli::quoted(*found) +

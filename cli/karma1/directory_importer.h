@@ -73,7 +73,7 @@ private:
     void apply_v1(const LogLine& line);
     void note_v1_log();
     /// Throws InputError if it cannot be told whether the file of the entry's series holds it.
-    void check_file_of_series(const Mutation& body, const LogLine& line) const;
+    void check_file_of_series(const Fact& body, const LogLine& line) const;
     void refuse(const LogLine& line, const std::string& why);
     void warn_of_dropped();
     void write_database(const std::filesystem::path& path, std::int64_t now_ms,

@@ -14,9 +14,10 @@ namespace karma::net {
 
 /// An entry of a log, read. There is an event, or a reason why not.
 struct Karma1Entry {
-    std::optional<Event> event;  // a day that the entry does not name is `today`
+    std::optional<Event> event;  // a day that the entry leaves to the clock is that of the entry's time
     std::string why_not;
     bool is_request = true;  // of protocol v2; false: the entry is damaged
+    bool has_days = true;    // false: the entry leaves one to the clock
 };
 
 /// Reads the entries of Karma 1.0's log: each is the request that had the effect. Used by one thread.
@@ -29,7 +30,6 @@ private:
     Access access_{"", ""};
     RequestDecoder decoder_{access_};
     Fingerprinter fingerprinter_;
-    Fingerprint fingerprint_;  // of the last chunk
 };
 
 }  // namespace karma::net

@@ -17,7 +17,7 @@ std::string group_of_increments(karma::Lsn first_lsn) {
     for (std::uint32_t i = 0; i < group_events; ++i) {
         builder.add({first_lsn + i,
                      1'795'208'099'000,
-                     karma::mutation::Increment{"links", (std::uint64_t{i} * 7919) % 100'000, codec_day, 1},
+                     karma::fact::Increment{"links", (std::uint64_t{i} * 7919) % 100'000, codec_day, 1},
                      {}});
     }
     std::string bytes;

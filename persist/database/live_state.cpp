@@ -147,9 +147,9 @@ std::string LiveState::failure() const {
     return fatal.empty() && committer_ ? committer_->failure() : fatal;
 }
 
-Lsn LiveState::execute_own(const Mutation& body) {
+Lsn LiveState::execute_own(const Mutation& body, const Fingerprint& fingerprint) {
     PreparedMutation prepared;
-    prepared.body = body;
+    prepared.fingerprint = fingerprint;
     Outcome outcome;
     {
         const std::lock_guard lock(mutex_);

@@ -86,8 +86,8 @@ public:
     std::string failure() const;
 
     /// Executes a mutation of the database's own and waits until it is durable. Throws RequestError, also
-    /// where this node is no master any more.
-    Lsn execute_own(const Mutation& body);
+    /// where this node is no master any more. `fingerprint`: of a chunk.
+    Lsn execute_own(const Mutation& body, const Fingerprint& fingerprint = {});
 
     /// Applies the next event of another node. With the lock. Throws what Engine::replicate does.
     void replicate(const Event& event);

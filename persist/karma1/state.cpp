@@ -81,7 +81,7 @@ Karma1State::Taken Karma1State::take(const Event& event) {
 
 /// As a client has read it; the message of a RefusedEvent is for another node.
 std::string Karma1State::why_refused(const Event& event) const {
-    const std::optional<Reply> reply = std::visit(Checker(state_), event.body);
+    const std::optional<Reply> reply = std::visit(FactChecker(state_), event.body);
     const Error* const error = reply ? std::get_if<Error>(&*reply) : nullptr;
     return error == nullptr ? std::string() : error->message;
 }
@@ -96,7 +96,7 @@ Karma1State::Taken Karma1State::take_next(const Event& event) {
     }
     const bool is_in_tree = tree_holds(series_of(event.body), event.lsn);
     const Taken::How how = is_in_tree ? Taken::How::held_by_files : Taken::How::applied;
-    if (std::holds_alternative<mutation::AddChunk>(event.body) && is_in_tree) {
+    if (std::holds_alternative<fact::AddChunk>(event.body) && is_in_tree) {
         state_.apply(event);  // only the stream takes note of it
         return {how, {}};
     }
@@ -122,7 +122,7 @@ Event Karma1State::without_known(const Event& event) const {
     if (is_in_file_of_records(event)) {
         taken.idempotency_key = {};  // its record was in the file, if it still was there
     }
-    const auto* const commit = std::get_if<mutation::CommitStream>(&event.body);
+    const auto* const commit = std::get_if<fact::CommitStream>(&event.body);
     const StreamInfo* const known = commit == nullptr ? nullptr : find_committed(commit->stream_id);
     if (known != nullptr) {
         taken.time_ms = known->committed_at_unix.value_or(0) * 1000;  // the log does not say it
@@ -141,17 +141,17 @@ const StreamInfo* Karma1State::find_committed(std::string_view id) const {
 }
 
 bool Karma1State::is_held(const Event& event) const {
-    if (std::holds_alternative<mutation::PruneRecords>(event.body) ||
-        std::holds_alternative<mutation::PruneStreams>(event.body)) {
+    if (std::holds_alternative<fact::PruneRecords>(event.body) ||
+        std::holds_alternative<fact::PruneStreams>(event.body)) {
         return event.lsn <= records_lsn_ || !is_records_lsn_known_;
     }
-    if (std::holds_alternative<mutation::SaveCheckpoint>(event.body)) {
+    if (std::holds_alternative<fact::SaveCheckpoint>(event.body)) {
         return has_checkpoints_;
     }
-    if (const auto* const chunk = std::get_if<mutation::AddChunk>(&event.body)) {
+    if (const auto* const chunk = std::get_if<fact::AddChunk>(&event.body)) {
         return is_held(event, *chunk);
     }
-    if (const auto* const commit = std::get_if<mutation::CommitStream>(&event.body)) {
+    if (const auto* const commit = std::get_if<fact::CommitStream>(&event.body)) {
         return is_held(event, *commit);
     }
     const bool wants_record = !event.idempotency_key.empty() && !is_in_file_of_records(event);
@@ -159,7 +159,7 @@ bool Karma1State::is_held(const Event& event) const {
 }
 
 /// What a chunk did is held by the file of its series. A stream that is open has to take note of it even so.
-bool Karma1State::is_held(const Event& event, const mutation::AddChunk& chunk) const {
+bool Karma1State::is_held(const Event& event, const fact::AddChunk& chunk) const {
     if (!tree_holds(chunk.series, event.lsn)) {
         return false;
     }
@@ -170,7 +170,7 @@ bool Karma1State::is_held(const Event& event, const mutation::AddChunk& chunk) c
 
 /// A stream that began before the events, and is in the file of records: its commit did nothing more, but in
 /// mode replace_series, where it put the series in place.
-bool Karma1State::is_held(const Event& event, const mutation::CommitStream& commit) const {
+bool Karma1State::is_held(const Event& event, const fact::CommitStream& commit) const {
     const StreamInfo* const known = find_committed(commit.stream_id);
     if (known == nullptr || state_.streams().find(commit.stream_id) != nullptr) {
         return false;

@@ -68,8 +68,8 @@ private:
     bool tree_holds(std::string_view series, Lsn lsn) const;
     /// Whether an event needs no further work.
     bool is_held(const Event& event) const;
-    bool is_held(const Event& event, const mutation::AddChunk& chunk) const;
-    bool is_held(const Event& event, const mutation::CommitStream& commit) const;
+    bool is_held(const Event& event, const fact::AddChunk& chunk) const;
+    bool is_held(const Event& event, const fact::CommitStream& commit) const;
     const StreamInfo* find_committed(std::string_view id) const;
 
     Install install_;

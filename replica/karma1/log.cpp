@@ -16,18 +16,6 @@ namespace json = boost::json;
 
 namespace {
 
-bool has_day(const Mutation& body) {
-    return std::visit(
-        [](const auto& m) {
-            if constexpr (requires { m.day; }) {
-                return m.day != today;
-            } else {
-                return true;
-            }
-        },
-        body);
-}
-
 [[noreturn]] void refuse(Lsn lsn, const std::string& why) {
     throw ChannelError("the entry with LSN " + std::to_string(lsn) +
                        " of the master's log cannot be taken: " + why);
@@ -117,7 +105,7 @@ Event Karma1Log::decode(Lsn lsn, const json::value& entry) {
     if (!decoded.event) {
         refuse(lsn, decoded.why_not);
     }
-    if (!has_day(decoded.event->body)) {
+    if (!decoded.has_days) {
         refuse(lsn, "it names no day");
     }
     return *decoded.event;
@@ -125,7 +113,7 @@ Event Karma1Log::decode(Lsn lsn, const json::value& entry) {
 
 Event without_effect(const Event& event) {
     // Nothing is older than the beginning of time.
-    return {event.lsn, event.time_ms, mutation::PruneRecords{0, 1}, {}};
+    return {event.lsn, event.time_ms, fact::PruneRecords{0, 1}, {}};
 }
 
 }  // namespace karma::replica

@@ -374,7 +374,7 @@ TEST_CASE("engine: a batch whose sum wraps to exactly 0 on the way keeps its buc
     for (const IngestMode mode : {IngestMode::set, IngestMode::replace_series}) {
         const std::string name(ingest_mode_name(mode));
         answer(engine, Mutation(mutation::BeginStream{name, mode, std::nullopt}));
-        answer(engine, Mutation(mutation::AddChunk{name, name, 1, wraps, nullptr}));
+        answer(engine, Mutation(mutation::AddChunk{name, name, 1, wraps}));
         answer(engine, Mutation(mutation::CommitStream{name}));
     }
     CHECK(engine.view().series.size() == 3);

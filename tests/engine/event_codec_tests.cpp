@@ -18,13 +18,15 @@ namespace {
 
 /// One event of each kind, at the extremes. What they borrow is static.
 std::vector<Event> one_of_each() {
-    using namespace mutation;
+    using namespace fact;
+    using mutation::Item;
+    using mutation::SeriesItem;
     static const std::vector<Item> items = {{0, 0, 0}, {largest, max_day, largest}, {7, 739'000, 5}};
     static const std::vector<std::uint64_t> keys = {0, 1, largest};
     static const std::vector<SeriesItem> series_items = {
         {"b", 0, 0, 0}, {"new", largest, max_day, largest}, {"b", 7, 739'000, 5}, {"a", 1, today, 1}};
     static const Fingerprint fingerprint{{1, 2, 3}};
-    const std::vector<Mutation> bodies = {
+    const std::vector<Fact> bodies = {
         CreateSeries{"a"},
         DropSeries{"\xd1\x81\xd0\xb5\xd1\x80\xd0\xb8\xd1\x8f"},
         Increment{"a", largest, max_day, largest},
@@ -33,10 +35,10 @@ std::vector<Event> one_of_each() {
         BatchAdd{"a", items},
         BatchAdd{"a", {}},
         BatchSet{"b", items},
-        MultiAdd{series_items, 739'001},
-        MultiAdd{std::span(series_items).subspan(3), 739'001},
-        MultiAdd{std::span(series_items).first(1),
-                 739'001},  // in all so many that no prune_records has a key
+        MultiAdd{{series_items, 739'001}},
+        MultiAdd{{std::span(series_items).subspan(3), 739'001}},
+        MultiAdd{
+            {std::span(series_items).first(1), 739'001}},  // in all so many that no prune_records has a key
         ResetCounter{"a", 3},
         ResetSeries{"a"},
         BatchReset{"a", keys},
@@ -51,8 +53,8 @@ std::vector<Event> one_of_each() {
         SaveCheckpoint{"source", std::nullopt, ""},
         BeginStream{"stream", IngestMode::replace_series, "day"},
         BeginStream{"s", IngestMode::add, std::nullopt},
-        AddChunk{"stream", "b", largest, items, &fingerprint},
-        AddChunk{"stream", "a", 1, {}, &fingerprint},
+        AddChunk{"stream", "b", largest, items, fingerprint},
+        AddChunk{"stream", "a", 1, {}, fingerprint},
         CommitStream{"stream"},
         AbortStream{"s"},
         PruneRecords{-5, std::nullopt},
@@ -63,7 +65,7 @@ std::vector<Event> one_of_each() {
     };
     static const std::string key(256, 'k');
     std::vector<Event> events;
-    for (const Mutation& body : bodies) {
+    for (const Fact& body : bodies) {
         const std::string_view with_key = events.size() % 3 == 1 ? std::string_view(key) : "";
         events.push_back({events.size() + 100,
                           1'795'208'099'000 - static_cast<std::int64_t>(events.size()) * 3, body, with_key});
@@ -128,8 +130,8 @@ TEST_CASE("event codec: every kind of event comes back as it was") {
 }
 
 TEST_CASE("event codec: fields are what was written") {
-    const std::string bytes = encode({{7, 1'000, mutation::Increment{"links", 42, 739'375, 9}, {}},
-                                      {8, 1'250, mutation::Decrement{"other", 1, 739'000, 2}, "key"}});
+    const std::string bytes = encode({{7, 1'000, fact::Increment{"links", 42, 739'375, 9}, {}},
+                                      {8, 1'250, fact::Decrement{"other", 1, 739'000, 2}, "key"}});
     std::vector<Event> seen;
     read_event_group(bytes, [&](const Event& event) {
         seen.push_back(event);
@@ -148,12 +150,12 @@ TEST_CASE("event codec: fields are what was written") {
     REQUIRE(seen.size() == 2);
     CHECK(seen[0].time_ms == 1'000);
     CHECK(seen[1].time_ms == 1'250);
-    CHECK(std::holds_alternative<mutation::Increment>(seen[0].body));
-    CHECK(std::holds_alternative<mutation::Decrement>(seen[1].body));
+    CHECK(std::holds_alternative<fact::Increment>(seen[0].body));
+    CHECK(std::holds_alternative<fact::Decrement>(seen[1].body));
 }
 
 TEST_CASE("event codec: groups of version 1 are read, of versions to come refused") {
-    std::string bytes = encode({{7, 1'000, mutation::Increment{"links", 42, 739'375, 9}, {}}});
+    std::string bytes = encode({{7, 1'000, fact::Increment{"links", 42, 739'375, 9}, {}}});
     REQUIRE(bytes[1] == 2);  // behind the head of the array; the checksum covers what follows it
     bytes[1] = 1;
     CHECK(read_event_group(bytes, [](const Event&) {}).count == 1);
@@ -204,9 +206,9 @@ TEST_CASE("event codec: a range that ends before it begins is damage") {
     std::string group;
     static constexpr std::uint64_t key = 1;
     for (const DayRange range : {DayRange{5, 6}, DayRange{6, 6}, DayRange{7, 6}}) {
-        for (const Mutation& body : std::vector<Mutation>{
-                 mutation::DeleteSeriesRange{"a", range}, mutation::DeleteCounterRange{"a", key, range},
-                 mutation::BatchDeleteRange{"a", {&key, 1}, range}}) {
+        for (const Fact& body :
+             std::vector<Fact>{fact::DeleteSeriesRange{"a", range}, fact::DeleteCounterRange{"a", key, range},
+                               fact::BatchDeleteRange{"a", {&key, 1}, range}}) {
             builder.add({1, 0, body, {}});
             builder.finish(group);
             if (range.from <= range.to) {
@@ -224,7 +226,7 @@ TEST_CASE("event codec: a builder can be used again, and groups are small") {
     std::string second;
     for (std::string* const out : {&first, &second}) {
         for (Lsn lsn = 1; lsn <= 1'000; ++lsn) {
-            builder.add({lsn, 1'795'208'099'000, mutation::Increment{"links", lsn * 97, 739'375, 1}});
+            builder.add({lsn, 1'795'208'099'000, fact::Increment{"links", lsn * 97, 739'375, 1}});
         }
         CHECK(builder.count() == 1'000);
         builder.finish(*out);

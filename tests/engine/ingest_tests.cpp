@@ -23,7 +23,7 @@ reply::StreamBegun begin(Engine& engine, std::string_view id, IngestMode mode) {
 
 mutation::AddChunk chunk(std::string_view id, std::string_view series, std::uint64_t seq,
                          const Items& items) {
-    return {id, series, seq, items, nullptr};
+    return {id, series, seq, items};
 }
 
 reply::ChunkApplied add(Engine& engine, std::string_view id, std::string_view series, std::uint64_t seq,
@@ -260,7 +260,7 @@ TEST_CASE("ingest: committed streams are pruned from the one that was committed 
     run(mutation::CommitStream{"d"}, begin_ms + 2'500);
     run(mutation::CommitStream{"a"}, begin_ms + 9'000);
     const auto prune = [&](std::int64_t before_unix, std::uint64_t limit) {
-        const Mutation body = mutation::PruneStreams{before_unix, limit, std::nullopt, 0};
+        const Mutation body = mutation::PruneStreams{before_unix, limit};
         return expect<reply::Pruned>(answer(engine, body)).deleted;
     };
     const auto holds = [&](const Engine& of) {
@@ -294,7 +294,7 @@ TEST_CASE("ingest: committed streams are pruned from the one that was committed 
         poor.restore_stream(stream, nullptr);
     }
     poor.restore_last_lsn(before);
-    poor.replicate({before + 1, begin_ms, mutation::PruneStreams{begin_ms, 2, "b", begin_ms / 1000 + 2}, {}});
+    poor.replicate({before + 1, begin_ms, fact::PruneStreams{begin_ms, 2, "b", begin_ms / 1000 + 2}, {}});
     CHECK(holds(poor) == "a");
     // The id of one that was pruned is free.
     CHECK(!begin(engine, "d", IngestMode::set).already_committed);

@@ -29,6 +29,11 @@ public:
             builder_.finish(groups_.back());
         }
     }
+    /// The bytes of the log.
+    const std::vector<std::string>& groups() {
+        close();
+        return groups_;
+    }
     void replay(Engine& engine) {
         close();
         for (const std::string& group : groups_) {

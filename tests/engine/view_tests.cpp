@@ -39,7 +39,7 @@ private:
         const std::string id = "stream " + std::to_string(++streams_);
         const std::vector<mutation::Item> items{{draw(5), some_day, 1 + draw(9)}};
         execute(mutation::BeginStream{id, IngestMode::replace_series, {}});
-        execute(mutation::AddChunk{id, name, 1, items, nullptr});
+        execute(mutation::AddChunk{id, name, 1, items});
         execute(mutation::CommitStream{id});
     }
 

@@ -230,7 +230,7 @@ TEST_CASE("protocol: an instant before 1970 is written back as one that can be r
     const auto& asked = std::get<mutation::PruneRecords>(std::get<Mutation>(std::get<Request>(decoded)));
     for (const std::int64_t before_unix : {asked.before_unix, std::int64_t{-1}}) {
         std::string entry;
-        karma::net::append_entry({1, 0, mutation::PruneRecords{before_unix, std::nullopt}}, true, entry);
+        karma::net::append_entry({1, 0, fact::PruneRecords{before_unix, std::nullopt}}, true, entry);
         CAPTURE(entry);
         CHECK(code(entry).empty());
     }
@@ -335,7 +335,7 @@ TEST_CASE("protocol: the items of counter.multi_add name their series, and have 
     CHECK(
         refusal(R"([{"series":"a","key":1,"bucket":20260230}])").starts_with("Field items[].bucket must be"));
     std::string entry;
-    karma::net::append_entry({1, 0, mutation::MultiAdd{add.items, *day_from_yyyymmdd(2026'05'06)}, "k"}, true,
+    karma::net::append_entry({1, 0, fact::MultiAdd{{add.items, *day_from_yyyymmdd(2026'05'06)}}, "k"}, true,
                              entry);
     CHECK(entry ==
           R"({"v":2,"op":"counter.multi_add","items":[{"series":"a","key":1,"bucket":20260506,"value":1},)"

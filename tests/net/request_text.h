@@ -1,10 +1,13 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <variant>
 
 #include "engine/event_codec.h"
+#include "engine/mutation_kinds.h"
+#include "engine/resolve.h"
 #include "net/op_table.h"
 
 namespace karma::test {
@@ -24,24 +27,29 @@ inline std::string range_text(const std::optional<Period>& range) {
 // A text that two requests of the kinds that the fast decoder makes share exactly when they ask for the same.
 struct RequestText {
     std::string operator()(const Mutation& m) const {
-        if (const auto* const chunk = std::get_if<mutation::AddChunk>(&m)) {
-            return (*this)(*chunk);
-        }
-        EventGroupBuilder builder;
-        builder.add({1, 0, m, {}});
-        std::string bytes;
-        builder.finish(bytes);
-        const bool shows_totals = std::visit(
-            [](const auto& body) {
-                if constexpr (requires { body.shows_totals; }) {
-                    return body.shows_totals;
-                }
-                return false;
-            },
-            m);
-        return "mutation " + std::to_string(m.index()) + (shows_totals ? " with totals " : " ") + bytes;
+        return "mutation " + std::to_string(m.index()) + " " + std::visit(*this, m);
     }
-    // It is no event before it has its fingerprint.
+    // The facts that it would be at times that no two periods share.
+    template <ResolvedByClock M>
+    std::string operator()(const M& m) const {
+        std::string text;
+        if constexpr (requires { m.shows_totals; }) {
+            text = m.shows_totals ? "with totals " : "";
+        }
+        for (const std::int64_t now_ms : {1'777'939'200'000, 1'780'185'600'000, 1'798'761'600'000}) {
+            EventGroupBuilder builder;
+            builder.add({1, 0, resolve(m, now_ms), {}});
+            std::string bytes;
+            builder.finish(bytes);
+            text += bytes;
+        }
+        return text;
+    }
+    template <OneOf<mutation::PruneRecords, mutation::PruneStreams> M>
+    std::string operator()(const M& m) const {
+        const std::optional<std::uint64_t> limit = m.limit;
+        return std::to_string(m.before_unix) + (limit ? " " + std::to_string(*limit) : "");
+    }
     std::string operator()(const mutation::AddChunk& m) const {
         std::string text = "chunk " + std::to_string(m.chunk_seq) + " of " + std::string(m.stream_id) +
                            " to " + std::string(m.series);

@@ -44,7 +44,7 @@ public:
         const net::Decoded decoded = decode(R"({"command":"sum","tree_name":"a","key":1,"time_from":)" +
                                             from + R"(,"time_to":)" + to + "}");
         const std::optional<Period>& range = std::get<query::Sum>(std::get<Request>(decoded)).range;
-        return range ? std::optional(range->days()) : std::nullopt;
+        return range ? std::optional(range->at(0)) : std::nullopt;
     }
 
     // What the line of v1 becomes is what the line of v2 asks for.

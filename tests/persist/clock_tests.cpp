@@ -105,7 +105,7 @@ public:
 void append_event(Storage& storage, std::int64_t time_ms, std::uint64_t value) {
     EventGroupBuilder builder;
     const Lsn lsn = storage.next_lsn();
-    builder.add({lsn, time_ms, mutation::Increment{"s", 1, some_day, value}});
+    builder.add({lsn, time_ms, fact::Increment{"s", 1, some_day, value}});
     std::string bytes;
     builder.finish(bytes);
     storage.append({lsn, 1, bytes}, {}, true);

@@ -117,14 +117,14 @@ void fill_components(Database& database, std::mt19937_64& random) {
                                                 {random_between(random, 0, 99), some_day, 6}};
         does(mutation::SaveCheckpoint{id, std::nullopt, series});
         does(mutation::BeginStream{id, i % 3 == 0 ? IngestMode::replace_series : IngestMode::add, "day"});
-        if (i != 1) does(mutation::AddChunk{id, series, 1, items, nullptr});
+        if (i != 1) does(mutation::AddChunk{id, series, 1, items});
         if (i % 2 == 0) does(mutation::CommitStream{id});
         const Mutation increment = mutation::Increment{"a", i, some_day, 1};
         database.call(KeyedMutation{&increment, id, {}});
     }
     does(mutation::BeginStream{"staged", IngestMode::replace_series, std::nullopt});
     const std::vector<mutation::Item> items{{1, some_day, 5}};
-    does(mutation::AddChunk{"staged", "b", 1, items, nullptr});
+    does(mutation::AddChunk{"staged", "b", 1, items});
 }
 
 void take_over(Database& from, Database& to) {

@@ -230,7 +230,7 @@ TEST_CASE("database: a log with a gap does not start") {
         return true;
     });
     EventGroupBuilder builder;
-    builder.add({4, 0, mutation::Increment{"links", 1, some_day, 1}});
+    builder.add({4, 0, fact::Increment{"links", 1, some_day, 1}});
     std::string bytes;
     builder.finish(bytes);
     other.append({4, 1, bytes}, {}, true);

@@ -49,7 +49,7 @@ void add_with_key(Database& database, const std::string& series, const std::stri
 void commit_stream(Database& database, const std::string& series, const std::string& id) {
     const std::vector<mutation::Item> items = {{1, some_day, 1}};
     database.call(Mutation(mutation::BeginStream{id, IngestMode::add, {}}));
-    database.call(Mutation(mutation::AddChunk{id, series, 1, items, nullptr}));
+    database.call(Mutation(mutation::AddChunk{id, series, 1, items}));
     database.call(Mutation(mutation::CommitStream{id}));
 }
 

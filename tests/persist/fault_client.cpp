@@ -66,11 +66,10 @@ Mutation Order::body() const {
         case Kind::checkpoint: return mutation::SaveCheckpoint{series, stream, std::nullopt};
         case Kind::begin_stream:
             return mutation::BeginStream{stream, static_cast<IngestMode>(number % 3), std::nullopt};
-        case Kind::chunk: return mutation::AddChunk{stream, series, 1 + number % 3, items, nullptr};
+        case Kind::chunk: return mutation::AddChunk{stream, series, 1 + number % 3, items};
         case Kind::commit_stream: return mutation::CommitStream{stream};
         case Kind::abort_stream: return mutation::AbortStream{stream};
-        case Kind::prune_streams:
-            return mutation::PruneStreams{time_ms / 1000, 1 + number % 5, std::nullopt, 0};
+        case Kind::prune_streams: return mutation::PruneStreams{time_ms / 1000, 1 + number % 5};
         case Kind::prune: return mutation::PruneRecords{time_ms / 1000 - 1, 1 + number % 5};
     }
     return {};
@@ -149,8 +148,8 @@ std::pair<Outcome, bool> FaultClient::execute_in_model(const Order& order) {
     const Asked asked(order);
     Outcome outcome;
     if (Preparer::concerns(asked.request())) {
-        PreparedMutation prepared;
-        preparer_.prepare(asked.request(), model_->hash_seed(), order.time_ms, prepared);
+        const PreparedMutation prepared =
+            preparer_.prepare(asked.request(), model_->hash_seed(), order.time_ms);
         outcome = model_->execute(asked.request(), prepared, order.time_ms);
     } else {
         outcome = model_->execute(asked.request(), order.time_ms);

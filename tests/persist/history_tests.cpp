@@ -155,7 +155,7 @@ TEST_CASE("history: every point can be asked for, by LSN and by time") {
                         is_streaming = true;
                     } else if (chunk < 2) {
                         const std::vector<mutation::Item> items = {{key, some_day, value}};
-                        fixture.change(mutation::AddChunk{"s", "a", ++chunk, items, nullptr}, [](auto&) {});
+                        fixture.change(mutation::AddChunk{"s", "a", ++chunk, items}, [](auto&) {});
                         staged[key] = value;
                     } else if (chunk == 2) {
                         ++chunk;

@@ -162,7 +162,7 @@ TEST_CASE("identity: a follower that is started as a master does not append in i
         const auto database = open_at(storage, "here", true);
         database->adopt_database_id({1, 2});
         EventGroupBuilder group;
-        const Mutation create = mutation::CreateSeries{"a"};
+        const Fact create = fact::CreateSeries{"a"};
         group.add({1, 1'780'000'000'000, create, {}});
         std::string bytes;
         group.finish(bytes);
@@ -225,17 +225,17 @@ TEST_CASE("identity: a promotion begins one more than every epoch that was ever 
 }
 
 TEST_CASE("identity: events of versions whose epochs name no node keep their checksums") {
-    const Mutation old = mutation::StartEpoch{3, 9};
-    const Mutation named = mutation::StartEpoch{3, 9, 77};
-    for (const Mutation& body : {old, named}) {
+    const Fact old = fact::StartEpoch{3, 9};
+    const Fact named = fact::StartEpoch{3, 9, 77};
+    for (const Fact& body : {old, named}) {
         EventGroupBuilder group;
         group.add({5, 1'780'000'000'000, body, {}});
         std::string bytes;
         group.finish(bytes);
         read_event_group(bytes, [&](const Event& event) {
-            const auto& epoch = std::get<mutation::StartEpoch>(event.body);
+            const auto& epoch = std::get<fact::StartEpoch>(event.body);
             CHECK(epoch.id == 9);
-            CHECK(epoch.node == std::get<mutation::StartEpoch>(body).node);
+            CHECK(epoch.node == std::get<fact::StartEpoch>(body).node);
             CHECK(checksum_of(event) == checksum_of({5, 1'780'000'000'000, body, {}}));
         });
     }

@@ -17,7 +17,7 @@ void append(Storage& storage, const std::vector<std::int64_t>& times) {
     EventGroupBuilder builder;
     const Lsn first = storage.next_lsn();
     for (std::size_t i = 0; i < times.size(); ++i) {
-        builder.add({first + i, times[i], mutation::Increment{"a", 1, 739'575, 1}});
+        builder.add({first + i, times[i], fact::Increment{"a", 1, 739'575, 1}});
     }
     std::string bytes;
     builder.finish(bytes);

@@ -56,7 +56,7 @@ public:
     void commit_stream(const std::string& id) {
         const std::vector<mutation::Item> items = {{2, some_day, 1}};
         database_->call(Mutation(mutation::BeginStream{id, IngestMode::add, {}}));
-        database_->call(Mutation(mutation::AddChunk{id, "s", 1, items, nullptr}));
+        database_->call(Mutation(mutation::AddChunk{id, "s", 1, items}));
         const Reply committed = database_->call(Mutation(mutation::CommitStream{id}));
         REQUIRE_FALSE(std::holds_alternative<Error>(committed));
     }
@@ -102,7 +102,7 @@ TEST_CASE("no log: what a failed snapshot was to store is stored with the next o
     fixture.database().call(Mutation(mutation::BeginStream{"stream", IngestMode::add, {}}));
     CHECK(fixture.database().sum("s", 2) == 1);
     const std::vector<mutation::Item> items = {{2, some_day, 1}};
-    fixture.database().call(Mutation(mutation::AddChunk{"stream", "s", 1, items, nullptr}));
+    fixture.database().call(Mutation(mutation::AddChunk{"stream", "s", 1, items}));
     CHECK(fixture.database().sum("s", 2) == 1);  // committed for good
 }
 
@@ -269,7 +269,7 @@ TEST_CASE("no log: a load that was cut short is gone after a restart, and from l
     const std::vector<mutation::Item> items = {{2, some_day, 1}};
     fixture.database().call(Mutation(mutation::Increment{"s", 1, some_day, 1}));
     fixture.database().call(Mutation(mutation::BeginStream{id, IngestMode::replace_series, {}}));
-    fixture.database().call(Mutation(mutation::AddChunk{id, "s", 1, items, nullptr}));
+    fixture.database().call(Mutation(mutation::AddChunk{id, "s", 1, items}));
     REQUIRE(fixture.database().view().of<IngestStreams>().open.size() == 1);
     fixture.database().save_snapshot();
     fixture.open();

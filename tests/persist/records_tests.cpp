@@ -197,7 +197,7 @@ TEST_CASE(
         options.wal = wal;
         const auto chunk_of = [](const std::string& id) {
             static const std::vector<mutation::Item> items = {{1, some_day, 5}};
-            return Mutation(mutation::AddChunk{id, "s", 1, items, nullptr});
+            return Mutation(mutation::AddChunk{id, "s", 1, items});
         };
         const auto commit_some = [&](Database& database, int first, int end) {
             for (int i = first; i < end; ++i) {
@@ -209,7 +209,7 @@ TEST_CASE(
             }
         };
         const auto prune = [&](Database& database, std::uint64_t limit) {
-            const mutation::PruneStreams body{now_ms / 1000 + 1, limit, std::nullopt, 0};
+            const mutation::PruneStreams body{now_ms / 1000 + 1, limit};
             return expect<reply::Pruned>(database.call(Mutation(body))).deleted;
         };
         Digest digest;
@@ -278,7 +278,7 @@ TEST_CASE("records: without a log, keys and streams come back as the last snapsh
     options.wal = false;
     const std::vector<mutation::Item> items = {{1, some_day, 5}};
     const auto add_chunk = [&](Database& database, std::string_view id) {
-        return database.call(Mutation(mutation::AddChunk{id, "t", 1, items, nullptr}));
+        return database.call(Mutation(mutation::AddChunk{id, "t", 1, items}));
     };
     {
         const auto database = Database::open(options, memory);
@@ -344,7 +344,7 @@ TEST_CASE("records: keys, streams and staged series outlast restarts and snapsho
                     for (std::uint64_t seq = 1; seq < 5; ++seq) {  // the next one, whichever it is
                         const std::vector<mutation::Item> some(
                             items.begin() + static_cast<std::ptrdiff_t>(seq % items.size()), items.end());
-                        database->call(Mutation(mutation::AddChunk{id, series, seq, some, nullptr}));
+                        database->call(Mutation(mutation::AddChunk{id, series, seq, some}));
                     }
                     break;
                 }
@@ -449,7 +449,7 @@ TEST_CASE("records: they are counted") {
     database->call(Mutation(mutation::BeginStream{"i", IngestMode::add, std::nullopt}));
     database->call(Mutation(mutation::BeginStream{"open", IngestMode::add, std::nullopt}));
     for (const std::uint64_t seq : {1, 1, 3, 2}) {
-        database->call(Mutation(mutation::AddChunk{"i", "t", seq, items, nullptr}));
+        database->call(Mutation(mutation::AddChunk{"i", "t", seq, items}));
     }
     database->call(Mutation(mutation::CommitStream{"i"}));
     expect<reply::Pruned>(

@@ -67,7 +67,7 @@ void fill(Database& database, std::mt19937_64& random, int count) {
         database.call(Mutation(mutation::BeginStream{stream, IngestMode::replace_series, "day"}));
         const std::string name = "staged-" + stream;
         const std::vector<mutation::Item> items{{1, some_day, 5}, {2, some_day, 6}};
-        database.call(Mutation(mutation::AddChunk{stream, name, 1, items, nullptr}));
+        database.call(Mutation(mutation::AddChunk{stream, name, 1, items}));
     }
     database.call(Mutation(mutation::CommitStream{"done"}));
 }
@@ -142,7 +142,7 @@ void refuses_all_but_a_state(Database& database) {
     CHECK(contains(status, "failed: the state of the master"));
     CHECK_THROWS_AS(database.promote(), RequestError);
     CHECK(database.role() == Role::slave);
-    const Event next{database.last_lsn() + 1, 5, mutation::Increment{"a", 1, some_day, 1}, {}};
+    const Event next{database.last_lsn() + 1, 5, fact::Increment{"a", 1, some_day, 1}, {}};
     CHECK_THROWS_AS(database.replicate(next), StorageError);
     CHECK_THROWS_AS(database.save_snapshot(), RequestError);
 }
@@ -247,11 +247,11 @@ TEST_CASE(
     for (int i = 0; i < 10; ++i) {
         const std::string id = "i" + std::to_string(i);
         master->call(Mutation(mutation::BeginStream{id, IngestMode::add, std::nullopt}));
-        master->call(Mutation(mutation::AddChunk{id, "s", 1, items, nullptr}));
+        master->call(Mutation(mutation::AddChunk{id, "s", 1, items}));
         master->call(Mutation(mutation::CommitStream{id}));
     }
     const auto prune = [&](std::uint64_t limit) {
-        const mutation::PruneStreams body{std::numeric_limits<std::int64_t>::max(), limit, std::nullopt, 0};
+        const mutation::PruneStreams body{std::numeric_limits<std::int64_t>::max(), limit};
         return std::get<reply::Pruned>(master->call(Mutation(body))).deleted;
     };
     CHECK(prune(2) == 2);
@@ -276,7 +276,7 @@ TEST_CASE(
     slave.reset();
     slave = open_slave(slave_storage);
     CHECK(slave->digest() == master->digest());
-    const mutation::PruneStreams body{std::numeric_limits<std::int64_t>::max(), 1, std::nullopt, 0};
+    const mutation::PruneStreams body{std::numeric_limits<std::int64_t>::max(), 1};
     CHECK(std::holds_alternative<Error>(slave->call(Mutation(body))));
 }
 
@@ -327,7 +327,7 @@ TEST_CASE("replication: a state that cannot be put in place is no state to go on
         MemoryStorage storage;
         test::FaultyStorage faulty(storage);
         const auto slave = open_slave(faulty);
-        slave->replicate(Event{1, 5, mutation::Increment{"before", 1, some_day, 10}, {}});
+        slave->replicate(Event{1, 5, fact::Increment{"before", 1, some_day, 10}, {}});
         slave->commit_replicated();
         faulty.fail_after(1'000'000, writes);
         CHECK_THROWS_AS(install(*slave, master.pieces), StorageError);
@@ -348,7 +348,7 @@ TEST_CASE("replication: nobody sees a state in storage while memory has the one 
     MemoryStorage storage;
     WatchedStorage watched(storage);
     const auto slave = open_slave(watched);
-    slave->replicate(Event{1, 5, mutation::Increment{"before", 1, some_day, 10}, {}});
+    slave->replicate(Event{1, 5, fact::Increment{"before", 1, some_day, 10}, {}});
     slave->commit_replicated();
     const std::uint64_t before = slave->generation();
     std::promise<void> holds_memory;
@@ -444,7 +444,7 @@ TEST_CASE("replication: a slave stores snapshots of its own, and drops the event
     options.event_retention_bytes = 1;
     auto slave = open_slave(storage, options);
     for (Lsn lsn = 1; lsn <= 100; ++lsn) {
-        slave->replicate(Event{lsn, 5, mutation::Increment{"a", lsn, some_day, 1}, {}});
+        slave->replicate(Event{lsn, 5, fact::Increment{"a", lsn, some_day, 1}, {}});
         slave->commit_replicated();
     }
     const Digest digest = slave->digest();
@@ -461,17 +461,15 @@ TEST_CASE("replication: a slave stores snapshots of its own, and drops the event
 TEST_CASE("replication: an event that does not follow is refused, and nothing of it is applied") {
     MemoryStorage storage;
     const auto slave = open_slave(storage);
-    slave->replicate(Event{1, 5, mutation::Increment{"a", 1, some_day, 10}, {}});
-    CHECK_THROWS_AS(slave->replicate(Event{3, 5, mutation::Increment{"a", 1, some_day, 1}, {}}),
-                    CorruptionError);
-    CHECK_THROWS_AS(slave->replicate(Event{1, 5, mutation::Increment{"a", 1, some_day, 1}, {}}),
-                    CorruptionError);
+    slave->replicate(Event{1, 5, fact::Increment{"a", 1, some_day, 10}, {}});
+    CHECK_THROWS_AS(slave->replicate(Event{3, 5, fact::Increment{"a", 1, some_day, 1}, {}}), CorruptionError);
+    CHECK_THROWS_AS(slave->replicate(Event{1, 5, fact::Increment{"a", 1, some_day, 1}, {}}), CorruptionError);
     CHECK_THROWS_AS(slave->replicate(Event{2, 5, mutation::DropSeries{"b"}, {}}), CorruptionError);
     CHECK_THROWS_AS(
-        slave->replicate(Event{2, 5, mutation::Increment{"a", 1, some_day, 18446744073709551615U}, {}}),
+        slave->replicate(Event{2, 5, fact::Increment{"a", 1, some_day, 18446744073709551615U}, {}}),
         CorruptionError);
     CHECK_THROWS_AS(slave->replicate(Event{2, 5, mutation::DropSeries{"a"}, "key"}), CorruptionError);
-    slave->replicate(Event{2, 5, mutation::Increment{"a", 1, some_day, 1}, "key"});
+    slave->replicate(Event{2, 5, fact::Increment{"a", 1, some_day, 1}, "key"});
     slave->commit_replicated();
     CHECK(slave->sum("a", 1) == 11);
     CHECK(slave->durable_lsn() == 2);

@@ -27,7 +27,7 @@ void fill(Storage& storage, Digest& digest) {
         const std::string id = "s" + std::to_string(i);
         const std::vector<mutation::Item> items = {{1, some_day, 1}};
         database->call(Mutation(mutation::BeginStream{id, IngestMode::add, {}}));
-        database->call(Mutation(mutation::AddChunk{id, "links", 1, items, nullptr}));
+        database->call(Mutation(mutation::AddChunk{id, "links", 1, items}));
         if (i != 2) {
             database->call(Mutation(mutation::CommitStream{id}));
         }
@@ -125,7 +125,7 @@ TEST_CASE("verify: damage of each kind is named") {
     }
     SUBCASE("events that are missing") {
         EventGroupBuilder builder;
-        builder.add({20, 0, mutation::Increment{"links", 1, some_day, 1}});
+        builder.add({20, 0, fact::Increment{"links", 1, some_day, 1}});
         std::string bytes;
         builder.finish(bytes);
         storage.skip_to(20);
@@ -152,7 +152,7 @@ TEST_CASE("verify: damage of each kind is named") {
             read_event_group(group.bytes, [&](const Event& event) {
                 Event changed = event;
                 if (event.lsn == 2) {
-                    changed.body = mutation::Increment{"other", 5, some_day, 2};
+                    changed.body = fact::Increment{"other", 5, some_day, 2};
                 }
                 builder.add(changed);
             });

@@ -444,6 +444,14 @@ TEST_CASE("karma1: a log that is another one, or no log, is not taken") {
         master.log(R"("op":"snapshot.load","file":"1_a.tree")");
         CHECK(contains(node.failure(), "LSN 1"));
     }
+    SUBCASE("an entry that leaves its days to the clock") {
+        std::string entry;
+        SUBCASE("a bucket") { entry = R"("op":"counter.increment","series":"a","key":1,"value":1)"; }
+        SUBCASE("a range") { entry = R"("op":"tree.delete_range","series":"a","last":"30d")"; }
+        master.log(entry);
+        CHECK(contains(node.failure(), "names no day"));
+        CHECK(node.database().durable_lsn() == 0);
+    }
     SUBCASE("an entry of a time that cannot be") {
         master.log(
             increment("a", 1, 1, R"(,"idempotency_key":"k","idempotency_created_at_unix":9300000000000000)"));

@@ -166,7 +166,7 @@ TEST_CASE("orders: what is applied is durable before a master is told of it") {
     options.threads = false;  // nothing commits by itself
     FakeServer master([](std::size_t, const std::string&) { return FakeAnswer{}; });
     const auto database = Database::open(options, storage);
-    database->replicate(Event{1, 5, mutation::Increment{"a", 1, some_day, 1}, {}});
+    database->replicate(Event{1, 5, fact::Increment{"a", 1, some_day, 1}, {}});
     REQUIRE(database->durable_lsn() == 0);
     net::Log log{net::LogLevel::warning};
     replica::Node node(*database, log, following(master.port(), directory));

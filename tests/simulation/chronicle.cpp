@@ -188,7 +188,7 @@ void Chronicle::scan(Database& database, const History& now, Seen& seen, const s
                 fail_("I2: two events have LSN " + std::to_string(event.lsn) + " in epoch " +
                       std::to_string(epoch.number) + "; " + name + " has the second one");
             }
-            const auto* const added = std::get_if<mutation::Increment>(&event.body);
+            const auto* const added = std::get_if<fact::Increment>(&event.body);
             if (is_new && added != nullptr && added->series == series) {
                 places_[added->key].push_back({now.database, epoch.id, epoch.number, event.lsn});
             }

@@ -152,7 +152,7 @@ void SimulatedMonths::run_stream(bool commits) {
     const std::string id = "stream " + std::to_string(steps_) + (commits ? " of the day" : "");
     const std::vector<mutation::Item> items = {{1, some_day, 1}, {2, some_day, 1}};
     call(Mutation(mutation::BeginStream{id, IngestMode::replace_series, {}}));
-    call(Mutation(mutation::AddChunk{id, "streamed", 1, items, nullptr}));
+    call(Mutation(mutation::AddChunk{id, "streamed", 1, items}));
     if (commits) {
         call(Mutation(mutation::CommitStream{id}));
     } else {
