@@ -49,15 +49,17 @@ void Disorder::fence_with_open_group() {
     if (!is_master(fenced)) {
         return;
     }
+    nodes_[fenced]->has_slow_disk = true;
     for (std::uint64_t left = scheduler_.between(1, 5); left > 0; --left) {
         execute_noise(fenced);
     }
     promote(next, true);
     write_noise(next);
-    for (std::uint64_t left = scheduler_.between(0, 20); left > 0 && !is_over_; --left) {
+    for (std::uint64_t left = scheduler_.between(0, 100); left > 0 && !is_over_; --left) {
         execute_noise(fenced);
         scheduler_.sleep(std::chrono::microseconds(scheduler_.between(0, 500)));
     }
+    nodes_[fenced]->has_slow_disk = false;
     pause(4'000);
 }
 
