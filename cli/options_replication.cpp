@@ -144,42 +144,44 @@ OptionSection following_section() {
 }
 
 OptionSection followers_section() {
-    return {"Being followed",
-            "replication",
-            {
-                {.name = "replication-min-acks",
-                 .variable = "KARMA_REPLICATION_MIN_ACKS",
-                 .argument = "N",
-                 .value = whole_number(
-                     [](auto& o) -> auto& { return o.database.replication_min_acks; }, 0, 64),
-                 .help = "a write is acknowledged when this many followers have it on disk, too"},
-                {.name = "replication-ack-timeout-ms",
-                 .variable = "KARMA_REPLICATION_ACK_TIMEOUT_MS",
-                 .argument = "MS",
-                 .value = whole_number(
-                     [](auto& o) -> auto& { return o.database.replication_ack_timeout_ms; }, 1, day_ms),
-                 .help = "how long a write waits for them before the reply is replication_error"},
-                {.name = "replication-followers-max",
-                 .variable = "KARMA_REPLICATION_FOLLOWERS_MAX",
-                 .argument = "N",
-                 .value = whole_number(
-                     [](auto& o) -> auto& { return o.source.followers_max; }, 1, 1'000),
-                 .help = "the most followers at a time"},
-                {.name = "replication-timeout-ms",
-                 .variable = "KARMA_REPLICATION_TIMEOUT_MS",
-                 .argument = "MS",
-                 .value = whole_number(
-                     [](auto& o) -> auto& { return o.source.timeout; }, 100, day_ms),
-                 .help = "a follower that takes nothing for this time is dropped; a follower "
-                         "connects again to a source that is silent for this time"},
-                {.name = "replication-digest-interval-seconds",
-                 .variable = "KARMA_REPLICATION_DIGEST_INTERVAL_SECONDS",
-                 .argument = "SECONDS",
-                 .value = whole_number(
-                     [](auto& o) -> auto& { return o.source.digest_interval; }, 0, option_seconds_max),
-                 .help = "time between comparisons of the states of this node and its followers, by "
-                         "digests; 0 for never"},
-            }};
+    return {
+        "Being followed",
+        "replication",
+        {
+            {.name = "replication-min-acks",
+             .variable = "KARMA_REPLICATION_MIN_ACKS",
+             .argument = "N",
+             .value = whole_number(
+                 [](auto& o) -> auto& { return o.database.replication_min_acks; }, 0, 64),
+             .help = "a write is acknowledged when this many followers have it on disk, too"},
+            {.name = "replication-ack-timeout-ms",
+             .variable = "KARMA_REPLICATION_ACK_TIMEOUT_MS",
+             .argument = "MS",
+             .value = whole_number(
+                 [](auto& o) -> auto& { return o.database.replication_ack_timeout_ms; }, 1, day_ms),
+             .help = "how long a write waits for them before the reply is replication_error"},
+            {.name = "replication-followers-max",
+             .variable = "KARMA_REPLICATION_FOLLOWERS_MAX",
+             .argument = "N",
+             .value = whole_number(
+                 [](auto& o) -> auto& { return o.source.followers_max; }, 1, 1'000),
+             .help = "the most followers at a time; each takes two open files, and all of them take at most "
+                     "an eighth of the limit (ulimit -n)"},
+            {.name = "replication-timeout-ms",
+             .variable = "KARMA_REPLICATION_TIMEOUT_MS",
+             .argument = "MS",
+             .value = whole_number(
+                 [](auto& o) -> auto& { return o.source.timeout; }, 100, day_ms),
+             .help = "a follower that takes nothing for this time is dropped; a follower "
+                     "connects again to a source that is silent for this time"},
+            {.name = "replication-digest-interval-seconds",
+             .variable = "KARMA_REPLICATION_DIGEST_INTERVAL_SECONDS",
+             .argument = "SECONDS",
+             .value = whole_number(
+                 [](auto& o) -> auto& { return o.source.digest_interval; }, 0, option_seconds_max),
+             .help = "time between comparisons of the states of this node and its followers, by "
+                     "digests; 0 for never"},
+        }};
 }
 
 }  // namespace

@@ -48,6 +48,20 @@ void limit_connections(net::ServerOptions& server, std::size_t followers_max, st
         server.connections_max == 0 ? possible : std::min(server.connections_max, possible);
 }
 
+/// Each follower takes files, too: no more of them than have theirs.
+void limit_followers(replica::NodeOptions& replication, std::size_t files_max, net::Log& log) {
+    std::size_t& followers_max = replication.source.followers_max;
+    const std::size_t possible = net::follower_places(files_max, followers_max);
+    if (followers_max > possible) {
+        log.warning("followers_max_lowered",
+                    {{"asked_for", std::uint64_t{followers_max}},
+                     {"replication_followers_max", std::uint64_t{possible}},
+                     {"open_files", std::uint64_t{files_max}},
+                     {"message", "the limit of open files allows no more: raise it (ulimit -n)"}});
+    }
+    followers_max = possible;
+}
+
 bool is_loopback(const std::string& address) {
     boost::system::error_code failure;
     const auto parsed = boost::asio::ip::make_address(address, failure);
@@ -402,7 +416,8 @@ int serve(const ServeOptions& options, const ReadOptions& read_options) {
                   {"message", "it begins without data: if there should be some, look at --directory"}});
     }
     Supervisor supervisor(*database, log, options, read_options);
-    const replica::NodeOptions replication = node_options(options);
+    replica::NodeOptions replication = node_options(options);
+    limit_followers(replication, files_max, log);
     const std::unique_ptr<replica::Network> network = network_of(options);
     check_failover(*database, replication, configured_replication_port(options), *network);
     replica::Node node(*database, log, replication, {replica::machine_runtime(), *network});

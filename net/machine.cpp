@@ -13,6 +13,9 @@
 namespace karma::net {
 namespace {
 
+/// Its connection, and what wakes the thread that serves it.
+constexpr std::size_t of_follower = 2;
+
 /// What a control group allows; as much as there is where it does not say.
 std::size_t group_memory_bytes() {
     for (const char* const path :
@@ -65,11 +68,14 @@ std::size_t storage_files(std::size_t limit) {
     return std::clamp(limit / 8, least, most);
 }
 
+std::size_t follower_places(std::size_t limit, std::size_t followers) {
+    return std::clamp<std::size_t>(limit / 8 / of_follower, 1, std::max<std::size_t>(followers, 1));
+}
+
 std::size_t connection_files(std::size_t limit, std::size_t open_now, std::size_t followers) {
     constexpr std::size_t beside_tables = 36;  // logs, what is written, tables of compactions and views
-    constexpr std::size_t of_follower = 2;
     constexpr std::size_t few = 4;
-    const std::size_t for_followers = std::min(followers * of_follower, limit / 16);
+    const std::size_t for_followers = follower_places(limit, followers) * of_follower;
     const std::size_t for_snapshots = std::clamp<std::size_t>(limit / 32, few, 16);
     const std::size_t kept = open_now + storage_files(limit) - 10 + beside_tables + for_followers +
                              for_snapshots + administrator_connections + few;

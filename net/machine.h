@@ -20,6 +20,10 @@ inline constexpr std::size_t administrator_connections = 4;
 /// opened.
 std::size_t storage_files(std::size_t limit);
 
+/// How many followers there may be where so many are asked for: no more than have files of their own, so that
+/// they take none from the storage; at least one.
+std::size_t follower_places(std::size_t limit, std::size_t followers);
+
 /// How many files are left for clients after storage, up to `followers` followers, files of snapshots and
 /// exports, and administrators have theirs; at least a few. `open_now`: files that are open before the first
 /// client connects.

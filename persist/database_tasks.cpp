@@ -6,12 +6,7 @@
 
 namespace karma {
 
-Error log_failed() {
-    return {ErrorCode::internal_error,
-            "The event log could not be written: nothing is accepted until the daemon is restarted"};
-}
-
-Reply SnapshotTask::run(const Deadline& deadline) { return database_.store_snapshot(series_, deadline); }
+Reply SnapshotTask::run(const Deadline& deadline) { return taker_.store(series_, deadline); }
 
 Reply EntriesTask::run(const Deadline& deadline) {
     constexpr std::size_t bytes_max = 64U << 20U;  // more than a reply should have
@@ -20,13 +15,13 @@ Reply EntriesTask::run(const Deadline& deadline) {
     if (query_.after_lsn >= source_lsn_) {
         return entries;
     }
-    if (database_.committer_ && !database_.committer_->wait_durable(source_lsn_)) {
+    if (!parts_.live.wait_durable(source_lsn_)) {
         return log_failed();
     }
-    const auto kept = database_.snapshots_.keep_state();
+    const auto kept = parts_.snapshots.keep_state();
     Lsn expected = query_.after_lsn + 1;
     std::size_t bytes = 0;
-    database_.storage_.read_log(expected, [&](const EventGroup& group) {
+    parts_.storage.read_log(expected, [&](const EventGroup& group) {
         deadline.check();
         if (group.first_lsn > expected) {
             return false;  // a gap
@@ -44,8 +39,8 @@ Reply EntriesTask::run(const Deadline& deadline) {
     return entries.groups.empty() ? Reply(events_gone(query_.after_lsn)) : Reply(std::move(entries));
 }
 
-EventsTask::EventsTask(Database& database, const query::Events& query, Lsn last_lsn)
-    : database_(database),
+EventsTask::EventsTask(DatabaseParts& parts, const query::Events& query, Lsn last_lsn)
+    : parts_(parts),
       after_lsn_(query.after_lsn),
       limit_(query.limit),
       wait_(query.wait),
@@ -60,7 +55,7 @@ EventsTask::EventsTask(Database& database, const query::Events& query, Lsn last_
 }
 
 std::optional<EventWait> EventsTask::event_wait() const {
-    if (wait_.count() == 0 || database_.committer_ == nullptr) {
+    if (wait_.count() == 0 || !parts_.live.has_log()) {
         return std::nullopt;
     }
     return EventWait{after_lsn_.value_or(0), wait_};
@@ -68,13 +63,13 @@ std::optional<EventWait> EventsTask::event_wait() const {
 
 Reply EventsTask::run(const Deadline& deadline) {
     if (event_wait()) {
-        last_lsn_ = std::max(last_lsn_, database_.durable_lsn());  // of what came meanwhile
+        last_lsn_ = std::max(last_lsn_, parts_.live.durable_lsn());  // of what came meanwhile
     }
-    if (database_.committer_ && !database_.committer_->wait_durable(last_lsn_)) {
+    if (!parts_.live.wait_durable(last_lsn_)) {
         return log_failed();
     }
-    const auto kept = database_.snapshots_.keep_state();
-    Reply found = search_events(database_.storage_, filter_, after_lsn_, limit_, last_lsn_, deadline);
+    const auto kept = parts_.snapshots.keep_state();
+    Reply found = search_events(parts_.storage, filter_, after_lsn_, limit_, last_lsn_, deadline);
     if (auto* const events = std::get_if<reply::Events>(&found)) {
         events->shows_idempotency_keys = shows_idempotency_keys_;
     }
@@ -82,21 +77,20 @@ Reply EventsTask::run(const Deadline& deadline) {
 }
 
 Reply VerifyTask::run(const Deadline& deadline) {
-    const auto kept = database_.snapshots_.keep_all();
-    const StateView live = database_.view();
-    if (database_.committer_ && !database_.committer_->wait_durable(live.lsn)) {
+    const auto kept = parts_.snapshots.keep_all();
+    const StateView live = parts_.live.view();
+    if (!parts_.live.wait_durable(live.lsn)) {
         return log_failed();
     }
-    if (const std::vector<std::string> damage = database_.snapshots_.check_newest(deadline);
-        !damage.empty()) {
+    if (const std::vector<std::string> damage = parts_.snapshots.check_newest(deadline); !damage.empty()) {
         return Error{ErrorCode::internal_error, damage.front()};
     }
     NullSink sink;
-    Engine rebuilt(database_.engine_.hash_seed(), sink);
-    const Restored restored = restore_state(rebuilt, database_.storage_, database_.snapshots_, deadline,
-                                            HistoryPoint::at_lsn(live.lsn));
+    Engine rebuilt(parts_.live.hash_seed(), sink);
+    const Restored restored =
+        restore_state(rebuilt, parts_.storage, parts_.snapshots, deadline, HistoryPoint::at_lsn(live.lsn));
     reply::Verified verified;
-    for (const SnapshotStore::ManifestRef& manifest : database_.snapshots_.manifests()) {
+    for (const SnapshotStore::ManifestRef& manifest : parts_.snapshots.manifests()) {
         verified.snapshots += manifest->series.size();
     }
     verified.series = rebuilt.series_count();
@@ -107,7 +101,7 @@ Reply VerifyTask::run(const Deadline& deadline) {
     const Digest digest = rebuilt.view().digest(deadline);
     verified.digest = digest.text();
     // Without a log only what the snapshots hold can be read back.
-    const bool comparable = database_.committer_ != nullptr || rebuilt.last_lsn() == live.lsn;
+    const bool comparable = parts_.live.has_log() || rebuilt.last_lsn() == live.lsn;
     if (!restored.damaged.empty()) {
         return Error{ErrorCode::internal_error, restored.damaged.front()};
     }

@@ -85,22 +85,22 @@ std::string random_id(const std::function<std::uint64_t()>& random) {
 }  // namespace
 
 Reply BeginExportTask::run(const Deadline& deadline) {
-    const std::string id = random_id(database_.options_.random);
-    database_.exports_.reserve(id);
+    const std::string id = random_id(parts_.options.random);
+    parts_.files.exports.reserve(id);
     try {
         return begin(id, deadline);
     } catch (...) {
-        database_.exports_.end(id);
+        parts_.files.exports.end(id);
         throw;
     }
 }
 
 reply::ExportBegun BeginExportTask::begin(const std::string& id, const Deadline& deadline) {
-    SnapshotStore& snapshots = database_.snapshots_;
+    SnapshotStore& snapshots = parts_.snapshots;
     if (is_new_) {
-        const bool is_saved = database_.save_snapshot_if_changed(deadline);
+        const bool is_saved = parts_.taker.save_if_changed(deadline);
         if (!is_saved && (snapshots.newest_full() == nullptr || snapshots.has_unreadable_pages())) {
-            database_.save_snapshot(deadline);
+            parts_.taker.save(deadline);
         }
     }
     std::optional<SnapshotPin> pin = snapshots.pin_newest_full();
@@ -109,7 +109,7 @@ reply::ExportBegun BeginExportTask::begin(const std::string& id, const Deadline&
                            "There is no snapshot of everything yet: make one with snapshot.create_all");
     }
     // That of an import in which nothing was: it says nothing of what was added since.
-    if (!is_new_ && pin->manifest().lsn == 0 && database_.last_lsn() != 0) {
+    if (!is_new_ && pin->manifest().lsn == 0 && parts_.live.last_lsn() != 0) {
         throw RequestError(ErrorCode::not_found,
                            "The latest snapshot of everything is from before the first event: make one with "
                            "snapshot.create_all");
@@ -128,7 +128,7 @@ reply::ExportBegun BeginExportTask::begin(const std::string& id, const Deadline&
     RecordsSelection selection{manifest.of<IdempotencyIndex>().first_record_lsn, manifest.lsn, {}, {}};
     std::optional<RecordsOfSeries> of_series;
     if (series_) {
-        of_series.emplace(database_.storage_, *series_, selection.first_lsn, selection.last_lsn);
+        of_series.emplace(parts_.storage, *series_, selection.first_lsn, selection.last_lsn);
         of_series->restrict(selection);
     }
     LeftOut left_out;
@@ -136,8 +136,8 @@ reply::ExportBegun BeginExportTask::begin(const std::string& id, const Deadline&
     if (!shows_idempotency_keys_) {
         hide_records(selection, left_out);
     }
-    made->records = std::make_shared<const RecordsFile>(database_.storage_, selection,
-                                                        database_.directory_for_files(), deadline);
+    made->records = std::make_shared<const RecordsFile>(parts_.storage, selection,
+                                                        parts_.files.directory_for_files(), deadline);
     left_out.unknown = of_series ? of_series->left_out() : 0;
     made->contents = contents_of(*made, left_out);
     // What was read meanwhile may be of a master's state that took the place of this one.
@@ -145,7 +145,7 @@ reply::ExportBegun BeginExportTask::begin(const std::string& id, const Deadline&
         throw RequestError(ErrorCode::not_found,
                            "The state was replaced while it was to be exported: begin a new export");
     }
-    database_.exports_.fill(id, made);
+    parts_.files.exports.fill(id, made);
     return {id,
             manifest.lsn,
             manifest.file_unix,
@@ -155,7 +155,7 @@ reply::ExportBegun BeginExportTask::begin(const std::string& id, const Deadline&
 }
 
 Reply FetchExportTask::run(const Deadline& deadline) {
-    const std::shared_ptr<const Export> from = database_.exports_.find(export_id_);
+    const std::shared_ptr<const Export> from = parts_.files.exports.find(export_id_);
     reply::FileBytes part{reply::ExportFile{file_}, nullptr, 0, offset_, limit_};
     if (file_ == Exports::contents_file) {
         part.source = std::make_shared<const TextSource>(from);
@@ -167,7 +167,7 @@ Reply FetchExportTask::run(const Deadline& deadline) {
         part.source = from->records;
         part.total = from->records->size();
     } else if (const auto tree = from->trees.find(file_); tree != from->trees.end()) {
-        part.source = database_.tree_files_.open({from->pin.ref(), tree->second}, deadline);
+        part.source = parts_.files.trees.open({from->pin.ref(), tree->second}, deadline);
         part.total = tree->second->tree_bytes;
     } else {
         return Error{ErrorCode::not_found, "Export \"" + export_id_ + "\" has no file \"" + file_ +
@@ -177,13 +177,6 @@ Reply FetchExportTask::run(const Deadline& deadline) {
         return past_the_end(part.total);
     }
     return part;
-}
-
-Reply Database::end_export(std::string_view id) {
-    if (!exports_.end(id)) {
-        return Error{ErrorCode::not_found, "Export \"" + std::string(id) + "\" is not there (any more)"};
-    }
-    return reply::Ok{};
 }
 
 }  // namespace karma

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "engine/reply.h"
-#include "persist/database.h"
+#include "persist/database/parts.h"
 
 /// Requests of exports. Each runs on any thread, without the database's lock.
 namespace karma {
@@ -13,8 +13,8 @@ namespace karma {
 /// Pins a snapshot and writes the file of its idempotency records.
 class BeginExportTask final : public Task {
 public:
-    BeginExportTask(Database& database, const query::BeginExport& query)
-        : database_(database), is_new_(query.is_new), shows_idempotency_keys_(query.shows_idempotency_keys) {
+    BeginExportTask(DatabaseParts& parts, const query::BeginExport& query)
+        : parts_(parts), is_new_(query.is_new), shows_idempotency_keys_(query.shows_idempotency_keys) {
         if (query.series) {
             series_ = *query.series;
         }
@@ -27,7 +27,7 @@ public:
 private:
     reply::ExportBegun begin(const std::string& id, const Deadline& deadline);
 
-    Database& database_;
+    DatabaseParts& parts_;
     std::optional<std::string> series_;
     bool is_new_;
     bool shows_idempotency_keys_;
@@ -36,8 +36,8 @@ private:
 /// Returns a part of a file of an export.
 class FetchExportTask final : public Task {
 public:
-    FetchExportTask(Database& database, const query::FetchExport& query)
-        : database_(database),
+    FetchExportTask(DatabaseParts& parts, const query::FetchExport& query)
+        : parts_(parts),
           export_id_(query.export_id),
           file_(query.file),
           offset_(query.offset),
@@ -49,7 +49,7 @@ public:
     Reply run(const Deadline& deadline) override;
 
 private:
-    Database& database_;
+    DatabaseParts& parts_;
     std::string export_id_;
     std::string file_;
     std::uint64_t offset_;

@@ -9,24 +9,24 @@ constexpr const char* hash_seed_key = "hash_seed";
 
 }  // namespace
 
-std::optional<std::uint64_t> read_hash_seed(const Storage& storage) {
-    return read_meta_number(storage, hash_seed_key);
+std::optional<std::uint64_t> read_hash_seed(const RecordTables& tables) {
+    return read_meta_number(tables, hash_seed_key);
 }
 
-std::uint64_t ensure_hash_seed(Storage& storage, const std::function<std::uint64_t()>& random) {
-    if (const std::optional<std::uint64_t> stored = read_hash_seed(storage)) {
+std::uint64_t ensure_hash_seed(RecordTables& tables, const std::function<std::uint64_t()>& random) {
+    if (const std::optional<std::uint64_t> stored = read_hash_seed(tables)) {
         return *stored;
     }
     const std::uint64_t seed = random();
-    write_hash_seed(storage, seed);
+    write_hash_seed(tables, seed);
     return seed;
 }
 
 RecordChange hash_seed_change(std::uint64_t seed) { return meta_numbers_change(hash_seed_key, {seed}); }
 
-void write_hash_seed(Storage& storage, std::uint64_t seed) {
+void write_hash_seed(RecordTables& tables, std::uint64_t seed) {
     const RecordChange change = hash_seed_change(seed);
-    storage.write(std::span(&change, 1), true);
+    tables.write(std::span(&change, 1), true);
 }
 
 }  // namespace karma

@@ -10,9 +10,14 @@
 #include "engine/querier.h"
 #include "engine/reply.h"
 #include "engine/request.h"
-#include "persist/database.h"
+#include "persist/database/parts.h"
 
 namespace karma {
+
+/// Puts a series into an empty engine as it was at a point of the past, not after `last_lsn`. Without the
+/// lock; throws RequestError where what is kept does not reach back so far.
+std::optional<Error> rebuild_series(Engine& past, DatabaseParts& parts, std::string_view series,
+                                    const HistoryPoint& point, Lsn last_lsn, const Deadline& deadline);
 
 /// Answers a query as of a point from the nearest snapshot and the events after it.
 template <typename Query>
@@ -20,8 +25,8 @@ class HistoryTask final : public Task {
 public:
     /// `now_ms`: when it is asked. Periods such as the last 30 days end there, or at the time that it asks
     /// about.
-    HistoryTask(Database& database, const Query& query, Lsn last_lsn, std::int64_t now_ms)
-        : database_(database), query_(query), last_lsn_(last_lsn), now_ms_(now_ms), series_(query.series) {
+    HistoryTask(DatabaseParts& parts, const Query& query, Lsn last_lsn, std::int64_t now_ms)
+        : parts_(parts), query_(query), last_lsn_(last_lsn), now_ms_(now_ms), series_(query.series) {
         query_.series = series_;
         if constexpr (std::is_same_v<Query, query::BatchSum>) {
             keys_.assign(query.keys.begin(), query.keys.end());
@@ -34,9 +39,9 @@ public:
 
     Reply run(const Deadline& deadline) override {
         NullSink sink;
-        Engine past(database_.hash_seed(), sink);
+        Engine past(parts_.live.hash_seed(), sink);
         if (std::optional<Error> failed =
-                database_.rebuild_series(past, query_.series, *query_.as_of, last_lsn_, deadline)) {
+                rebuild_series(past, parts_, query_.series, *query_.as_of, last_lsn_, deadline)) {
             return std::move(*failed);
         }
         Outcome outcome = Querier(past, std::min(now_ms_, query_.as_of->time_ms))(query_);
@@ -47,7 +52,7 @@ public:
     }
 
 private:
-    Database& database_;
+    DatabaseParts& parts_;
     Query query_;
     Lsn last_lsn_;
     std::int64_t now_ms_;

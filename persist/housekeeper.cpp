@@ -24,8 +24,8 @@ void Housekeeper::destroy(std::vector<std::unique_ptr<Series>> series) {
         return;
     }
     const std::lock_guard lock(mutex_);
-    doomed_.insert(doomed_.end(), std::make_move_iterator(series.begin()),
-                   std::make_move_iterator(series.end()));
+    deferred_.insert(deferred_.end(), std::make_move_iterator(series.begin()),
+                     std::make_move_iterator(series.end()));
     changed_.notify_one();
 }
 
@@ -33,16 +33,16 @@ void Housekeeper::run(const std::function<void()>& first, const std::function<vo
     constexpr auto interval = std::chrono::seconds(1);
     first();
     while (true) {
-        std::vector<std::unique_ptr<Series>> doomed;
+        std::vector<std::unique_ptr<Series>> deferred;
         {
             std::unique_lock lock(mutex_);
-            changed_.wait_for(lock, interval, [this] { return stopping_ || !doomed_.empty(); });
+            changed_.wait_for(lock, interval, [this] { return stopping_ || !deferred_.empty(); });
             if (stopping_) {
                 return;
             }
-            doomed.swap(doomed_);
+            deferred.swap(deferred_);
         }
-        doomed.clear();
+        deferred.clear();
         repeatedly();
     }
 }

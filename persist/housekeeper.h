@@ -32,7 +32,7 @@ private:
 
     std::mutex mutex_;
     std::condition_variable changed_;
-    std::vector<std::unique_ptr<Series>> doomed_;
+    std::vector<std::unique_ptr<Series>> deferred_;
     bool stopping_ = false;
     std::thread thread_;
 };

@@ -49,11 +49,11 @@ std::string place_of(const std::filesystem::path& directory) {
     return place;
 }
 
-NodeIdentity::NodeIdentity(const Storage& storage, std::string place,
+NodeIdentity::NodeIdentity(const RecordTables& tables, std::string place,
                            const std::function<std::uint64_t()>& random)
     : place_(std::move(place)) {
-    const std::optional<NodeId> stored = read_meta_number(storage, node_id_key);
-    const std::string stored_place = storage.read(Table::meta, place_key).value_or("");
+    const std::optional<NodeId> stored = read_meta_number(tables, node_id_key);
+    const std::string stored_place = tables.read(Table::meta, place_key).value_or("");
     const bool is_elsewhere = !place_.empty() && !stored_place.empty() && place_ != stored_place;
     if (stored && !is_elsewhere) {
         node_ = *stored;
@@ -62,9 +62,9 @@ NodeIdentity::NodeIdentity(const Storage& storage, std::string place,
         node_ = draw(random);
         copied_from_ = stored;
     }
-    first_writer_ = read_meta_number(storage, first_writer_key).value_or(0);
+    first_writer_ = read_meta_number(tables, first_writer_key).value_or(0);
     if (!copied_from_) {
-        own_epoch_ = read_meta_number(storage, own_epoch_key);
+        own_epoch_ = read_meta_number(tables, own_epoch_key);
     }
 }
 
@@ -100,8 +100,8 @@ std::string short_copy_text(Lsn last_lsn) {
            " that were acknowledged may be missing. karma backup makes a whole copy of a running daemon";
 }
 
-DatabaseId read_database_id(const Storage& storage) {
-    const std::optional<std::string> stored = storage.read(Table::meta, database_id_key);
+DatabaseId read_database_id(const RecordTables& tables) {
+    const std::optional<std::string> stored = tables.read(Table::meta, database_id_key);
     if (!stored) {
         return {};
     }
@@ -117,20 +117,20 @@ RecordChange database_id_change(const DatabaseId& id) { return {Table::meta, dat
 
 DatabaseId draw_database_id(const std::function<std::uint64_t()>& random) { return {draw(random), random()}; }
 
-std::vector<RecordChange> records_of_node(const Storage& storage) {
+std::vector<RecordChange> records_of_node(const RecordTables& tables) {
     std::vector<RecordChange> records;
     for (const char* const key :
          {node_id_key, place_key, own_epoch_key, known_epoch_key, used_orders_key, retention_key}) {
-        if (std::optional<std::string> value = storage.read(Table::meta, key)) {
+        if (std::optional<std::string> value = tables.read(Table::meta, key)) {
             records.push_back({Table::meta, key, std::move(value)});
         }
     }
     return records;
 }
 
-std::vector<std::string> read_used_orders(const Storage& storage) {
+std::vector<std::string> read_used_orders(const RecordTables& tables) {
     std::vector<std::string> orders;
-    std::string rest = storage.read(Table::meta, used_orders_key).value_or("");
+    std::string rest = tables.read(Table::meta, used_orders_key).value_or("");
     for (std::size_t end = rest.find('\n'); end != std::string::npos; end = rest.find('\n')) {
         orders.push_back(rest.substr(0, end));
         rest.erase(0, end + 1);
@@ -149,8 +149,8 @@ RecordChange used_orders_change(std::vector<std::string> orders) {
     return {Table::meta, used_orders_key, std::move(text)};
 }
 
-std::optional<IdempotencyRetention> read_retention_told(const Storage& storage) {
-    const auto stored = read_meta_numbers(storage, retention_key, 2);
+std::optional<IdempotencyRetention> read_retention_told(const RecordTables& tables) {
+    const auto stored = read_meta_numbers(tables, retention_key, 2);
     return stored ? std::optional(IdempotencyRetention{std::max<std::uint64_t>(stored->front(), 1),
                                                        static_cast<std::int64_t>(stored->back())})
                   : std::nullopt;
@@ -161,15 +161,15 @@ RecordChange retention_told_change(const IdempotencyRetention& retention) {
                                {retention.records_max, static_cast<std::uint64_t>(retention.age_max_s)});
 }
 
-HistoryMarks read_marks(const Storage& storage) {
-    const std::optional<std::string> stored = storage.read(Table::meta, marks_key);
+HistoryMarks read_marks(const RecordTables& tables) {
+    const std::optional<std::string> stored = tables.read(Table::meta, marks_key);
     return stored ? HistoryMarks::decoded(*stored) : HistoryMarks();
 }
 
 RecordChange marks_change(const HistoryMarks& marks) { return {Table::meta, marks_key, marks.encoded()}; }
 
-std::optional<Epoch> read_known_epoch(const Storage& storage) {
-    const auto stored = read_meta_numbers(storage, known_epoch_key, 2);
+std::optional<Epoch> read_known_epoch(const RecordTables& tables) {
+    const auto stored = read_meta_numbers(tables, known_epoch_key, 2);
     return stored ? std::optional(Epoch{stored->front(), stored->back(), 0}) : std::nullopt;
 }
 

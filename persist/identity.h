@@ -10,7 +10,7 @@
 
 #include "engine/epoch.h"
 #include "engine/idempotency.h"
-#include "engine/storage.h"
+#include "engine/record_tables.h"
 #include "persist/history_marks.h"
 
 /// Who a database and the node that holds it are, as the table `meta` keeps it: docs/replication-protocol.md
@@ -25,7 +25,7 @@ class NodeIdentity {
 public:
     /// Reads what is stored; draws a node id where there is none, or it was drawn in another place than
     /// `place`. Writes nothing. An empty place is every place. Throws CorruptionError.
-    NodeIdentity(const Storage& storage, std::string place, const std::function<std::uint64_t()>& random);
+    NodeIdentity(const RecordTables& tables, std::string place, const std::function<std::uint64_t()>& random);
 
     NodeId node_id() const noexcept { return node_; }
     /// The id of the node of which this is a copy; nothing when it is none.
@@ -59,29 +59,29 @@ std::string short_copy_text(Lsn last_lsn);
 inline constexpr const char* may_lose_key = "followed_unsynced";
 
 /// Not known where there is none. Throws CorruptionError.
-DatabaseId read_database_id(const Storage& storage);
+DatabaseId read_database_id(const RecordTables& tables);
 RecordChange database_id_change(const DatabaseId& id);
 DatabaseId draw_database_id(const std::function<std::uint64_t()>& random);
 
 /// The records of `meta` that belong to the node, not to the history that it holds: they stay when another
 /// state takes the place of all that is stored.
-std::vector<RecordChange> records_of_node(const Storage& storage);
+std::vector<RecordChange> records_of_node(const RecordTables& tables);
 
 /// The operator's orders that were carried out here, the latest ones. Throws CorruptionError.
-std::vector<std::string> read_used_orders(const Storage& storage);
+std::vector<std::string> read_used_orders(const RecordTables& tables);
 RecordChange used_orders_change(std::vector<std::string> orders);
 
 /// The limits of a master whose state this node has; nothing where it has followed none. Throws
 /// CorruptionError.
-std::optional<IdempotencyRetention> read_retention_told(const Storage& storage);
+std::optional<IdempotencyRetention> read_retention_told(const RecordTables& tables);
 RecordChange retention_told_change(const IdempotencyRetention& retention);
 
 /// Throws CorruptionError.
-HistoryMarks read_marks(const Storage& storage);
+HistoryMarks read_marks(const RecordTables& tables);
 RecordChange marks_change(const HistoryMarks& marks);
 
 /// The latest epoch that the node was told of; nothing where it was told of none. Throws CorruptionError.
-std::optional<Epoch> read_known_epoch(const Storage& storage);
+std::optional<Epoch> read_known_epoch(const RecordTables& tables);
 /// Forgets it.
 RecordChange no_known_epoch_change();
 RecordChange known_epoch_change(const Epoch& epoch);

@@ -17,9 +17,9 @@ constexpr const char* unbroken_key = "unbroken_lsn";
 constexpr const char* ordered_key = "ordered_lsn";
 
 /// The first group from an LSN on; that it begins before it is no matter of a hole.
-Lsn first_from(const Storage& storage, Lsn lsn) {
+Lsn first_from(const EventLog& log, Lsn lsn) {
     Lsn first = 0;
-    storage.read_log(lsn, [&](const EventGroup& group) {
+    log.read_log(lsn, [&](const EventGroup& group) {
         first = group.first_lsn;
         return false;
     });
@@ -33,9 +33,9 @@ struct Start {
 };
 
 /// The group that holds an event, or the next one behind it.
-std::optional<Start> group_at(const Storage& storage, Lsn lsn) {
+std::optional<Start> group_at(const EventLog& log, Lsn lsn) {
     std::optional<Start> start;
-    storage.read_log(lsn, [&](const EventGroup& group) {
+    log.read_log(lsn, [&](const EventGroup& group) {
         start = Start{group.first_lsn, group.first_lsn + group.count, 0};
         read_event_group(group.bytes, [&](const Event& event) {
             if (event.lsn == group.first_lsn) {
@@ -49,11 +49,13 @@ std::optional<Start> group_at(const Storage& storage, Lsn lsn) {
 
 }  // namespace
 
-Lsn read_unbroken_lsn(const Storage& storage) { return read_meta_number(storage, unbroken_key).value_or(0); }
+Lsn read_unbroken_lsn(const RecordTables& tables) {
+    return read_meta_number(tables, unbroken_key).value_or(0);
+}
 
 Lsn first_kept_lsn(const Storage& storage) { return first_from(storage, read_unbroken_lsn(storage)); }
 
-Lsn first_stored_lsn(const Storage& storage) { return first_from(storage, 0); }
+Lsn first_stored_lsn(const EventLog& log) { return first_from(log, 0); }
 
 void skip_log_to(Storage& storage, Lsn lsn) {
     if (lsn <= storage.next_lsn()) {
@@ -84,18 +86,18 @@ void ensure_unbroken_lsn(Storage& storage) {
     }
 }
 
-Lsn read_ordered_lsn(const Storage& storage) {
-    return read_meta_number(storage, ordered_key).value_or(std::numeric_limits<Lsn>::max());
+Lsn read_ordered_lsn(const RecordTables& tables) {
+    return read_meta_number(tables, ordered_key).value_or(std::numeric_limits<Lsn>::max());
 }
 
 RecordChange ordered_lsn_change(Lsn lsn) { return meta_numbers_change(ordered_key, {lsn}); }
 
-bool has_ordered_lsn(const Storage& storage) { return storage.read(Table::meta, ordered_key).has_value(); }
+bool has_ordered_lsn(const RecordTables& tables) { return tables.read(Table::meta, ordered_key).has_value(); }
 
-Lsn find_ordered_lsn(const Storage& storage, const Deadline& deadline) {
+Lsn find_ordered_lsn(const EventLog& log, const Deadline& deadline) {
     Lsn ordered = 0;
     std::int64_t before_ms = std::numeric_limits<std::int64_t>::min();
-    storage.read_log(0, [&](const EventGroup& group) {
+    log.read_log(0, [&](const EventGroup& group) {
         deadline.check();
         read_event_group(group.bytes, [&](const Event& event) {
             if (event.time_ms < before_ms) {
@@ -111,12 +113,12 @@ Lsn find_ordered_lsn(const Storage& storage, const Deadline& deadline) {
 namespace {
 
 /// As first_lsn_from_time, in the events from `low` on, whose times do not decrease.
-Lsn search_ordered(const Storage& storage, Lsn low, std::int64_t time_ms) {
-    Lsn high = storage.next_lsn();
+Lsn search_ordered(const EventLog& log, Lsn low, std::int64_t time_ms) {
+    Lsn high = log.next_lsn();
     // The groups that begin below `found` begin before the time; those from `high` on do not.
     Lsn found = low;
     while (low < high) {
-        const std::optional<Start> start = group_at(storage, low + (high - low) / 2);
+        const std::optional<Start> start = group_at(log, low + (high - low) / 2);
         if (start && start->time_ms < time_ms) {
             found = start->first_lsn;
             low = start->next_lsn;
@@ -128,8 +130,8 @@ Lsn search_ordered(const Storage& storage, Lsn low, std::int64_t time_ms) {
 }
 
 /// Calls `visit` for each event below an LSN, until it returns false.
-void visit_events_below(const Storage& storage, Lsn end, const std::function<bool(const Event&)>& visit) {
-    storage.read_log(0, [&](const EventGroup& group) {
+void visit_events_below(const EventLog& log, Lsn end, const std::function<bool(const Event&)>& visit) {
+    log.read_log(0, [&](const EventGroup& group) {
         bool goes_on = group.first_lsn < end;
         if (goes_on) {
             read_event_group(group.bytes, [&](const Event& event) {

@@ -16,10 +16,10 @@ namespace karma {
 Lsn first_kept_lsn(const Storage& storage);
 
 /// The first stored event, also before a gap in the log; 0 if there is none.
-Lsn first_stored_lsn(const Storage& storage);
+Lsn first_stored_lsn(const EventLog& log);
 
 /// The recorded LSN from which on no event is missing; 0 if none was recorded.
-Lsn read_unbroken_lsn(const Storage& storage);
+Lsn read_unbroken_lsn(const RecordTables& tables);
 
 /// Makes the log go on at `lsn`, and records the gap if events before it are missing. No other thread may
 /// write meanwhile.
@@ -32,13 +32,13 @@ void ensure_unbroken_lsn(Storage& storage);
 /// The LSN from which on the times of events never decrease. In logs of earlier versions, and of masters of
 /// earlier versions, they may: what is searched by time is searched event by event up to it. The highest
 /// number where it was not recorded yet.
-Lsn read_ordered_lsn(const Storage& storage);
-bool has_ordered_lsn(const Storage& storage);
+Lsn read_ordered_lsn(const RecordTables& tables);
+bool has_ordered_lsn(const RecordTables& tables);
 RecordChange ordered_lsn_change(Lsn lsn);
 
 /// The same from the log itself: the last event whose time is below that of the one before it; 0 where there
 /// is none. Reads the whole log.
-Lsn find_ordered_lsn(const Storage& storage, const Deadline& deadline = NoDeadline());
+Lsn find_ordered_lsn(const EventLog& log, const Deadline& deadline = NoDeadline());
 
 /// An event at or before the first one of `time_ms` (Unix milliseconds) or later: what happened from then on
 /// is in its group or behind it. The first kept event where all are later, and the next one to come where

@@ -15,9 +15,9 @@ namespace {
 
 }  // namespace
 
-std::optional<std::vector<std::uint64_t>> read_meta_numbers(const Storage& storage, const char* key,
+std::optional<std::vector<std::uint64_t>> read_meta_numbers(const RecordTables& tables, const char* key,
                                                             std::size_t count) {
-    const std::optional<std::string> stored = storage.read(Table::meta, key);
+    const std::optional<std::string> stored = tables.read(Table::meta, key);
     if (!stored) {
         return std::nullopt;
     }
@@ -40,8 +40,8 @@ std::optional<std::vector<std::uint64_t>> read_meta_numbers(const Storage& stora
     return numbers;
 }
 
-std::optional<std::uint64_t> read_meta_number(const Storage& storage, const char* key) {
-    const auto numbers = read_meta_numbers(storage, key, 1);
+std::optional<std::uint64_t> read_meta_number(const RecordTables& tables, const char* key) {
+    const auto numbers = read_meta_numbers(tables, key, 1);
     return numbers ? std::optional(numbers->front()) : std::nullopt;
 }
 

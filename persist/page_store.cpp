@@ -92,8 +92,8 @@ std::string_view unsealed(std::string_view value, const std::string& what) {
     return value;
 }
 
-PageStore::PageStore(Storage& storage) : storage_(storage) {
-    if (const std::optional<std::string> last = storage_.last_key(Table::snapshots, page_prefix)) {
+PageStore::PageStore(RecordTables& tables) : tables_(tables) {
+    if (const std::optional<std::string> last = tables_.last_key(Table::snapshots, page_prefix)) {
         next_id_ = from_big_endian(std::string_view(*last).substr(1)) + 1;
     }
 }
@@ -101,12 +101,12 @@ PageStore::PageStore(Storage& storage) : storage_(storage) {
 void PageStore::erase_from(std::uint64_t page_id, std::uint64_t snapshot_id) {
     // Only where there is something: a removed range costs later what is written there.
     if (page_id < next_id_) {
-        storage_.erase_range(Table::snapshots, page_key(page_id), page_key(next_id_));
+        tables_.erase_range(Table::snapshots, page_key(page_id), page_key(next_id_));
         next_id_ = page_id;
     }
-    const std::optional<std::string> last = storage_.last_key(Table::snapshots, list_prefix);
+    const std::optional<std::string> last = tables_.last_key(Table::snapshots, list_prefix);
     if (const std::string begin = list_key(snapshot_id); last && *last >= begin) {
-        storage_.erase_range(Table::snapshots, begin, prefix_end(list_prefix));
+        tables_.erase_range(Table::snapshots, begin, prefix_end(list_prefix));
     }
 }
 
@@ -114,11 +114,11 @@ std::vector<StoredPage> PageStore::list(std::uint64_t snapshot_id, std::size_t s
     std::vector<StoredPage> pages;
     const std::string what =
         "page list of snapshot " + std::to_string(snapshot_id) + ", series number " + std::to_string(series);
-    storage_.scan(Table::snapshots, list_key(snapshot_id, series),
-                  [&](std::string_view, std::string_view value) {
-                      decode_list(unsealed(value, what), what, pages);
-                      return true;
-                  });
+    tables_.scan(Table::snapshots, list_key(snapshot_id, series),
+                 [&](std::string_view, std::string_view value) {
+                     decode_list(unsealed(value, what), what, pages);
+                     return true;
+                 });
     return pages;
 }
 
@@ -145,7 +145,7 @@ std::unordered_set<std::uint64_t> PageStore::unreadable() const {
 
 PageRef PageStore::read_stored(const StoredPage& page) const {
     const std::string what = page_name(page.id);
-    const std::optional<std::string> value = storage_.read(Table::snapshots, page_key(page.id));
+    const std::optional<std::string> value = tables_.read(Table::snapshots, page_key(page.id));
     if (!value) {
         throw CorruptionError(what + " is missing");
     }
@@ -160,7 +160,7 @@ PageRef PageStore::read_stored(const StoredPage& page) const {
 }
 
 void PageStore::add_erased_lists(std::uint64_t snapshot_id, std::vector<RecordChange>& changes) const {
-    storage_.scan(Table::snapshots, list_key(snapshot_id), [&](std::string_view key, std::string_view) {
+    tables_.scan(Table::snapshots, list_key(snapshot_id), [&](std::string_view key, std::string_view) {
         changes.push_back({Table::snapshots, std::string(key), std::nullopt});
         return true;
     });
@@ -172,7 +172,7 @@ RecordChange PageStore::erased_page(std::uint64_t id) {
 
 std::vector<std::uint64_t> PageStore::all_ids() const {
     std::vector<std::uint64_t> ids;
-    storage_.scan(Table::snapshots, page_prefix, [&](std::string_view key, std::string_view) {
+    tables_.scan(Table::snapshots, page_prefix, [&](std::string_view key, std::string_view) {
         ids.push_back(from_big_endian(key.substr(1)));
         return true;
     });
@@ -182,7 +182,7 @@ std::vector<std::uint64_t> PageStore::all_ids() const {
 // ---- writing
 
 void PageWriter::start_bulk() {
-    bulk_ = store_.storage_.bulk_writer(Table::snapshots);
+    bulk_ = store_.tables_.bulk_writer(Table::snapshots);
     for (const RecordChange& record : records_) {
         bulk_->add(record.key, *record.value);
     }

@@ -9,9 +9,9 @@
 #include <unordered_set>
 #include <vector>
 
+#include "engine/record_tables.h"
 #include "engine/scan.h"
 #include "engine/series.h"
-#include "engine/storage.h"
 #include "persist/tree_format.h"
 
 namespace karma {
@@ -34,7 +34,7 @@ std::string_view unsealed(std::string_view value, const std::string& what);
 /// list of its pages. The format is docs/snapshot-format.md. One thread writes; any may read.
 class PageStore {
 public:
-    explicit PageStore(Storage& storage);
+    explicit PageStore(RecordTables& tables);
 
     /// Ids from here on are free.
     std::uint64_t next_id() const noexcept { return next_id_; }
@@ -57,14 +57,14 @@ public:
     static RecordChange erased_page(std::uint64_t id);
     /// The ids of all pages that are stored.
     std::vector<std::uint64_t> all_ids() const;
-    void reclaim() { storage_.reclaim(Table::snapshots); }
+    void reclaim() { tables_.reclaim(Table::snapshots); }
 
 private:
     friend class PageWriter;
 
     PageRef read_stored(const StoredPage& page) const;
 
-    Storage& storage_;
+    RecordTables& tables_;
     std::uint64_t next_id_ = 1;
     mutable std::mutex mutex_;
     mutable std::unordered_set<std::uint64_t> unreadable_;  // under the mutex

@@ -29,19 +29,19 @@ void append_pruned_streams(std::span<const std::string> ids, Lsn lsn, std::vecto
     changes.push_back(meta_numbers_change(pruned_streams_key, {lsn}));
 }
 
-Lsn read_pruned_streams_lsn(const Storage& storage) {
-    return read_meta_number(storage, pruned_streams_key).value_or(0);
+Lsn read_pruned_streams_lsn(const RecordTables& tables) {
+    return read_meta_number(tables, pruned_streams_key).value_or(0);
 }
 
 RecordChange first_record_change(Lsn lsn) { return meta_numbers_change(first_record_key, {lsn}); }
 
-Lsn read_first_record_lsn(const Storage& storage) {
-    return read_meta_number(storage, first_record_key).value_or(0);
+Lsn read_first_record_lsn(const RecordTables& tables) {
+    return read_meta_number(tables, first_record_key).value_or(0);
 }
 
-void read_committed_streams(const Storage& storage, Lsn last_lsn,
+void read_committed_streams(const RecordTables& tables, Lsn last_lsn,
                             const std::function<void(StreamInfo)>& visit) {
-    storage.scan(Table::streams, "", [&](std::string_view key, std::string_view value) {
+    tables.scan(Table::streams, "", [&](std::string_view key, std::string_view value) {
         StreamInfo stream;
         try {
             stream = decode_stream(value);
@@ -55,41 +55,41 @@ void read_committed_streams(const Storage& storage, Lsn last_lsn,
     });
 }
 
-void read_idempotency_records(const Storage& storage,
+void read_idempotency_records(const RecordTables& tables,
                               const std::function<bool(std::span<const IdempotencyRecord>)>& visit) {
-    read_idempotency_records(storage, read_first_record_lsn(storage), visit);
+    read_idempotency_records(tables, read_first_record_lsn(tables), visit);
 }
 
-void read_idempotency_records(const Storage& storage, Lsn first_lsn,
+void read_idempotency_records(const RecordTables& tables, Lsn first_lsn,
                               const std::function<bool(std::span<const IdempotencyRecord>)>& visit) {
     std::vector<IdempotencyRecord> records;
     // The key of a row is the last LSN in it: rows before this one hold forgotten records only.
-    storage.scan_from(Table::idempotency, big_endian(first_lsn),
-                      [&](std::string_view, std::string_view value) {
-                          records.clear();
-                          read_records(value, [&](const IdempotencyRecord& record) {
-                              if (record.lsn >= first_lsn) {
-                                  records.push_back(record);
-                              }
-                          });
-                          return visit(records);
-                      });
+    tables.scan_from(Table::idempotency, big_endian(first_lsn),
+                     [&](std::string_view, std::string_view value) {
+                         records.clear();
+                         read_records(value, [&](const IdempotencyRecord& record) {
+                             if (record.lsn >= first_lsn) {
+                                 records.push_back(record);
+                             }
+                         });
+                         return visit(records);
+                     });
 }
 
-bool erase_records_below(Storage& storage, Lsn lsn) {
+bool erase_records_below(RecordTables& tables, Lsn lsn) {
     // Each range begins at the first row that is there, behind the range before it: removed ranges that
     // overlap would cost later reads the square of their number.
     const std::string end = big_endian(lsn);
     std::string begin;
-    storage.scan_from(Table::idempotency, begin, [&](std::string_view key, std::string_view) {
+    tables.scan_from(Table::idempotency, begin, [&](std::string_view key, std::string_view) {
         begin = key;
         return false;
     });
     if (begin.empty() || begin >= end) {
         return false;
     }
-    storage.erase_range(Table::idempotency, begin, end);
-    storage.reclaim_range(Table::idempotency, begin, end);
+    tables.erase_range(Table::idempotency, begin, end);
+    tables.reclaim_range(Table::idempotency, begin, end);
     return true;
 }
 

@@ -26,11 +26,11 @@ int create_without_name(const std::filesystem::path& directory) {
 
 }  // namespace
 
-RecordsFile::RecordsFile(const Storage& storage, const RecordsSelection& selection,
+RecordsFile::RecordsFile(const RecordTables& tables, const RecordsSelection& selection,
                          const std::filesystem::path& directory, const Deadline& deadline)
     : file_(create_without_name(directory)) {
     try {
-        written_ = write_records_json(storage, selection, [&](std::string_view bytes) {
+        written_ = write_records_json(tables, selection, [&](std::string_view bytes) {
             deadline.check();
             write(bytes);
         });

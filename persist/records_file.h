@@ -4,9 +4,9 @@
 #include <filesystem>
 #include <string_view>
 
+#include "engine/record_tables.h"
 #include "engine/reply.h"
 #include "engine/scan.h"
-#include "engine/storage.h"
 #include "persist/records_json.h"
 
 namespace karma {
@@ -15,9 +15,9 @@ namespace karma {
 /// meanwhile, so it is written to disk once. The file has no name and is gone with this object. Thread-safe.
 class RecordsFile final : public reply::ByteSource {
 public:
-    /// Writes what `selection` lets through of the records of `storage` to a file in `directory`. Throws
+    /// Writes what `selection` lets through of the records in `tables` to a file in `directory`. Throws
     /// StorageError, and RequestError when the deadline comes first.
-    RecordsFile(const Storage& storage, const RecordsSelection& selection,
+    RecordsFile(const RecordTables& tables, const RecordsSelection& selection,
                 const std::filesystem::path& directory, const Deadline& deadline);
     ~RecordsFile() override;
 

@@ -6,8 +6,8 @@
 
 namespace karma {
 
-RecordsFiles::RecordsFiles(const Storage& storage, std::filesystem::path directory, MonotonicClock clock)
-    : storage_(storage), directory_(std::move(directory)), clock_(std::move(clock)) {}
+RecordsFiles::RecordsFiles(const RecordTables& tables, std::filesystem::path directory, MonotonicClock clock)
+    : tables_(tables), directory_(std::move(directory)), clock_(std::move(clock)) {}
 
 RecordsFiles::Opened RecordsFiles::open(const reply::IdempotencySnapshot& latest, Lsn first_record_lsn,
                                         std::optional<Lsn> last_lsn, std::uint64_t offset,
@@ -76,7 +76,7 @@ RecordsFiles::Files::iterator RecordsFiles::make(const reply::IdempotencySnapsho
     Fetched made;
     made.about = about;
     const RecordsSelection selection{first_record_lsn, about.last_lsn, {}, {}};
-    made.file = std::make_shared<const RecordsFile>(storage_, selection, directory_, deadline);
+    made.file = std::make_shared<const RecordsFile>(tables_, selection, directory_, deadline);
     files_.push_front(std::move(made));
     if (files_.size() > kept_max) {
         files_.pop_back();

@@ -10,9 +10,9 @@
 #include <mutex>
 #include <optional>
 
+#include "engine/record_tables.h"
 #include "engine/reply.h"
 #include "engine/scan.h"
-#include "engine/storage.h"
 #include "persist/records_file.h"
 
 namespace karma {
@@ -27,8 +27,8 @@ public:
     static constexpr std::size_t kept_max = 4;
     static constexpr std::chrono::minutes idle_max{10};
 
-    /// `storage` outlives this; `directory` is where the files lie.
-    RecordsFiles(const Storage& storage, std::filesystem::path directory, MonotonicClock clock);
+    /// `tables` outlives this; `directory` is where the files lie.
+    RecordsFiles(const RecordTables& tables, std::filesystem::path directory, MonotonicClock clock);
 
     struct Opened {
         reply::IdempotencySnapshot about;  // with its bytes
@@ -71,7 +71,7 @@ private:
                          const Deadline& deadline);
     void drop_idle_locked();
 
-    const Storage& storage_;
+    const RecordTables& tables_;
     std::filesystem::path directory_;
     MonotonicClock clock_;
     mutable std::mutex mutex_;

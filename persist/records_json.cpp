@@ -83,7 +83,7 @@ std::string stream_text(const StreamInfo& stream, Fingerprinter& fingerprinter) 
 
 }  // namespace
 
-WrittenRecords write_records_json(const Storage& storage, const RecordsSelection& selection,
+WrittenRecords write_records_json(const RecordTables& tables, const RecordsSelection& selection,
                                   const std::function<void(std::string_view)>& sink) {
     WrittenRecords written;
     std::string piece = "{\"records\":[";
@@ -96,7 +96,7 @@ WrittenRecords write_records_json(const Storage& storage, const RecordsSelection
         }
     };
     bool is_first = true;
-    read_idempotency_records(storage, selection.first_lsn, [&](std::span<const IdempotencyRecord> records) {
+    read_idempotency_records(tables, selection.first_lsn, [&](std::span<const IdempotencyRecord> records) {
         for (const IdempotencyRecord& record : records) {
             if (record.lsn <= selection.last_lsn &&
                 (!selection.wants_record || selection.wants_record(record))) {
@@ -109,7 +109,7 @@ WrittenRecords write_records_json(const Storage& storage, const RecordsSelection
     piece += "],\"committed_streams\":[";
     is_first = true;
     Fingerprinter fingerprinter;
-    read_committed_streams(storage, selection.last_lsn, [&](const StreamInfo& stream) {
+    read_committed_streams(tables, selection.last_lsn, [&](const StreamInfo& stream) {
         if (!selection.wants_stream || selection.wants_stream(stream)) {
             add(stream_text(stream, fingerprinter), is_first);
             ++written.committed_streams;

@@ -6,7 +6,7 @@
 
 #include "engine/ingest.h"
 #include "engine/record_codec.h"
-#include "engine/storage.h"
+#include "engine/record_tables.h"
 
 namespace karma {
 
@@ -25,7 +25,7 @@ struct WrittenRecords {
 
 /// Writes idempotency records and committed streams that are stored as Karma 1.0's `karma.idempotency.json`
 /// has them: in pieces, never as a whole. Throws what `sink` does.
-WrittenRecords write_records_json(const Storage& storage, const RecordsSelection& selection,
+WrittenRecords write_records_json(const RecordTables& tables, const RecordsSelection& selection,
                                   const std::function<void(std::string_view)>& sink);
 
 /// Reads such a file: its records in the order in which they were created, and its streams, without LSNs.

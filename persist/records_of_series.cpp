@@ -7,9 +7,9 @@
 
 namespace karma {
 
-RecordsOfSeries::RecordsOfSeries(const Storage& storage, std::string series, Lsn first_lsn, Lsn last_lsn)
+RecordsOfSeries::RecordsOfSeries(const EventLog& log, std::string series, Lsn first_lsn, Lsn last_lsn)
     : series_(std::move(series)) {
-    storage.read_log(first_lsn, [&](const EventGroup& group) {
+    log.read_log(first_lsn, [&](const EventGroup& group) {
         if (group.first_lsn > last_lsn) {
             return false;
         }

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/storage.h"
+#include "engine/event_log.h"
 #include "persist/records_json.h"
 
 namespace karma {
@@ -15,7 +15,7 @@ namespace karma {
 class RecordsOfSeries {
 public:
     /// Reads the events of the log between two LSNs, both included. Throws StorageError and CorruptionError.
-    RecordsOfSeries(const Storage& storage, std::string series, Lsn first_lsn, Lsn last_lsn);
+    RecordsOfSeries(const EventLog& log, std::string series, Lsn first_lsn, Lsn last_lsn);
 
     /// A selection of the records and streams of the series. This object outlives it.
     void restrict(RecordsSelection& selection);

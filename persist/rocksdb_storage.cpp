@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdarg>
-#include <cstring>
 #include <limits>
 #include <utility>
 
@@ -16,6 +14,7 @@
 #include "engine/error.h"
 #include "persist/keys.h"
 #include "persist/log_file_order.h"
+#include "persist/rocksdb_support.h"
 #include "persist/salvage_files.h"
 #include "persist/snapshot_table.h"
 #include "persist/stored_rows.h"
@@ -25,113 +24,6 @@ namespace karma {
 namespace {
 
 constexpr const char* format_key = "format_version";
-
-Lsn key_lsn(std::string_view key) {
-    if (key.size() != 8) {
-        throw CorruptionError("event log: a key of " + std::to_string(key.size()) + " bytes instead of 8");
-    }
-    return from_big_endian(key);
-}
-
-rocksdb::Slice slice(std::string_view text) noexcept { return {text.data(), text.size()}; }
-
-/// A stored group: the number of its events, so that no one has to decode them to count, and its bytes.
-std::array<char, 4> encode_count(std::uint32_t count) noexcept {
-    std::array<char, 4> bytes{};
-    std::memcpy(bytes.data(), &count, bytes.size());
-    return bytes;
-}
-
-EventGroup stored_group(std::string_view key, std::string_view value) {
-    EventGroup group{key_lsn(key), 0, {}};
-    if (value.size() < sizeof group.count) {
-        throw CorruptionError("event log: the group at LSN " + std::to_string(group.first_lsn) +
-                              " is too short");
-    }
-    std::memcpy(&group.count, value.data(), sizeof group.count);
-    group.bytes = value.substr(sizeof group.count);
-    return group;
-}
-
-[[noreturn]] void fail(const std::string& what, const rocksdb::Status& status) {
-    if (status.IsCorruption()) {
-        throw CorruptionError(what + ": " + status.ToString());
-    }
-    throw StorageError(what + ": " + status.ToString());
-}
-
-/// Writes nothing: a database that is only read stays as it is.
-class NoInfoLog final : public rocksdb::Logger {
-public:
-    using rocksdb::Logger::Logv;
-    void Logv(const char* /*format*/, va_list /*arguments*/) override {}
-};
-
-rocksdb::Options database_options(const RocksdbStorage::Options& options) {
-    rocksdb::Options result;
-    result.create_if_missing = true;
-    result.create_missing_column_families = true;
-    if (options.env != nullptr) {
-        result.env = options.env;
-    }
-    // Only the tail of the log may be torn by a crash; damage anywhere else must be seen, not skipped.
-    result.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
-    if (options.read_only && options.salvage) {
-        // Events that are lost with a record leave a hole in their LSNs, which whoever reads the log sees.
-        result.wal_recovery_mode = rocksdb::WALRecoveryMode::kSkipAnyCorruptedRecords;
-    }
-    if (options.read_only) {
-        result.info_log = std::make_shared<NoInfoLog>();
-    }
-    result.max_total_wal_size = options.log_segment_bytes == 0 ? std::numeric_limits<std::uint64_t>::max()
-                                                               : options.log_segment_bytes;
-    result.paranoid_checks = true;
-    result.max_open_files = options.open_files_max;
-    result.keep_log_file_num = 4;
-    result.max_log_file_size = 1 << 20;
-    result.max_background_jobs = 2;
-    result.stats_dump_period_sec = 0;
-    result.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
-    // One thread appends, so the machinery for many writers only costs.
-    result.allow_concurrent_memtable_write = false;
-    result.enable_write_thread_adaptive_yield = false;
-    return result;
-}
-
-/// A compaction holds all tables of level 0 open, however few may be: where that is, writes wait earlier for
-/// it.
-void bound_tables(rocksdb::ColumnFamilyOptions& options, int open_files_max) {
-    options.level0_slowdown_writes_trigger =
-        std::min(options.level0_slowdown_writes_trigger, std::max(open_files_max / 3, 6));
-    options.level0_stop_writes_trigger =
-        std::min(options.level0_stop_writes_trigger, std::max(open_files_max / 2, 10));
-}
-
-/// Events arrive in key order and are never changed: files are moved down a level, not rewritten.
-rocksdb::ColumnFamilyOptions log_options(const RocksdbStorage::Options& options) {
-    rocksdb::ColumnFamilyOptions result;
-    constexpr std::uint64_t buffer_bytes = 64U << 20U;
-    result.write_buffer_size =
-        options.log_segment_bytes == 0 ? buffer_bytes : std::min(options.log_segment_bytes, buffer_bytes);
-    result.max_write_buffer_number = 3;
-    result.compression = rocksdb::kNoCompression;
-    bound_tables(result, options.open_files_max);
-    return result;
-}
-
-/// Calls `visit` for each row from a key on, until it returns false.
-void visit_rows(StoredRows& rows, std::string_view begin,
-                const std::function<bool(std::string_view, std::string_view)>& visit,
-                const std::string& path) {
-    for (rows.to(begin); rows.valid(); rows.next()) {
-        if (!visit(rows.key(), rows.value())) {
-            return;
-        }
-    }
-    if (!rows.status().ok()) {
-        fail("cannot read from " + path, rows.status());
-    }
-}
 
 }  // namespace
 
@@ -394,19 +286,6 @@ void RocksdbStorage::check_format(bool read_only) {
     }
 }
 
-Lsn RocksdbStorage::find_next_lsn() const {
-    StoredRows at(*db_, events_);
-    at.to_last();
-    if (!at.status().ok()) {
-        fail("cannot read the event log of " + path_, at.status());
-    }
-    if (!at.valid()) {
-        return 1;
-    }
-    const EventGroup last = stored_group(at.key(), at.value());
-    return last.first_lsn + last.count;
-}
-
 void RocksdbStorage::commit(rocksdb::WriteBatch& batch, bool sync, const char* what) {
     if (failed_) {
         throw StorageError(std::string(what) + " " + path_ + ": refused after an earlier failure");
@@ -418,98 +297,6 @@ void RocksdbStorage::commit(rocksdb::WriteBatch& batch, bool sync, const char* w
         failed_ = true;
         throw StorageError(std::string(what) + " " + path_ + ": " + status.ToString());
     }
-}
-
-void RocksdbStorage::append(const EventGroup& group, std::span<const RecordChange> records, bool sync) {
-    const Lsn expected = next_lsn_.load(std::memory_order_relaxed);
-    if (group.first_lsn != expected) {
-        throw StorageError("append at LSN " + std::to_string(group.first_lsn) + ": the log goes on at " +
-                           std::to_string(expected));
-    }
-    key_.clear();
-    append_big_endian(key_, group.first_lsn);
-    batch_.Clear();
-    const Using used = use();
-    const std::array<char, 4> count = encode_count(group.count);
-    const std::array<rocksdb::Slice, 1> key_parts = {slice(key_)};
-    const std::array<rocksdb::Slice, 2> value_parts = {rocksdb::Slice(count.data(), count.size()),
-                                                       slice(group.bytes)};
-    batch_.Put(events_, rocksdb::SliceParts(key_parts.data(), 1), rocksdb::SliceParts(value_parts.data(), 2));
-    for (const RecordChange& change : records) {
-        if (change.value) {
-            batch_.Put(family(change.table), change.key, *change.value);
-        } else {
-            batch_.Delete(family(change.table), change.key);
-        }
-    }
-    try {
-        commit(batch_, sync, "cannot append to the event log of");
-    } catch (const StorageError&) {
-        append_failed_ = true;
-        throw;
-    }
-    appended_lsn_ = expected + group.count - 1;
-    if (sync) {
-        synced_lsn_ = expected + group.count - 1;
-    }
-    next_lsn_.store(expected + group.count, std::memory_order_release);
-}
-
-void RocksdbStorage::skip_to(Lsn lsn) {
-    if (lsn > next_lsn_.load(std::memory_order_relaxed)) {
-        next_lsn_.store(lsn, std::memory_order_release);
-    }
-}
-
-void RocksdbStorage::read_log(Lsn from, const std::function<bool(const EventGroup&)>& visit) const {
-    const Using used = use();
-    rocksdb::ReadOptions options;
-    options.readahead_size = 1U << 20U;
-    StoredRows at(*db_, events_, options);
-    at.to_last_until(big_endian(from));  // the group that may hold it, where there is one
-    if (!at.valid()) {
-        if (!at.status().ok()) {
-            fail("cannot read the event log of " + path_, at.status());
-        }
-        at.to_first();
-    }
-    for (; at.valid(); at.next()) {
-        const EventGroup group = stored_group(at.key(), at.value());
-        if (group.first_lsn + group.count <= from) {
-            continue;
-        }
-        if (!visit(group)) {
-            return;
-        }
-    }
-    if (!at.status().ok()) {
-        fail("cannot read the event log of " + path_, at.status());
-    }
-}
-
-std::uint64_t RocksdbStorage::log_bytes() const {
-    const Using used(opening_);
-    std::uint64_t files = 0;
-    std::uint64_t memory = 0;
-    if (!db_) {
-        return 0;
-    }
-    db_->GetIntProperty(events_, rocksdb::DB::Properties::kTotalSstFilesSize, &files);
-    db_->GetIntProperty(events_, rocksdb::DB::Properties::kCurSizeAllMemTables, &memory);
-    return files + memory;
-}
-
-void RocksdbStorage::write(std::span<const RecordChange> records, bool sync) {
-    const Using used = use();
-    rocksdb::WriteBatch batch;
-    for (const RecordChange& change : records) {
-        if (change.value) {
-            batch.Put(family(change.table), change.key, *change.value);
-        } else {
-            batch.Delete(family(change.table), change.key);
-        }
-    }
-    commit(batch, sync, "cannot write to");
 }
 
 void RocksdbStorage::clear(std::span<const RecordChange> records) {
@@ -542,122 +329,6 @@ void RocksdbStorage::clear(std::span<const RecordChange> records) {
     }
 }
 
-std::optional<std::string> RocksdbStorage::read(Table table, std::string_view key) const {
-    const Using used = use();
-    std::string value;
-    const rocksdb::Status status = db_->Get(rocksdb::ReadOptions(), family(table), slice(key), &value);
-    if (status.IsNotFound()) {
-        return std::nullopt;
-    }
-    if (!status.ok()) {
-        fail("cannot read from " + path_, status);
-    }
-    return value;
-}
-
-void RocksdbStorage::scan(Table table, std::string_view prefix,
-                          const std::function<bool(std::string_view, std::string_view)>& visit) const {
-    const Using used = use();
-    const std::string end = prefix_end(prefix);
-    const rocksdb::Slice bound(end);
-    rocksdb::ReadOptions options;
-    if (!end.empty()) {
-        options.iterate_upper_bound = &bound;  // nothing behind is read
-    }
-    StoredRows at(*db_, family(table), options);
-    visit_rows(at, prefix, visit, path_);
-}
-
-void RocksdbStorage::scan_from(Table table, std::string_view begin,
-                               const std::function<bool(std::string_view, std::string_view)>& visit) const {
-    const Using used = use();
-    StoredRows at(*db_, family(table));
-    visit_rows(at, begin, visit, path_);
-}
-
-void RocksdbStorage::erase_prefix(Table table, std::string_view prefix) {
-    const Using used = use();
-    rocksdb::WriteBatch batch;
-    if (const std::string end = prefix_end(prefix); !end.empty()) {
-        batch.DeleteRange(family(table), slice(prefix), end);
-    } else {
-        scan(table, prefix, [&](std::string_view key, std::string_view) {
-            batch.Delete(family(table), slice(key));
-            return true;
-        });
-    }
-    commit(batch, false, "cannot write to");
-}
-
-void RocksdbStorage::erase_range(Table table, std::string_view begin, std::string_view end) {
-    if (begin >= end) {
-        return;
-    }
-    const Using used = use();
-    rocksdb::WriteBatch batch;
-    batch.DeleteRange(family(table), slice(begin), slice(end));
-    commit(batch, false, "cannot write to");
-}
-
-std::optional<std::string> RocksdbStorage::last_key(Table table, std::string_view prefix) const {
-    const Using used = use();
-    StoredRows at(*db_, family(table));
-    const std::string end = prefix_end(prefix);
-    if (end.empty()) {
-        at.to_last();
-    } else {
-        at.to_last_until(end);
-        if (at.valid() && at.key() == end) {
-            at.previous();
-        }
-    }
-    if (!at.status().ok()) {
-        fail("cannot read from " + path_, at.status());
-    }
-    if (!at.valid() || !at.key().starts_with(prefix)) {
-        return std::nullopt;
-    }
-    return std::string(at.key());
-}
-
-std::unique_ptr<BulkWriter> RocksdbStorage::bulk_writer(Table table) {
-    Using used = use();
-    return std::make_unique<TableFileWriter>(std::move(used), *db_, *family(table), path_, ingest_failed_);
-}
-
-void RocksdbStorage::compact(rocksdb::ColumnFamilyHandle* in, const rocksdb::Slice* begin,
-                             const rocksdb::Slice* end) {
-    rocksdb::CompactRangeOptions options;
-    options.exclusive_manual_compaction = false;  // what goes on by itself goes on
-    options.allow_write_stall = false;
-    // A file that is only moved down a level keeps what it says of removed records.
-    options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
-    const rocksdb::Status status = db_->CompactRange(options, in, begin, end);
-    if (!status.ok() && !status.IsIncomplete()) {
-        throw StorageError("cannot compact " + path_ + ": " + status.ToString());
-    }
-}
-
-/// Of a range that was removed: whole files at once, then what is left of it.
-void RocksdbStorage::give_back(rocksdb::ColumnFamilyHandle* in, const rocksdb::Slice& begin,
-                               const rocksdb::Slice& end) {
-    const rocksdb::Status status = rocksdb::DeleteFilesInRange(db_.get(), in, &begin, &end, false);
-    if (!status.ok()) {
-        throw StorageError("cannot delete files of " + path_ + ": " + status.ToString());
-    }
-    compact(in, &begin, &end);
-}
-
-void RocksdbStorage::reclaim(Table table) {
-    const Using used = use();
-    compact(family(table), nullptr, nullptr);
-}
-
-void RocksdbStorage::reclaim_range(Table table, std::string_view begin, std::string_view end) {
-    const Using used = use();
-    give_back(family(table), slice(begin), slice(end));
-}
-
 void RocksdbStorage::tidy() {
     const Using used = use();
     // Some are left by a crash between removing and giving back, and each clearing of the database leaves
@@ -684,48 +355,6 @@ void RocksdbStorage::end_maintenance() {
     if (db_ != nullptr) {
         db_->DisableManualCompaction();
     }
-}
-
-std::uint64_t RocksdbStorage::log_bytes_from(Lsn from) const {
-    const Using used = use();
-    const std::string begin = big_endian(from);
-    const std::string end = big_endian(std::numeric_limits<Lsn>::max());
-    const rocksdb::Range range(begin, end);
-    rocksdb::SizeApproximationOptions options;
-    options.include_memtables = true;
-    options.include_files = true;
-    std::uint64_t bytes = 0;
-    const rocksdb::Status status = db_->GetApproximateSizes(options, events_, &range, 1, &bytes);
-    if (!status.ok()) {
-        fail("cannot measure the event log of " + path_, status);
-    }
-    return bytes;
-}
-
-void RocksdbStorage::erase_log_below(Lsn lsn) {
-    const Using used = use();
-    // The group that holds the event, or the last group: what is before it goes.
-    Lsn first_kept = 0;
-    read_log(std::min(lsn, next_lsn() - 1), [&](const EventGroup& group) {
-        first_kept = group.first_lsn;
-        return false;
-    });
-    Lsn first = first_kept;
-    read_log(0, [&](const EventGroup& group) {
-        first = group.first_lsn;
-        return false;
-    });
-    if (first >= first_kept) {
-        return;
-    }
-    // The range begins where the one before it ended: ranges that overlap would cost later reads the square
-    // of their number.
-    const std::string begin = big_endian(first);
-    const std::string end = big_endian(first_kept);
-    rocksdb::WriteBatch batch;
-    batch.DeleteRange(events_, begin, end);
-    commit(batch, false, "cannot delete old events of");
-    give_back(events_, begin, end);
 }
 
 }  // namespace karma

@@ -88,7 +88,7 @@ void SnapshotStore::check_one(const Manifest& manifest, std::unordered_set<std::
                               const Deadline& deadline, std::vector<std::string>& damage) const {
     note_damage(damage, describe(manifest), [&] {
         const std::string what = "snapshot manifest " + std::to_string(manifest.id);
-        const std::optional<std::string> stored = storage_.read(Table::snapshots, manifest_key(manifest.id));
+        const std::optional<std::string> stored = tables_.read(Table::snapshots, manifest_key(manifest.id));
         if (!stored) {
             throw CorruptionError(what + " is missing");
         }

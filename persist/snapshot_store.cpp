@@ -29,8 +29,8 @@ void add_once(std::vector<std::string>& texts, const std::vector<std::string>& m
 
 }  // namespace
 
-SnapshotStore::SnapshotStore(Storage& storage) : storage_(storage), pages_(storage) {
-    storage_.scan(Table::snapshots, manifest_prefix, [this](std::string_view key, std::string_view value) {
+SnapshotStore::SnapshotStore(RecordTables& tables) : tables_(tables), pages_(tables) {
+    tables_.scan(Table::snapshots, manifest_prefix, [this](std::string_view key, std::string_view value) {
         const std::uint64_t id = from_big_endian(key.substr(1));
         const std::string what = "snapshot manifest " + std::to_string(id);
         try {
@@ -140,7 +140,7 @@ void SnapshotStore::save(Manifest manifest, const std::vector<SeriesView>& views
     }
     changes.push_back({Table::snapshots, manifest_key(manifest.id), sealed(encode_manifest(manifest))});
     changes.push_back(meta_numbers_change(last_lsn_key, {std::max(manifest.lsn, known_lsn())}));
-    storage_.write(changes, true);
+    tables_.write(changes, true);
     writer.mark_stored();
     const std::uint64_t id = manifest.id;
     const std::lock_guard lock(mutex_);
@@ -263,7 +263,7 @@ bool SnapshotStore::drop(const std::vector<std::uint64_t>& ids, const Deadline& 
         if (manifest == nullptr) {
             is_known = false;
         } else if (!manifest->has_page_lists) {
-            storage_.erase_prefix(Table::snapshots, own_pages_prefix(id));
+            tables_.erase_prefix(Table::snapshots, own_pages_prefix(id));
         } else {
             is_known = list_pages(*manifest, deadline,
                                   [&](const StoredPage& page) { pages.emplace(page.id, page.bytes); }) &&
@@ -293,7 +293,7 @@ bool SnapshotStore::drop(const std::vector<std::uint64_t>& ids, const Deadline& 
             garbage_bytes_ += bytes;
         }
     }
-    storage_.write(changes, false);
+    tables_.write(changes, false);
     {
         const std::lock_guard lock(mutex_);
         for (const std::uint64_t id : ids) {
@@ -326,12 +326,12 @@ std::vector<StoredPage> SnapshotStore::pages(const Manifest& manifest, const Ser
 namespace {
 
 /// The pages of a series of a snapshot before version 3.
-std::vector<PageRef> read_own_pages(const Storage& storage, const SnapshotManifest& manifest,
+std::vector<PageRef> read_own_pages(const RecordTables& tables, const SnapshotManifest& manifest,
                                     const SnapshotSeries& entry) {
     std::string prefix = own_pages_prefix(manifest.id);
     append_big_endian(prefix, entry.number, 4);
     std::vector<PageRef> pages;
-    storage.scan(Table::snapshots, prefix, [&](std::string_view, std::string_view value) {
+    tables.scan(Table::snapshots, prefix, [&](std::string_view, std::string_view value) {
         pages.push_back(Page::from_image(unsealed(value, "page " + std::to_string(pages.size()))));
         return true;
     });
@@ -356,7 +356,7 @@ Series SnapshotStore::load(const Manifest& manifest, const SeriesEntry& entry,
                 read.push_back(pages_.read(page));
             }
         } else {
-            read = read_own_pages(storage_, manifest, entry);
+            read = read_own_pages(tables_, manifest, entry);
         }
         return Series::from_pages(entry.name, std::move(read), entry.totals, entry.lsn);
     } catch (const CorruptionError& failure) {
@@ -411,7 +411,7 @@ void SnapshotStore::restore_from(const Manifest* base, const std::vector<Manifes
     }
     const Lsn lsn = base == nullptr ? 0 : base->lsn;
     // Streams that were committed later are open at this LSN: their commit is in the log.
-    read_committed_streams(storage_, lsn,
+    read_committed_streams(tables_, lsn,
                            [&](StreamInfo stream) { engine.restore_stream(std::move(stream), nullptr); });
     engine.restore_last_lsn(lsn);
 }
@@ -530,7 +530,7 @@ std::optional<Lsn> SnapshotStore::oldest_full_lsn() const {
 }
 
 Lsn SnapshotStore::known_lsn() const {
-    const Lsn lsn = read_meta_number(storage_, last_lsn_key).value_or(0);
+    const Lsn lsn = read_meta_number(tables_, last_lsn_key).value_or(0);
     return std::max(lsn, last_lsn());
 }
 

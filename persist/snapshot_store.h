@@ -18,7 +18,7 @@
 
 #include "engine/engine.h"
 #include "engine/history_point.h"
-#include "engine/storage.h"
+#include "engine/record_tables.h"
 #include "persist/page_store.h"
 #include "persist/snapshot_retention.h"
 
@@ -54,8 +54,8 @@ public:
     using Manifest = SnapshotManifest;
     using ManifestRef = std::shared_ptr<const Manifest>;
 
-    /// Reads the manifests; `storage` outlives the store.
-    explicit SnapshotStore(Storage& storage);
+    /// Reads the manifests; `tables` outlives the store.
+    explicit SnapshotStore(RecordTables& tables);
 
     /// Held while a snapshot is made, from before the view is taken until it is stored, so that snapshots are
     /// stored in the order of their LSNs.
@@ -197,7 +197,7 @@ private:
     /// Of manifests with an id above this one.
     std::vector<std::string> damaged_above(std::uint64_t id) const;
 
-    Storage& storage_;
+    RecordTables& tables_;
     PageStore pages_;
     std::mutex saving_;  // one snapshot at a time
     mutable std::shared_mutex replacing_;

@@ -67,28 +67,31 @@ Error past_the_end(std::uint64_t total) {
 
 /// A load that the deadline cuts short leaves the series as it was.
 Reply LoadTask::run(const Deadline& deadline) {
-    const auto execute = [this](const Mutation& body) { return database_.execute_own(body); };
-    const std::uint64_t generation = database_.generation();
+    const auto execute = [this](const Mutation& body) { return parts_.live.execute_own(body); };
+    const std::uint64_t generation = parts_.node.generation();
     const auto load = [&](const std::string& series, const auto& add_to) -> Reply {
-        SeriesLoader loader(series, database_.new_load_id(file_), execute);
+        const std::string load_id = std::string(load_stream_prefix) + file_ + "#" +
+                                    std::to_string(parts_.live.now_ms()) + "." +
+                                    std::to_string(parts_.files.next_load());
+        SeriesLoader loader(series, load_id, execute);
         add_to(loader);
         const Lsn lsn = loader.finish();
-        database_.commit();
-        if (!database_.wait_durable(lsn)) {
+        parts_.live.commit();
+        if (!parts_.live.wait_durable(lsn)) {
             return log_failed();
         }
-        database_.wait_acked(lsn, generation, deadline);
+        parts_.live.wait_acked(lsn, generation, deadline);
         return reply::SeriesLoaded{series};
     };
-    const std::filesystem::path path = database_.file_in_directory(file_);
-    if (const std::optional<SnapshotFile> found = database_.find_snapshot(file_)) {
+    const std::filesystem::path path = parts_.files.file_in_directory(file_);
+    if (const std::optional<SnapshotFile> found = parts_.files.find_snapshot(file_)) {
         if (!path.empty()) {
             return Error{ErrorCode::validation_error,
                          "Field file is the name of a snapshot and of a file in the "
                          "data directory: give the file another name"};
         }
-        const auto kept = database_.snapshots_.keep_all();
-        const Series stored = database_.snapshots_.load(*found->manifest, *found->series, deadline);
+        const auto kept = parts_.snapshots.keep_all();
+        const Series stored = parts_.snapshots.load(*found->manifest, *found->series, deadline);
         return load(stored.name(), [&](SeriesLoader& loader) {
             std::vector<Point> points;
             const SeriesView view = stored.view();
@@ -124,11 +127,11 @@ Reply LoadTask::run(const Deadline& deadline) {
 }
 
 Reply FetchTask::run(const Deadline& deadline) {
-    const std::optional<SnapshotFile> file = database_.find_snapshot(file_);
+    const std::optional<SnapshotFile> file = parts_.files.find_snapshot(file_);
     if (!file) {
         return Error{ErrorCode::not_found, "Snapshot \"" + file_ + "\" not found"};
     }
-    const std::shared_ptr<const reply::ByteSource> source = database_.tree_files_.open(*file, deadline);
+    const std::shared_ptr<const reply::ByteSource> source = parts_.files.trees.open(*file, deadline);
     if (offset_ > file->series->tree_bytes) {
         return past_the_end(file->series->tree_bytes);
     }
@@ -136,43 +139,17 @@ Reply FetchTask::run(const Deadline& deadline) {
 }
 
 Reply FetchRecordsTask::run(const Deadline& deadline) {
-    const SnapshotStore::ManifestRef full = database_.snapshots_.newest_full();
+    const SnapshotStore::ManifestRef full = parts_.snapshots.newest_full();
     if (full == nullptr) {
         return Error{ErrorCode::not_found, "Snapshot \"karma.idempotency.json\" not found"};
     }
-    const RecordsFiles::Opened opened = database_.records_files_.open(
-        idempotency_snapshot(*full), full->of<IdempotencyIndex>().first_record_lsn, query_.last_lsn,
-        query_.offset, query_.limit, deadline);
+    const RecordsFiles::Opened opened =
+        parts_.files.records.open(idempotency_snapshot(*full), full->of<IdempotencyIndex>().first_record_lsn,
+                                  query_.last_lsn, query_.offset, query_.limit, deadline);
     if (query_.offset > opened.file->size()) {
         return past_the_end(opened.file->size());
     }
     return reply::FileBytes{opened.about, opened.file, opened.file->size(), query_.offset, query_.limit};
-}
-
-/// Whether a restart can begin with the newest snapshot of everything, so that the log before it is not
-/// needed. Where it cannot, a new one is stored, from what memory holds.
-bool Database::has_verified_base() {
-    const SnapshotStore::ManifestRef base = snapshots_.newest_full();
-    if (base == nullptr || snapshots_.was_verified(base)) {
-        return base != nullptr;
-    }
-    std::vector<std::string> damage;
-    try {
-        const auto kept = snapshots_.keep_all();
-        damage = snapshots_.check_newest(UntilStopped(is_winding_down_));
-    } catch (const RequestError&) {
-        return false;  // the database is being closed
-    }
-    if (damage.empty()) {
-        return true;
-    }
-    if (options_.on_failure) {
-        options_.on_failure("snapshot_check", damage.front() +
-                                                  ": a new snapshot is made from memory, and no events are "
-                                                  "dropped until one is sound");
-    }
-    save_snapshot(UntilStopped(is_winding_down_));
-    return false;
 }
 
 }  // namespace karma

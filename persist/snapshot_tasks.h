@@ -4,7 +4,7 @@
 #include <string>
 
 #include "engine/reply.h"
-#include "persist/database.h"
+#include "persist/database/parts.h"
 #include "persist/snapshot_files.h"
 
 /// Requests about the files of snapshots. Each runs on any thread, without the database's lock.
@@ -15,29 +15,29 @@ Error past_the_end(std::uint64_t total);
 /// Gives a series the contents of a snapshot, or of a `.tree` file in the data directory.
 class LoadTask final : public Task {
 public:
-    LoadTask(Database& database, std::string file) : database_(database), file_(std::move(file)) {}
+    LoadTask(DatabaseParts& parts, std::string file) : parts_(parts), file_(std::move(file)) {}
 
     TaskKind kind() const override { return TaskKind::administration; }
     std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
     Reply run(const Deadline& deadline) override;
 
 private:
-    Database& database_;
+    DatabaseParts& parts_;
     std::string file_;
 };
 
 /// Finds the file that a part is asked for of.
 class FetchTask final : public Task {
 public:
-    FetchTask(Database& database, const query::FetchSnapshot& query)
-        : database_(database), file_(query.file), offset_(query.offset), limit_(query.limit) {}
+    FetchTask(DatabaseParts& parts, const query::FetchSnapshot& query)
+        : parts_(parts), file_(query.file), offset_(query.offset), limit_(query.limit) {}
 
     TaskKind kind() const override { return TaskKind::administration; }
     std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
     Reply run(const Deadline& deadline) override;
 
 private:
-    Database& database_;
+    DatabaseParts& parts_;
     std::string file_;
     std::uint64_t offset_;
     std::uint64_t limit_;
@@ -46,15 +46,14 @@ private:
 /// The same of the file of idempotency records.
 class FetchRecordsTask final : public Task {
 public:
-    FetchRecordsTask(Database& database, const query::FetchRecords& query)
-        : database_(database), query_(query) {}
+    FetchRecordsTask(DatabaseParts& parts, const query::FetchRecords& query) : parts_(parts), query_(query) {}
 
     TaskKind kind() const override { return TaskKind::administration; }
     std::size_t cost_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
     Reply run(const Deadline& deadline) override;
 
 private:
-    Database& database_;
+    DatabaseParts& parts_;
     query::FetchRecords query_;
 };
 

@@ -61,13 +61,13 @@ std::string_view take_bytes(std::string_view& bytes, std::size_t size) {
 // ---- sending
 
 StateSender::StateSender(StateView view, const StateTimes& times, HistoryMark mark, std::uint64_t hash_seed,
-                         const Storage& storage, const DatabaseId& database_id, HistoryMarks marks,
+                         const RecordTables& tables, const DatabaseId& database_id, HistoryMarks marks,
                          std::shared_ptr<const void> kept)
     : view_(std::move(view)),
       times_(times),
       mark_(mark),
       hash_seed_(hash_seed),
-      storage_(storage),
+      tables_(tables),
       database_id_(database_id),
       marks_(std::move(marks)),
       kept_(std::move(kept)) {}
@@ -129,7 +129,7 @@ void StateSender::send_records(const Take& take) const {
     };
     // Also those that were forgotten since: an event that forgets some of the oldest is still to come.
     const Lsn first_lsn = view_.of<IdempotencyIndex>().first_record_lsn;
-    read_idempotency_records(storage_, first_lsn, [&](std::span<const IdempotencyRecord> records) {
+    read_idempotency_records(tables_, first_lsn, [&](std::span<const IdempotencyRecord> records) {
         for (const IdempotencyRecord& record : records) {
             if (record.lsn > view_.lsn) {
                 return false;  // made again from the events that follow
@@ -143,9 +143,9 @@ void StateSender::send_records(const Take& take) const {
         return true;
     });
     send();
-    read_committed_streams(storage_, view_.lsn,
+    read_committed_streams(tables_, view_.lsn,
                            [&](const StreamInfo& stream) { take("S" + encode_stream(stream)); });
-    if (read_pruned_streams_lsn(storage_) > view_.lsn) {
+    if (read_pruned_streams_lsn(tables_) > view_.lsn) {
         throw StorageError("committed ingest streams were pruned while the state was sent: begin again");
     }
 }

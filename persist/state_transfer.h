@@ -37,17 +37,13 @@ struct ReceivedState {
     std::int64_t age_ms = 0;            // as in StateTimes
 };
 
-/// The failure of a database when that was interrupted.
-inline constexpr const char* half_installed_text =
-    "the state of the master could not be put in place as a whole: another one, or a restart, begins anew";
-
 /// Makes the pieces of a state, from the pages of a view and the records in storage.
 class StateSender final : public StateReader {
 public:
-    /// Everything up to the view's LSN is durable. `storage` outlives this. `kept`, which lives as long as
+    /// Everything up to the view's LSN is durable. `tables` outlives this. `kept`, which lives as long as
     /// this, keeps the idempotency records of the view in storage.
     StateSender(StateView view, const StateTimes& times, HistoryMark mark, std::uint64_t hash_seed,
-                const Storage& storage, const DatabaseId& database_id, HistoryMarks marks,
+                const RecordTables& tables, const DatabaseId& database_id, HistoryMarks marks,
                 std::shared_ptr<const void> kept);
 
     Lsn lsn() const noexcept override { return view_.lsn; }
@@ -63,7 +59,7 @@ private:
     StateTimes times_;
     HistoryMark mark_;
     std::uint64_t hash_seed_;
-    const Storage& storage_;
+    const RecordTables& tables_;
     DatabaseId database_id_;
     HistoryMarks marks_;
     std::shared_ptr<const void> kept_;

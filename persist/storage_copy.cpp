@@ -16,7 +16,7 @@ namespace {
 constexpr std::size_t copied_at_once = 1'000;
 
 /// The last write is synced, and with it what was written before.
-void copy_table(const Storage& from, Storage& to, Table table) {
+void copy_table(const RecordTables& from, RecordTables& to, Table table) {
     std::vector<RecordChange> records;
     const auto write = [&](bool sync) {
         to.write(records, sync);
@@ -34,7 +34,7 @@ void copy_table(const Storage& from, Storage& to, Table table) {
     }
 }
 
-void copy_log(const Storage& from, Storage& to) {
+void copy_log(const EventLog& from, Storage& to) {
     from.read_log(0, [&](const EventGroup& group) {
         if (to.next_lsn() < group.first_lsn) {
             to.skip_to(group.first_lsn);

@@ -1,99 +1,276 @@
+#include "replica/follower_status.h"
+
 #include <algorithm>
 #include <utility>
 
 #include "engine/error.h"
-#include "replica/background.h"
-#include "replica/follower.h"
-#include "replica/follower_connection.h"
 
-/// What a follower compares with its source, and shows.
 namespace karma::replica {
 
-// ---- digests
-
-void Follower::begin_comparison(Connection& connection, StateView view) {
-    connection.compare_at.reset();
-    connection.own.start(
-        environment_.runtime, connection.channel,
-        [view = std::move(view)](const Deadline& deadline) { return digests_of(view, deadline); });
+FollowerStatus::FollowerStatus(const Replicated& database, Runtime& runtime, const FollowerOptions& options,
+                               std::string source)
+    : database_(database), runtime_(runtime), options_(options), watch_(options.timeout) {
+    figures_.source = std::move(source);
+    figures_.state = "stopped";
 }
 
-void Follower::compare_when_ready(Connection& connection) {
-    if (connection.own.is_done()) {
-        connection.own_digests = connection.own.take();
+// ---- connections
+
+void FollowerStatus::note_start() {
+    const std::lock_guard lock(mutex_);
+    watch_.begin(now());
+}
+
+void FollowerStatus::note_ready() {
+    const std::lock_guard lock(mutex_);
+    figures_.replayed_lsn = database_.durable_lsn();
+}
+
+void FollowerStatus::set_state(std::string_view state) {
+    const std::lock_guard lock(mutex_);
+    figures_.state = state;
+}
+
+void FollowerStatus::note_attempt() {
+    const std::lock_guard lock(mutex_);
+    figures_.polls.attempt(database_.unix_now());
+    if (refusal_.empty()) {
+        figures_.state = "connecting";
     }
-    if (!connection.own_digests || !connection.master_digests) {
-        return;
-    }
-    const Digests own = std::move(*std::exchange(connection.own_digests, std::nullopt));
-    const Digests master = std::move(*std::exchange(connection.master_digests, std::nullopt));
-    if (own.lsn != master.lsn) {
-        throw ChannelError("the master compares another state than it has announced");
-    }
-    const std::string what = difference(own, master);
-    connection.channel.queue_numbers(FrameKind::digest_result, {own.lsn}, what);
-    if (!what.empty()) {
-        log_.error("differs_from_master", {{"master", source()}, {"lsn", own.lsn}, {"message", what}});
-    }
-    {
-        const std::lock_guard lock(mutex_);
-        comparison_ = {comparison_.number + 1, own.lsn, own.total().text(), what};
-        ++figures_.digests_compared;
-        figures_.digests_different += what.empty() ? 0 : 1;
-        figures_.last_compared_unix = database_.unix_now();
-        figures_.last_compared_lsn = own.lsn;
-    }
+}
+
+void FollowerStatus::note_accepted(Lsn source_lsn) {
+    const std::lock_guard lock(mutex_);
+    figures_.polls.succeed(database_.unix_now());
+    refusal_.clear();
+    watch_.note_connected(now());
+    take_source_lsn(source_lsn);
+}
+
+void FollowerStatus::note_lost(const std::string& why) {
+    const std::lock_guard lock(mutex_);
+    figures_.polls.fail(database_.unix_now(), why.c_str());
+    figures_.state = "connecting";
+    watch_.note_lost(now());
+}
+
+void FollowerStatus::note_refused(const char* state, const std::string& why) {
+    const std::lock_guard lock(mutex_);
+    figures_.polls.fail(database_.unix_now(), why.c_str());
+    figures_.state = state;
+    refusal_ = why;
+    watch_.note_lost(now());
+}
+
+void FollowerStatus::note_unfollowable(const std::string& why) {
+    const std::lock_guard lock(mutex_);
+    watch_.note_word(now());
+    refusal_ = why;
+}
+
+void FollowerStatus::note_stream(bool is_there) {
+    const std::lock_guard lock(mutex_);
+    has_stream_ = is_there;
     changed_->notify_all();
 }
 
-reply::DigestsCompared Follower::compare(const Deadline& deadline) {
-    std::unique_lock lock(mutex_);
-    if (channel_ == nullptr) {
-        throw RequestError(ErrorCode::replication_error, "There is no stream from a master to compare with");
+// ---- what is heard of the source
+
+void FollowerStatus::note_bytes_received(std::uint64_t bytes) {
+    const std::lock_guard lock(mutex_);
+    watch_.note_word(now());
+    figures_.bytes_received += bytes;
+}
+
+void FollowerStatus::note_word() {
+    const std::lock_guard lock(mutex_);
+    watch_.note_word(now());
+}
+
+bool FollowerStatus::note_life(Life life) {
+    const std::lock_guard lock(mutex_);
+    const bool has_failed = std::exchange(failure_, life.failure) != life.failure && !life.failure.empty();
+    watch_.note_life(std::move(life), now());
+    return has_failed;
+}
+
+void FollowerStatus::note_plain_life() {
+    const std::lock_guard lock(mutex_);
+    watch_.note_plain_life(now());
+}
+
+void FollowerStatus::note_source_lsn(Lsn lsn) {
+    const std::lock_guard lock(mutex_);
+    take_source_lsn(lsn);
+}
+
+void FollowerStatus::take_source_lsn(Lsn lsn) {
+    const bool was_behind = figures_.source_lsn > figures_.replayed_lsn;
+    figures_.source_lsn = lsn;
+    if (lsn > figures_.replayed_lsn && !was_behind) {
+        behind_since_ = now();
     }
-    const std::uint64_t before = comparison_.number;
-    const std::uint64_t connection = figures_.polls.successes;
-    comparison_wanted_ = true;
-    channel_->wake();
-    while (comparison_.number == before) {
-        changed_->wait(lock, std::chrono::milliseconds(20));
-        deadline.check();
-        if (comparison_.number == before && (channel_ == nullptr || figures_.polls.successes != connection)) {
+    if (has_stream_) {
+        note_if_in_sync();
+    }
+}
+
+void FollowerStatus::note_committed(Lsn lsn) {
+    const std::lock_guard lock(mutex_);
+    if (lsn > figures_.replayed_lsn) {
+        figures_.entries_applied += lsn - figures_.replayed_lsn;
+        figures_.last_received_unix = database_.unix_now();
+        gap_.clear();
+    }
+    figures_.replayed_lsn = lsn;
+    figures_.source_lsn = std::max(figures_.source_lsn, lsn);
+    note_if_in_sync();
+}
+
+void FollowerStatus::note_polled(Life life, Lsn source_lsn, std::uint64_t applied) {
+    const std::lock_guard lock(mutex_);
+    watch_.note_connected(now());
+    watch_.note_life(std::move(life), now());
+    take_source_lsn(source_lsn);
+    refusal_.clear();
+    figures_.polls.attempt(database_.unix_now());
+    figures_.polls.succeed(database_.unix_now());
+    figures_.entries_applied += applied;
+    figures_.replayed_lsn = database_.durable_lsn();
+    if (applied != 0) {
+        figures_.last_received_unix = database_.unix_now();
+    }
+    note_if_in_sync();
+}
+
+/// Under load there is always something on its way: what counts is when there was nothing last.
+void FollowerStatus::note_if_in_sync() {
+    // While a state comes, what this node has is about to be replaced.
+    if (figures_.replayed_lsn < figures_.source_lsn || figures_.state == "bootstrapping") {
+        return;
+    }
+    watch_.note_has_everything(now());
+    if (has_stream_ && watch_.knows_source()) {
+        figures_.state = watch_.has_master(now()) ? "streaming" : "no_master";
+    }
+}
+
+void FollowerStatus::forget_sync() {
+    const std::lock_guard lock(mutex_);
+    watch_.forget_sync();
+}
+
+void FollowerStatus::note_gap(const std::string& why) {
+    const std::lock_guard lock(mutex_);
+    gap_ = why;
+}
+
+// ---- states and comparisons
+
+void FollowerStatus::note_state_wanted() {
+    const std::lock_guard lock(mutex_);
+    figures_.bootstraps.attempt(database_.unix_now());
+}
+
+void FollowerStatus::note_state_failed(const std::string& why) {
+    const std::lock_guard lock(mutex_);
+    figures_.bootstraps.fail(database_.unix_now(), why.c_str());
+}
+
+void FollowerStatus::note_installing(bool is_under_way) {
+    const std::lock_guard lock(mutex_);
+    installs_state_ = is_under_way;
+}
+
+void FollowerStatus::note_installed() {
+    const std::lock_guard lock(mutex_);
+    figures_.bootstraps.succeed(database_.unix_now());
+    figures_.replayed_lsn = database_.durable_lsn();
+    figures_.state = "catching_up";
+    comparison_.difference.clear();
+    gap_.clear();
+}
+
+void FollowerStatus::note_discarded(std::string what) {
+    const std::lock_guard lock(mutex_);
+    figures_.discarded = std::move(what);
+}
+
+void FollowerStatus::note_compared(Lsn lsn, std::string digest, std::string difference) {
+    const std::lock_guard lock(mutex_);
+    ++figures_.digests_compared;
+    figures_.digests_different += difference.empty() ? 0 : 1;
+    figures_.last_compared_unix = database_.unix_now();
+    figures_.last_compared_lsn = lsn;
+    comparison_ = {comparison_.number + 1, lsn, std::move(digest), std::move(difference)};
+    changed_->notify_all();
+}
+
+FollowerStatus::AwaitedComparison FollowerStatus::next_comparison() const {
+    const std::lock_guard lock(mutex_);
+    return {comparison_.number + 1, figures_.polls.successes};
+}
+
+reply::DigestsCompared FollowerStatus::wait_for(const AwaitedComparison& awaited,
+                                                const Deadline& deadline) const {
+    std::unique_lock lock(mutex_);
+    while (comparison_.number < awaited.number) {
+        if (!has_stream_ || figures_.polls.successes != awaited.connection) {
             throw RequestError(ErrorCode::replication_error,
                                "The stream from the master was lost during the comparison");
         }
+        changed_->wait(lock, std::chrono::milliseconds(20));
+        deadline.check();
     }
     if (!comparison_.difference.empty()) {
-        throw RequestError(ErrorCode::replication_error, "This node differs from its master at LSN " +
-                                                             std::to_string(comparison_.lsn) + ": " +
-                                                             comparison_.difference);
+        throw RequestError(ErrorCode::replication_error,
+                           "This node differs from its master " + comparison_.text());
     }
     return {comparison_.lsn, comparison_.digest, {figures_.source}};
 }
 
 // ---- what is shown
 
-void Follower::set_state(const std::string& state) {
+std::optional<std::chrono::milliseconds> FollowerStatus::silence() const {
     const std::lock_guard lock(mutex_);
-    figures_.state = state;
+    return watch_.since_source(now());
 }
 
-bool Follower::has_diverged() const {
+std::uint64_t FollowerStatus::times_accepted() const {
+    const std::lock_guard lock(mutex_);
+    return figures_.polls.successes;
+}
+
+bool FollowerStatus::takes_state() const {
+    const std::lock_guard lock(mutex_);
+    return figures_.state == "bootstrapping";
+}
+
+bool FollowerStatus::installs_state() const {
+    const std::lock_guard lock(mutex_);
+    return installs_state_;
+}
+
+bool FollowerStatus::has_nothing() const {
+    const std::lock_guard lock(mutex_);
+    const bool is_master_empty = figures_.polls.successes != 0 && figures_.source_lsn == 0;
+    return database_.durable_lsn() == 0 && !is_master_empty;
+}
+
+bool FollowerStatus::has_diverged() const {
     const std::lock_guard lock(mutex_);
     return figures_.state == "diverged";
 }
 
-std::string Follower::doubt() const {
+bool FollowerStatus::has_lost_master() const {
+    if (!options_.fails_over()) {
+        return false;
+    }
     const std::lock_guard lock(mutex_);
-    return refusal_.empty() ? watch_.doubt(now()) : refusal_;
+    return watch_.was_lost_in_sync(now(), options_.failover_timeout) && comparison_.difference.empty();
 }
 
-SourceWatch Follower::watched() const {
-    const std::lock_guard lock(mutex_);
-    return watch_;
-}
-
-ReplicationFigures Follower::figures() const {
+ReplicationFigures FollowerStatus::figures() const {
     const auto seconds = [](std::chrono::milliseconds time) {
         return std::chrono::duration<double>(time).count();
     };
@@ -117,18 +294,21 @@ ReplicationFigures Follower::figures() const {
     return figures;
 }
 
-bool Follower::has_nothing() const {
+std::string FollowerStatus::doubt() const {
     const std::lock_guard lock(mutex_);
-    const bool is_master_empty = figures_.polls.successes != 0 && figures_.source_lsn == 0;
-    return database_.durable_lsn() == 0 && !is_master_empty;
+    return refusal_.empty() ? watch_.doubt(now()) : refusal_;
+}
+
+SourceWatch FollowerStatus::watched() const {
+    const std::lock_guard lock(mutex_);
+    return watch_;
 }
 
 /// The first cause that is not gone.
-std::string Follower::alarm() const {
+std::string FollowerStatus::alarm() const {
     const std::lock_guard lock(mutex_);
     if (!comparison_.difference.empty()) {
-        return "differs from its master at LSN " + std::to_string(comparison_.lsn) + ": " +
-               comparison_.difference;
+        return "differs from its master " + comparison_.text();
     }
     for (const std::string* const cause : {&gap_, &refusal_}) {
         if (!cause->empty()) {

@@ -151,11 +151,12 @@ void Node::check_may_be_promoted(Ballot ballot) const {
     if (!follower_ || role != Role::slave) {
         return;
     }
-    if (follower_->has_nothing()) {
+    if (follower_->status().has_nothing()) {
         throw RequestError(ErrorCode::replication_error,
                            "This node has not got its master's state yet: promoted, it would be empty");
     }
-    if (follower_->installs_state() || (ballot != Ballot::forced && follower_->takes_state())) {
+    if (follower_->status().installs_state() ||
+        (ballot != Ballot::forced && follower_->status().takes_state())) {
         throw RequestError(ErrorCode::replication_error,
                            "This node is taking its source's state, which replaces what it has: try again "
                            "when it has it");
@@ -169,7 +170,7 @@ Node::Voters Node::voters_for(Ballot ballot) const {
     }
     const CountedList list = source_.counted().list();
     const bool is_listed = list.is_of(last_epoch(database_.epochs())) && list.counts(database_.node_id());
-    const SourceWatch watched = follower_->watched();
+    const SourceWatch watched = follower_->status().watched();
     // A master that waits for nobody, whatever was counted when it still did.
     const bool acknowledges_alone = watched.life() && watched.life()->min_acks == std::uint64_t{0};
     if (is_listed) {
@@ -287,7 +288,7 @@ reply::Promoted Node::become_master(Ballot ballot) {
 
 void Node::fail_over() {
     const RoleChange change(*this);
-    if (database_.role() != Role::slave || !follower_->has_lost_master()) {
+    if (database_.role() != Role::slave || !follower_->status().has_lost_master()) {
         return;
     }
     try {
@@ -328,7 +329,7 @@ std::string Node::why_no_promise(const control::Promise& asked) const {
     constexpr std::uint64_t silence_ms_max = 1'000'000'000;
     const std::chrono::milliseconds silence(std::min(asked.silence_ms, silence_ms_max));
     const auto limit = std::min(std::max(silence, heard_within_min), options_.follower->timeout);
-    const auto heard = follower_->watched().since_master(environment_.runtime.now());
+    const auto heard = follower_->status().watched().since_master(environment_.runtime.now());
     if (heard && *heard < limit) {
         return "it has heard the master";
     }
@@ -441,7 +442,7 @@ std::vector<NodeName> Node::chain() const {
         chain.push_back({database_.node_id(), name_});
     }
     if (follower_ && database_.role() == Role::slave) {
-        const SourceWatch watched = follower_->watched();
+        const SourceWatch watched = follower_->status().watched();
         if (watched.life()) {
             chain.insert(chain.end(), watched.life()->chain.begin(), watched.life()->chain.end());
         }
@@ -475,7 +476,7 @@ SelfDescription Node::describe_self() const {
         life.doubt = "follows nobody";
         return self;
     }
-    const SourceWatch watched = follower_->watched();
+    const SourceWatch watched = follower_->status().watched();
     const Clock::time_point now = environment_.runtime.now();
     life.master_heard = watched.since_master(now);
     if (watched.life()) {
@@ -484,23 +485,25 @@ SelfDescription Node::describe_self() const {
             life.failure = watched.life()->failure;
         }
     }
-    if (follower_->has_nothing()) {
+    if (follower_->status().has_nothing()) {
         self.refusal = "empty: this node has not got its source's state yet";
-    } else if (follower_->has_diverged()) {
+    } else if (follower_->status().has_diverged()) {
         self.refusal = "diverged: this node has events that its source has not";
     }
-    if (const std::string doubt = follower_->doubt(); !doubt.empty()) {
+    if (const std::string doubt = follower_->status().doubt(); !doubt.empty()) {
         life.doubt = "is no way to a master: " + doubt;
     }
     return self;
 }
 
-std::optional<Life> Node::heard() const { return follower_ ? follower_->watched().life() : std::nullopt; }
+std::optional<Life> Node::heard() const {
+    return follower_ ? follower_->status().watched().life() : std::nullopt;
+}
 
 ReplicationFigures Node::figures() const {
     ReplicationFigures figures;
     if (follower_) {
-        figures = follower_->figures();
+        figures = follower_->status().figures();
     }
     if (database_.role() != Role::slave) {
         figures.is_lag_known = true;  // there is nobody to be behind
@@ -521,11 +524,11 @@ std::string Node::alarm() const {
         }
         {
             const std::lock_guard lock(mutex_);
-            if (!failover_alarm_.empty() && follower_->has_lost_master()) {
+            if (!failover_alarm_.empty() && follower_->status().has_lost_master()) {
                 return failover_alarm_;
             }
         }
-        if (std::string alarm = follower_->alarm(); !alarm.empty()) {
+        if (std::string alarm = follower_->status().alarm(); !alarm.empty()) {
             return alarm;
         }
     }

@@ -126,8 +126,13 @@ TEST_CASE("budgets: open files are shared out so that storage has its part") {
     for (const std::size_t limit : {64UL, 200UL, 1024UL, 20'000UL, 1'000'000UL}) {
         const std::size_t connections = net::connection_files(limit, 20, 64);
         CHECK(connections >= 4);
-        CHECK(connections + net::storage_files(limit) + net::administrator_connections + 10 <= limit);
+        const std::size_t followers = net::follower_places(limit, 64);
+        CHECK(followers >= 1);
+        CHECK(connections + followers * 2 + net::storage_files(limit) + net::administrator_connections + 10 <=
+              limit);
     }
+    CHECK(net::follower_places(1024, 64) == 64);
+    CHECK(net::follower_places(1'000'000, 3) == 3);
 }
 
 }  // namespace karma::test

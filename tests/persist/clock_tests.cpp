@@ -91,7 +91,7 @@ public:
     void run_minute() {
         for (int i = 0; i < 60; ++i) {
             clocks.pass(second);
-            database->keep_house();
+            database->maintain();
         }
     }
 
@@ -294,7 +294,7 @@ TEST_CASE("clock: a step ahead expires no idempotency record") {
     test.clocks.step(8 * day);
     test.clocks.pass(1'500);
     CHECK(!test.counts("k"));
-    test.database->keep_house();
+    test.database->maintain();
     test.clocks.step(-8 * day);
     CHECK(!test.counts("k"));
     // It stays: what has passed is a minute all the same.
@@ -318,7 +318,7 @@ TEST_CASE("clock: a step ahead expires no idempotency record") {
     // And they do expire, when their time has passed.
     for (int i = 0; i < 8 * 24; ++i) {
         test.clocks.pass(day / 24);
-        test.database->keep_house();
+        test.database->maintain();
     }
     CHECK(test.counts("k"));
 }

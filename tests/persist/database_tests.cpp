@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 
 #include "engine/error.h"
+#include "engine/event_codec.h"
 #include "persist/database.h"
 #include "persist/memory_storage.h"
 #include "persist/rocksdb_storage.h"

@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 
 #include "engine/error.h"
+#include "engine/event_codec.h"
 #include "engine/timestamp.h"
 #include "persist/database.h"
 #include "persist/log_search.h"

@@ -117,11 +117,11 @@ TEST_CASE("no log: a snapshot that failed is in health, and is tried again by it
     CHECK(contains(fixture.health(), "failed: the last snapshot could not be stored"));
     CHECK(contains(fixture.health(), "made up by the test"));
     fixture.advance(60 * second_ms);
-    fixture.database().keep_house();
+    fixture.database().maintain();
     CHECK(contains(fixture.health(), "failed: "));
     faulty.heal();
     fixture.advance(60 * second_ms);
-    fixture.database().keep_house();
+    fixture.database().maintain();
     CHECK(fixture.health() == "ok");
     fixture.open();
     CHECK(fixture.database().sum("s", 1) == 1);
@@ -253,7 +253,7 @@ TEST_CASE("no log: records that a stored snapshot has forgotten go from storage"
         CHECK(fixture.counts("day " + std::to_string(day)));
         fixture.database().save_snapshot();
         fixture.advance(day_ms);
-        fixture.database().keep_house();
+        fixture.database().maintain();
     }
     CHECK(stored_rows(memory) <= 3);
     // What no snapshot has forgotten yet is there: a restart goes back to it.

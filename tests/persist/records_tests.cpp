@@ -9,6 +9,7 @@
 #include <doctest/doctest.h>
 
 #include "engine/error.h"
+#include "engine/event_codec.h"
 #include "persist/database.h"
 #include "persist/memory_storage.h"
 #include "tests/persist/faulty_storage.h"

@@ -224,7 +224,7 @@ TEST_CASE("replication: a state holds the records of its LSN, whatever is forgot
     master->read_state(*pin)->read([&](std::string_view piece) {
         if (std::exchange(is_first, false)) {
             master->call(Mutation(prune));
-            master->keep_house();
+            master->maintain();
         }
         writer->add(piece);
     });

@@ -11,6 +11,7 @@
 #include "persist/memory_storage.h"
 #include "persist/rocksdb_storage.h"
 #include "persist/snapshot_retention.h"
+#include "persist/snapshot_store.h"
 #include "tests/persist/removed_ranges.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/values.h"

@@ -13,6 +13,8 @@
 #include "persist/database.h"
 #include "persist/keys.h"
 #include "persist/memory_storage.h"
+#include "persist/page_store.h"
+#include "persist/snapshot_store.h"
 #include "tests/persist/faulty_storage.h"
 #include "tests/persist/refusal.h"
 #include "tests/support/settings.h"

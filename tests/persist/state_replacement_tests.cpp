@@ -84,7 +84,7 @@ TEST_CASE("state replacement: what was to be forgotten of the old state is not e
         installed.get_future().wait_for(std::chrono::milliseconds(500));
     };
     CHECK(comes_true([&] {
-        follower->keep_house();
+        follower->maintain();
         return has_begun.load();
     }));
     installing.join();

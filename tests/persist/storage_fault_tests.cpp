@@ -226,12 +226,12 @@ TEST_CASE(
     DatabaseOptions options = client.options();
     options.threads = false;
     const auto database = Database::open(options, storage);
-    database->keep_house();
+    database->maintain();
     CHECK(!database->has_failed());
     disk->fail({Fault::append_error, 0, 1, ""}, 1);
     CHECK_THROWS_AS(database->write_note("counted_followers", "{}"), StorageError);
     REQUIRE(disk->failures() == 1);
-    database->keep_house();
+    database->maintain();
     CHECK(database->has_failed());
     CHECK(database->failure() != "");
 }

@@ -4,6 +4,7 @@
 #include <system_error>
 #include <vector>
 
+#include <boost/json/serialize.hpp>
 #include <doctest/doctest.h>
 
 #include "tests/support/comes_true.h"
@@ -38,6 +39,39 @@ TEST_CASE("budgets: clients that hold all connections do not keep the log from b
         }
     });
     CHECK(serves);
+    CHECK(std::string(writer.call("system.health").at("status").as_string()) == "ok");
+}
+
+TEST_CASE("budgets: followers take no files that the log needs") {
+    DaemonOptions options;
+    options.arguments = {"--wal-segment-bytes=65536", "--wal-fsync=false"};  // new files all the time
+    options.open_files = 64;
+    options.open_files_hard = true;
+    Daemon daemon(options);
+    Client writer = daemon.connect();
+    std::vector<Client> followers;
+    std::size_t refused = 0;
+    for (int i = 0; i < 40; ++i) {
+        Client follower = daemon.connect();
+        const json::object subscribe{{"v", 2},
+                                     {"op", "replication.subscribe"},
+                                     {"format", 2},
+                                     {"name", "follower-" + std::to_string(i)},
+                                     {"after_lsn", 0},
+                                     {"checksum", 0},
+                                     {"epochs", json::array()},
+                                     {"heartbeat_ms", 1000},
+                                     {"empty", 1}};
+        follower.send_line(json::serialize(subscribe));
+        refused += follower.receive().at("success").as_bool() ? 0 : 1;
+        followers.push_back(std::move(follower));
+    }
+    CHECK(refused > 0);
+    CHECK(refused < 40);
+    const std::string long_name(2'000, 'x');
+    for (int i = 0; i < 500; ++i) {
+        writer.call("counter.increment", {{"series", long_name + std::to_string(i % 50)}, {"key", i}});
+    }
     CHECK(std::string(writer.call("system.health").at("status").as_string()) == "ok");
 }
 

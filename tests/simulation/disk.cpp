@@ -1,13 +1,54 @@
 #include "tests/simulation/disk.h"
 
+#include <deque>
 #include <string>
 #include <utility>
 
+#include "net/machine.h"
+
 namespace karma::test {
+
+// The files of a storage: some that it always has, its latest logs, and tables, the oldest of which it closes
+// when there are many.
+class StorageFiles {
+public:
+    explicit StorageFiles(std::shared_ptr<OpenFiles> files) : files_(std::move(files)) {
+        constexpr std::size_t always = 10;
+        for (std::size_t i = 0; i < always; ++i) {
+            always_.emplace_back(files_);
+        }
+    }
+
+    // False where no file is left.
+    bool begin_log() {
+        constexpr std::size_t logs_max = 4;
+        return begin(logs_, logs_max);
+    }
+    bool begin_table() { return begin(tables_, net::storage_files(files_->limit())); }
+
+private:
+    bool begin(std::deque<OpenFile>& kind, std::size_t max) {
+        OpenFile next(files_);
+        if (!next.is_open()) {
+            return false;
+        }
+        kind.push_back(std::move(next));
+        if (kind.size() > max) {
+            kind.pop_front();
+        }
+        return true;
+    }
+
+    std::shared_ptr<OpenFiles> files_;
+    std::deque<OpenFile> always_;
+    std::deque<OpenFile> logs_;
+    std::deque<OpenFile> tables_;
+};
 
 class SimulatedStorage final : public Storage {
 public:
-    SimulatedStorage(SimulatedDisk& disk, std::uint64_t opened) : disk_(disk), opened_(opened) {}
+    SimulatedStorage(SimulatedDisk& disk, std::uint64_t opened, std::shared_ptr<OpenFiles> files)
+        : disk_(disk), opened_(opened), files_(std::move(files)) {}
 
     void append(const EventGroup& group, std::span<const RecordChange> records, bool sync) override {
         change(sync, [group, bytes = std::string(group.bytes),
@@ -61,6 +102,10 @@ public:
         return read_live().last_key(table, prefix);
     }
     std::unique_ptr<BulkWriter> bulk_writer(Table table) override {
+        check();
+        if (!files_.begin_table()) {
+            fail_without_file();
+        }
         return std::make_unique<Bulk>(*this, table);
     }
     void reclaim(Table /*table*/) override { check(); }
@@ -116,6 +161,23 @@ private:
         }
     }
 
+    // Where the next write needs another log, or the storage another table for what is in memory.
+    void begin_files() {
+        constexpr std::uint64_t writes_of_log = 8;
+        if (!disk_.scheduler_.one_in(writes_of_log)) {
+            return;
+        }
+        if (!files_.begin_log() || !files_.begin_table()) {
+            has_failed_ = true;
+            fail_without_file();
+        }
+    }
+
+    [[noreturn]] void fail_without_file() {
+        ++disk_.missing_files;
+        throw StorageError("too many open files");
+    }
+
     void may_crash() {
         if (disk_.crash_in != 0 && --disk_.crash_in == 0) {
             disk_.on_crash();
@@ -134,6 +196,7 @@ private:
             }
             throw;
         }
+        begin_files();
         const bool crashes_before = disk_.scheduler_.one_in(2);
         if (crashes_before) {
             may_crash();
@@ -153,13 +216,14 @@ private:
 
     SimulatedDisk& disk_;
     std::uint64_t opened_;
+    StorageFiles files_;
     bool has_failed_ = false;
     MemoryStorage none_;
 };
 
-std::unique_ptr<Storage> SimulatedDisk::open() {
+std::unique_ptr<Storage> SimulatedDisk::open(const std::shared_ptr<OpenFiles>& files) {
     live_ = std::make_unique<MemoryStorage>(*durable_);
-    return std::make_unique<SimulatedStorage>(*this, ++opened_);
+    return std::make_unique<SimulatedStorage>(*this, ++opened_, files);
 }
 
 void SimulatedDisk::put(const MemoryStorage& contents) {

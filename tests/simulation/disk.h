@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "persist/memory_storage.h"
+#include "tests/simulation/open_files.h"
 #include "tests/simulation/scheduler.h"
 
 namespace karma::test {
@@ -16,8 +17,9 @@ class SimulatedDisk {
 public:
     explicit SimulatedDisk(Scheduler& scheduler) : scheduler_(scheduler) {}
 
-    // The storage of a node that starts. The one before must have crashed or been ended.
-    std::unique_ptr<Storage> open();
+    // The storage of a node that starts, which takes files of its process as it goes on: for logs, and for
+    // tables. The one before must have crashed or been ended.
+    std::unique_ptr<Storage> open(const std::shared_ptr<OpenFiles>& files);
 
     // Everything that the open storage does fails from here on. `loses_power`: what was not synced may be
     // lost; else only the process ends.
@@ -35,6 +37,8 @@ public:
     // node: between two writes of something that takes several. 0: never.
     std::uint64_t crash_in = 0;
     std::function<void()> on_crash;
+    // How often no file was left in which to go on.
+    std::uint64_t missing_files = 0;
     // Taking the promise back that a synced write is on disk: to see tests fail.
     bool ignores_sync = false;
 

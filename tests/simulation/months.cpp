@@ -139,7 +139,7 @@ void SimulatedMonths::step() {
     } else if (in_day == 1) {
         call(Mutation(mutation::Increment{"of the day", 1, some_day, 1}));
     }
-    database_->keep_house();
+    database_->maintain();
 }
 
 void SimulatedMonths::write_keyed() {

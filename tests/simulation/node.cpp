@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "engine/error.h"
+#include "net/budget.h"
+#include "net/machine.h"
 #include "tests/simulation/served_connection.h"
 
 namespace karma::test {
@@ -42,7 +44,8 @@ DatabaseOptions database_options(Scheduler& scheduler, const std::chrono::millis
 replica::NodeOptions node_options(const NodeRole& role, const TempDir& directory, std::uint64_t starts) {
     replica::NodeOptions options;
     options.source.min_acks = role.min_acks;
-    options.source.followers_max = role.followers_max;
+    options.source.followers_max =
+        role.limits_clients ? net::follower_places(role.files_max, role.followers_max) : role.files_max;
     options.failover_unsafe = role.failover_unsafe;
     options.peer_token = role.token;
     options.source.timeout = std::chrono::milliseconds(800);
@@ -60,6 +63,30 @@ replica::NodeOptions node_options(const NodeRole& role, const TempDir& directory
     return options;
 }
 
+/// A connection, which takes a file of the process that has it.
+class WireOfProcess final : public replica::Wire {
+public:
+    WireOfProcess(std::unique_ptr<replica::Wire> wire, OpenFile file)
+        : file_(std::move(file)), wire_(std::move(wire)) {}
+    std::size_t send(std::string_view bytes) override { return wire_->send(bytes); }
+    std::size_t receive(char* bytes, std::size_t size) override { return wire_->receive(bytes, size); }
+    Ready wait(bool wants_to_receive, bool wants_to_send, std::chrono::milliseconds time) override {
+        return wire_->wait(wants_to_receive, wants_to_send, time);
+    }
+    void wake() noexcept override { wire_->wake(); }
+    void end() noexcept override { wire_->end(); }
+
+private:
+    OpenFile file_;
+    std::unique_ptr<replica::Wire> wire_;
+};
+
+/// A connection, and its place among those that a daemon has at a time.
+struct Accepted {
+    std::unique_ptr<replica::Wire> wire;
+    net::Share place;
+};
+
 }  // namespace
 
 // One run of the program.
@@ -69,20 +96,23 @@ struct SimulatedNode::Daemon {
           scheduler(owner.scheduler_),
           commits_only_awaited(role.commits_only_awaited),
           access(role.token, ""),
-          storage(owner.disk_.open()),
+          files(std::make_shared<OpenFiles>(role.files_max)),
+          storage(owner.disk_.open(files)),
+          places(role.limits_clients
+                     ? net::connection_files(role.files_max, files->used(),
+                                             net::follower_places(role.files_max, role.followers_max))
+                     : 0),
           database(
               Database::open(database_options(scheduler, owner.clock_ahead, role, owner.place()), *storage)),
           node(*database, log, node_options(role, owner.directory_, ++owner.starts_),
                {scheduler, owner.network_.of(owner.name_)}) {
         node.start(owner.name_, replica::Peer().port);
         database->set_replication(&node);
-        owner.network_.listen(
-            owner.name_, [this](std::unique_ptr<replica::Wire> wire, const std::string& from) {
-                auto shared = std::make_shared<std::unique_ptr<replica::Wire>>(std::move(wire));
-                handlers.push_back(
-                    scheduler.start_thread([this, shared, from] { serve(std::move(*shared), from); }));
-            });
-        housekeeper = scheduler.start_thread([this] { keep_house(); });
+        owner.network_.listen(owner.name_,
+                              [this](std::unique_ptr<replica::Wire> wire, const std::string& from) {
+                                  accept(std::move(wire), from);
+                              });
+        housekeeper = scheduler.start_thread([this] { maintain(); });
         if (role.commits_in_background) {
             committer = scheduler.start_thread([this] { commit_in_background(); });
         }
@@ -100,11 +130,11 @@ struct SimulatedNode::Daemon {
         node.stop();
     }
 
-    void keep_house() {
+    void maintain() {
         while (!is_ending) {
             scheduler.sleep(std::chrono::milliseconds(scheduler.between(10, 200)));
             if (!is_ending) {
-                database->keep_house();
+                database->maintain();
             }
             if (!is_ending && scheduler.one_in(4)) {
                 try_retention();
@@ -145,6 +175,21 @@ struct SimulatedNode::Daemon {
         }
     }
 
+    // As the real one: what finds no place is closed.
+    void accept(std::unique_ptr<replica::Wire> wire, const std::string& from) {
+        OpenFile file(files);
+        net::Share place(&places);
+        if (!file.is_open() || !place.resize(1)) {
+            return;
+        }
+        auto accepted = std::make_shared<Accepted>(
+            Accepted{std::make_unique<WireOfProcess>(std::move(wire), std::move(file)), std::move(place)});
+        handlers.push_back(scheduler.start_thread([this, accepted, from] {
+            const net::Share held = std::move(accepted->place);
+            serve(std::move(accepted->wire), from);
+        }));
+    }
+
     void serve(std::unique_ptr<replica::Wire> wire, const std::string& from) {
         try {
             ServedConnection::Daemon daemon{
@@ -162,7 +207,9 @@ struct SimulatedNode::Daemon {
     bool commits_only_awaited;
     net::Access access;
     net::Log log{[this](const std::string& line) { owner.on_log(owner.name_, line); }};
+    std::shared_ptr<OpenFiles> files;
     std::unique_ptr<Storage> storage;
+    net::Budget places;  // of connections
     std::unique_ptr<Database> database;
     replica::Node node;
     bool is_ending = false;

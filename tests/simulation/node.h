@@ -31,10 +31,12 @@ struct NodeRole {
     std::uint32_t failover_ms = 0;  // 0: it does not promote itself
     bool failover_unsafe = false;
     std::size_t followers_max = 64;
-    bool syncs = true;           // false: --wal-fsync=false
-    bool has_log = true;         // false: --wal=false
-    std::string token;           // of who asks it, and of itself when it asks others
-    bool keeps_nothing = false;  // --storage=memory, which does not sync either: empty at each start
+    bool syncs = true;              // false: --wal-fsync=false
+    bool has_log = true;            // false: --wal=false
+    std::string token;              // of who asks it, and of itself when it asks others
+    bool keeps_nothing = false;     // --storage=memory, which does not sync either: empty at each start
+    std::size_t files_max = 1'024;  // that the process may have open
+    bool limits_clients = true;     // false, a flaw: they take the files that the storage needs
     std::uint64_t records_max = IdempotencyRetention().records_max;
     std::uint64_t retention_bytes = 2'000;  // everything that no snapshot needs is dropped soon; 0: nothing
 };

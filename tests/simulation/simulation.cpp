@@ -5,6 +5,8 @@
 #include <exception>
 
 #include "engine/error.h"
+#include "net/client_connection.h"
+#include "replica/handshake.h"
 
 namespace karma::test {
 namespace {
@@ -61,6 +63,9 @@ void Simulation::choose_plan() {
         plan_.min_acks = 1;
     }
     plan_.commits_in_background = scheduler_.one_in(2);
+    if (scheduler_.one_in(2)) {
+        plan_.files_max = scheduler_.between(100, 160);
+    }
     if (scheduler_.one_in(3)) {
         plan_.ack_timeout_ms = static_cast<std::uint32_t>(scheduler_.between(2, 50));
     }
@@ -141,6 +146,8 @@ NodeRole Simulation::role_of(std::size_t node) const {
     role.commits_only_awaited = flaws_.commits_only_awaited;
     role.commits_in_background = plan_.commits_in_background && !flaws_.commits_only_awaited;
     role.ack_timeout_ms = plan_.ack_timeout_ms;
+    role.files_max = plan_.files_max;
+    role.limits_clients = !flaws_.limits_no_clients;
     if (sources_[node]) {
         role.source = name_of(*sources_[node]);
     }
@@ -195,6 +202,9 @@ void Simulation::observe() {
 
 /// Whoever has come to the same place of the same history has the same state, now or at any other time.
 void Simulation::look_at(SimulatedNode& node) {
+    if (node.disk().missing_files != 0) {
+        return note_failure(node.name() + " has no file left to go on with its log or a table");
+    }
     Database* const database = node.database();
     if (database == nullptr || database->last_lsn() == 0 || database->last_lsn() != database->durable_lsn()) {
         return;
@@ -263,7 +273,7 @@ void Simulation::mend_until(const std::function<bool()>& is_so, const char* othe
 }
 
 void Simulation::break_something() {
-    switch (scheduler_.between(0, plan_.promotes ? 9 : 7)) {
+    switch (scheduler_.between(0, plan_.promotes ? 10 : 8)) {
         case 0:
         case 1: return crash_something();
         case 2:
@@ -272,6 +282,7 @@ void Simulation::break_something() {
         case 5: return cut_something();
         case 6: return spoil_disk();
         case 7: return save_snapshot();
+        case 8: return crowd();
         default: return fail_over();
     }
 }
@@ -324,6 +335,43 @@ void Simulation::spoil_disk() {
     pause(300);
 }
 
+/// Clients that connect, follow or do nothing, and stay: as many as the daemon takes.
+void Simulation::crowd() {
+    const std::size_t node = scheduler_.between(0, nodes_.size() - 1);
+    ++counts_["crowds"];
+    if (plan_.nodes == 1 && scheduler_.one_in(2)) {
+        subscribe_strangers();
+    }
+    const std::size_t size = plan_.files_max < 1'000 ? plan_.files_max : 20;
+    try {
+        for (std::size_t i = 0; i < size; ++i) {
+            crowd_.push_back(network_.connect("crowd", {name_of(node), 0, milliseconds(50)}));
+        }
+    } catch (const net::ConnectionError&) {  // NOLINT(bugprone-empty-catch): it is down, or cut off
+    }
+    pause(500);
+}
+
+void Simulation::subscribe_strangers() {
+    try {
+        for (std::size_t i = 0; i < plan_.files_max / 2 && !is_over_; ++i) {
+            net::Subscription stranger;
+            stranger.format = replica::stream_format;
+            stranger.name = "stranger-" + std::to_string(i);
+            stranger.node_id = 1'000 + i;
+            stranger.heartbeat_ms = 1'000;
+            stranger.is_empty = true;
+            std::unique_ptr<replica::Line> line =
+                network_.of("crowd").connect({name_of(0), 0, milliseconds(100)});
+            if (!replica::read_reply(line->ask(replica::subscribe_line(stranger, ""))).accepted) {
+                return;
+            }
+            strangers_.push_back(std::move(line));
+        }
+    } catch (const net::ConnectionError&) {  // NOLINT(bugprone-empty-catch): the same
+    }
+}
+
 void Simulation::save_snapshot() {
     Database* const database = nodes_[scheduler_.between(0, nodes_.size() - 1)]->database();
     try {
@@ -337,6 +385,8 @@ void Simulation::save_snapshot() {
 
 void Simulation::heal() {
     network_.heal();
+    crowd_.clear();
+    strangers_.clear();
     for (const std::unique_ptr<SimulatedNode>& node : nodes_) {
         node->disk().failing_writes = 0;
         node->disk().failing_reads = 0;

@@ -25,6 +25,7 @@ struct SimulationPlan {
     std::size_t clients = 1;
     std::size_t requests = 20;  // of each client
     std::size_t faults = 10;
+    std::size_t files_max = 1'024;  // that a daemon may have open
 };
 
 // Protections that can be taken away, to see the simulation fail without them.
@@ -33,6 +34,7 @@ struct SimulationFlaws {
     bool retries_anew = false;          // clients send again under another idempotency key
     bool needs_no_acks = false;         // promotions although no follower has to have what is acknowledged
     bool commits_only_awaited = false;  // what was executed is committed only where somebody waits for it yet
+    bool limits_no_clients = false;     // connections and followers take the files that the storage needs
 };
 
 // Nodes, clients, and an operator who breaks and mends things, in simulated time: docs/reliability.md.
@@ -70,6 +72,8 @@ private:
     void count_log(const std::string& line);
     void cut_something();
     void spoil_disk();
+    void crowd();
+    void subscribe_strangers();
     void save_snapshot();
     void fail_over();
     std::optional<std::size_t> find_successor();
@@ -87,6 +91,8 @@ private:
     std::vector<std::unique_ptr<SimulatedNode>> nodes_;
     std::vector<std::unique_ptr<SimulatedClient>> clients_;
     std::unique_ptr<SimulatedClient> reader_;
+    std::vector<std::unique_ptr<replica::Wire>> crowd_;
+    std::vector<std::unique_ptr<replica::Line>> strangers_;  // that follow
     std::size_t master_ = 0;
     std::vector<std::optional<std::size_t>> sources_;  // whom each node follows
     CounterLedger ledger_;

@@ -100,6 +100,9 @@ TEST_CASE("simulation: what would be lost is noticed") {
     SimulationFlaws no_acks;
     no_acks.needs_no_acks = true;
     CHECK(first_failure(no_acks) != "");
+    SimulationFlaws no_limits;
+    no_limits.limits_no_clients = true;
+    CHECK(first_failure(no_limits) != "");
     SimulationFlaws late_commits;
     late_commits.commits_only_awaited = true;
     CHECK(first_failure(late_commits) != "");

@@ -1,16 +1,13 @@
-#include <algorithm>
+#include "persist/database/mastership.h"
+
 #include <limits>
+#include <utility>
 
 #include "engine/error.h"
-#include "persist/database.h"
 #include "persist/log_search.h"
 #include "persist/meta_numbers.h"
-#include "persist/rocksdb_storage.h"
-#include "persist/state_transfer.h"
 #include "persist/storage_copy.h"
 
-/// A database as one among others: which one it is, which node holds it, and whose turn it is to append
-/// events (docs/replication-protocol.md).
 namespace karma {
 namespace {
 
@@ -20,65 +17,75 @@ constexpr std::uint64_t epochs_ahead_max = 1'000'000;
 
 }  // namespace
 
-DatabaseId Database::database_id() const {
-    const std::lock_guard lock(mutex_);
-    return database_id_;
-}
+Mastership::Mastership(const DatabaseOptions& options, LiveState& live, NodeRole& node, Storage& storage,
+                       SnapshotStore& snapshots, Failures& failures, bool syncs)
+    : options_(options),
+      live_(live),
+      node_(node),
+      storage_(storage),
+      snapshots_(snapshots),
+      failures_(failures),
+      syncs_(syncs),
+      identity_(storage, options.place, options.random) {}
 
-bool Database::is_empty() const {
-    const std::lock_guard lock(mutex_);
-    return is_empty_locked();
-}
-
-/// With the mutex held, or before there are threads. Epochs say nothing here then: of which database they
-/// were is not known.
-bool Database::holds_no_database() const { return !database_id_.is_known() && is_empty_locked(); }
-
-bool Database::is_empty_locked() const {
-    return is_half_installed_ || (engine_.last_lsn() == 0 && engine_.series_count() == 0);
-}
-
-bool Database::syncs() const noexcept {
-    return options_.wal && options_.wal_fsync && !(owned_storage_ && options_.storage == StorageKind::memory);
+/// What was told of the epochs of another database says nothing of this one's.
+void Mastership::become(const DatabaseId& id) {
+    if (are_strangers(id, database_id_) || holds_no_database()) {
+        told_epoch_.reset();
+    }
+    database_id_ = id;
 }
 
 // ---- at the start
 
-/// Before any write: makes durable who this is.
-void Database::begin_identity() {
+void Mastership::begin_role() {
+    told_epoch_ = read_known_epoch(storage_);
+    database_id_ = read_database_id(storage_);
+    const bool is_behind = known_epoch_locked().is_later_than(last_epoch(live_.engine().epochs()));
+    const bool was_promoted =
+        !live_.engine().epochs().empty() && identity_.is_writer(live_.engine().epochs());
+    if (options_.read_only) {
+        node_.set(was_promoted && !is_behind ? Role::master : Role::slave);
+    } else {
+        node_.set(is_behind ? Role::fenced : Role::master);
+    }
+    node_.hold_log(node_.is_follower());
+}
+
+void Mastership::begin_identity() {
     if (identity_.copied_from()) {
         copy_warning_ = "this is a copy of the database of node " + node_id_text(*identity_.copied_from()) +
                         ": from here on it is node " + node_id_text(identity_.node_id());
         if (!options_.ended_cleanly) {
-            copy_warning_ += "; " + short_copy_text(engine_.last_lsn());
+            copy_warning_ += "; " + short_copy_text(live_.engine().last_lsn());
         }
     }
     std::vector<RecordChange> changes = identity_.changes();
     const bool may_have_lost = storage_.read(Table::meta, may_lose_key).has_value();
-    if (role() == Role::master && (may_have_lost || !identity_.is_writer(engine_.epochs()))) {
+    if (node_.is_master() && (may_have_lost || !identity_.is_writer(live_.engine().epochs()))) {
         begin_own_epoch(may_have_lost ? "events that followers have may have been lost"
                                       : "another node may append events in the one before");
         changes.push_back({Table::meta, may_lose_key, std::nullopt});
     }
     // A follower gets the id of its master's database.
-    if (role() == Role::master && !database_id_.is_known()) {
+    if (node_.is_master() && !database_id_.is_known()) {
         take_database_id(draw_database_id(options_.random), changes);
     }
-    if (role() == Role::master && engine_.epochs().empty() && !identity_.is_writer({})) {
+    if (node_.is_master() && live_.engine().epochs().empty() && !identity_.is_writer({})) {
         identity_.become_first_writer(true);
         changes.push_back(identity_.first_writer_change(true));
     }
     // What this node forgets as a master, it forgets as the follower of another one until that tells its
     // limits.
     const std::optional<IdempotencyRetention> told = read_retention_told(storage_);
-    const IdempotencyRetention& own = options_.idempotency;
-    if (role() == Role::master &&
+    const IdempotencyRetention& own = live_.retention();
+    if (node_.is_master() &&
         (!told || told->records_max != own.records_max || told->age_max_s != own.age_max_s)) {
         changes.push_back(retention_told_change(own));
     }
     // Events may have the time of another clock from here on, which is not to be taken for the age.
-    if (engine_.last_lsn() != 0 && !read_meta_number(storage_, age_key)) {
-        changes.push_back(age_change());
+    if (live_.engine().last_lsn() != 0 && !read_meta_number(storage_, age_key)) {
+        changes.push_back(live_.age_change());
     }
     if (!changes.empty()) {
         storage_.write(changes, true);
@@ -88,9 +95,9 @@ void Database::begin_identity() {
 
 /// Another node may append events in the last epoch. The new one is durable before the node id is: after a
 /// crash between them it is begun again.
-void Database::begin_own_epoch(const char* why) {
+void Mastership::begin_own_epoch(const char* why) {
     const bool may_be_of_an_earlier_version =
-        !identity_.copied_from() && !database_id_.is_known() && engine_.epochs().empty();
+        !identity_.copied_from() && !database_id_.is_known() && live_.engine().epochs().empty();
     // An empty one may be a copy as well: with the same id, other events of epoch 0 would be of its history.
     if (may_be_of_an_earlier_version || (is_empty() && !database_id_.is_known())) {
         return;
@@ -102,16 +109,11 @@ void Database::begin_own_epoch(const char* why) {
     copy_warning_ += (copy_warning_.empty() ? "" : "; ") + what;
 }
 
-/// What followers may have is on this disk now as well, as the write is synced.
-void Database::end_cleanly() noexcept {
-    run_in_background("storing the age", [this] {
-        if (!has_failed()) {
-            store_age();
-        }
-    });
+/// The write is synced.
+void Mastership::end_cleanly() noexcept {
     try {
-        if (!has_failed() && storage_.read(Table::meta, may_lose_key)) {
-            commit_replicated();
+        if (!live_.has_failed() && storage_.read(Table::meta, may_lose_key)) {
+            live_.commit_all();
             const RecordChange change{Table::meta, may_lose_key, std::nullopt};
             storage_.write(std::span(&change, 1), true);
         }
@@ -119,9 +121,30 @@ void Database::end_cleanly() noexcept {
     }
 }
 
+// ---- identity
+
+DatabaseId Mastership::database_id() const {
+    const std::lock_guard lock(live_.mutex());
+    return database_id_;
+}
+
+bool Mastership::is_empty() const {
+    const std::lock_guard lock(live_.mutex());
+    return is_empty_locked();
+}
+
+bool Mastership::is_empty_locked() const {
+    return failures_.is_half_installed() ||
+           (live_.engine().last_lsn() == 0 && live_.engine().series_count() == 0);
+}
+
+/// With the mutex held, or before there are threads. Epochs say nothing here then: of which database they
+/// were is not known.
+bool Mastership::holds_no_database() const { return !database_id_.is_known() && is_empty_locked(); }
+
 /// With the mutex held, or before there are threads. What was told before there was a database says nothing
 /// of it. `changes`, to be stored, get what has to be.
-void Database::take_database_id(const DatabaseId& id, std::vector<RecordChange>& changes) {
+void Mastership::take_database_id(const DatabaseId& id, std::vector<RecordChange>& changes) {
     if (holds_no_database()) {
         told_epoch_.reset();
         changes.push_back(no_known_epoch_change());
@@ -130,96 +153,33 @@ void Database::take_database_id(const DatabaseId& id, std::vector<RecordChange>&
     changes.push_back(database_id_change(id));
 }
 
-void Database::adopt_database_id(const DatabaseId& id) {
-    const std::lock_guard fencing(fence_mutex_);
+void Mastership::adopt_database_id(const DatabaseId& id) {
+    const FencingLock fencing = lock_fencing();
     std::vector<RecordChange> changes;
     {
-        const std::lock_guard lock(mutex_);
+        const std::lock_guard lock(live_.mutex());
         if (!id.is_known() || database_id_ == id) {
             return;
         }
         take_database_id(id, changes);
         identity_.become_first_writer(false);
-        begin_generation();  // those that follow were told another id, or none
+        node_.begin_generation();  // those that follow were told another id, or none
     }
-    notify();
+    live_.notify();
     changes.push_back(identity_.first_writer_change(false));
     storage_.write(changes, true);
     snapshots_.set_database_id(id);
 }
 
-// ---- what is known of events that are gone
-
-void Database::mark_erased(Lsn end) {
-    HistoryMarks marks;
+void Mastership::use_idempotency_retention(const IdempotencyRetention& retention) {
     {
-        const std::lock_guard lock(marks_mutex_);
-        marks = marks_;
-    }
-    marks.extend(karma::first_kept_lsn(storage_), end, [this](Lsn lsn) { return mark_at(lsn).checksum; });
-    const RecordChange change = marks_change(marks);
-    storage_.write(std::span(&change, 1), true);
-    const std::lock_guard lock(marks_mutex_);
-    marks_ = std::move(marks);
-}
-
-HistoryMarks Database::marks_up_to(Lsn lsn) const {
-    HistoryMarks marks;
-    {
-        const std::lock_guard lock(marks_mutex_);
-        marks = marks_;
-    }
-    marks.extend(first_kept_lsn(), lsn + 1, [this](Lsn at) { return mark_at(at).checksum; });
-    return marks;
-}
-
-// ---- orders and options that belong to the state
-
-bool Database::is_order_used(const std::string& order) const {
-    return std::ranges::count(read_used_orders(storage_), order) != 0;
-}
-
-std::string Database::unused_order() const {
-    const std::vector<std::string> used = read_used_orders(storage_);
-    for (std::size_t number = used.size() + 1;; ++number) {
-        std::string order = "order-" + std::to_string(number);
-        if (std::ranges::count(used, order) == 0) {
-            return order;
-        }
-    }
-}
-
-/// A copy of the files, which share their contents with the database as long as it has them: whole at any
-/// moment, also of a crash. What is in memory becomes files. Storage that was handed in is its owner's.
-std::filesystem::path Database::move_aside(const Replacement& replacement) const {
-    if (replacement.order.empty() || !owned_storage_ || !directory_) {
-        return {};
-    }
-    std::filesystem::path aside = directory_->free_name("discarded-" + std::to_string(now_ms() / 1000));
-    if (const auto* const files = dynamic_cast<const RocksdbStorage*>(owned_storage_.get())) {
-        files->copy_to(aside);
-    } else {
-        const std::lock_guard retention(retention_mutex_);
-        const auto kept = snapshots_.keep_all();
-        copy_to_directory(storage_, aside);
-    }
-    return aside;
-}
-
-IdempotencyRetention Database::idempotency_retention() const {
-    const std::lock_guard lock(mutex_);
-    return options_.idempotency;
-}
-
-void Database::use_idempotency_retention(const IdempotencyRetention& retention) {
-    {
-        const std::lock_guard lock(mutex_);
-        const IdempotencyRetention& now = options_.idempotency;
+        const std::lock_guard lock(live_.mutex());
+        const IdempotencyRetention& now = live_.retention();
         if (now.records_max == retention.records_max && now.age_max_s == retention.age_max_s) {
             return;
         }
-        options_.idempotency = retention;
-        engine_.set_retention(retention);
+        live_.set_retention(retention);
+        live_.engine().set_retention(retention);
     }
     const RecordChange change = retention_told_change(retention);
     storage_.write(std::span(&change, 1), true);
@@ -227,18 +187,23 @@ void Database::use_idempotency_retention(const IdempotencyRetention& retention) 
 
 // ---- epochs
 
-Epoch Database::known_epoch_locked() const {
-    const Epoch own = last_epoch(engine_.epochs());
+Epochs Mastership::epochs() const {
+    const std::lock_guard lock(live_.mutex());
+    return live_.engine().epochs();
+}
+
+Epoch Mastership::known_epoch_locked() const {
+    const Epoch own = last_epoch(live_.engine().epochs());
     return !holds_no_database() && told_epoch_ && told_epoch_->is_later_than(own) ? *told_epoch_ : own;
 }
 
-Epoch Database::known_epoch() const {
-    const std::lock_guard lock(mutex_);
+Epoch Mastership::known_epoch() const {
+    const std::lock_guard lock(live_.mutex());
     return known_epoch_locked();
 }
 
 /// With the mutex held, or before there are threads.
-Epoch Database::next_epoch() const {
+Epoch Mastership::next_epoch() const {
     const Epoch known = known_epoch_locked();
     if (known.number == std::numeric_limits<std::uint64_t>::max()) {
         throw RequestError(ErrorCode::replication_error, "There is no epoch after the last one of 64 bits");
@@ -246,32 +211,32 @@ Epoch Database::next_epoch() const {
     return {known.number + 1, options_.random(), 0, identity_.node_id()};
 }
 
-Lsn Database::start_epoch(Epoch& epoch) {
-    epoch.first_lsn = execute_own(mutation::StartEpoch{epoch.number, epoch.id, epoch.node});
+Lsn Mastership::start_epoch(Epoch& epoch) {
+    epoch.first_lsn = live_.execute_own(mutation::StartEpoch{epoch.number, epoch.id, epoch.node});
     return epoch.first_lsn;
 }
 
-Epoch Database::draw_epoch() const {
-    const std::lock_guard lock(mutex_);
+Epoch Mastership::draw_epoch() const {
+    const std::lock_guard lock(live_.mutex());
     return next_epoch();
 }
 
-Epoch Database::promote(std::optional<Epoch> drawn) {
+Epoch Mastership::promote(std::optional<Epoch> drawn) {
     Epoch epoch;
     std::vector<RecordChange> changes;
     {
-        const std::lock_guard lock(mutex_);
-        if (role() == Role::master) {
+        const std::lock_guard lock(live_.mutex());
+        if (node_.is_master()) {
             throw RequestError(ErrorCode::validation_error, "This node is a master already");
         }
-        if (!committer_) {
+        if (!live_.has_log()) {
             throw RequestError(ErrorCode::validation_error,
                                "This node was started with --wal=false, and an epoch begins with an event of "
                                "the log: start it with --wal=true, then promote it");
         }
-        if (has_failed()) {
+        if (live_.has_failed()) {
             throw RequestError(ErrorCode::internal_error,
-                               "The event log of this node cannot be written: " + failure());
+                               "The event log of this node cannot be written: " + live_.failure());
         }
         if (drawn && known_epoch_locked().is_later_than(*drawn)) {
             throw RequestError(ErrorCode::replication_error,
@@ -290,28 +255,28 @@ Epoch Database::promote(std::optional<Epoch> drawn) {
     const std::vector<std::string> loads = open_loads();
     start_epoch(epoch);
     {
-        const std::lock_guard lock(mutex_);
-        role_ = known_epoch_locked().is_later_than(epoch) ? Role::fenced : Role::master;
-        begin_generation();
-        log_held_ = false;
+        const std::lock_guard lock(live_.mutex());
+        node_.set(known_epoch_locked().is_later_than(epoch) ? Role::fenced : Role::master);
+        node_.begin_generation();
+        node_.hold_log(false);
     }
-    notify();
-    if (ReplicationControl* const control = control_; control != nullptr && role() == Role::fenced) {
+    live_.notify();
+    if (ReplicationControl* const control = node_.control(); control != nullptr && node_.is_fenced()) {
         control->on_fenced();  // a later epoch became known meanwhile
     }
-    if (role() == Role::master) {
+    if (node_.is_master()) {
         abort_loads(loads);
     }
     return epoch;
 }
 
-bool Database::fence(const Epoch& named, const DatabaseId& database) {
+bool Mastership::fence(const Epoch& named, const DatabaseId& database) {
     bool is_later = false;
     bool was_master = false;
     {
-        const std::lock_guard fencing(fence_mutex_);
+        const FencingLock fencing = lock_fencing();
         {
-            const std::lock_guard lock(mutex_);
+            const std::lock_guard lock(live_.mutex());
             if (are_strangers(database, database_id_)) {
                 throw RequestError(
                     ErrorCode::replication_error,
@@ -328,7 +293,7 @@ bool Database::fence(const Epoch& named, const DatabaseId& database) {
                                        std::to_string(known.number) +
                                        ", the latest one known here: it cannot be true");
             }
-            is_later = named.is_later_than(last_epoch(engine_.epochs()));
+            is_later = named.is_later_than(last_epoch(live_.engine().epochs()));
             if (!named.is_later_than(known)) {
                 return is_later;  // noted already
             }
@@ -336,19 +301,19 @@ bool Database::fence(const Epoch& named, const DatabaseId& database) {
         // Before anything changes in memory: where this fails the node is what it was, after a restart too.
         const RecordChange change = known_epoch_change(named);
         storage_.write(std::span(&change, 1), true);
-        const std::lock_guard lock(mutex_);
+        const std::lock_guard lock(live_.mutex());
         told_epoch_ = named;
-        was_master = role() == Role::master;
-        if (was_master && named.is_later_than(last_epoch(engine_.epochs()))) {
-            role_ = Role::fenced;  // nothing is appended from here on
+        was_master = node_.is_master();
+        if (was_master && named.is_later_than(last_epoch(live_.engine().epochs()))) {
+            node_.set(Role::fenced);  // nothing is appended from here on
         }
-        was_master = was_master && role() == Role::fenced;
+        was_master = was_master && node_.is_fenced();
     }
     if (was_master) {
         end_mastership();
     }
-    notify();
-    if (ReplicationControl* const control = control_) {
+    live_.notify();
+    if (ReplicationControl* const control = node_.control()) {
         control->on_fenced();
     }
     return is_later;
@@ -356,14 +321,49 @@ bool Database::fence(const Epoch& named, const DatabaseId& database) {
 
 /// What was applied goes to the disk before the replies that wait are answered: reads of it, and writes that
 /// need no followers, are answered as ever.
-void Database::end_mastership() {
+void Mastership::end_mastership() {
     try {
-        commit_replicated();
+        live_.commit_all();
     } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): the log has failed, and says so
     }
-    const std::lock_guard lock(mutex_);
-    if (role() == Role::fenced) {
-        begin_generation();
+    const std::lock_guard lock(live_.mutex());
+    if (node_.is_fenced()) {
+        node_.begin_generation();
+    }
+}
+
+void Mastership::demote() {
+    // What clients were about to be told is in this history or in none, before another one is taken.
+    live_.commit_all();
+    const std::lock_guard lock(live_.mutex());
+    if (node_.is_fenced()) {
+        node_.set(Role::slave);
+        node_.begin_generation();
+        node_.hold_log(true);
+    }
+}
+
+std::string Mastership::fenced_text() const {
+    return "This node takes no writes: epoch " + std::to_string(known_epoch_locked().number) +
+           " has begun on another node, its own is " +
+           std::to_string(last_epoch(live_.engine().epochs()).number);
+}
+
+/// Loads of snapshots that are under way, or were cut short by the end of who began them.
+std::vector<std::string> Mastership::open_loads() const {
+    std::vector<std::string> ids;
+    const std::lock_guard lock(live_.mutex());
+    for (const StreamView& stream : live_.engine().streams().open_streams()) {
+        if (stream.info.id.starts_with(load_stream_prefix)) {
+            ids.push_back(stream.info.id);
+        }
+    }
+    return ids;
+}
+
+void Mastership::abort_loads(const std::vector<std::string>& ids) {
+    for (const std::string& id : ids) {
+        live_.execute_own(mutation::AbortStream{id});
     }
 }
 
