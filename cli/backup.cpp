@@ -3,6 +3,9 @@
 #include <chrono>
 #include <iomanip>
 #include <iostream>
+#include <string>
+#include <string_view>
+#include <sys/file.h>
 #include <system_error>
 #include <unistd.h>
 
@@ -17,6 +20,7 @@
 #include "cli/text.h"
 #include "engine/storage.h"
 #include "engine/timestamp.h"
+#include "persist/open_file.h"
 #include "persist/sync_directory.h"
 
 namespace karma::cli {
@@ -59,13 +63,79 @@ std::string time_name() {
     return name + "Z";
 }
 
+constexpr std::string_view part_suffix = ".part-";
+
+bool consists_of(std::string_view text, std::string_view characters) {
+    return !text.empty() && text.find_first_not_of(characters) == std::string_view::npos;
+}
+
+/// The name of a directory in which a backup with this name is being made, or with any name of `time_name`.
+bool is_part_of(std::string_view directory, std::string_view name, bool is_dated) {
+    constexpr std::string_view digits = "0123456789";
+    const std::size_t at = directory.rfind(part_suffix);
+    if (at == std::string_view::npos || !consists_of(directory.substr(at + part_suffix.size()), digits)) {
+        return false;
+    }
+    const std::string_view of = directory.substr(0, at);
+    return of == name || (is_dated && of.size() == name.size() && consists_of(of, "0123456789TZ"));
+}
+
+/// A directory that no other process holds, so that none takes it for abandoned.
+class HeldDirectory {
+public:
+    explicit HeldDirectory(const std::filesystem::path& path) : file_(path.string(), O_DIRECTORY) {
+        is_held_ = file_.number() >= 0 && ::flock(file_.number(), LOCK_EX | LOCK_NB) == 0;
+    }
+    bool is_held() const noexcept { return is_held_; }
+
+private:
+    OpenFile file_;
+    bool is_held_ = false;
+};
+
+/// What backups to the same place have left that were killed: nobody will go on with it.
+void remove_abandoned(const std::filesystem::path& name, bool is_dated, std::ostream& err) {
+    std::error_code failure;
+    const std::filesystem::path parent = std::filesystem::absolute(name).parent_path();
+    for (const auto& entry : std::filesystem::directory_iterator(parent, failure)) {
+        const std::filesystem::path& path = entry.path();
+        if (entry.is_symlink(failure) || !entry.is_directory(failure) ||
+            !is_part_of(path.filename().string(), name.filename().string(), is_dated)) {
+            continue;
+        }
+        if (const HeldDirectory held(path); !held.is_held()) {
+            continue;  // a backup is being made there
+        }
+        std::filesystem::remove_all(path, failure);
+        err << "karma backup: " << (failure ? "cannot remove " : "removed ") << path.string()
+            << ", the unfinished copy of a backup that was ended"
+            << (failure ? ": " + failure.message() : std::string()) << '\n';
+    }
+}
+
+/// Creates the directory in which a backup is made.
+std::filesystem::path make_part(const std::filesystem::path& path) {
+    std::error_code failure;
+    std::filesystem::create_directories(path.parent_path(), failure);
+    if (!std::filesystem::create_directory(path, failure)) {
+        throw StorageError("cannot make " + path.string() + ": " +
+                           (failure ? failure.message() : "another backup is being made there"));
+    }
+    return path;
+}
+
 /// A directory that is removed with what is in it unless it gets its name.
 class UnfinishedDirectory {
 public:
     explicit UnfinishedDirectory(std::filesystem::path name)
         : name_(std::move(name)),
-          path_(name_.string() + ".part-" + std::to_string(::getpid())),
-          directory_(path_) {}
+          path_(make_part(name_.string() + std::string(part_suffix) + std::to_string(::getpid()))),
+          held_(path_),
+          directory_(path_) {
+        if (!held_.is_held()) {
+            throw StorageError("another backup is being made in " + path_.string());
+        }
+    }
     UnfinishedDirectory(const UnfinishedDirectory&) = delete;
     UnfinishedDirectory& operator=(const UnfinishedDirectory&) = delete;
     ~UnfinishedDirectory() {
@@ -94,6 +164,7 @@ public:
 private:
     std::filesystem::path name_;
     std::filesystem::path path_;
+    HeldDirectory held_;
     ExportDirectory directory_;
     bool is_named_ = false;
 };
@@ -139,10 +210,11 @@ void print(const std::filesystem::path& directory, const ExportManifest& manifes
     line("result") << "whole, read back and verified\n";
 }
 
-int backup(const po::variables_map& values, std::ostream& out) {
+int backup(const po::variables_map& values, std::ostream& out, std::ostream& err) {
     const std::filesystem::path target = target_of(values);
     const ClientOptions client = read_client_options(values);
     require_free(target);
+    remove_abandoned(target, values["dated"].as<bool>(), err);
     UnfinishedDirectory made(target);
     const Exported exported = export_from_daemon(client, made.files(), ExportFormat::tree, "", true);
     if (!exported.has_idempotency_keys) {
@@ -162,7 +234,7 @@ int backup(const po::variables_map& values, std::ostream& out) {
 int run_backup(std::span<const std::string> args, std::ostream& out, std::ostream& err) {
     const Subcommand subcommand{"backup", backup_usage, behind_backup_options, backup_options(), true};
     return run_subcommand(subcommand, args, out, err,
-                          [&](const po::variables_map& values) { return backup(values, out); });
+                          [&](const po::variables_map& values) { return backup(values, out, err); });
 }
 
 int backup_main(std::span<const std::string> args) { return run_backup(args, std::cout, std::cerr); }

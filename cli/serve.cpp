@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <functional>
 #include <iostream>
+#include <iterator>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@
 #include "cli/command_line.h"
 #include "cli/option_text.h"
 #include "cli/serve_options.h"
+#include "cli/unknown_variables.h"
 #include "engine/error.h"
 #include "engine/scan.h"
 #include "net/log.h"
@@ -497,7 +499,8 @@ int serve_main(std::span<const std::string> arguments) {
         const ReadOptions read_options = [arguments] {
             return read_serve_options(arguments, [](const char* name) { return std::getenv(name); });
         };
-        const ServeOptions options = read_options();
+        ServeOptions options = read_options();
+        std::ranges::move(unknown_variables(environ), std::back_inserter(options.warnings));
         if (request == ServeRequest::serve) {
             return serve(options, read_options);
         }

@@ -56,6 +56,12 @@ public:
     /// The record of a key, or null.
     const std::byte* find(std::uint64_t key) const noexcept { return directory_->find(key); }
 
+    /// Calls `visit(Point)` for each bucket of a key in the range, by day ascending.
+    template <typename Visit>
+    void for_each_point(std::uint64_t key, const DayRange& range, Visit&& visit) const {
+        Counter(find(key)).for_each(range, visit);
+    }
+
     /// The bytes of its pages, which a scan has to read.
     std::size_t bytes() const noexcept;
 

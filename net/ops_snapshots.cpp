@@ -140,10 +140,10 @@ const OpGroup& snapshot_ops() {
              .access = OpAccess::administrative,
              .summary = "A part of karma.idempotency.json, the file of records that goes with a snapshot of "
                         "everything.",
-             .fields =
-                 {may(field::offset, from_zero), may(field::limit, chunk_bounds, "bytes at most"),
-                  may(field::records_lsn,
-                      "the latest one; behind the beginning of the file the one that is being fetched")},
+             .fields = {may(field::offset, from_zero), may(field::limit, chunk_bounds, "bytes at most"),
+                        may(field::records_lsn,
+                            "the latest one; behind the beginning of the file the one that is being fetched, "
+                            "if that is certain")},
              .reply = "as snapshot.fetch_chunk; `metadata` as `idempotency_snapshot` of snapshot.info",
              .errors = {no_file, too_long},
              .example =

@@ -97,7 +97,7 @@ public:
         std::string_view separator = "\"";
         for (const std::uint64_t key : r.keys) {
             json_.raw(separator).number(key).raw("\":");
-            points([&](auto&& visit) { Counter(r.view.find(key)).for_each(r.range, visit); });
+            points([&](auto&& visit) { r.view.for_each_point(key, r.range, visit); });
             separator = ",\"";
             check_size();
             if ((++written_ & 0xFFU) == 0) {

@@ -137,7 +137,7 @@ private:
 void write_csv(const SeriesView& view, const ExportDirectory::Sink& sink) {
     CsvWriter rows(sink);
     for (const std::uint64_t key : scan_all_keys(view, NoDeadline())) {
-        Counter(view.find(key)).for_each(DayRange{}, [&](Point point) { rows.add(key, point); });
+        view.for_each_point(key, DayRange{}, [&](Point point) { rows.add(key, point); });
     }
     rows.finish();
 }

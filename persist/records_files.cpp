@@ -5,6 +5,14 @@
 #include "engine/error.h"
 
 namespace karma {
+namespace {
+
+/// Offsets that are remembered of a file; of one that is fetched in more parts nothing is certain.
+constexpr std::size_t offsets_max = 1024;
+/// Files that are gone, and with which somebody may go on.
+constexpr std::size_t gone_max = 64;
+
+}  // namespace
 
 RecordsFiles::RecordsFiles(const RecordTables& tables, std::filesystem::path directory, MonotonicClock clock)
     : tables_(tables), directory_(std::move(directory)), clock_(std::move(clock)) {}
@@ -27,40 +35,52 @@ RecordsFiles::Opened RecordsFiles::open(const reply::IdempotencySnapshot& latest
         at = make(latest, first_record_lsn, deadline);
     }
     files_.splice(files_.begin(), files_, at);
-    const std::uint64_t size = at->file->size();
-    if (offset <= size) {
-        if (const auto asked = at->expected.find(offset);
-            asked != at->expected.end() && --asked->second == 0) {
-            at->expected.erase(asked);
-        }
-        const std::uint64_t end = offset + std::min(limit, size - offset);
-        constexpr std::size_t expected_max = 1024;
-        if (end != size && at->expected.size() < expected_max) {
-            ++at->expected[end];
-        }
-        at->served_to = std::max(at->served_to, end);
-    }
+    note_part(*at, offset, limit);
     at->used = clock_();
     Opened opened{at->about, at->file};
-    opened.about.bytes = size;
+    opened.about.bytes = at->file->size();
     return opened;
 }
 
+void RecordsFiles::note_part(Fetched& file, std::uint64_t offset, std::uint64_t limit) {
+    const std::uint64_t size = file.file->size();
+    if (offset > size) {
+        return;
+    }
+    if (const auto was = file.expected.find(offset); was != file.expected.end() && --was->second == 0) {
+        file.expected.erase(was);
+    }
+    const std::uint64_t end = offset + std::min(limit, size - offset);
+    if (end != size && file.expected.size() < offsets_max) {
+        ++file.expected[end];
+    }
+    if (file.asked.size() < offsets_max) {
+        file.asked.insert(offset);
+    }
+    if (end == size && file.expected.empty()) {
+        file.asked.clear();  // everybody has all of it
+    }
+    file.served_to = std::max(file.served_to, end);
+}
+
 RecordsFiles::Files::iterator RecordsFiles::find(Lsn last_lsn) {
-    return std::ranges::find_if(files_, [&](const Fetched& file) { return file.about.last_lsn == last_lsn; });
+    return std::ranges::find_if(
+        files_, [&](const Fetched& file) { return file.file && file.about.last_lsn == last_lsn; });
 }
 
 /// Who is in the middle of a file goes on with it, also after another snapshot.
 RecordsFiles::Files::iterator RecordsFiles::find_by_offset(std::uint64_t offset) {
-    const auto only = [this](const auto& fits) {
-        const auto found = std::ranges::find_if(files_, fits);
-        const bool is_only =
-            found != files_.end() && std::find_if(std::next(found), files_.end(), fits) == files_.end();
-        return is_only ? found : files_.end();
+    const auto may_be_meant = [&](const Fetched& file) {
+        const bool is_forgotten = file.asked.size() >= offsets_max && offset <= file.served_to;
+        return is_forgotten || file.expected.contains(offset) || file.asked.contains(offset);
     };
-    auto found = only([&](const Fetched& file) { return file.expected.contains(offset); });
-    if (found == files_.end() && files_.size() == 1 && files_.front().served_to >= offset) {
-        found = files_.begin();  // a part that is asked for again
+    auto found = std::ranges::find_if(files_, may_be_meant);
+    if (found != files_.end() &&
+        (!found->file || std::find_if(std::next(found), files_.end(), may_be_meant) != files_.end())) {
+        found = files_.end();
+    } else if (found == files_.end() && files_.size() == 1 && files_.front().file &&
+               files_.front().served_to >= offset) {
+        found = files_.begin();  // a part that begins elsewhere, or is asked for again
     }
     if (found == files_.end()) {
         throw RequestError(ErrorCode::validation_error,
@@ -78,8 +98,11 @@ RecordsFiles::Files::iterator RecordsFiles::make(const reply::IdempotencySnapsho
     const RecordsSelection selection{first_record_lsn, about.last_lsn, {}, {}};
     made.file = std::make_shared<const RecordsFile>(tables_, selection, directory_, deadline);
     files_.push_front(std::move(made));
-    if (files_.size() > kept_max) {
-        files_.pop_back();
+    std::size_t kept = 0;
+    for (Fetched& file : files_) {
+        if (file.file && ++kept > kept_max) {
+            drop(file);
+        }
     }
     return files_.begin();
 }
@@ -90,7 +113,7 @@ std::optional<std::uint64_t> RecordsFiles::size_of(Lsn last_lsn) const {
         return std::nullopt;
     }
     for (const Fetched& file : files_) {
-        if (file.about.last_lsn == last_lsn) {
+        if (file.file && file.about.last_lsn == last_lsn) {
             return file.file->size();
         }
     }
@@ -105,7 +128,29 @@ void RecordsFiles::drop_idle() {
 
 void RecordsFiles::drop_idle_locked() {
     const auto now = clock_();
-    files_.remove_if([&](const Fetched& file) { return now - file.used > idle_max; });
+    for (Fetched& file : files_) {
+        if (file.file && now - file.used > idle_max) {
+            drop(file);
+        }
+    }
+    files_.remove_if([&](const Fetched& file) {
+        return !file.file && (file.expected.empty() || now - file.used > idle_max);
+    });
+    while (files_.size() > kept_max + gone_max) {
+        files_.pop_back();
+    }
+}
+
+/// Whoever was fetching it and does not know must not go on with another one, for some time.
+void RecordsFiles::drop(Fetched& file) {
+    file.file.reset();
+    file.used = clock_();
+}
+
+void RecordsFiles::forget_all(const Excluding& /*excluding*/) {
+    for (Fetched& file : files_) {
+        drop(file);
+    }
 }
 
 }  // namespace karma

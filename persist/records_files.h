@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 
 #include "engine/record_tables.h"
 #include "engine/reply.h"
@@ -21,7 +22,9 @@ namespace karma {
 using MonotonicClock = std::function<std::chrono::steady_clock::time_point()>;
 
 /// The `karma.idempotency.json` files that clients are fetching, which need not say of which snapshot. Those
-/// of several snapshots are kept while they are fetched, and no client gets parts of two. Thread-safe.
+/// of several snapshots are kept while they are fetched, and no client gets parts of two: where it is not
+/// certain which one a client means, because a part was asked for again or its file is gone, it is refused.
+/// Thread-safe.
 class RecordsFiles {
 public:
     static constexpr std::size_t kept_max = 4;
@@ -53,13 +56,14 @@ public:
     /// Held by who replaces all that is stored: no file is made meanwhile.
     using Excluding = std::unique_lock<std::mutex>;
     Excluding exclude() { return Excluding(mutex_); }
-    void forget_all(const Excluding& /*excluding*/) { files_.clear(); }
+    void forget_all(const Excluding& excluding);
 
 private:
     struct Fetched {
         reply::IdempotencySnapshot about;
-        std::shared_ptr<const RecordsFile> file;
+        std::shared_ptr<const RecordsFile> file;          // null: it is gone, but somebody may go on with it
         std::map<std::uint64_t, std::uint64_t> expected;  // offsets that clients will ask for; how many
+        std::set<std::uint64_t> asked;                    // for which they have asked, and may ask again
         std::uint64_t served_to = 0;                      // the furthest end of a part
         std::chrono::steady_clock::time_point used;
     };
@@ -67,6 +71,8 @@ private:
 
     Files::iterator find(Lsn last_lsn);
     Files::iterator find_by_offset(std::uint64_t offset);
+    static void note_part(Fetched& file, std::uint64_t offset, std::uint64_t limit);
+    void drop(Fetched& file);
     Files::iterator make(const reply::IdempotencySnapshot& about, Lsn first_record_lsn,
                          const Deadline& deadline);
     void drop_idle_locked();

@@ -275,6 +275,51 @@ TEST_CASE("export: clients that fetch the records of different snapshots do not 
     CHECK(refusal([&] { part(0, second_lsn + 1); }) == ErrorCode::not_found);
 }
 
+TEST_CASE("export: who asks for a part of the records again, or whose file is gone, gets no other file's") {
+    MemoryStorage disk;
+    const auto database = Database::open(without_threads(), disk);
+    const auto part = [&](std::uint64_t offset, std::uint64_t limit) {
+        const Reply reply = database->call(query::FetchRecords{offset, limit, {}});
+        if (const auto* const refused = std::get_if<Error>(&reply)) {
+            throw RequestError(refused->code, refused->message);
+        }
+        return std::get<reply::IdempotencySnapshot>(std::get<reply::FileBytes>(reply).about).last_lsn;
+    };
+    const auto save_another = [&] {
+        add_with_key(*database, "links", "key " + std::to_string(database->last_lsn()));
+        database->save_snapshot();
+    };
+    save_another();
+    const Lsn first = part(0, 100);
+    SUBCASE("the reply of a part is lost, and meanwhile another client begins") {
+        CHECK(part(100, 10) == first);
+        save_another();
+        CHECK(part(0, 100) > first);
+        CHECK(refusal([&] { part(100, 10); }) == ErrorCode::validation_error);  // either may be meant
+        CHECK(part(0, 90) > first);
+        CHECK(part(90, 60) > first);
+        CHECK(part(90, 60) > first);  // nobody has asked for that of the first one
+    }
+    SUBCASE("one client after the other") {
+        CHECK(part(100, 1'000'000) == first);
+        save_another();
+        CHECK(part(0, 100) > first);
+        CHECK(part(100, 1'000'000) > first);
+    }
+    SUBCASE("the file is gone") {
+        for (std::size_t i = 0; i + 1 < RecordsFiles::kept_max; ++i) {
+            save_another();
+            CHECK(part(0, 50) > first);
+        }
+        save_another();
+        const Lsn last = part(0, 100);
+        CHECK(last > first);
+        CHECK(refusal([&] { part(100, 100); }) == ErrorCode::validation_error);  // no certain file
+        CHECK(part(0, 110) == last);
+        CHECK(part(110, 10) == last);
+    }
+}
+
 TEST_CASE("records: totals of 128 bits are read as they were written, and nothing else is taken for one") {
     const auto total_of = [](const std::string& total, const std::string& key = "k") {
         const std::string text = R"({"records":[{"key":")" + key +

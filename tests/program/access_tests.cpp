@@ -110,6 +110,15 @@ TEST_CASE("access: a client that goes on with wrong tokens is cut off, and the l
     CHECK_FALSE(contains(log, "guess"));
 }
 
+TEST_CASE("access: a misspelt variable, which leaves the daemon open, is logged without its value") {
+    DaemonOptions options;
+    options.environment = {{"KARMA_AUTHTOKEN", "secret"}, {"KARMA_SERVICE_HOST", "10.0.0.7"}};
+    const Daemon daemon(options);
+    CHECK(is_logged(daemon, "KARMA_AUTHTOKEN is set in the environment and has no effect"));
+    CHECK_FALSE(is_logged(daemon, "secret"));
+    CHECK_FALSE(is_logged(daemon, "KARMA_SERVICE_HOST"));
+}
+
 TEST_CASE("access: an empty token is refused, and a newline at its end is none of it") {
     for (const char* const option : {"--auth-token=", "--read-auth-token=", "--replication-token="}) {
         const ProgramResult refused = run_program(karma_binary(), {"serve", option});

@@ -21,6 +21,15 @@ TEST_CASE("hardening: the program is position independent, its tables are read-o
     CHECK(contains(text, "__stack_chk_fail"));
     CHECK(contains(text, "__memcpy_chk"));  // of _FORTIFY_SOURCE
 }
+
+#ifdef __CET__  // the compiler has it
+TEST_CASE("hardening: indirect branches end where a function begins, as far as the processor checks that") {
+    const ProgramResult shown =
+        run_program("/usr/bin/objdump", {"-d", "--disassemble=main", karma_binary().string()});
+    REQUIRE(shown.status.code == 0);
+    CHECK(contains(shown.standard_output, "endbr64"));
+}
+#endif
 #endif
 
 }  // namespace karma::test

@@ -1,11 +1,18 @@
 // The daemon's listeners over TLS and Unix sockets, and what reaches it there.
 #include <atomic>
+#include <cerrno>
+#include <exception>
 #include <filesystem>
 #include <memory>
+#include <sched.h>
 #include <string>
+#include <sys/mount.h>
+#include <system_error>
 #include <thread>
 #include <vector>
 
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/json/parse.hpp>
 #include <doctest/doctest.h>
 
@@ -228,6 +235,49 @@ TEST_CASE("listeners: what is wrong with them is said before anything is served"
     CHECK(
         contains(refusal({"--listen=unix:/no/such/directory/karma.sock"}), "/no/such/directory/karma.sock"));
     CHECK_FALSE(std::filesystem::exists(encryption.directory / "data" / "karma.db"));
+}
+
+// In a thread whose list of mounts is its own: why this is not possible here, or nothing.
+static std::string give_localhost_two_addresses(const std::filesystem::path& hosts) {
+    write_file(hosts, "127.0.0.1 localhost\n::1 localhost\n");
+    boost::asio::io_context context;
+    boost::system::error_code failure;
+    boost::asio::ip::tcp::acceptor probe(context);
+    probe.open(boost::asio::ip::tcp::v6(), failure);
+    if (!failure) {
+        probe.bind({boost::asio::ip::address_v6::loopback(), 0}, failure);
+    }
+    if (failure) return "no ::1: " + failure.message();
+    if (::unshare(CLONE_NEWNS) != 0 || ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        ::mount(hosts.c_str(), "/etc/hosts", nullptr, MS_BIND, nullptr) != 0) {
+        return "no list of mounts of its own: " + std::generic_category().message(errno);
+    }
+    return {};
+}
+
+TEST_CASE("listeners: --bind with a name binds all of its addresses") {
+    std::exception_ptr failure;
+    std::thread body([&] {
+        try {
+            const TempDir scratch;
+            const std::string why = give_localhost_two_addresses(scratch / "hosts");
+            if (!why.empty()) {
+                MESSAGE("skip: " << why);
+                return;
+            }
+            const Daemon daemon({"--bind=localhost"});
+            for (const char* const address : {"127.0.0.1", "::1"}) {
+                CAPTURE(address);
+                net::ClientConnection connection(address, daemon.port(), patience());
+                connection.queue_line(request("system.ping"));
+                CHECK(member(parse_json(connection.read_line()), "success") == json::value(true));
+            }
+        } catch (...) {
+            failure = std::current_exception();
+        }
+    });
+    body.join();
+    if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace karma::test

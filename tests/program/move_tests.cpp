@@ -1,8 +1,11 @@
 // Data moves in and out: files of snapshots, exports, directories of Karma 1.0; and nothing is lost or
 // counted twice on the way.
 #include <ctime>
+#include <fcntl.h>
 #include <filesystem>
 #include <string>
+#include <sys/file.h>
+#include <unistd.h>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -156,6 +159,37 @@ TEST_CASE("moving: a backup is whole and verified, or it is not there") {
     daemon.kill_hard();
     CHECK(karma({"backup", (scratch / "none").string(), port}).status.code == 3);
     CHECK(names() == 3);
+}
+
+TEST_CASE("moving: a backup removes what one that was killed has left, and nothing else") {
+    Daemon daemon(large_requests);
+    Client client = daemon.connect();
+    fill(client);
+    const TempDir scratch;
+    const std::string port = "--port=" + std::to_string(daemon.port());
+    const auto leave = [&](const std::string& name) {
+        std::filesystem::create_directories(scratch / name);
+        write_file(scratch / name / "1_links.tree", "a part");
+        return scratch / name;
+    };
+    const std::filesystem::path abandoned = leave("copy.part-1");
+    const std::filesystem::path another = leave("copy-2.part-1");
+    const std::filesystem::path no_number = leave("copy.part-1a");
+    const std::filesystem::path in_use = leave("copy.part-2");
+    const int file = ::open(in_use.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    REQUIRE(::flock(file, LOCK_EX) == 0);
+    CHECK(contains(karma_ok({"backup", (scratch / "copy").string(), port}).standard_error,
+                   "removed " + abandoned.string()));
+    CHECK_FALSE(std::filesystem::exists(abandoned));
+    for (const auto& path : {another, no_number, in_use}) {
+        CHECK(std::filesystem::exists(path / "1_links.tree"));
+    }
+    ::close(file);
+    const std::filesystem::path dated = leave("dated/20261121T093000Z.part-77");
+    const std::filesystem::path whole = leave("dated/20261120T093000Z");
+    karma_ok({"backup", "--dated", (scratch / "dated").string(), port});
+    CHECK_FALSE(std::filesystem::exists(dated));
+    CHECK(std::filesystem::exists(whole));
 }
 
 TEST_CASE("moving: a daemon in which nothing ever was is at LSN 0 where it is imported") {

@@ -20,11 +20,7 @@ DatabaseOptions database_options(Scheduler& scheduler, const std::chrono::millis
     options.place = std::move(place);
     options.threads = false;
     options.snapshot_interval_s = 0;  // the plan of a seed, not the clock, makes them
-    options.steady_ms = [&scheduler] {
-        return begin_ms +
-               std::chrono::duration_cast<std::chrono::milliseconds>(scheduler.now().time_since_epoch())
-                   .count();
-    };
+    options.steady_ms = [&scheduler] { return right_unix_ms(scheduler); };
     options.clock_ms = [steady_ms = options.steady_ms, &clock_ahead] {
         return steady_ms() + clock_ahead.count();
     };
@@ -220,6 +216,11 @@ struct SimulatedNode::Daemon {
     bool wants_commit = false;
     std::unique_ptr<replica::Condition> to_commit = scheduler.make_condition();
 };
+
+std::int64_t right_unix_ms(const Scheduler& scheduler) {
+    return begin_ms +
+           std::chrono::duration_cast<std::chrono::milliseconds>(scheduler.now().time_since_epoch()).count();
+}
 
 SimulatedNode::SimulatedNode(std::string name, Scheduler& scheduler, SimulatedNetwork& network)
     : name_(std::move(name)), scheduler_(scheduler), network_(network), disk_(scheduler) {}

@@ -41,6 +41,9 @@ struct NodeRole {
     std::uint64_t retention_bytes = 2'000;  // everything that no snapshot needs is dropped soon; 0: nothing
 };
 
+// The right time, which clocks that are not ahead show.
+std::int64_t right_unix_ms(const Scheduler& scheduler);
+
 // A machine with a disk, on which a daemon runs now and then: a database without threads of its own, what
 // replicates, and what answers the lines of connections. All but the sockets and threads is the daemon's.
 class SimulatedNode {

@@ -5,7 +5,9 @@
 #include <exception>
 
 #include "engine/error.h"
+#include "engine/event_codec.h"
 #include "net/client_connection.h"
+#include "persist/database_clock.h"
 #include "replica/handshake.h"
 
 namespace karma::test {
@@ -160,6 +162,8 @@ NodeRole Simulation::role_of(std::size_t node) const {
 /// False when it cannot be started, for now.
 bool Simulation::start(std::size_t node) {
     nodes_[node]->stop();
+    nodes_[node]->clock_ahead = milliseconds(0);  // one that starts knows no other time
+    times_checked_.erase(nodes_[node]->name());
     try {
         nodes_[node]->start(role_of(node));
         look_at(*nodes_[node]);
@@ -209,6 +213,7 @@ void Simulation::look_at(SimulatedNode& node) {
     if (database == nullptr || database->last_lsn() == 0 || database->last_lsn() != database->durable_lsn()) {
         return;
     }
+    check_times(node);
     HistoryMark mark;
     Digest digest;
     try {
@@ -231,6 +236,33 @@ void Simulation::look_at(SimulatedNode& node) {
                          " than was there before");
         }
     }
+}
+
+/// A clock that is wrong for some seconds gives no event a time that is far from the right one.
+void Simulation::check_times(SimulatedNode& node) {
+    Database& database = *node.database();
+    const Checked now{database.last_lsn(), right_unix_ms(scheduler_)};
+    Checked& before = times_checked_[node.name()];
+    const bool is_watched = before.lsn != 0 && database.role() == Role::master;
+    try {
+        if (is_watched && now.lsn > before.lsn && before.lsn + 1 >= database.first_kept_lsn()) {
+            database.read_log(before.lsn + 1, [&](const EventGroup& group) {
+                read_event_group(group.bytes, [&](const Event& event) {
+                    constexpr std::int64_t near_ms = DatabaseClock::tolerated_ms + 100;
+                    if (event.lsn > before.lsn && event.lsn <= now.lsn &&
+                        (event.time_ms < before.at_ms - near_ms || event.time_ms > now.at_ms + near_ms)) {
+                        note_failure(node.name() + ": the time of the event at LSN " +
+                                     std::to_string(event.lsn) + " is wrong by " +
+                                     std::to_string(event.time_ms - now.at_ms) + " ms");
+                    }
+                });
+                return true;
+            });
+        }
+    } catch (const StorageError&) {
+        return;  // another time
+    }
+    before = now;
 }
 
 // ---- the operator
@@ -273,7 +305,7 @@ void Simulation::mend_until(const std::function<bool()>& is_so, const char* othe
 }
 
 void Simulation::break_something() {
-    switch (scheduler_.between(0, plan_.promotes ? 10 : 8)) {
+    switch (scheduler_.between(0, plan_.promotes ? 11 : 9)) {
         case 0:
         case 1: return crash_something();
         case 2:
@@ -283,6 +315,7 @@ void Simulation::break_something() {
         case 6: return spoil_disk();
         case 7: return save_snapshot();
         case 8: return crowd();
+        case 9: return step_clock();
         default: return fail_over();
     }
 }
@@ -333,6 +366,16 @@ void Simulation::spoil_disk() {
         disk.failing_reads = scheduler_.between(2, 20);
     }
     pause(300);
+}
+
+/// For less than the time after which a step is believed.
+void Simulation::step_clock() {
+    SimulatedNode& node = *nodes_[scheduler_.between(0, nodes_.size() - 1)];
+    const std::chrono::hours by(24 * scheduler_.between(1, 8));
+    ++counts_["clock steps"];
+    node.clock_ahead = scheduler_.one_in(2) ? milliseconds(by) : -milliseconds(by);
+    pause(10'000);
+    node.clock_ahead = milliseconds(0);
 }
 
 /// Clients that connect, follow or do nothing, and stay: as many as the daemon takes.

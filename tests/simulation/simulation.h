@@ -72,6 +72,8 @@ private:
     void count_log(const std::string& line);
     void cut_something();
     void spoil_disk();
+    void step_clock();
+    void check_times(SimulatedNode& node);
     void crowd();
     void subscribe_strangers();
     void save_snapshot();
@@ -98,6 +100,12 @@ private:
     CounterLedger ledger_;
     std::string failure_;
     bool is_over_ = false;
+    // How far the times of events were looked at, by node, and when.
+    struct Checked {
+        Lsn lsn = 0;
+        std::int64_t at_ms = 0;
+    };
+    std::map<std::string, Checked> times_checked_;
     std::map<std::string, Digest> digests_;  // by place in a history
     std::map<std::string, std::uint64_t> counts_;
 };

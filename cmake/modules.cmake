@@ -1,9 +1,9 @@
-# karma_room(<target> [EXCLUDE <file>...] [LINK <library>...])
+# karma_module(<target> [EXCLUDE <file>...] [LINK <library>...])
 #
-# The static library of one room: every .cpp file of the current folder and the folders below it. A new file is noticed
+# The static library of one module: every .cpp file of the current folder and the folders below it. A new file is noticed
 # by the next build. Code sees the project's version as the string KARMA_VERSION. Everything in LINK is passed on to who
-# links the room. A room without sources links like any other.
-function(karma_room target)
+# links the module. A module without sources links like any other.
+function(karma_module target)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "EXCLUDE;LINK")
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.cpp")
   foreach(file IN LISTS arg_EXCLUDE)
