@@ -11,7 +11,7 @@
 #include "engine/error.h"
 #include "net/base64.h"
 #include "persist/file_content.h"
-#include "persist/tree_reader.h"
+#include "persist/karma1/tree_reader.h"
 
 namespace karma::cli {
 

@@ -5,9 +5,9 @@
 
 #include <boost/json/parse.hpp>
 
-#include "cli/directory_importer.h"
 #include "cli/input_file.h"
-#include "cli/karma1_files.h"
+#include "cli/karma1/directory_importer.h"
+#include "cli/karma1/files.h"
 #include "engine/error.h"
 
 namespace karma::cli {

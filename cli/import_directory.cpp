@@ -12,9 +12,9 @@
 #include <boost/json/serialize.hpp>
 #include <boost/program_options/value_semantic.hpp>
 
-#include "cli/directory_importer.h"
 #include "cli/export_check.h"
 #include "cli/import_options.h"
+#include "cli/karma1/directory_importer.h"
 #include "cli/subcommand.h"
 #include "cli/text.h"
 #include "persist/data_directory.h"

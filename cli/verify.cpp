@@ -12,7 +12,7 @@
 
 #include "cli/export_check.h"
 #include "cli/input_file.h"
-#include "cli/karma1_files.h"
+#include "cli/karma1/files.h"
 #include "cli/subcommand.h"
 #include "cli/text.h"
 #include "engine/error.h"

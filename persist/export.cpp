@@ -17,11 +17,11 @@
 #include "persist/content_hash.h"
 #include "persist/errno_text.h"
 #include "persist/identity.h"
-#include "persist/records_json.h"
+#include "persist/karma1/records_json.h"
+#include "persist/karma1/tree_format.h"
+#include "persist/karma1/tree_reader.h"
 #include "persist/records_of_series.h"
 #include "persist/sync_directory.h"
-#include "persist/tree_format.h"
-#include "persist/tree_reader.h"
 
 namespace karma {
 

@@ -36,6 +36,28 @@ json::value text_or_null(const std::string& text) {
     return text.empty() ? json::value(nullptr) : json::value(text);
 }
 
+std::string sha256_of(std::string_view text) {
+    ContentHash hash;
+    hash.add(text);
+    return hash.take();
+}
+
+/// The end of a manifest, with the hash of all that is before it.
+std::string end_with(const std::string& sha256) { return ",\"sha256\":\"" + sha256 + "\"}\n"; }
+
+/// Those of earlier versions have no hash.
+void check_hash(const json::object& object, std::string_view text) {
+    const json::value* const stored = object.if_contains("sha256");
+    if (stored == nullptr) {
+        return;
+    }
+    const std::string end = stored->is_string() ? end_with(std::string(stored->as_string())) : std::string();
+    if (end.empty() || !text.ends_with(end) ||
+        sha256_of(text.substr(0, text.size() - end.size())) != std::string_view(stored->as_string())) {
+        throw CorruptionError("it was changed: its SHA-256 is another one");
+    }
+}
+
 ExportManifest manifest_in(const json::object& object) {
     if (object.at("karma_export").to_number<std::uint64_t>() != manifest_version) {
         throw CorruptionError("its version is none that this program knows");
@@ -143,7 +165,8 @@ std::string encoded(const ExportManifest& manifest) {
             json::object{{"name", file.name}, {"bytes", file.bytes}, {"sha256", file.sha256}});
         separator = ",\n";
     }
-    text += "\n]}\n";
+    text += "\n]";
+    text += end_with(sha256_of(text));
     return text;
 }
 
@@ -154,6 +177,7 @@ ExportManifest decoded_export_manifest(std::string_view text) {
         throw CorruptionError("it is no JSON object");
     }
     try {
+        check_hash(document.get_object(), text);
         return manifest_in(document.get_object());
     } catch (const CorruptionError&) {
         throw;

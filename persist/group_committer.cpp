@@ -212,8 +212,8 @@ void GroupCommitter::note_time(std::int64_t took_ns, std::uint32_t idempotency_c
 
 void GroupCommitter::publish() {
     const std::lock_guard lock(publish_mutex_);
-    for (const auto& entry : listeners_) {
-        entry.second();
+    if (options_.on_progress) {
+        options_.on_progress();
     }
     published_.notify_all();
 }
@@ -239,17 +239,6 @@ void GroupCommitter::restart_after(Lsn lsn) {
     added_lsn_.store(lsn, std::memory_order_release);
     durable_lsn_.store(lsn, std::memory_order_release);
     publish();
-}
-
-int GroupCommitter::add_listener(std::function<void()> listener) {
-    const std::lock_guard lock(publish_mutex_);
-    listeners_.emplace(++next_listener_, std::move(listener));
-    return next_listener_;
-}
-
-void GroupCommitter::remove_listener(int number) {
-    const std::lock_guard lock(publish_mutex_);
-    listeners_.erase(number);
 }
 
 }  // namespace karma

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <map>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -29,6 +28,9 @@ public:
             0;                   // batching delay: how long a group that is not full waits for more events
         bool own_thread = true;  // false: the caller that waits for an event commits it
         std::size_t group_bytes_max = 16U << 20U;  // a group of this size takes no further event
+        /// Called after each commit, and when nothing can be written any more, from the thread that commits.
+        /// It must be quick.
+        std::function<void()> on_progress = {};
         /// Called once, from the thread that commits, with the reason why nothing can be written any more.
         std::function<void(const std::string& why)> on_failure = {};
     };
@@ -74,9 +76,6 @@ public:
     /// Goes on after `lsn`, because another state has taken the place of the old one. All added events are
     /// committed. With the mutex held.
     void restart_after(Lsn lsn);
-
-    int add_listener(std::function<void()> listener);
-    void remove_listener(int number);
 
 private:
     void run();
@@ -127,8 +126,6 @@ private:
     mutable std::mutex publish_mutex_;
     std::condition_variable published_;
     std::string failure_;
-    std::map<int, std::function<void()>> listeners_;
-    int next_listener_ = 0;
     std::thread thread_;
 };
 

@@ -12,7 +12,7 @@
 #include "engine/record_tables.h"
 #include "engine/scan.h"
 #include "engine/series.h"
-#include "persist/tree_format.h"
+#include "persist/karma1/tree_format.h"
 
 namespace karma {
 

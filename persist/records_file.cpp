@@ -9,7 +9,7 @@
 
 #include "engine/error.h"
 #include "persist/errno_text.h"
-#include "persist/records_json.h"
+#include "persist/karma1/records_json.h"
 
 namespace karma {
 namespace {

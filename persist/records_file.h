@@ -7,7 +7,7 @@
 #include "engine/record_tables.h"
 #include "engine/reply.h"
 #include "engine/scan.h"
-#include "persist/records_json.h"
+#include "persist/karma1/records_json.h"
 
 namespace karma {
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "engine/event_log.h"
-#include "persist/records_json.h"
+#include "persist/karma1/records_json.h"
 
 namespace karma {
 

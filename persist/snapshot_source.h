@@ -7,8 +7,8 @@
 #include <string>
 
 #include "engine/reply.h"
+#include "persist/karma1/tree_format.h"
 #include "persist/snapshot_files.h"
-#include "persist/tree_format.h"
 
 namespace karma {
 

@@ -9,8 +9,8 @@
 #include "persist/database_tasks.h"
 #include "persist/file_content.h"
 #include "persist/file_name.h"
+#include "persist/karma1/tree_reader.h"
 #include "persist/snapshot_load.h"
-#include "persist/tree_reader.h"
 
 namespace karma {
 namespace {

@@ -39,8 +39,8 @@ std::uint64_t take_number(std::string_view& payload) {
     return number;
 }
 
-Channel::Channel(std::unique_ptr<Wire> wire, std::string received, std::size_t payload_max)
-    : wire_(std::move(wire)),
+Channel::Channel(std::unique_ptr<PeerStream> stream, std::string received, std::size_t payload_max)
+    : stream_(std::move(stream)),
       payload_max_(payload_max),
       in_(std::move(received)),
       bytes_received_(in_.size()) {}
@@ -67,7 +67,7 @@ void Channel::pump(std::chrono::milliseconds wait_max, bool receives) {
     if (receives && in_.size() - in_begin_ >= input_bytes_max && next_frame_is_whole()) {
         return;  // there is enough to be looked at
     }
-    const Wire::Ready ready = wire_->wait(receives, queued_bytes() != 0, wait_max);
+    const PeerStream::Ready ready = stream_->wait(receives, queued_bytes() != 0, wait_max);
     if (ready.to_receive) {
         receive();
     }
@@ -78,7 +78,7 @@ void Channel::pump(std::chrono::milliseconds wait_max, bool receives) {
 
 void Channel::send() {
     while (queued_bytes() != 0) {
-        const std::size_t sent = wire_->send(std::string_view(out_).substr(out_begin_));
+        const std::size_t sent = stream_->send(std::string_view(out_).substr(out_begin_));
         if (sent == 0) {
             break;
         }
@@ -100,7 +100,7 @@ void Channel::receive() {
     in_.resize(before + read_bytes);
     std::size_t got = 0;
     try {
-        got = wire_->receive(in_.data() + before, read_bytes);
+        got = stream_->receive(in_.data() + before, read_bytes);
     } catch (...) {
         in_.resize(before);
         throw;

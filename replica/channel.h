@@ -44,11 +44,11 @@ public:
     static constexpr std::size_t payload_bytes_max = 1U << 30U;
 
     /// `received` has the bytes that were read before.
-    explicit Channel(std::unique_ptr<Wire> wire, std::string received = {},
+    explicit Channel(std::unique_ptr<PeerStream> stream, std::string received = {},
                      std::size_t payload_max = payload_bytes_max);
     explicit Channel(net::ByteStream stream, std::string received = {},
                      std::size_t payload_max = payload_bytes_max)
-        : Channel(stream_wire(std::move(stream)), std::move(received), payload_max) {}
+        : Channel(make_peer_stream(std::move(stream)), std::move(received), payload_max) {}
 
     void queue(FrameKind kind, std::string_view payload);
     /// Queues a frame of numbers and, behind them, `text`.
@@ -67,10 +67,10 @@ public:
     std::optional<Frame> next_frame();
 
     /// Lets the other end know that nothing more will come.
-    void end() noexcept { wire_->end(); }
+    void end() noexcept { stream_->end(); }
 
     /// Ends a wait of `pump`, or the next one. From any thread.
-    void wake() noexcept { wire_->wake(); }
+    void wake() noexcept { stream_->wake(); }
 
     std::uint64_t bytes_sent() const noexcept { return bytes_sent_; }
     /// With those that were there at the beginning.
@@ -81,7 +81,7 @@ private:
     void receive();
     bool next_frame_is_whole() const;
 
-    std::unique_ptr<Wire> wire_;
+    std::unique_ptr<PeerStream> stream_;
     std::size_t payload_max_;
     std::string out_;
     std::size_t out_begin_ = 0;

@@ -8,7 +8,7 @@
 #include "net/address_text.h"
 #include "replica/follower_handshake.h"
 #include "replica/follower_stream.h"
-#include "replica/karma1_polling.h"
+#include "replica/karma1/polling.h"
 
 namespace karma::replica {
 namespace {

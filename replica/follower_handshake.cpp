@@ -28,7 +28,7 @@ std::optional<AcceptedConnection> FollowerHandshake::run() {
     const auto timeout = connect_timeout(context_.options);
     Peer source = context_.source_within(timeout);
     source.line_bytes_max = reply_bytes_max;
-    std::unique_ptr<Line> line = context_.environment.network.connect(source);
+    std::unique_ptr<LineClient> line = context_.environment.network.connect(source);
     self_ = describe_self();
     reply_ = read_reply(ask(*line, timeout));
     take_epoch();
@@ -41,7 +41,7 @@ std::optional<AcceptedConnection> FollowerHandshake::run() {
     }
     check_offer();
     AcceptedConnection accepted;
-    accepted.wire = line->release(accepted.received);
+    accepted.stream = line->release(accepted.received);
     accepted.reply = std::move(reply_);
     return accepted;
 }
@@ -80,7 +80,7 @@ net::Subscription FollowerHandshake::describe_self() const {
 }
 
 /// An answer is a word of the source, and so is a connection that it closes: only silence is none.
-std::string FollowerHandshake::ask(Line& line, std::chrono::milliseconds timeout) const {
+std::string FollowerHandshake::ask(LineClient& line, std::chrono::milliseconds timeout) const {
     const Clock::time_point begun = context_.now();
     try {
         std::string answer = line.ask(subscribe_line(self_, context_.options.token));

@@ -15,7 +15,7 @@ namespace karma::replica {
 /// A connection on which the source has accepted this node.
 struct AcceptedConnection {
     SubscribeReply reply;
-    std::unique_ptr<Wire> wire;
+    std::unique_ptr<PeerStream> stream;
     std::string received;  // behind the reply
 };
 
@@ -32,7 +32,7 @@ public:
 
 private:
     net::Subscription describe_self() const;
-    std::string ask(Line& line, std::chrono::milliseconds timeout) const;
+    std::string ask(LineClient& line, std::chrono::milliseconds timeout) const;
     void take_epoch() const;
     [[noreturn]] void on_refused() const;
     [[noreturn]] void on_unproved() const;

@@ -24,7 +24,7 @@ FollowerStream::FollowerStream(const FollowerContext& context, AcceptedConnectio
       database_(context.database),
       status_(context.status),
       accepted_(std::move(accepted.reply)),
-      channel_(std::move(accepted.wire), std::move(accepted.received)) {
+      channel_(std::move(accepted.stream), std::move(accepted.received)) {
     if (!are_strangers(accepted_.database_id, database_.database_id())) {
         source_epoch_ = accepted_.known_epoch;
     }

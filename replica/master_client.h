@@ -48,7 +48,7 @@ private:
     Network& network_;
     Peer master_;
     std::string token_;
-    std::unique_ptr<Line> line_;
+    std::unique_ptr<LineClient> line_;
 };
 
 }  // namespace karma::replica

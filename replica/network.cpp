@@ -22,10 +22,11 @@ namespace {
     throw ChannelError(std::string(what) + ": " + std::generic_category().message(errno));
 }
 
-class StreamWire final : public Wire {
+class SocketPeerStream final : public PeerStream {
 public:
     /// The stream stays the caller's when this throws.
-    explicit StreamWire(net::ByteStream& stream) : wake_file_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
+    explicit SocketPeerStream(net::ByteStream& stream)
+        : wake_file_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
         if (wake_file_ < 0) {
             fail("cannot make an event file");
         }
@@ -33,7 +34,7 @@ public:
         ::setsockopt(stream.file(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
         stream_ = std::move(stream);
     }
-    ~StreamWire() override { ::close(wake_file_); }
+    ~SocketPeerStream() override { ::close(wake_file_); }
 
     std::size_t send(std::string_view bytes) override {
         const net::IoResult result = stream_.write(bytes);
@@ -98,9 +99,9 @@ private:
     int wake_file_;
 };
 
-class SocketLine final : public Line {
+class SocketLineClient final : public LineClient {
 public:
-    SocketLine(const std::string& address, const Peer& peer, const net::TlsContext* tls)
+    SocketLineClient(const std::string& address, const Peer& peer, const net::TlsContext* tls)
         : connection_({tls == nullptr ? net::Transport::tcp : net::Transport::tls, address, peer.port, {}},
                       tls == nullptr ? nullptr : tls->connect(peer.host), peer.timeout, peer.stop) {
         connection_.limit_lines(peer.line_bytes_max);
@@ -112,8 +113,8 @@ public:
         return std::string(connection_.read_line());
     }
     bool has_failed() const override { return connection_.failed(); }
-    std::unique_ptr<Wire> release(std::string& received) override {
-        return stream_wire(connection_.release(received));
+    std::unique_ptr<PeerStream> release(std::string& received) override {
+        return make_peer_stream(connection_.release(received));
     }
 
 private:
@@ -124,11 +125,11 @@ class MachineNetwork final : public Network {
 public:
     explicit MachineNetwork(std::shared_ptr<const net::TlsContext> tls = nullptr) : tls_(std::move(tls)) {}
 
-    std::unique_ptr<Line> connect(const Peer& peer) override {
+    std::unique_ptr<LineClient> connect(const Peer& peer) override {
         const std::vector<std::string> addresses = net::resolve(peer.host, peer.timeout, peer.stop);
         for (std::size_t i = 0;; ++i) {
             try {
-                return std::make_unique<SocketLine>(addresses[i], peer, tls_.get());
+                return std::make_unique<SocketLineClient>(addresses[i], peer, tls_.get());
             } catch (const net::ConnectionError&) {
                 if (i + 1 == addresses.size() || (peer.stop != nullptr && peer.stop->load())) {
                     throw;
@@ -152,10 +153,10 @@ std::unique_ptr<Network> network_over(std::shared_ptr<const net::TlsContext> tls
     return std::make_unique<MachineNetwork>(std::move(tls));
 }
 
-std::unique_ptr<Wire> stream_wire(net::ByteStream stream,
-                                  const std::function<std::string(const char* why)>& parting) {
+std::unique_ptr<PeerStream> make_peer_stream(net::ByteStream stream,
+                                             const std::function<std::string(const char* why)>& parting) {
     try {
-        return std::make_unique<StreamWire>(stream);
+        return std::make_unique<SocketPeerStream>(stream);
     } catch (const std::exception& failure) {
         if (parting) {
             stream.write(parting(failure.what()));

@@ -23,14 +23,14 @@ public:
     using std::runtime_error::runtime_error;
 };
 
-/// A connection that carries bytes in both directions. Belongs to one thread, except `wake`. Only `wait`
+/// A byte stream to another node, in both directions. Belongs to one thread, except `wake`. Only `wait`
 /// blocks.
-class Wire {
+class PeerStream {
 public:
-    Wire() = default;
-    Wire(const Wire&) = delete;
-    Wire& operator=(const Wire&) = delete;
-    virtual ~Wire() = default;
+    PeerStream() = default;
+    PeerStream(const PeerStream&) = delete;
+    PeerStream& operator=(const PeerStream&) = delete;
+    virtual ~PeerStream() = default;
 
     /// Sends as many of these bytes as it can, and returns how many. Throws ChannelError.
     virtual std::size_t send(std::string_view bytes) = 0;
@@ -54,12 +54,12 @@ public:
 };
 
 /// A connection for requests and replies of one line each, one after the other. Used by one thread.
-class Line {
+class LineClient {
 public:
-    Line() = default;
-    Line(const Line&) = delete;
-    Line& operator=(const Line&) = delete;
-    virtual ~Line() = default;
+    LineClient() = default;
+    LineClient(const LineClient&) = delete;
+    LineClient& operator=(const LineClient&) = delete;
+    virtual ~LineClient() = default;
 
     /// Sends a line, given without its end, and returns the line of the reply. Throws ConnectionError.
     virtual std::string ask(const std::string& line) = 0;
@@ -67,7 +67,7 @@ public:
     virtual bool has_failed() const = 0;
     /// Hands over the connection, and the bytes that were received behind the last line; this object cannot
     /// be used afterwards.
-    virtual std::unique_ptr<Wire> release(std::string& received) = 0;
+    virtual std::unique_ptr<PeerStream> release(std::string& received) = 0;
 };
 
 /// The address of another node, and how long to wait for it.
@@ -90,7 +90,7 @@ public:
     virtual ~Network() = default;
 
     /// Throws ConnectionError (net/client_connection.h).
-    virtual std::unique_ptr<Line> connect(const Peer& peer) = 0;
+    virtual std::unique_ptr<LineClient> connect(const Peer& peer) = 0;
 };
 
 /// The network of this machine, in the clear.
@@ -98,10 +98,10 @@ Network& machine_network();
 /// The same over TLS, with these certificates and rules; null: in the clear.
 std::unique_ptr<Network> network_over(std::shared_ptr<const net::TlsContext> tls);
 
-/// A Wire on a byte stream. If it cannot be made, sends `parting(why)`, closes the stream and throws
+/// A PeerStream on a byte stream. If it cannot be made, sends `parting(why)`, closes the stream and throws
 /// ChannelError.
-std::unique_ptr<Wire> stream_wire(net::ByteStream stream,
-                                  const std::function<std::string(const char* why)>& parting = nullptr);
+std::unique_ptr<PeerStream> make_peer_stream(
+    net::ByteStream stream, const std::function<std::string(const char* why)>& parting = nullptr);
 
 /// The environment of a node: time, threads, waiting and connections.
 struct Environment {

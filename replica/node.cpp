@@ -163,104 +163,23 @@ void Node::check_may_be_promoted(Ballot ballot) const {
     }
 }
 
-Node::Voters Node::voters_for(Ballot ballot) const {
-    Voters voters;
-    if (ballot == Ballot::forced || !follower_) {
-        return voters;
-    }
-    const CountedList list = source_.counted().list();
-    const bool is_listed = list.is_of(last_epoch(database_.epochs())) && list.counts(database_.node_id());
-    const SourceWatch watched = follower_->status().watched();
-    // A master that waits for nobody, whatever was counted when it still did.
-    const bool acknowledges_alone = watched.life() && watched.life()->min_acks == std::uint64_t{0};
-    if (is_listed) {
-        for (const CountedList::Member& member : list.members) {
-            if (member.node.node.id != database_.node_id()) {
-                voters.nodes.push_back(member.node);
-            }
-        }
-        voters.nodes = placed(std::move(voters.nodes), options_.follower->host);
-        voters.are_all_needed = ballot == Ballot::failover;
-        if (!acknowledges_alone) {
-            return voters;
-        }
-    }
-    if (watched.life()) {
-        for (KnownNode& other : reachable(watched.life()->others)) {
-            if (list.find(other.node.id) == nullptr || !is_listed) {
-                voters.nodes.push_back(std::move(other));
-            }
-        }
-    }
-    if (ballot != Ballot::failover) {
-        // On no list, behind another follower: that one has what this node has, and may have more.
-        if (!is_listed && watched.life() && watched.life()->role == "slave" &&
-            !watched.life()->chain.empty()) {
-            const FollowerOptions& source = *options_.follower;
-            voters.nodes.push_back({watched.life()->chain.front(), source.host, source.port});
-        }
-        return voters;
-    }
-    if (!acknowledges_alone) {
-        throw RequestError(ErrorCode::replication_error,
-                           "its acknowledgements do not count for the master's --replication-min-acks");
-    }
-    if (voters.nodes.empty()) {
-        throw RequestError(ErrorCode::replication_error,
-                           "no other follower is known that could promise anything");
-    }
-    voters.is_one_needed = true;
-    return voters;
-}
-
-std::vector<std::string> Node::ask(const Voters& voters, Ballot ballot, const std::optional<Epoch>& epoch) {
-    constexpr auto time = std::chrono::milliseconds(1000);
-    PromiseQuestion question{epoch, database_.database_id(), database_.node_id(), {}, false, {}, 0};
-    question.silence = options_.follower->failover_timeout;
-    question.is_ordered = ballot == Ballot::ordered;
-    question.last_epoch = last_epoch(database_.epochs());
-    question.lsn = database_.durable_lsn();
-    std::vector<std::string> silent;
-    std::size_t given = 0;
-    std::string refused;
-    for (const PromiseReply& reply :
-         ask_for_promises(environment_, options_.peer_token, voters.nodes, question, time, stopping_)) {
-        const std::string& name = reply.node.node.name;
-        if (reply.known_epoch.number != 0) {
-            database_.fence(reply.known_epoch,
-                            question.database_id);  // what it wants to begin has to be later
-        }
-        if (reply.kind == PromiseReply::Kind::given) {
-            ++given;
-        } else if (reply.kind == PromiseReply::Kind::no_reply) {
-            log_.warning("no_promise", {{"node", name}, {"message", reply.why}});
-            silent.push_back(name);
-        } else if (refused.empty() || reply.kind == PromiseReply::Kind::ahead) {
-            refused = name;
-            refused += ": ";
-            refused += reply.why;
-        }
-    }
-    if (!refused.empty()) {
-        throw RequestError(ErrorCode::replication_error, refused);
-    }
-    if (voters.are_all_needed && !silent.empty()) {
-        throw RequestError(ErrorCode::replication_error,
-                           "counted follower " + silent.front() + " does not answer");
-    }
-    if (voters.is_one_needed && given == 0) {
-        throw RequestError(ErrorCode::replication_error, "no other follower answers");
-    }
-    return silent;
+Candidate Node::candidate() {
+    return {database_,           log_,
+            environment_,        *options_.follower,
+            options_.peer_token, source_.counted(),
+            follower_->status(), stopping_};
 }
 
 reply::Promoted Node::become_master(Ballot ballot) {
     check_may_be_promoted(ballot);
-    const Voters voters = voters_for(ballot);
-    const bool asks = !voters.nodes.empty();
+    std::optional<Election> election;
+    if (follower_) {
+        election.emplace(candidate(), ballot);
+    }
+    const bool asks = election && election->has_voters();
     if (asks) {
         // Before an epoch is drawn: one that is asked for and not begun would fence the master.
-        ask(voters, ballot, std::nullopt);
+        election->ask(std::nullopt);
     }
     if (follower_) {
         follower_->stop();
@@ -270,7 +189,7 @@ reply::Promoted Node::become_master(Ballot ballot) {
         const Epoch epoch = database_.draw_epoch();
         if (asks) {
             database_.fence(epoch, database_.database_id());
-            promoted.without_promise = ask(voters, ballot, epoch);
+            promoted.without_promise = election->ask(epoch);
         }
         promoted.epoch = database_.promote(epoch);
     } catch (...) {
@@ -388,12 +307,6 @@ reply::PromiseAnswer Node::promise(const control::Promise& asked) {
 reply::FollowerForgotten Node::forget_follower(NodeId node, const std::string& name) {
     const KnownNode forgotten = source_.forget_follower(node, name);
     return {forgotten.node.id, forgotten.node.name};
-}
-
-/// Of the nodes that the source has told of those that can be asked.
-std::vector<KnownNode> Node::reachable(std::vector<KnownNode> nodes) const {
-    std::erase_if(nodes, [](const KnownNode& node) { return node.host.empty() || node.port == 0; });
-    return placed(std::move(nodes), options_.follower->host);
 }
 
 void Node::on_fenced() {

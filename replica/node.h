@@ -11,9 +11,9 @@
 #include "engine/replication_control.h"
 #include "net/log.h"
 #include "replica/announcer.h"
+#include "replica/election.h"
 #include "replica/follower.h"
 #include "replica/peers.h"
-#include "replica/promises.h"
 #include "replica/source.h"
 
 namespace karma::replica {
@@ -66,26 +66,15 @@ private:
     SelfDescription describe_self() const;
     /// This node, and the nodes from it up to the master.
     std::vector<NodeName> chain() const;
-    /// The reason for which this node becomes master.
-    enum class Ballot : std::uint8_t { forced, ordered, failover, unsafe };
-    /// The nodes that have to be asked before.
-    struct Voters {
-        std::vector<KnownNode> nodes;
-        bool are_all_needed = false;
-        bool is_one_needed = false;
-    };
     /// The caller prevents other changes of the role. Throws RequestError, and StorageError.
     reply::Promoted become_master(Ballot ballot);
     void check_may_be_promoted(Ballot ballot) const;
-    Voters voters_for(Ballot ballot) const;
-    /// Returns the names of the nodes that did not answer. Throws RequestError if this node must not begin an
-    /// epoch.
-    std::vector<std::string> ask(const Voters& voters, Ballot ballot, const std::optional<Epoch>& epoch);
+    /// For a node with a follower.
+    Candidate candidate();
     void set_failover_alarm(const std::string& why);
     /// Throws RequestError if it is another database.
     void check_is_of_this_database(const DatabaseId& database) const;
     std::string why_no_promise(const control::Promise& asked) const;
-    std::vector<KnownNode> reachable(std::vector<KnownNode> nodes) const;
 
     Replicated& database_;
     net::Log& log_;

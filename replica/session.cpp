@@ -22,14 +22,14 @@ struct Ended {};
 
 }  // namespace
 
-Session::Session(Source& source, std::unique_ptr<Wire> wire, std::string address,
+Session::Session(Source& source, std::unique_ptr<PeerStream> stream, std::string address,
                  net::Subscription subscription)
     : source_(source),
       database_(source.database()),
       runtime_(source.runtime()),
       address_(std::move(address)),
       subscription_(std::move(subscription)),
-      channel_(std::move(wire), {}, follower_payload_max),
+      channel_(std::move(stream), {}, follower_payload_max),
       heartbeat_(std::clamp(subscription_.heartbeat_ms, heartbeat_ms_min, heartbeat_ms_max)),
       progress_(runtime_.now()),
       connected_unix_(database_.unix_now()) {}

@@ -27,7 +27,8 @@ struct SubscribeReply;
 /// the log as there is room on the connection.
 class Session {
 public:
-    Session(Source& source, std::unique_ptr<Wire> wire, std::string address, net::Subscription subscription);
+    Session(Source& source, std::unique_ptr<PeerStream> stream, std::string address,
+            net::Subscription subscription);
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
     /// Ends the session.

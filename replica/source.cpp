@@ -84,17 +84,18 @@ void Source::log_refusal(const std::string& name, const std::string& address, co
 }
 
 void Source::adopt(net::ByteStream stream, const std::string& address, net::Subscription subscription) {
-    std::unique_ptr<Wire> wire;
+    std::unique_ptr<PeerStream> ready;
     try {
-        wire = stream_wire(std::move(stream), [this](const char* why) { return refusal_line(why); });
+        ready = make_peer_stream(std::move(stream), [this](const char* why) { return refusal_line(why); });
     } catch (const ChannelError& failure) {
         log_refusal(subscription.name, address, failure.what(), failure.what());
         return;
     }
-    adopt(std::move(wire), address, std::move(subscription));
+    adopt(std::move(ready), address, std::move(subscription));
 }
 
-void Source::adopt(std::unique_ptr<Wire> wire, const std::string& address, net::Subscription subscription) {
+void Source::adopt(std::unique_ptr<PeerStream> stream, const std::string& address,
+                   net::Subscription subscription) {
     reap();
     const std::string name = subscription.name;
     // Not under the mutex: it asks the database, which asks this under its own.
@@ -105,7 +106,7 @@ void Source::adopt(std::unique_ptr<Wire> wire, const std::string& address, net::
         const std::lock_guard lock(mutex_);
         refused = refusal_of(subscription, self);
         if (refused.empty()) {
-            refused = begin_session(wire, address, std::move(subscription), failed);
+            refused = begin_session(stream, address, std::move(subscription), failed);
         }
     }
     if (refused.empty()) {
@@ -116,14 +117,14 @@ void Source::adopt(std::unique_ptr<Wire> wire, const std::string& address, net::
         failed->say(refusal_line(refused));
         return;
     }
-    if (!wire) {
+    if (!stream) {
         return;  // lost with what was to serve it: there is no memory or file left to say more
     }
     try {
         // Nothing was sent on this connection that is not taken yet: there is room for a line.
         const std::string line = refusal_line(refused);
         for (std::string_view rest = line; !rest.empty();) {
-            const std::size_t sent = wire->send(rest);
+            const std::size_t sent = stream->send(rest);
             if (sent == 0) {
                 break;
             }
@@ -131,7 +132,7 @@ void Source::adopt(std::unique_ptr<Wire> wire, const std::string& address, net::
         }
     } catch (const ChannelError&) {  // NOLINT(bugprone-empty-catch): it has gone
     }
-    wire->end();
+    stream->end();
 }
 
 std::string Source::refusal_of(const net::Subscription& subscription, const SelfDescription& self) {
@@ -181,12 +182,12 @@ std::string Source::refusal_of(const net::Subscription& subscription, const Self
 
 /// Gives what is in the way: no thread is left, which is no reason to end the caller's. `failed` has the
 /// connection then.
-std::string Source::begin_session(std::unique_ptr<Wire>& wire, const std::string& address,
+std::string Source::begin_session(std::unique_ptr<PeerStream>& stream, const std::string& address,
                                   net::Subscription subscription, std::unique_ptr<Session>& failed) {
     const std::size_t before = sessions_.size();
     try {
         sessions_.push_back(
-            std::make_unique<Session>(*this, std::move(wire), address, std::move(subscription)));
+            std::make_unique<Session>(*this, std::move(stream), address, std::move(subscription)));
         sessions_.back()->start();
         return {};
     } catch (const std::exception& failure) {

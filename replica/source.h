@@ -57,7 +57,8 @@ public:
 
     /// Takes over a follower's connection. A refused follower gets a line with the reason.
     void adopt(net::ByteStream stream, const std::string& address, net::Subscription subscription) override;
-    void adopt(std::unique_ptr<Wire> wire, const std::string& address, net::Subscription subscription);
+    void adopt(std::unique_ptr<PeerStream> stream, const std::string& address,
+               net::Subscription subscription);
 
     /// Drops all followers, and refuses new ones.
     void stop();
@@ -121,8 +122,8 @@ private:
     std::string refusal_line(const std::string& why) const;
     SelfDescription describe() const;
     /// With the mutex held. Returns why there is no session; empty if there is one. `failed` is a session
-    /// that could not start and has the wire; the wire is null if it was lost.
-    std::string begin_session(std::unique_ptr<Wire>& wire, const std::string& address,
+    /// that could not start and has the stream; the stream is null if it was lost.
+    std::string begin_session(std::unique_ptr<PeerStream>& stream, const std::string& address,
                               net::Subscription subscription, std::unique_ptr<Session>& failed);
     /// With the mutex held: the session's follower is counted, and has the state, in this generation.
     bool counts(const Session& session, std::uint64_t generation) const;

@@ -33,9 +33,9 @@ LiveState::LiveState(const DatabaseOptions& options, Storage& storage, const Ide
 void LiveState::begin_log() {
     GroupCommitter::Options committing{options_.wal_fsync, options_.wal_batch_size,
                                        options_.wal_batch_wait_us, options_.threads};
+    committing.on_progress = [this] { notify(); };
     committing.on_failure = [this](const std::string& why) { failures_.report("event_log", why); };
     committer_ = std::make_unique<GroupCommitter>(storage_, mutex_, stats_, committing);
-    committer_->add_listener([this] { notify(); });
 }
 
 void LiveState::accept(const Event& event, const EventRecords& records) {

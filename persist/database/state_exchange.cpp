@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "engine/error.h"
-#include "persist/foreign_state.h"
 #include "persist/hash_seed.h"
 #include "persist/identity.h"
+#include "persist/karma1/state.h"
 #include "persist/log_search.h"
 #include "persist/meta_numbers.h"
 #include "persist/record_store.h"
@@ -80,7 +80,7 @@ std::unique_ptr<StateWriter> StateExchange::write(const IdempotencyRetention& re
 }
 
 std::unique_ptr<ForeignStateWriter> StateExchange::write_foreign() {
-    return std::make_unique<ForeignState>(
+    return std::make_unique<Karma1State>(
         uses_.live.hash_seed(), uses_.live.idempotency_retention(),
         [this](ReceivedState& received) { install(received, Replacement()); });
 }

@@ -4,7 +4,7 @@
 #include <doctest/doctest.h>
 
 #include "cli/input_file.h"
-#include "cli/karma1_files.h"
+#include "cli/karma1/files.h"
 #include "tests/support/temp_dir.h"
 
 namespace karma::test {

@@ -350,14 +350,14 @@ TEST_CASE("offline: import and verify compare an export with its manifest") {
         std::string changed = bytes;
         changed[changed.size() / 2] = static_cast<char>(changed[changed.size() / 2] ^ 1);
         test::write_file(out / name, changed);
-        if (name != "karma.manifest") check_refused(name.c_str());
+        check_refused(name.c_str());
         std::filesystem::remove(out / name);
         CHECK(import_of(out, scratch / "refused").status == 1);
         test::write_file(out / name, bytes);
     }
     // What is in the files counts, not what the manifest says of it.
     const std::string text = test::read_file(out / "karma.manifest");
-    std::string other = text;
+    std::string other = text.substr(0, text.rfind(",\"sha256\"")) + "}\n";  // as earlier versions wrote it
     other.replace(other.find(digest), 4, digest.starts_with("0000") ? "1111" : "0000");
     test::write_file(out / "karma.manifest", other);
     check_refused("digest");

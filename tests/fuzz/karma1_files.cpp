@@ -1,12 +1,11 @@
 // The files of a Karma 1.0 directory: the log with its segment, the metadata of a `.tree` file and the number
 // of the last event. Zero bytes of the input part them.
-#include "cli/karma1_files.h"
-
 #include <algorithm>
 #include <array>
 #include <string>
 
 #include "cli/input_file.h"
+#include "cli/karma1/files.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/support/temp_dir.h"
 

@@ -4,8 +4,8 @@
 
 #include "engine/error.h"
 #include "engine/record_codec.h"
+#include "persist/karma1/records_json.h"
 #include "persist/manifest_codec.h"
-#include "persist/records_json.h"
 #include "replica/channel.h"
 #include "replica/digests.h"
 #include "tests/fuzz/fuzz.h"

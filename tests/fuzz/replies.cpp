@@ -13,7 +13,7 @@
 #include "persist/database.h"
 #include "persist/memory_storage.h"
 #include "replica/handshake.h"
-#include "replica/karma1_log.h"
+#include "replica/karma1/log.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace karma::test {

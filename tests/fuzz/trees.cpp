@@ -8,8 +8,8 @@
 #include "engine/error.h"
 #include "engine/scan.h"
 #include "engine/series.h"
-#include "persist/tree_format.h"
-#include "persist/tree_reader.h"
+#include "persist/karma1/tree_format.h"
+#include "persist/karma1/tree_reader.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace karma::test {

@@ -96,7 +96,7 @@ TEST_CASE("protocol: the order of checks") {
     CHECK(code(R"({"v":2,"op":"system.ping","token":""})", Access("secret", "")) == "unauthorized");
 }
 
-TEST_CASE("protocol: what steers replication needs the full token, in every role") {
+TEST_CASE("protocol: administrative ops of replication need the full token, in every role") {
     const Access access("secret", "read");
     for (const char* const op : {"replication.promote", "replication.verify"}) {
         CAPTURE(op);

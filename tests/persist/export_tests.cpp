@@ -12,10 +12,11 @@
 
 #include "engine/error.h"
 #include "persist/database.h"
+#include "persist/export_manifest.h"
 #include "persist/exports.h"
+#include "persist/karma1/records_json.h"
 #include "persist/memory_storage.h"
 #include "persist/records_files.h"
-#include "persist/records_json.h"
 #include "tests/persist/refusal.h"
 #include "tests/support/values.h"
 
@@ -232,6 +233,30 @@ TEST_CASE("export: where all places are taken the one that was idle longest give
     CHECK(exports.find("1") != nullptr);
     CHECK(exports.find("3") != nullptr);
     CHECK(exports.find("later") != nullptr);
+}
+
+TEST_CASE("export: a manifest in which a bit has changed is damaged, and one without a hash is read") {
+    ExportManifest manifest;
+    manifest.lsn = 12;
+    manifest.series = 1;
+    manifest.digest = std::string(32, 'd');
+    manifest.database_id = {1, 2};
+    manifest.files.push_back({"1_links.tree", 78, std::string(64, 'a')});
+    const std::string text = encoded(manifest);
+    CHECK(decoded_export_manifest(text) == manifest);
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        std::string changed = text;
+        changed[i] = static_cast<char>(changed[i] ^ 1);
+        std::optional<ExportManifest> read;
+        try {
+            read = decoded_export_manifest(changed);
+        } catch (const CorruptionError&) {
+            continue;
+        }
+        CHECK(read == manifest);  // the name of the hash has changed
+    }
+    const std::string earlier = text.substr(0, text.rfind(",\"sha256\"")) + "}\n";
+    CHECK(decoded_export_manifest(earlier) == manifest);
 }
 
 TEST_CASE("export: clients that fetch the records of different snapshots do not get parts of each other's") {

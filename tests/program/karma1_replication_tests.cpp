@@ -11,7 +11,7 @@
 #include <doctest/doctest.h>
 
 #include "net/base64.h"
-#include "persist/tree_reader.h"
+#include "persist/karma1/tree_reader.h"
 #include "tests/program/counter.h"
 #include "tests/program/karma1_proxy.h"
 #include "tests/support/comes_true.h"

@@ -69,7 +69,7 @@ private:
 // Where nobody answers; counts who was asked.
 class SilentNetwork final : public replica::Network {
 public:
-    std::unique_ptr<replica::Line> connect(const replica::Peer& peer) override {
+    std::unique_ptr<replica::LineClient> connect(const replica::Peer& peer) override {
         const std::lock_guard lock(mutex_);
         ++asked_[peer.port];
         throw net::ConnectionError("nobody is there");

@@ -58,7 +58,7 @@ class SlowNetwork final : public replica::Network {
 public:
     explicit SlowNetwork(std::uint16_t slow_port) : slow_port_(slow_port) {}
 
-    std::unique_ptr<replica::Line> connect(const replica::Peer& peer) override {
+    std::unique_ptr<replica::LineClient> connect(const replica::Peer& peer) override {
         if (peer.port != slow_port_) return replica::machine_network().connect(peer);
         while (peer.stop == nullptr || !*peer.stop) std::this_thread::sleep_for(Milliseconds(1));
         throw net::ConnectionError("given up");

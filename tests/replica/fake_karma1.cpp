@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <fstream>
+#include <stdexcept>
 
 #include <boost/json/serialize.hpp>
 #include <msgpack.hpp>
@@ -9,6 +11,21 @@
 #include "net/base64.h"
 
 namespace karma::test {
+
+namespace {
+
+constexpr const char* checkpoints =
+    R"([{"source":"kafka","offset":"7","event_id":null,"updated_at_unix":1700000000}])";
+
+void write_file(const std::filesystem::path& path, const std::string& bytes) {
+    std::ofstream file(path, std::ios::binary);
+    file << bytes;
+    if (!file.flush()) {
+        throw std::runtime_error("cannot write " + path.string());
+    }
+}
+
+}  // namespace
 
 std::string tree_bytes(const std::map<std::uint64_t, std::map<std::uint32_t, std::uint64_t>>& values) {
     struct Counter {
@@ -93,6 +110,26 @@ std::size_t FakeKarma1::requests(const std::string& op) const {
     return found == requests_.end() ? 0 : found->second;
 }
 
+void FakeKarma1::write_files(const std::filesystem::path& directory) const {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [series, tree] : trees_) {
+        write_file(directory / tree.file, tree.bytes);
+        write_file(directory / (tree.file + ".meta.json"),
+                   json::serialize(json::object{{"tree", series}, {"last_lsn", tree.last_lsn}}));
+    }
+    if (records_) {
+        write_file(directory / "karma.idempotency.json", records_->json);
+    }
+    write_file(directory / "recovery.json", std::string("{\"checkpoints\":") + checkpoints + "}");
+    write_file(directory / "karma.wal.lsn", std::to_string(last_lsn_));
+    std::string log;
+    for (const auto& [lsn, entry] : entries_) {
+        log.append("{\"v\":2,\"lsn\":").append(std::to_string(lsn)).append(",\"entry\":");
+        log.append(entry).append("}\n");
+    }
+    write_file(directory / "karma.wal", log);
+}
+
 FakeAnswer FakeKarma1::answer(const std::string& line) {
     const json::value request = parse_json(line);
     const std::string op(member(request, "op").as_string());
@@ -101,8 +138,7 @@ FakeAnswer FakeKarma1::answer(const std::string& line) {
     if (op == "snapshot.info") return {success_reply(info())};
     if (op == "replication.entries") return {entries(request)};
     if (op == "recovery.status") {
-        return {success_reply(R"({"checkpoint_count":1,"checkpoints":[{"source":"kafka","offset":"7",)"
-                              R"("event_id":null,"updated_at_unix":1700000000}]})")};
+        return {success_reply("{\"checkpoint_count\":1,\"checkpoints\":" + std::string(checkpoints) + "}")};
     }
     if (op == "idempotency.snapshot_fetch_chunk")
         return {fetch(request, records_ ? &records_->json : nullptr)};

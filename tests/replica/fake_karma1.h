@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -50,6 +51,8 @@ public:
     // Longest answer to snapshot.fetch_chunk.
     void set_chunk_max(std::uint64_t bytes);
     std::size_t requests(const std::string& op) const;
+    // Writes the files that a Karma 1.0 with this state has in its directory.
+    void write_files(const std::filesystem::path& directory) const;
 
 private:
     FakeAnswer answer(const std::string& line);

@@ -5,9 +5,13 @@
 
 #include <doctest/doctest.h>
 
+#include "cli/karma1/directory_importer.h"
+#include "engine/fingerprinter.h"
 #include "persist/database.h"
 #include "persist/memory_storage.h"
-#include "replica/karma1_follower.h"
+#include "persist/rocksdb_storage.h"
+#include "replica/digests.h"
+#include "replica/karma1/follower.h"
 #include "tests/replica/fake_karma1.h"
 #include "tests/replica/in_process.h"
 #include "tests/support/comes_true.h"
@@ -191,6 +195,84 @@ TEST_CASE("karma1: files of different LSNs, records and the events between make 
     CHECK(is_repeat(node.database(), "a", 1, 2, "second"));
     const Reply begun = node.database().call(Mutation(mutation::BeginStream{"s", IngestMode::add, {}}));
     CHECK(std::get<reply::StreamBegun>(begun).already_committed);
+}
+
+namespace {
+
+/// What a Karma 1.0 keeps of an increment with an idempotency key, and of a committed stream.
+std::string records_of(const mutation::Increment& counted, const std::string& key) {
+    Fingerprinter fingerprinter;
+    return R"({"records":[{"key":")" + key + R"(","operation":"increment","fingerprint":")" +
+           fingerprinter.of(counted).hex() +
+           R"(","response":1,"created_at_unix":4000000000}],"committed_streams":[{"stream_id":"s",)"
+           R"("mode":"add","granularity":null,"series_name":"a","last_chunk_seq":1,"begin_fingerprint":")" +
+           std::string(64, 'b') + R"(","chunk_fingerprints":{"1":")" + std::string(64, 'c') +
+           R"("},"committed_at_unix":1700000000}]})";
+}
+
+std::unique_ptr<Database> open_imported(RocksdbStorage& storage) {
+    DatabaseOptions options;
+    options.read_only = true;
+    options.idempotency.age_max_s = 0;
+    std::unique_ptr<Database> database = Database::open(options, storage);
+    REQUIRE(database->wait_until_ready());
+    return database;
+}
+
+}  // namespace
+
+TEST_CASE("karma1: an import of the directory and a follower come to the same state") {
+    FakeKarma1 master;
+    master.log(increment("a", 1, 1, keyed("first")));                   // 1
+    master.log(increment("b", 1, 10));                                  // 2
+    master.log(R"("op":"ingest.begin","stream_id":"s","mode":"add")");  // 3
+    master.log(chunk("s", "a", 1, 100));                                // 4
+    master.log(R"("op":"ingest.commit","stream_id":"s")");              // 5
+    master.set_tree("a", {"2_a.tree", tree_bytes({{1, {{may5, 101}}}}), 5, 2});
+    master.set_tree("b", {"2_b.tree", tree_bytes({{1, {{may5, 10}}}}), 5, 2});
+    master.set_records({records_of({"a", 1, *day_from_yyyymmdd(may5), 1}, "first"), 5, 2});
+    bool is_cut = false;
+    SUBCASE("whole log") {}
+    SUBCASE("log cut off at the snapshot") { is_cut = true; }
+    if (is_cut) {
+        master.cut_log(5);
+    }
+    master.log(increment("a", 1, 2, keyed("second")));                     // 6
+    master.log(increment("b", 1, 18446744073709551615U));                  // 7: refused
+    master.log(increment("c", 7, 3, keyed("third")));                      // 8
+    master.log(R"("op":"ingest.begin","stream_id":"open","mode":"set")");  // 9
+    master.log(chunk("open", "d", 1, 5));                                  // 10
+    master.log(R"("op":"tree.drop","series":"missing")");                  // 11: refused
+
+    Node node(master);
+    node.catch_up();
+    const TempDir directory;
+    master.write_files(directory.path());
+    cli::DirectoryImporter importer(directory.path());
+    importer.read();
+    const cli::DirectoryImport done = importer.store(directory.path() / "karma.db", 1);
+    CHECK(done.refused == 2);
+    CHECK(done.records == 3);
+    CHECK(done.state.lsn == node.database().durable_lsn());
+
+    RocksdbStorage::Options options;
+    options.path = directory.path() / "karma.db";
+    RocksdbStorage storage(options);
+    const std::unique_ptr<Database> imported = open_imported(storage);
+    // With the numbers of the idempotency records.
+    const auto digests = [](Database& database) {
+        return replica::digests_of(database.view(), NoDeadline());
+    };
+    CHECK(replica::difference(digests(*imported), digests(node.database())) == "");
+    for (Database* const database : {imported.get(), &node.database()}) {
+        database->promote();
+        CHECK(is_repeat(*database, "a", 1, 1, "first"));
+        CHECK(is_repeat(*database, "a", 1, 2, "second"));
+        CHECK(is_repeat(*database, "c", 7, 3, "third"));
+        CHECK_FALSE(is_repeat(*database, "a", 1, 1, "fourth"));
+        const Reply begun = database->call(Mutation(mutation::BeginStream{"s", IngestMode::add, {}}));
+        CHECK(std::get<reply::StreamBegun>(begun).already_committed);
+    }
 }
 
 TEST_CASE("karma1: a snapshot of everything is taken where the log is cut off") {

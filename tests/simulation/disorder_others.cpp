@@ -146,7 +146,7 @@ void Disorder::follow_other_version() {
     replica::Peer peer;
     peer.host = source;
     try {
-        const std::unique_ptr<replica::Line> line = network_.of("other version").connect(peer);
+        const std::unique_ptr<replica::LineClient> line = network_.of("other version").connect(peer);
         if (replica::read_reply(line->ask(replica::subscribe_line(self, ""))).accepted) {
             note_failure(source + " accepts a follower of another version");
         }

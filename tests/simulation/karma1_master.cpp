@@ -25,8 +25,8 @@ std::string reply_with(bool success, json::value response, json::value error_cod
 
 SimulatedKarma1::SimulatedKarma1(std::string name, SimulatedNetwork& network)
     : name_(std::move(name)), network_(network) {
-    network_.listen(name_, [this](std::unique_ptr<replica::Wire> wire, const std::string& /*from*/) {
-        const std::shared_ptr<replica::Wire> shared = std::move(wire);
+    network_.listen(name_, [this](std::unique_ptr<replica::PeerStream> stream, const std::string& /*from*/) {
+        const std::shared_ptr<replica::PeerStream> shared = std::move(stream);
         handlers_.push_back(network_.scheduler().start_thread([this, shared] {
             try {
                 serve(*shared);
@@ -52,19 +52,19 @@ void SimulatedKarma1::lose_tail(std::uint64_t events) {
     keys_.resize(keys_.size() - std::min<std::size_t>(keys_.size(), events));
 }
 
-void SimulatedKarma1::serve(replica::Wire& wire) {
+void SimulatedKarma1::serve(replica::PeerStream& stream) {
     std::string received;
     std::string to_send;
     while (!is_ending_) {
-        wire.wait(true, !to_send.empty(), std::chrono::milliseconds(20));
+        stream.wait(true, !to_send.empty(), std::chrono::milliseconds(20));
         std::array<char, 4096> bytes{};
-        received.append(bytes.data(), wire.receive(bytes.data(), bytes.size()));
+        received.append(bytes.data(), stream.receive(bytes.data(), bytes.size()));
         for (std::size_t end = 0; (end = received.find('\n')) != std::string::npos;) {
             to_send += answer(std::string_view(received).substr(0, end));
             received.erase(0, end + 1);
         }
         if (!to_send.empty()) {
-            to_send.erase(0, wire.send(to_send));
+            to_send.erase(0, stream.send(to_send));
         }
     }
 }

@@ -30,7 +30,7 @@ public:
     const std::vector<std::uint64_t>& keys() const noexcept { return keys_; }
 
 private:
-    void serve(replica::Wire& wire);
+    void serve(replica::PeerStream& stream);
     std::string answer(std::string_view line) const;
     std::string entries(std::uint64_t after, std::uint64_t limit) const;
 

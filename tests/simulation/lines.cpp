@@ -27,18 +27,18 @@ std::vector<SimulatedLines::Reply> SimulatedLines::ask_all(const std::string& no
         connect_to(node);
         exchange(std::move(bytes), replies);
     } catch (const net::ConnectionError&) {
-        wire_.reset();
+        stream_.reset();
     } catch (const replica::ChannelError&) {
-        wire_.reset();
+        stream_.reset();
     }
     replies.resize(lines.size());
     return replies;
 }
 
 void SimulatedLines::connect_to(const std::string& node) {
-    if (!wire_ || connected_to_ != node) {
-        wire_.reset();
-        wire_ = network_.connect(name_, {node, 0, connect_patience});
+    if (!stream_ || connected_to_ != node) {
+        stream_.reset();
+        stream_ = network_.connect(name_, {node, 0, connect_patience});
         connected_to_ = node;
     }
 }
@@ -50,13 +50,13 @@ void SimulatedLines::exchange(std::string bytes, std::vector<Reply>& replies) {
     auto end = scheduler.now() + patience;
     std::string received;
     while (left > 0) {
-        bytes.erase(0, bytes.empty() ? 0 : wire_->send(bytes));
+        bytes.erase(0, bytes.empty() ? 0 : stream_->send(bytes));
         if (scheduler.now() >= end) {
             throw replica::ChannelError("no reply in time");
         }
-        if (wire_->wait(true, !bytes.empty(), std::chrono::milliseconds(20)).to_receive) {
+        if (stream_->wait(true, !bytes.empty(), std::chrono::milliseconds(20)).to_receive) {
             std::array<char, 4096> block{};
-            received.append(block.data(), wire_->receive(block.data(), block.size()));
+            received.append(block.data(), stream_->receive(block.data(), block.size()));
         }
         for (std::size_t at = 0; (at = received.find('\n')) != std::string::npos; --left) {
             replies.emplace_back(net::parse_reply(received.substr(0, at)));

@@ -24,7 +24,7 @@ public:
     std::vector<Reply> ask_all(const std::string& node, const std::vector<std::string>& lines);
     // When each of the replies came that were given last.
     const std::vector<Scheduler::Clock::time_point>& came_at() const noexcept { return came_at_; }
-    void close() { wire_.reset(); }
+    void close() { stream_.reset(); }
     // How long it waits for the next reply.
     std::chrono::milliseconds patience{600};
 
@@ -36,7 +36,7 @@ private:
     SimulatedNetwork& network_;
     std::vector<Scheduler::Clock::time_point> came_at_;
     std::string connected_to_;
-    std::unique_ptr<replica::Wire> wire_;
+    std::unique_ptr<replica::PeerStream> stream_;
 };
 
 }  // namespace karma::test

@@ -45,11 +45,11 @@ namespace {
 
 using std::chrono::microseconds;
 
-class SimulatedWire final : public replica::Wire {
+class SimulatedStream final : public replica::PeerStream {
 public:
-    SimulatedWire(SimulatedNetwork& network, std::shared_ptr<Link> link, std::size_t end)
+    SimulatedStream(SimulatedNetwork& network, std::shared_ptr<Link> link, std::size_t end)
         : network_(network), link_(std::move(link)), end_(end) {}
-    ~SimulatedWire() override { close(); }
+    ~SimulatedStream() override { close(); }
 
     std::size_t send(std::string_view bytes) override {
         check();
@@ -163,10 +163,10 @@ private:
     std::size_t end_;
 };
 
-class SimulatedLine final : public replica::Line {
+class SimulatedLineClient final : public replica::LineClient {
 public:
-    SimulatedLine(SimulatedNetwork& network, const std::string& from, const replica::Peer& peer)
-        : network_(network), peer_(peer), wire_(network.connect(from, peer)) {}
+    SimulatedLineClient(SimulatedNetwork& network, const std::string& from, const replica::Peer& peer)
+        : network_(network), peer_(peer), stream_(network.connect(from, peer)) {}
 
     std::string ask(const std::string& line) override {
         try {
@@ -177,9 +177,9 @@ public:
         }
     }
     bool has_failed() const override { return has_failed_; }
-    std::unique_ptr<replica::Wire> release(std::string& received) override {
+    std::unique_ptr<replica::PeerStream> release(std::string& received) override {
         received = std::move(received_);
-        return std::move(wire_);
+        return std::move(stream_);
     }
 
 private:
@@ -187,13 +187,13 @@ private:
         const auto end = network_.scheduler().now() + peer_.timeout;
         std::size_t at = std::string::npos;
         while ((at = received_.find('\n')) == std::string::npos) {
-            rest.remove_prefix(rest.empty() ? 0 : wire_->send(rest));
+            rest.remove_prefix(rest.empty() ? 0 : stream_->send(rest));
             if (network_.scheduler().now() >= end || (peer_.stop != nullptr && *peer_.stop)) {
                 throw ChannelError("no answer in time");
             }
-            if (wire_->wait(true, !rest.empty(), std::chrono::milliseconds(20)).to_receive) {
+            if (stream_->wait(true, !rest.empty(), std::chrono::milliseconds(20)).to_receive) {
                 std::array<char, 4096> bytes{};
-                received_.append(bytes.data(), wire_->receive(bytes.data(), bytes.size()));
+                received_.append(bytes.data(), stream_->receive(bytes.data(), bytes.size()));
             }
         }
         std::string line = received_.substr(0, at);
@@ -206,7 +206,7 @@ private:
 
     SimulatedNetwork& network_;
     replica::Peer peer_;
-    std::unique_ptr<replica::Wire> wire_;
+    std::unique_ptr<replica::PeerStream> stream_;
     std::string received_;
     bool has_failed_ = false;
 };
@@ -214,8 +214,8 @@ private:
 class NetworkOf final : public replica::Network {
 public:
     NetworkOf(SimulatedNetwork& network, std::string name) : network_(network), name_(std::move(name)) {}
-    std::unique_ptr<replica::Line> connect(const replica::Peer& peer) override {
-        return std::make_unique<SimulatedLine>(network_, name_, peer);
+    std::unique_ptr<replica::LineClient> connect(const replica::Peer& peer) override {
+        return std::make_unique<SimulatedLineClient>(network_, name_, peer);
     }
 
 private:
@@ -253,7 +253,8 @@ void SimulatedNetwork::look_up(const std::string& from, const replica::Peer& pee
     }
 }
 
-std::unique_ptr<replica::Wire> SimulatedNetwork::connect(const std::string& from, const replica::Peer& peer) {
+std::unique_ptr<replica::PeerStream> SimulatedNetwork::connect(const std::string& from,
+                                                               const replica::Peer& peer) {
     look_up(from, peer);
     const auto end = scheduler_.now() + peer.timeout;
     scheduler_.sleep(microseconds(scheduler_.between(20, 500)));
@@ -273,8 +274,8 @@ std::unique_ptr<replica::Wire> SimulatedNetwork::connect(const std::string& from
     link->window = scheduler_.between(500, 100'000);
     forget_broken();
     links_.push_back(link);
-    listener->second(std::make_unique<SimulatedWire>(*this, link, 1), from);
-    return std::make_unique<SimulatedWire>(*this, link, 0);
+    listener->second(std::make_unique<SimulatedStream>(*this, link, 1), from);
+    return std::make_unique<SimulatedStream>(*this, link, 0);
 }
 
 void SimulatedNetwork::forget_broken() {

@@ -18,7 +18,7 @@ struct Link;
 // pieces, stand still, and break. Bytes arrive in order and as they were sent, or not at all, as with TCP.
 class SimulatedNetwork {
 public:
-    using Accept = std::function<void(std::unique_ptr<replica::Wire> wire, const std::string& from)>;
+    using Accept = std::function<void(std::unique_ptr<replica::PeerStream> stream, const std::string& from)>;
 
     explicit SimulatedNetwork(Scheduler& scheduler) : scheduler_(scheduler) {}
 
@@ -45,7 +45,7 @@ public:
     Scheduler& scheduler() noexcept { return scheduler_; }
 
     // For lines: throws ConnectionError.
-    std::unique_ptr<replica::Wire> connect(const std::string& from, const replica::Peer& peer);
+    std::unique_ptr<replica::PeerStream> connect(const std::string& from, const replica::Peer& peer);
 
 private:
     void look_up(const std::string& from, const replica::Peer& peer);

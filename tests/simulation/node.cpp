@@ -60,26 +60,26 @@ replica::NodeOptions node_options(const NodeRole& role, const TempDir& directory
 }
 
 /// A connection, which takes a file of the process that has it.
-class WireOfProcess final : public replica::Wire {
+class StreamOfProcess final : public replica::PeerStream {
 public:
-    WireOfProcess(std::unique_ptr<replica::Wire> wire, OpenFile file)
-        : file_(std::move(file)), wire_(std::move(wire)) {}
-    std::size_t send(std::string_view bytes) override { return wire_->send(bytes); }
-    std::size_t receive(char* bytes, std::size_t size) override { return wire_->receive(bytes, size); }
+    StreamOfProcess(std::unique_ptr<replica::PeerStream> stream, OpenFile file)
+        : file_(std::move(file)), stream_(std::move(stream)) {}
+    std::size_t send(std::string_view bytes) override { return stream_->send(bytes); }
+    std::size_t receive(char* bytes, std::size_t size) override { return stream_->receive(bytes, size); }
     Ready wait(bool wants_to_receive, bool wants_to_send, std::chrono::milliseconds time) override {
-        return wire_->wait(wants_to_receive, wants_to_send, time);
+        return stream_->wait(wants_to_receive, wants_to_send, time);
     }
-    void wake() noexcept override { wire_->wake(); }
-    void end() noexcept override { wire_->end(); }
+    void wake() noexcept override { stream_->wake(); }
+    void end() noexcept override { stream_->end(); }
 
 private:
     OpenFile file_;
-    std::unique_ptr<replica::Wire> wire_;
+    std::unique_ptr<replica::PeerStream> stream_;
 };
 
 /// A connection, and its place among those that a daemon has at a time.
 struct Accepted {
-    std::unique_ptr<replica::Wire> wire;
+    std::unique_ptr<replica::PeerStream> stream;
     net::Share place;
 };
 
@@ -105,8 +105,8 @@ struct SimulatedNode::Daemon {
         node.start(owner.name_, replica::Peer().port);
         database->set_replication(&node);
         owner.network_.listen(owner.name_,
-                              [this](std::unique_ptr<replica::Wire> wire, const std::string& from) {
-                                  accept(std::move(wire), from);
+                              [this](std::unique_ptr<replica::PeerStream> stream, const std::string& from) {
+                                  accept(std::move(stream), from);
                               });
         housekeeper = scheduler.start_thread([this] { maintain(); });
         if (role.commits_in_background) {
@@ -172,28 +172,28 @@ struct SimulatedNode::Daemon {
     }
 
     // As the real one: what finds no place is closed.
-    void accept(std::unique_ptr<replica::Wire> wire, const std::string& from) {
+    void accept(std::unique_ptr<replica::PeerStream> stream, const std::string& from) {
         OpenFile file(files);
         net::Share place(&places);
         if (!file.is_open() || !place.resize(1)) {
             return;
         }
-        auto accepted = std::make_shared<Accepted>(
-            Accepted{std::make_unique<WireOfProcess>(std::move(wire), std::move(file)), std::move(place)});
+        auto accepted = std::make_shared<Accepted>(Accepted{
+            std::make_unique<StreamOfProcess>(std::move(stream), std::move(file)), std::move(place)});
         handlers.push_back(scheduler.start_thread([this, accepted, from] {
             const net::Share held = std::move(accepted->place);
-            serve(std::move(accepted->wire), from);
+            serve(std::move(accepted->stream), from);
         }));
     }
 
-    void serve(std::unique_ptr<replica::Wire> wire, const std::string& from) {
+    void serve(std::unique_ptr<replica::PeerStream> stream, const std::string& from) {
         try {
             ServedConnection::Daemon daemon{
                 scheduler, *database, node, access, is_ending, owner.has_slow_disk, commits_only_awaited, {}};
             if (committer) {
                 daemon.commit_later = [this] { commit_later(); };
             }
-            ServedConnection(daemon, std::move(wire), from).run();
+            ServedConnection(daemon, std::move(stream), from).run();
         } catch (const replica::ChannelError&) {  // NOLINT(bugprone-empty-catch): the client has gone
         }
     }

@@ -14,10 +14,10 @@ net::ServerOptions unhurried() {
 
 }  // namespace
 
-ServedConnection::ServedConnection(const Daemon& daemon, std::unique_ptr<replica::Wire> wire,
+ServedConnection::ServedConnection(const Daemon& daemon, std::unique_ptr<replica::PeerStream> stream,
                                    std::string from)
     : daemon_(daemon),
-      wire_(std::move(wire)),
+      stream_(std::move(stream)),
       from_(std::move(from)),
       options_(unhurried()),
       decoder_(daemon.access),
@@ -31,7 +31,7 @@ void ServedConnection::run() {
         execute();
         send();
         if (pipeline_.has_subscription() && pipeline_.owes_nothing()) {
-            daemon_.node.subscriptions().adopt(std::move(wire_), from_, pipeline_.take_subscription());
+            daemon_.node.subscriptions().adopt(std::move(stream_), from_, pipeline_.take_subscription());
             return;
         }
         if (task_) {
@@ -50,7 +50,7 @@ void ServedConnection::receive() {
     std::size_t size = 0;
     do {
         const std::span<char> room = pipeline_.input().room();
-        size = room.empty() ? 0 : wire_->receive(room.data(), room.size());
+        size = room.empty() ? 0 : stream_->receive(room.data(), room.size());
         pipeline_.input().add(size);
     } while (size != 0 && !daemon_.scheduler.one_in(10));
 }
@@ -105,7 +105,7 @@ void ServedConnection::send() {
     pipeline_.release();
     net::ReplyQueue& replies = pipeline_.replies();
     while (!replies.sendable().empty()) {
-        const std::size_t size = wire_->send(replies.sendable());
+        const std::size_t size = stream_->send(replies.sendable());
         if (size == 0) {
             return;
         }
@@ -117,7 +117,7 @@ void ServedConnection::wait() {
     Scheduler& scheduler = daemon_.scheduler;
     const bool wants_to_send = !pipeline_.replies().sendable().empty();
     if (pipeline_.owes_nothing() || wants_to_send) {
-        wire_->wait(pipeline_.takes_input(), wants_to_send, std::chrono::milliseconds(50));
+        stream_->wait(pipeline_.takes_input(), wants_to_send, std::chrono::milliseconds(50));
     } else {
         scheduler.sleep(std::chrono::microseconds(scheduler.between(50, 500)));
     }

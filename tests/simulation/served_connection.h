@@ -29,7 +29,7 @@ public:
         std::function<void()> commit_later = {};  // somebody else commits; empty: this connection does
     };
 
-    ServedConnection(const Daemon& daemon, std::unique_ptr<replica::Wire> wire, std::string from);
+    ServedConnection(const Daemon& daemon, std::unique_ptr<replica::PeerStream> stream, std::string from);
 
     // Until the daemon ends, or the connection belongs to a follower. Throws ChannelError when it breaks.
     void run();
@@ -47,7 +47,7 @@ private:
     void wait();
 
     Daemon daemon_;
-    std::unique_ptr<replica::Wire> wire_;
+    std::unique_ptr<replica::PeerStream> stream_;
     std::string from_;
     net::ServerOptions options_;
     net::RequestDecoder decoder_;

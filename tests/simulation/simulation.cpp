@@ -404,7 +404,7 @@ void Simulation::subscribe_strangers() {
             stranger.node_id = 1'000 + i;
             stranger.heartbeat_ms = 1'000;
             stranger.is_empty = true;
-            std::unique_ptr<replica::Line> line =
+            std::unique_ptr<replica::LineClient> line =
                 network_.of("crowd").connect({name_of(0), 0, milliseconds(100)});
             if (!replica::read_reply(line->ask(replica::subscribe_line(stranger, ""))).accepted) {
                 return;

@@ -93,8 +93,8 @@ private:
     std::vector<std::unique_ptr<SimulatedNode>> nodes_;
     std::vector<std::unique_ptr<SimulatedClient>> clients_;
     std::unique_ptr<SimulatedClient> reader_;
-    std::vector<std::unique_ptr<replica::Wire>> crowd_;
-    std::vector<std::unique_ptr<replica::Line>> strangers_;  // that follow
+    std::vector<std::unique_ptr<replica::PeerStream>> crowd_;
+    std::vector<std::unique_ptr<replica::LineClient>> strangers_;  // that follow
     std::size_t master_ = 0;
     std::vector<std::optional<std::size_t>> sources_;  // whom each node follows
     CounterLedger ledger_;

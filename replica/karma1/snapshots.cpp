@@ -1,4 +1,4 @@
-#include "replica/karma1_snapshots.h"
+#include "replica/karma1/snapshots.h"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "cli/karma1_files.h"
+#include "cli/karma1/files.h"
 
 #include <algorithm>
 #include <charconv>

@@ -1,4 +1,4 @@
-#include "persist/tree_reader.h"
+#include "persist/karma1/tree_reader.h"
 
 #include <algorithm>
 #include <charconv>

@@ -1,4 +1,4 @@
-#include "replica/karma1_polling.h"
+#include "replica/karma1/polling.h"
 
 #include <algorithm>
 #include <utility>

@@ -7,10 +7,8 @@
 #include <boost/json/value.hpp>
 
 #include "engine/event.h"
-#include "engine/fingerprinter.h"
 #include "engine/replicated.h"
-#include "net/access.h"
-#include "net/request_decoder.h"
+#include "net/karma1/entry_decoder.h"
 #include "replica/master_client.h"
 
 namespace karma::replica {
@@ -53,11 +51,8 @@ private:
 
     MasterClient& master_;
     const Replicated& database_;
-    net::Access access_{"", ""};
-    net::RequestDecoder decoder_{access_};
+    net::Karma1EntryDecoder decoder_;
     std::string line_;  // of the last entry
-    Fingerprinter fingerprinter_;
-    Fingerprint fingerprint_;  // of the last chunk
 };
 
 /// An event that changes nothing, for an entry that Karma 1.0 has logged and refused: the LSN is used there,

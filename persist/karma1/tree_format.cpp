@@ -1,4 +1,4 @@
-#include "persist/tree_format.h"
+#include "persist/karma1/tree_format.h"
 
 #include <algorithm>
 #include <limits>

@@ -1,7 +1,8 @@
-#include "cli/directory_importer.h"
+#include "cli/karma1/directory_importer.h"
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
@@ -11,16 +12,15 @@
 
 #include "cli/input_file.h"
 #include "cli/text.h"
+#include "engine/check.h"
 #include "engine/error.h"
 #include "persist/export.h"
 #include "persist/file_content.h"
 #include "persist/hash_seed.h"
+#include "persist/karma1/tree_reader.h"
 #include "persist/random_number.h"
-#include "persist/record_store.h"
-#include "persist/records_json.h"
 #include "persist/rocksdb_storage.h"
 #include "persist/snapshot_store.h"
-#include "persist/tree_reader.h"
 
 namespace karma::cli {
 
@@ -30,6 +30,9 @@ namespace {
 
 /// The last second of the year 9999: later times cannot be written as dates.
 constexpr std::int64_t latest_unix = 253'402'300'799;
+
+/// The daemon that runs on the database forgets records by its own limits.
+constexpr IdempotencyRetention keeps_all_records{std::uint64_t{1} << 31U, 0};
 
 /// The time at which an entry with an idempotency key was accepted; one that cannot be true is as one that is
 /// not there.
@@ -57,8 +60,8 @@ DirectoryImporter::DirectoryImporter(std::filesystem::path directory, Keep keep,
     : directory_(std::move(directory)),
       keep_(keep),
       hash_seed_(random_number()),
-      engine_(hash_seed_, sink_),
-      v1_log_(directory_, engine_, wal_day) {}
+      state_(hash_seed_, keeps_all_records, [this](ReceivedState& state) { install_(state); }),
+      v1_log_(directory_, state_.engine(), wal_day) {}
 
 void DirectoryImporter::read() {
     read_trees();
@@ -66,7 +69,8 @@ void DirectoryImporter::read() {
     read_checkpoints();
     last_lsn_ = std::max(last_lsn_, read_lsn_file(directory_ / "karma.wal.lsn"));
     read_log();
-    restore_streams();
+    state_.begin_events(std::max(last_lsn_, std::as_const(state_).engine().last_lsn()));
+    state_.end_events();
     warn_of_dropped();
     note_v1_log();
 }
@@ -89,14 +93,14 @@ void DirectoryImporter::read_trees() {
 
 void DirectoryImporter::read_tree_file(const TreeFile& file) {
     const FileContent content(file.path);
-    Series series = read_tree_series(file.series, hash_seed_, file.last_lsn.value_or(0), content.bytes());
+    const Lsn lsn = file.last_lsn.value_or(0);
     if (keep_ == Keep::all) {
-        engine_.restore_series(std::move(series));
+        state_.add_tree(file.series, lsn, content.bytes());
         return;
     }
     NullSink sink;
     Engine of_one(hash_seed_, sink);
-    of_one.restore_series(std::move(series));
+    of_one.restore_series(read_tree_series(file.series, hash_seed_, lsn, content.bytes()));
     const StateView view = of_one.view();
     dropped_digest_ += view.digest(NoDeadline());
     dropped_.keys += view.series.front().totals().keys;
@@ -105,7 +109,7 @@ void DirectoryImporter::read_tree_file(const TreeFile& file) {
 
 ReadBack DirectoryImporter::read_back() const {
     ReadBack found = dropped_;
-    const StateView view = engine_.view();
+    const StateView view = state_.engine().view();
     for (const SeriesView& series : view.series) {
         ++found.series;
         found.keys += series.totals().keys;
@@ -113,8 +117,8 @@ ReadBack DirectoryImporter::read_back() const {
     Digest digest = dropped_digest_;
     digest += view.digest(NoDeadline());
     found.digest = digest.text();
-    found.records = records_.size();
-    found.streams = engine_.streams().committed_streams().size();
+    found.records = state_.records();
+    found.streams = state_.engine().streams().committed_streams().size();
     return found;
 }
 
@@ -125,29 +129,9 @@ void DirectoryImporter::read_records() {
     }
     const FileContent content(path);
     try {
-        read_records_json(
-            content.bytes(),
-            [&](const IdempotencyRecord& record) {
-                records_.push_back({std::string(record.key), record});
-                known_keys_.emplace(record.key);
-            },
-            [&](StreamInfo stream) { streams_.push_back(std::move(stream)); });
+        state_.add_records_of_unknown_lsn(content.bytes());
     } catch (const CorruptionError& failure) {
         throw InputError(path.string() + ": " + failure.what());
-    }
-}
-
-bool DirectoryImporter::is_known_stream(std::string_view id) const {
-    return std::ranges::find(streams_, id, &StreamInfo::id) != streams_.end();
-}
-
-/// Committed streams that the log says nothing of, or not all.
-void DirectoryImporter::restore_streams() {
-    for (const StreamInfo& stream : streams_) {
-        const IngestStreams::Stream* const found = std::as_const(engine_).streams().find(stream.id);
-        if (found == nullptr || !found->info.is_committed()) {
-            engine_.restore_stream(stream, nullptr);
-        }
     }
 }
 
@@ -181,8 +165,7 @@ void DirectoryImporter::read_checkpoints() {
         checkpoints.push_back(
             {*source, text_or_number(*object, "offset"), text_or_number(*object, "event_id"), updated_unix});
     }
-    engine_.restore_checkpoints(std::move(checkpoints));
-    has_checkpoints_ = true;
+    state_.add_checkpoints(std::move(checkpoints));
 }
 
 // ---- the log
@@ -227,72 +210,38 @@ void DirectoryImporter::apply(const LogLine& line) {
         apply_v1(line);
         return;
     }
-    decoder_.release();
-    const net::Decoded decoded = decoder_.decode_general(line.entry, true);
-    if (const auto* const wrong = std::get_if<Error>(&decoded)) {
-        throw InputError(line.place + ": " + wrong->message);
+    // The file's time stands in for the time that an entry without a key does not have.
+    const std::int64_t time_ms = created_unix(line.entry, line.modified_unix) * 1000;
+    net::Karma1Entry decoded = decoder_.decode(line.lsn, time_ms, line.entry);
+    if (!decoded.is_request) {
+        throw InputError(line.place + ": " + decoded.why_not);
     }
-    const Request& request = std::get<Request>(decoded);
-    if (const auto* const keyed = std::get_if<KeyedMutation>(&request)) {
-        apply_mutation(line, *keyed->body, keyed);
-    } else if (const auto* const body = std::get_if<Mutation>(&request)) {
-        apply_mutation(line, *body, nullptr);
-    } else {
-        refuse(line, "it is none that changes something");
+    if (!decoded.event) {
+        refuse(line, decoded.why_not);
+        return;
+    }
+    Event& event = *decoded.event;
+    resolve_day(event.body, time_ms);
+    check_file_of_series(event.body, line);
+    Karma1State::Taken taken;
+    try {
+        taken = state_.take(event);
+    } catch (const CorruptionError& failure) {
+        throw InputError(line.place + ": " + failure.what());
+    }
+    switch (taken.how) {
+        case Karma1State::Taken::How::applied: ++result_.applied; break;
+        case Karma1State::Taken::How::held_by_files: ++result_.older; break;
+        case Karma1State::Taken::How::refused: refuse(line, taken.why_refused); break;
     }
 }
 
-bool DirectoryImporter::is_older(const Mutation& body, const LogLine& line) const {
-    const auto found = file_lsns_.find(series_of(body));
-    if (found == file_lsns_.end()) {
-        return false;
-    }
-    if (without_lsn_.contains(series_of(body))) {
-        throw InputError(line.place + " concerns series " + cli::quoted(found->first) +
+void DirectoryImporter::check_file_of_series(const Mutation& body, const LogLine& line) const {
+    const auto found = without_lsn_.find(series_of(body));
+    if (found != without_lsn_.end()) {
+        throw InputError(line.place + " concerns series " + cli::quoted(*found) +
                          ", whose latest .tree file has no .meta.json: it cannot be told whether the file "
                          "holds this entry, which could be counted twice");
-    }
-    return line.lsn <= found->second;
-}
-
-void DirectoryImporter::apply_mutation(const LogLine& line, const Mutation& body,
-                                       const KeyedMutation* keyed) {
-    const bool older = is_older(body, line);
-    const bool is_of_stream = !stream_of(body).empty();
-    const bool wants_record = keyed != nullptr && !known_keys_.contains(keyed->key);
-    const bool is_in_files = std::holds_alternative<mutation::PruneRecords>(body) ||
-                             std::holds_alternative<mutation::PruneStreams>(body) ||
-                             (std::holds_alternative<mutation::SaveCheckpoint>(body) && has_checkpoints_) ||
-                             (is_of_stream && is_known_stream(stream_of(body)) &&
-                              engine_.streams().find(stream_of(body)) == nullptr &&
-                              !std::holds_alternative<mutation::BeginStream>(body));
-    if (is_in_files || (older && !is_of_stream && !wants_record)) {
-        ++result_.older;
-        return;
-    }
-    // The file's time stands in for the time that an entry without a key does not have.
-    const std::int64_t now_ms = created_unix(line.entry, line.modified_unix) * 1000;
-    PreparedMutation prepared;
-    prepared.body = body;
-    if (const Request request = keyed == nullptr ? Request(body) : Request(*keyed);
-        Preparer::concerns(request)) {
-        preparer_.prepare(request, hash_seed_, now_ms, prepared);
-    }
-    engine_.restore_last_lsn(line.lsn - 1);
-    if (older && engine_.streams().find(stream_of(body)) != nullptr) {
-        engine_.apply({line.lsn, now_ms, prepared.body, {}});  // only the stream takes note of it
-        ++result_.older;
-        return;
-    }
-    const Outcome outcome = engine_.execute(Request(prepared.body), prepared, now_ms);
-    const Reply& reply = std::get<Reply>(outcome.result);
-    if (const auto* const refused = std::get_if<Error>(&reply)) {
-        refuse(line, refused->message);
-        return;
-    }
-    ++(older ? result_.older : result_.applied);
-    if (wants_record) {
-        keep_record(body, prepared, *keyed, reply, now_ms);
     }
 }
 
@@ -304,17 +253,6 @@ void DirectoryImporter::refuse(const LogLine& line, const std::string& why) {
     }
 }
 
-void DirectoryImporter::keep_record(const Mutation& body, const PreparedMutation& prepared,
-                                    const KeyedMutation& keyed, const Reply& reply, std::int64_t now_ms) {
-    known_keys_.emplace(keyed.key);
-    OwnedRecord owned{std::string(keyed.key), {}};
-    owned.record.created_at_unix = now_ms / 1000;
-    owned.record.operation = operation_of(body).value();
-    owned.record.fingerprint = prepared.fingerprint;
-    set_response(owned.record, reply);
-    records_.push_back(std::move(owned));
-}
-
 /// A series that was dropped before the newest snapshots leaves its old file behind, and nothing says so.
 void DirectoryImporter::warn_of_dropped() {
     Lsn newest = 0;
@@ -322,8 +260,8 @@ void DirectoryImporter::warn_of_dropped() {
         newest = std::max(newest, entry.second);
     }
     for (const auto& [series, lsn] : file_lsns_) {
-        if (lsn < newest && engine_.find_series(series) != nullptr &&
-            engine_.find_series(series)->last_lsn() <= lsn) {
+        const Series* const found = std::as_const(state_).engine().find_series(series);
+        if (lsn < newest && found != nullptr && found->last_lsn() <= lsn) {
             result_.warnings.push_back("series " + cli::quoted(series) + ": its latest file is of LSN " +
                                        std::to_string(lsn) + ", others of LSN " + std::to_string(newest) +
                                        ": if it was dropped in between, drop it again");
@@ -333,37 +271,24 @@ void DirectoryImporter::warn_of_dropped() {
 
 // ---- storing
 
-std::vector<RecordChange> DirectoryImporter::record_changes(Lsn last_lsn) {
-    constexpr std::size_t in_a_row = 1024;
-    std::vector<RecordChange> changes;
-    std::string bytes;
-    Lsn lsn = last_lsn - records_.size();
-    std::size_t count = 0;
-    for (OwnedRecord& owned : records_) {
-        owned.record.lsn = ++lsn;
-        owned.record.key = owned.key;
-        append_record(owned.record, bytes);
-        if (++count % in_a_row == 0 || count == records_.size()) {
-            changes.push_back(records_change(lsn, std::move(bytes)));
-            bytes.clear();
-        }
-    }
-    for (StreamInfo& stream : streams_) {
-        stream.lsn = last_lsn;
-        changes.push_back(committed_stream_change(stream));
-    }
-    return changes;
-}
-
 DirectoryImport DirectoryImporter::store(const std::filesystem::path& path, std::int64_t now_ms) {
     // Each record needs an LSN of its own, and what there is came from some event: only a directory in which
     // there is nothing stays at LSN 0.
-    streams_ = engine_.streams().committed_streams();
-    const StateView found = engine_.view();
+    Engine& engine = state_.engine();
+    const StateView found = engine.view();
+    result_.streams = engine.streams().committed_streams().size();
     const bool is_empty =
-        found.series.empty() && found.of<Checkpoints>().checkpoints.empty() && streams_.empty();
-    last_lsn_ = std::max<Lsn>({last_lsn_, records_.size(), is_empty ? 0U : 1U});
-    engine_.restore_last_lsn(last_lsn_);
+        found.series.empty() && found.of<Checkpoints>().checkpoints.empty() && result_.streams == 0;
+    engine.restore_last_lsn(std::max<Lsn>({last_lsn_, state_.records(), is_empty ? 0U : 1U}));
+    install_ = [&](ReceivedState& state) { write_database(path, now_ms, std::move(state.records)); };
+    state_.install();
+    result_.records = state_.records();
+    result_.digest = result_.state.digest(NoDeadline()).text();
+    return std::move(result_);
+}
+
+void DirectoryImporter::write_database(const std::filesystem::path& path, std::int64_t now_ms,
+                                       std::vector<RecordChange> records) {
     const std::filesystem::path unfinished = path.string() + ".import";
     std::filesystem::remove_all(unfinished);
     {
@@ -372,14 +297,10 @@ DirectoryImport DirectoryImporter::store(const std::filesystem::path& path, std:
         RocksdbStorage storage(options);
         write_hash_seed(storage, hash_seed_);
         SnapshotStore snapshots(storage);
-        result_.state = engine_.view();
-        snapshots.save_all(snapshots.begin_saving(), result_.state, now_ms, record_changes(last_lsn_));
+        result_.state = state_.engine().view();
+        snapshots.save_all(snapshots.begin_saving(), result_.state, now_ms, std::move(records));
     }
     std::filesystem::rename(unfinished, path);
-    result_.records = records_.size();
-    result_.streams = streams_.size();
-    result_.digest = result_.state.digest(NoDeadline()).text();
-    return std::move(result_);
 }
 
 }  // namespace karma::cli

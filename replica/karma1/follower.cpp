@@ -1,4 +1,4 @@
-#include "replica/karma1_follower.h"
+#include "replica/karma1/follower.h"
 
 #include <algorithm>
 #include <set>

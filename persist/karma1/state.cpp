@@ -1,106 +1,149 @@
-#include "persist/foreign_state.h"
+#include "persist/karma1/state.h"
 
 #include <algorithm>
+#include <utility>
 
+#include "engine/check.h"
 #include "engine/record_codec.h"
+#include "persist/karma1/records_json.h"
+#include "persist/karma1/tree_reader.h"
 #include "persist/record_store.h"
-#include "persist/records_json.h"
-#include "persist/tree_reader.h"
 
 namespace karma {
 
 // ---- files
 
-void ForeignState::add_tree(const std::string& series, Lsn lsn, std::string_view bytes) {
+void Karma1State::add_tree(const std::string& series, Lsn lsn, std::string_view bytes) {
     state_.restore_series(read_tree_series(series, state_.hash_seed(), lsn, bytes));
     tree_lsns_[series] = lsn;
     last_needed_ = std::max(last_needed_, lsn);
 }
 
-void ForeignState::add_records(Lsn lsn, std::string_view json) {
-    // The file has no LSNs. Each record came from an event of its own, so there are enough up to `lsn`.
-    Lsn given = 0;
+void Karma1State::read_records(std::string_view json,
+                               const std::function<void(const IdempotencyRecord&)>& on_record) {
     read_records_json(
         json,
         [&](const IdempotencyRecord& read) {
             IdempotencyRecord record = read;
-            record.lsn = ++given;
+            record.lsn = records_ + 1;
             state_.restore_record(record);
             store_record(record);
+            on_record(record);
         },
-        [&](StreamInfo stream) {
-            stream.lsn = lsn;
-            committed_.push_back(std::move(stream));
-        });
-    if (given > lsn) {
-        throw CorruptionError("there are " + std::to_string(given) +
+        [&](StreamInfo stream) { committed_.push_back(std::move(stream)); });
+}
+
+void Karma1State::add_records(Lsn lsn, std::string_view json) {
+    read_records(json, [](const IdempotencyRecord&) {});
+    if (records_ > lsn) {
+        throw CorruptionError("there are " + std::to_string(records_) +
                               " idempotency records, more than events up to LSN " + std::to_string(lsn));
+    }
+    for (StreamInfo& stream : committed_) {
+        stream.lsn = lsn;
     }
     records_lsn_ = lsn;
     last_needed_ = std::max(last_needed_, lsn);
 }
 
-void ForeignState::add_checkpoints(std::vector<reply::Checkpoint> checkpoints) {
+void Karma1State::add_records_of_unknown_lsn(std::string_view json) {
+    read_records(json, [this](const IdempotencyRecord& record) { record_keys_.emplace(record.key); });
+    records_lsn_ = records_;
+    is_records_lsn_known_ = false;
+}
+
+void Karma1State::add_checkpoints(std::vector<reply::Checkpoint> checkpoints) {
     state_.restore_checkpoints(std::move(checkpoints));
     has_checkpoints_ = true;
 }
 
 // ---- events
 
-void ForeignState::begin_events(Lsn lsn) { state_.restore_last_lsn(lsn); }
+void Karma1State::begin_events(Lsn lsn) { state_.restore_last_lsn(lsn); }
 
-bool ForeignState::apply(const Event& event) {
+bool Karma1State::apply(const Event& event) {
     if (event.lsn != state_.last_lsn() + 1) {
         throw CorruptionError("an event with LSN " + std::to_string(event.lsn) + " after LSN " +
                               std::to_string(state_.last_lsn()));
     }
-    if (event.lsn > records_lsn_) {
-        restore_committed();
+    return take_next(event).how != Taken::How::refused;
+}
+
+Karma1State::Taken Karma1State::take(const Event& event) {
+    state_.restore_last_lsn(event.lsn - 1);
+    try {
+        return take_next(event);
+    } catch (const RefusedEvent&) {
+        state_.restore_last_lsn(event.lsn);
+        return {Taken::How::refused, why_refused(event)};
+    }
+}
+
+/// As a client has read it; the message of a RefusedEvent is for another node.
+std::string Karma1State::why_refused(const Event& event) const {
+    const std::optional<Reply> reply = std::visit(Checker(state_), event.body);
+    const Error* const error = reply ? std::get_if<Error>(&*reply) : nullptr;
+    return error == nullptr ? std::string() : error->message;
+}
+
+Karma1State::Taken Karma1State::take_next(const Event& event) {
+    if (is_records_lsn_known_ && event.lsn > records_lsn_) {
+        end_events();  // of those that the file of records holds
     }
     if (is_held(event)) {
         state_.restore_last_lsn(event.lsn);
-        return true;
+        return {Taken::How::held_by_files, {}};
     }
-    if (std::holds_alternative<mutation::AddChunk>(event.body) &&
-        tree_holds(series_of(event.body), event.lsn)) {
+    const bool is_in_tree = tree_holds(series_of(event.body), event.lsn);
+    const Taken::How how = is_in_tree ? Taken::How::held_by_files : Taken::How::applied;
+    if (std::holds_alternative<mutation::AddChunk>(event.body) && is_in_tree) {
         state_.apply(event);  // only the stream takes note of it
-        return true;
-    }
-    Event taken = event;
-    if (event.lsn <= records_lsn_) {
-        taken.idempotency_key = {};  // its record was in the file, if it still was there
-        if (const auto* const commit = std::get_if<mutation::CommitStream>(&event.body)) {
-            if (const StreamInfo* const known = find_committed(commit->stream_id)) {
-                taken.time_ms = known->committed_at_unix.value_or(0) * 1000;  // the log does not say it
-            }
-        }
+        return {how, {}};
     }
     try {
-        state_.replicate(taken);
+        state_.replicate(without_known(event));
     } catch (const RefusedEvent& refused) {
         if (is_of_unknown_stream(refused, event.body)) {
             throw;
         }
         state_.restore_last_lsn(event.lsn);
-        return false;
+        return refused.code() ? Taken{Taken::How::refused, why_refused(event)} : Taken{how, {}};
     }
-    return true;
+    return {how, {}};
 }
 
-bool ForeignState::tree_holds(std::string_view series, Lsn lsn) const {
+bool Karma1State::is_in_file_of_records(const Event& event) const {
+    return event.lsn <= records_lsn_ || record_keys_.contains(event.idempotency_key);
+}
+
+/// The event without what the file of records has of it.
+Event Karma1State::without_known(const Event& event) const {
+    Event taken = event;
+    if (is_in_file_of_records(event)) {
+        taken.idempotency_key = {};  // its record was in the file, if it still was there
+    }
+    const auto* const commit = std::get_if<mutation::CommitStream>(&event.body);
+    const StreamInfo* const known = commit == nullptr ? nullptr : find_committed(commit->stream_id);
+    if (known != nullptr) {
+        taken.time_ms = known->committed_at_unix.value_or(0) * 1000;  // the log does not say it
+    }
+    return taken;
+}
+
+bool Karma1State::tree_holds(std::string_view series, Lsn lsn) const {
     const auto found = tree_lsns_.find(series);
     return found != tree_lsns_.end() && lsn <= found->second;
 }
 
-const StreamInfo* ForeignState::find_committed(std::string_view id) const {
+const StreamInfo* Karma1State::find_committed(std::string_view id) const {
     const auto found = std::ranges::find(committed_, id, &StreamInfo::id);
     return found == committed_.end() ? nullptr : &*found;
 }
 
-bool ForeignState::is_held(const Event& event) const {
+bool Karma1State::is_held(const Event& event) const {
     if (std::holds_alternative<mutation::PruneRecords>(event.body) ||
         std::holds_alternative<mutation::PruneStreams>(event.body)) {
-        return event.lsn <= records_lsn_;
+        return event.lsn <= records_lsn_ || !is_records_lsn_known_;
     }
     if (std::holds_alternative<mutation::SaveCheckpoint>(event.body)) {
         return has_checkpoints_;
@@ -111,12 +154,12 @@ bool ForeignState::is_held(const Event& event) const {
     if (const auto* const commit = std::get_if<mutation::CommitStream>(&event.body)) {
         return is_held(event, *commit);
     }
-    const bool wants_record = !event.idempotency_key.empty() && event.lsn > records_lsn_;
+    const bool wants_record = !event.idempotency_key.empty() && !is_in_file_of_records(event);
     return !wants_record && tree_holds(series_of(event.body), event.lsn);
 }
 
 /// What a chunk did is held by the file of its series. A stream that is open has to take note of it even so.
-bool ForeignState::is_held(const Event& event, const mutation::AddChunk& chunk) const {
+bool Karma1State::is_held(const Event& event, const mutation::AddChunk& chunk) const {
     if (!tree_holds(chunk.series, event.lsn)) {
         return false;
     }
@@ -127,7 +170,7 @@ bool ForeignState::is_held(const Event& event, const mutation::AddChunk& chunk) 
 
 /// A stream that began before the events, and is in the file of records: its commit did nothing more, but in
 /// mode replace_series, where it put the series in place.
-bool ForeignState::is_held(const Event& event, const mutation::CommitStream& commit) const {
+bool Karma1State::is_held(const Event& event, const mutation::CommitStream& commit) const {
     const StreamInfo* const known = find_committed(commit.stream_id);
     if (known == nullptr || state_.streams().find(commit.stream_id) != nullptr) {
         return false;
@@ -136,10 +179,11 @@ bool ForeignState::is_held(const Event& event, const mutation::CommitStream& com
 }
 
 /// Streams of the file of records whose events are not among those that were applied.
-void ForeignState::restore_committed() {
+void Karma1State::end_events() {
     for (StreamInfo& stream : committed_) {
         const IngestStreams::Stream* const found = std::as_const(state_).streams().find(stream.id);
         if (found == nullptr || !found->info.is_committed()) {
+            stream.lsn = stream.lsn == 0 ? std::max<Lsn>(state_.last_lsn(), 1) : stream.lsn;
             state_.restore_stream(std::move(stream), nullptr);
         }
     }
@@ -148,22 +192,23 @@ void ForeignState::restore_committed() {
 
 // ---- records
 
-void ForeignState::accept(const Event& /*event*/, const EventRecords& records) {
+void Karma1State::accept(const Event& /*event*/, const EventRecords& records) {
     if (records.idempotency != nullptr) {
         store_record(*records.idempotency);
     }
 }
 
-void ForeignState::store_record(const IdempotencyRecord& record) {
+void Karma1State::store_record(const IdempotencyRecord& record) {
     constexpr std::size_t in_a_row = 1024;
     append_record(record, row_);
+    ++records_;
     row_lsn_ = record.lsn;
     if (++row_records_ == in_a_row) {
         end_row();
     }
 }
 
-void ForeignState::end_row() {
+void Karma1State::end_row() {
     if (row_records_ != 0) {
         rows_.push_back(records_change(row_lsn_, std::move(row_)));
         row_.clear();
@@ -171,11 +216,11 @@ void ForeignState::end_row() {
     }
 }
 
-void ForeignState::install() {
+void Karma1State::install() {
     if (state_.last_lsn() < last_needed_) {
         throw CorruptionError("events are missing after LSN " + std::to_string(state_.last_lsn()));
     }
-    restore_committed();
+    end_events();
     end_row();
     for (const StreamInfo& stream : state_.streams().committed_streams()) {
         rows_.push_back(committed_stream_change(stream));

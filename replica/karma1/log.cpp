@@ -1,4 +1,4 @@
-#include "replica/karma1_log.h"
+#include "replica/karma1/log.h"
 
 #include <string>
 #include <utility>
@@ -95,7 +95,6 @@ Karma1Log::Page Karma1Log::take(const json::value& response, Lsn lsn,
         if (found != expected) {
             refuse(found, "LSN " + std::to_string(expected) + " should come");
         }
-        decoder_.release();
         visit(decode(found, entry.value("entry")));
         ++page.count;
     }
@@ -113,30 +112,15 @@ bool Karma1Log::reaches_back_to(Lsn lsn) {
 
 Event Karma1Log::decode(Lsn lsn, const json::value& entry) {
     line_ = json::serialize(entry);
-    const net::Decoded decoded = decoder_.decode_general(line_, true);
-    if (const auto* const wrong = std::get_if<Error>(&decoded)) {
-        refuse(lsn, wrong->message);
+    const std::int64_t time_ms = time_of(lsn, JsonFields(entry), database_);
+    net::Karma1Entry decoded = decoder_.decode(lsn, time_ms, line_);
+    if (!decoded.event) {
+        refuse(lsn, decoded.why_not);
     }
-    const Request& request = std::get<Request>(decoded);
-    Event event;
-    event.lsn = lsn;
-    event.time_ms = time_of(lsn, JsonFields(entry), database_);
-    if (const auto* const keyed = std::get_if<KeyedMutation>(&request)) {
-        event.body = *keyed->body;
-        event.idempotency_key = keyed->key;
-    } else if (const auto* const body = std::get_if<Mutation>(&request)) {
-        event.body = *body;
-    } else {
-        refuse(lsn, "it is none that changes counters");
-    }
-    if (!has_day(event.body)) {
+    if (!has_day(decoded.event->body)) {
         refuse(lsn, "it names no day");
     }
-    if (auto* const chunk = std::get_if<mutation::AddChunk>(&event.body)) {
-        fingerprint_ = fingerprinter_.of(event.body);
-        chunk->fingerprint = &fingerprint_;
-    }
-    return event;
+    return *decoded.event;
 }
 
 Event without_effect(const Event& event) {

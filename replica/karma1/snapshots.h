@@ -10,8 +10,8 @@
 
 #include "engine/number.h"
 #include "engine/reply.h"
+#include "replica/karma1/unnamed_file.h"
 #include "replica/master_client.h"
-#include "replica/unnamed_file.h"
 
 /// What a Karma 1.0 stores beside its log, and gives to who asks. Everything throws ConnectionError and
 /// ChannelError.

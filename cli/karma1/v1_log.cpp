@@ -1,4 +1,4 @@
-#include "cli/v1_log.h"
+#include "cli/karma1/v1_log.h"
 
 #include <algorithm>
 #include <span>
@@ -9,7 +9,7 @@
 #include "engine/check.h"
 #include "engine/error.h"
 #include "persist/file_content.h"
-#include "persist/tree_reader.h"
+#include "persist/karma1/tree_reader.h"
 
 namespace karma::cli {
 namespace {

@@ -4,7 +4,7 @@
 #include <exception>
 
 #include "replica/follower_context.h"
-#include "replica/karma1_follower.h"
+#include "replica/karma1/follower.h"
 
 namespace karma::replica {
 

@@ -5,8 +5,8 @@
 #include <string>
 
 #include "engine/replicated.h"
-#include "replica/karma1_log.h"
-#include "replica/karma1_snapshots.h"
+#include "replica/karma1/log.h"
+#include "replica/karma1/snapshots.h"
 #include "replica/master_client.h"
 
 namespace karma::replica {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/karma1_files.h"
+#include "cli/karma1/files.h"
 #include "engine/day.h"
 #include "engine/engine.h"
 #include "net/access.h"

@@ -1,4 +1,4 @@
-#include "replica/unnamed_file.h"
+#include "replica/karma1/unnamed_file.h"
 
 #include <algorithm>
 #include <cerrno>

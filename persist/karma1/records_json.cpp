@@ -1,4 +1,4 @@
-#include "persist/records_json.h"
+#include "persist/karma1/records_json.h"
 
 #include <algorithm>
 

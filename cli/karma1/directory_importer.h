@@ -1,9 +1,8 @@
 #pragma once
 
-#include <array>
 #include <cstdint>
-#include <deque>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -11,12 +10,12 @@
 #include <vector>
 
 #include "cli/export_check.h"
-#include "cli/karma1_files.h"
-#include "cli/v1_log.h"
+#include "cli/karma1/files.h"
+#include "cli/karma1/v1_log.h"
 #include "engine/engine.h"
 #include "engine/storage.h"
-#include "net/access.h"
-#include "net/request_decoder.h"
+#include "net/karma1/entry_decoder.h"
+#include "persist/karma1/state.h"
 
 namespace karma::cli {
 
@@ -65,45 +64,30 @@ public:
     DirectoryImport store(const std::filesystem::path& path, std::int64_t now_ms);
 
 private:
-    struct OwnedRecord {
-        std::string key;
-        IdempotencyRecord record;
-    };
-
     void read_trees();
     void read_tree_file(const TreeFile& file);
     void read_records();
     void read_checkpoints();
-    bool is_known_stream(std::string_view id) const;
-    void restore_streams();
     void read_log();
     void apply(const LogLine& line);
     void apply_v1(const LogLine& line);
     void note_v1_log();
-    void apply_mutation(const LogLine& line, const Mutation& body, const KeyedMutation* keyed);
-    /// Whether the file of a series holds what an entry did.
-    bool is_older(const Mutation& body, const LogLine& line) const;
+    /// Throws InputError if it cannot be told whether the file of the entry's series holds it.
+    void check_file_of_series(const Mutation& body, const LogLine& line) const;
     void refuse(const LogLine& line, const std::string& why);
-    void keep_record(const Mutation& body, const PreparedMutation& prepared, const KeyedMutation& keyed,
-                     const Reply& reply, std::int64_t now_ms);
     void warn_of_dropped();
-    std::vector<RecordChange> record_changes(Lsn last_lsn);
+    void write_database(const std::filesystem::path& path, std::int64_t now_ms,
+                        std::vector<RecordChange> records);
 
     std::filesystem::path directory_;
     Keep keep_;
     std::uint64_t hash_seed_;
-    NullSink sink_;
-    Engine engine_;
-    Preparer preparer_;
-    net::Access access_{"", ""};
-    net::RequestDecoder decoder_{access_};
+    std::function<void(ReceivedState&)> install_;  // where the state is to go
+    Karma1State state_;
+    net::Karma1EntryDecoder decoder_;
     V1Log v1_log_;
     std::map<std::string, Lsn, std::less<>> file_lsns_;
     std::set<std::string, std::less<>> without_lsn_;
-    std::deque<OwnedRecord> records_;
-    std::set<std::string, std::less<>> known_keys_;
-    std::vector<StreamInfo> streams_;  // committed ones
-    bool has_checkpoints_ = false;
     Lsn last_lsn_ = 0;
     ReadBack dropped_;  // of series that were not kept
     Digest dropped_digest_;
