@@ -89,7 +89,10 @@ void Disorder::tell_later() {
     pause(15'000);
     heal();
     constexpr std::chrono::seconds told_within(90);
-    const auto is_told = [&] { return !is_master(*found) || !is_master(next); };
+    const auto is_told = [&] {
+        // A failed one cannot store the epoch, and takes no writes.
+        return !is_master(*found) || !is_master(next) || nodes_[*found]->database()->has_failed();
+    };
     if (!comes_true_within(told_within, is_told)) {
         note_failure("R2: " + name_of(*found) + " could not be reached, and is not told of the epoch since");
     }
