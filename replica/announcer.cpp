@@ -180,6 +180,9 @@ bool Announcer::tell(const KnownNode& peer, const Epoch& epoch) {
         log_.info("epoch_announced", {{"address", address}, {"epoch", epoch.number}});
         return true;
     } catch (const RefusedError& refused) {
+        if (refused.code() == "internal_error") {
+            return false;  // it cannot store the epoch, and is master again after a restart
+        }
         if (database_.role() == Role::master) {
             log_.error("epoch_refused", {{"address", address},
                                          {"message", refused.what()},

@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "engine/error.h"
 #include "engine/event_codec.h"
 #include "persist/identity.h"
 #include "persist/log_search.h"
@@ -82,9 +83,17 @@ DatabaseParts::DatabaseParts(const DatabaseOptions& opening, std::unique_ptr<Dat
     if (options.wal) {
         begin_log();
     }
-    mastership.begin_identity();
-    if (node.is_master()) {
-        mastership.abort_own_loads();
+    try {
+        mastership.begin_identity();
+        if (node.is_master()) {
+            mastership.abort_own_loads();
+        }
+    } catch (const RequestError&) {
+        if (!live.has_failed()) {
+            throw;
+        }
+        // To requests it says that a restart is needed; this is one.
+        throw StorageError("the event log cannot be written: " + live.failure());
     }
     if (options.threads) {
         background.start([this] { maintenance.begin(); }, [this] { maintenance.run(); });

@@ -100,6 +100,20 @@ TEST_CASE("identity: a copy of an empty database begins an epoch of its own as w
     CHECK(second->epochs()[0].node == second->node_id());
 }
 
+TEST_CASE("identity: a start that cannot write its epoch says what the disk has said") {
+    MemoryStorage original;
+    MemoryStorage copied;
+    open_at(original, "here")->increment("a", 1);
+    copy(original, copied);
+    FaultyStorage storage(copied);
+    storage.fail_after(0, 100);
+    CHECK_THROWS_WITH_AS(open_at(storage, "there"),
+                         "the event log cannot be written: no space left on device (made up by the test)",
+                         StorageError);
+    storage.heal();
+    CHECK(open_at(storage, "there")->epochs().size() == 1);
+}
+
 TEST_CASE("identity: a master that becomes a follower keeps its idempotency limits until it hears others") {
     MemoryStorage storage;
     DatabaseOptions options;

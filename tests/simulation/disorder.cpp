@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "engine/error.h"
 #include "tests/support/json.h"
 
 namespace karma::test {
@@ -225,14 +224,6 @@ bool Disorder::start(std::size_t node, const NodeRole& as_told) {
         return true;
     } catch (const StorageError&) {
         nodes_[node]->crash(false);
-        return false;
-    } catch (const RequestError& failure) {
-        // An epoch of its own could not be written.
-        if (failure.code() == ErrorCode::internal_error && nodes_[node]->disk().failing_writes != 0) {
-            nodes_[node]->crash(false);
-            return false;
-        }
-        note_failure(name_of(node) + " does not start: " + failure.what());
         return false;
     } catch (const std::exception& failure) {
         note_failure(name_of(node) + " does not start: " + failure.what());

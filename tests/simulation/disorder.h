@@ -107,6 +107,12 @@ private:
     void swap_roles();
     void promote(std::size_t node, bool is_forced);
     void promote_two();
+    // In disorder_fences.cpp:
+    bool follow_anew(std::size_t node, std::size_t source);
+    bool is_master(std::size_t node) const;
+    void execute_noise(std::size_t node);
+    void fence_with_open_group();
+    void tell_later();
     // In disorder_others.cpp:
     void meet_others();
     bool is_spare(std::size_t node) const;

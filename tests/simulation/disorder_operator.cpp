@@ -98,7 +98,7 @@ void Disorder::break_something() {
     if (plan_.clocks_step && scheduler_.one_in(4)) {
         return step_clock();
     }
-    switch (scheduler_.between(0, 5)) {
+    switch (scheduler_.between(0, 6)) {
         case 0:
         case 1:
             note("crashes");
@@ -118,6 +118,11 @@ void Disorder::break_something() {
         case 4:
             note("bad disks");
             nodes_[node]->disk().failing_writes = scheduler_.between(2, 20);
+            break;
+        case 5:
+            note("slow resolvers");
+            network_.slow_down_lookups(name_of(node));
+            network_.break_one();
             break;
         default:
             note("cuts");
@@ -244,13 +249,15 @@ void Disorder::err_badly() {
         is_order_on_ = true;
         note("orders left on");
     }
-    switch (scheduler_.between(0, 7)) {
+    switch (scheduler_.between(0, 9)) {
         case 0: return copy_storage(true);
         case 1: return start_stranger(true);
         case 2: return swap_roles();
         case 3: return promote_two();
         case 4:
         case 5: return promote_back_and_forth();
+        case 6: return fence_with_open_group();
+        case 7: return tell_later();
         default: return promote(scheduler_.between(0, cluster_count - 1), scheduler_.one_in(3));
     }
 }
@@ -286,12 +293,7 @@ void Disorder::promote_back_and_forth() {
     const std::size_t second = (*first + 1) % cluster_count;
     const std::size_t third = (*first + 2) % cluster_count;
     note("back and forth");
-    const auto follows = [this](std::size_t node, std::size_t source) {
-        NodeRole role = follower_of(source);
-        role.order.reset();  // another one for each start
-        start(node, role);
-    };
-    follows(second, *first);
+    follow_anew(second, *first);
     pause(1'500);
     promote(second, true);
     pause(1'500);
@@ -300,8 +302,8 @@ void Disorder::promote_back_and_forth() {
     write_noise(*first);
     pause(1'000);
     promote(second, true);
-    follows(*first, second);
-    follows(third, second);
+    follow_anew(*first, second);
+    follow_anew(third, second);
     pause(4'000);
 }
 

@@ -239,8 +239,23 @@ void SimulatedNetwork::listen(const std::string& name, Accept accept) {
 
 void SimulatedNetwork::close(const std::string& name) { listening_.erase(name); }
 
+void SimulatedNetwork::look_up(const std::string& from, const replica::Peer& peer) {
+    if (!slow_lookups_.contains(from)) {
+        return;
+    }
+    const auto end = scheduler_.now() + peer.timeout;
+    const auto found_at = scheduler_.now() + std::chrono::milliseconds(scheduler_.between(0, 4'000));
+    while (scheduler_.now() < found_at) {
+        if (scheduler_.now() >= end || (peer.stop != nullptr && *peer.stop)) {
+            throw net::ConnectionError("the address of " + peer.host + " was not found in time");
+        }
+        scheduler_.sleep(std::chrono::milliseconds(10));
+    }
+}
+
 std::unique_ptr<replica::PeerStream> SimulatedNetwork::connect(const std::string& from,
                                                                const replica::Peer& peer) {
+    look_up(from, peer);
     const auto end = scheduler_.now() + peer.timeout;
     scheduler_.sleep(microseconds(scheduler_.between(20, 500)));
     while (is_cut(from, peer.host) || is_cut(peer.host, from)) {
@@ -302,6 +317,9 @@ void SimulatedNetwork::break_one() {
 
 void SimulatedNetwork::cut(const std::string& from, const std::string& to) { cuts_.emplace(from, to); }
 
-void SimulatedNetwork::heal() { cuts_.clear(); }
+void SimulatedNetwork::heal() {
+    cuts_.clear();
+    slow_lookups_.clear();
+}
 
 }  // namespace karma::test

@@ -35,6 +35,8 @@ public:
     // One connection, chosen at random, breaks for both ends.
     void break_one();
 
+    // Names take `name` some time to look up, and sometimes more than it has, until it is healed.
+    void slow_down_lookups(const std::string& name) { slow_lookups_.insert(name); }
     // Nothing that `from` sends arrives at `to` until it is healed.
     void cut(const std::string& from, const std::string& to);
     void heal();
@@ -46,6 +48,7 @@ public:
     std::unique_ptr<replica::PeerStream> connect(const std::string& from, const replica::Peer& peer);
 
 private:
+    void look_up(const std::string& from, const replica::Peer& peer);
     void forget_broken();
     void lose_end(const std::shared_ptr<Link>& link, std::size_t end);
 
@@ -53,6 +56,7 @@ private:
     std::map<std::string, std::unique_ptr<replica::Network>> networks_;
     std::map<std::string, Accept> listening_;
     std::set<std::pair<std::string, std::string>> cuts_;
+    std::set<std::string> slow_lookups_;
     std::vector<std::weak_ptr<Link>> links_;
 };
 

@@ -148,7 +148,9 @@ struct SimulatedNode::Daemon {
             }
             wants_commit = false;
             lock.unlock();
-            scheduler.sleep(std::chrono::microseconds(scheduler.between(0, 3'000)));
+            do {
+                scheduler.sleep(std::chrono::microseconds(scheduler.between(0, 3'000)));
+            } while (owner.has_slow_disk && !is_ending);
             if (!is_ending) {
                 database->commit();
             }
@@ -187,7 +189,7 @@ struct SimulatedNode::Daemon {
     void serve(std::unique_ptr<replica::PeerStream> stream, const std::string& from) {
         try {
             ServedConnection::Daemon daemon{
-                scheduler, *database, node, access, is_ending, commits_only_awaited, {}};
+                scheduler, *database, node, access, is_ending, owner.has_slow_disk, commits_only_awaited, {}};
             if (committer) {
                 daemon.commit_later = [this] { commit_later(); };
             }

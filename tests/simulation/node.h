@@ -56,6 +56,8 @@ public:
     // By how much the machine's clock is ahead of the others'; a daemon that runs sees it step. The monotonic
     // clock does not step.
     std::chrono::milliseconds clock_ahead{0};
+    // What connections have executed stays in an open commit group.
+    bool has_slow_disk = false;
     // Gets the lines of the daemon's log.
     std::function<void(const std::string& node, const std::string& line)> on_log = [](const std::string&,
                                                                                       const std::string&) {};

@@ -74,6 +74,9 @@ void ServedConnection::execute() {
     if (scheduler.one_in(2)) {
         scheduler.sleep(std::chrono::microseconds(scheduler.between(0, 500)));
     }
+    while (daemon_.has_slow_disk && !daemon_.is_ending) {
+        scheduler.sleep(std::chrono::microseconds(200));
+    }
     if (!daemon_.commits_only_awaited || awaited_lsn_ > daemon_.database.durable_lsn()) {
         daemon_.database.commit();
     }

@@ -24,6 +24,7 @@ public:
         replica::Node& node;
         const net::Access& access;
         const bool& is_ending;
+        const bool& has_slow_disk;                // what connections commit waits while this is so
         bool commits_only_awaited = false;        // a flaw: what nobody waits for yet is not committed
         std::function<void()> commit_later = {};  // somebody else commits; empty: this connection does
     };
