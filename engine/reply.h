@@ -10,7 +10,7 @@
 
 #include "engine/epoch.h"
 #include "engine/error.h"
-#include "engine/event_filter.h"
+#include "engine/event_selection.h"
 #include "engine/mutation.h"
 #include "engine/replication_figures.h"
 #include "engine/scan.h"
@@ -261,16 +261,15 @@ struct LogEntries {
     bool shows_idempotency_keys = true;
 };
 
-/// Events that a filter lets through, as the groups that hold them.
+/// Events that a filter lets through.
 struct Events {
     Lsn after_lsn = 0;
     std::size_t limit = 0;
-    EventFilter filter;
-    Lsn first_lsn = 0;                // the first event that is kept
-    Lsn last_lsn = 0;                 // the last event when it was asked
-    std::vector<std::string> groups;  // see read_event_group; without those in which nothing matches
-    Lsn searched_lsn = 0;             // up to here the log was searched
-    bool complete = false;            // and there is nothing more to be found
+    Lsn first_lsn = 0;      // the first event that is kept
+    Lsn last_lsn = 0;       // the last event when it was asked
+    EventSelection found;   // one more than `limit` at most: then there are more than these
+    Lsn searched_lsn = 0;   // up to here the log was searched
+    bool complete = false;  // and there is nothing more to be found
     bool shows_idempotency_keys = true;
 };
 

@@ -194,7 +194,7 @@ std::size_t byte_limit_of(std::size_t response_bytes_max) {
                                                   : response_bytes_max;
 }
 
-/// Writes events of groups as long as there is room for them; the first one has room in any case.
+/// Writes events as long as there is room for them; the first one has room in any case.
 class EntriesWriter {
 public:
     struct Style {
@@ -208,18 +208,12 @@ public:
           style_(style),
           bytes_max_(byte_limit == 0 ? std::numeric_limits<std::size_t>::max() : byte_limit) {}
 
-    /// `append_head` writes what stands between the brace and the entry.
-    template <typename Wants, typename AppendHead>
-    void write(const std::vector<std::string>& groups, Wants&& wants, AppendHead&& append_head) {
-        for (const std::string& group : groups) {
-            if (is_cut_short()) {
-                return;
-            }
-            read_event_group(group, [&](const Event& event) {
-                if (!is_cut_short() && wants(event)) {
-                    add(event, append_head);
-                }
-            });
+    /// Writes the next event, unless the list is cut short. `append_head` writes what stands between the
+    /// brace and the entry.
+    template <typename AppendHead>
+    void write(const Event& event, AppendHead&& append_head) {
+        if (!is_cut_short()) {
+            add(event, append_head);
         }
     }
 
@@ -282,10 +276,19 @@ private:
 LogEntriesText::LogEntriesText(const reply::LogEntries& reply, std::size_t response_bytes_max) {
     const std::size_t byte_limit = byte_limit_of(response_bytes_max);
     EntriesWriter writer(entries, reply.limit, byte_limit, {true, reply.shows_idempotency_keys});
-    writer.write(
-        reply.groups,
-        [&](const Event& event) { return event.lsn > reply.after_lsn && event.lsn <= reply.source_lsn; },
-        [](const Event& event, std::string& out) { Json(out).raw("\"lsn\":").number(event.lsn); });
+    const auto append_lsn = [](const Event& event, std::string& out) {
+        Json(out).raw("\"lsn\":").number(event.lsn);
+    };
+    for (const std::string& group : reply.groups) {
+        if (writer.is_cut_short()) {
+            break;
+        }
+        read_event_group(group, [&](const Event& event) {
+            if (event.lsn > reply.after_lsn && event.lsn <= reply.source_lsn) {
+                writer.write(event, append_lsn);
+            }
+        });
+    }
     count = writer.count();
     next_lsn = writer.count() == 0 ? reply.after_lsn : writer.last_lsn();
     const bool truncated = writer.has_reached_bytes() || (reply.truncated && writer.count() < reply.limit);
@@ -309,13 +312,9 @@ LogEntriesText::LogEntriesText(const reply::LogEntries& reply, std::size_t respo
 EventsText::EventsText(const reply::Events& reply, std::size_t response_bytes_max) {
     EntriesWriter writer(entries, reply.limit, byte_limit_of(response_bytes_max),
                          {false, reply.shows_idempotency_keys});
-    writer.write(
-        reply.groups,
-        [&](const Event& event) {
-            return event.lsn > reply.after_lsn && event.lsn <= reply.searched_lsn &&
-                   reply.filter.matches(event);
-        },
-        append_place);
+    for (const Event& event : reply.found.events()) {
+        writer.write(event, append_place);
+    }
     count = writer.count();
     complete = reply.complete && !writer.is_cut_short();
     next_lsn = writer.is_cut_short() ? writer.last_lsn() : reply.searched_lsn;

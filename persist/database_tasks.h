@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/event_filter.h"
 #include "engine/reply.h"
 #include "persist/database/parts.h"
 

@@ -207,12 +207,12 @@ bool begins_before(const Storage& storage, std::int64_t time_ms) {
     return oldest && oldest->time_ms < time_ms;
 }
 
-/// Collects the groups in which an event matches.
+/// Collects the events that match.
 class Search {
 public:
     /// From `begin` on.
-    Search(reply::Events& found, Lsn begin, Lsn ordered, const Deadline& deadline)
-        : found_(found), deadline_(deadline), expected_(begin), ordered_(ordered) {}
+    Search(reply::Events& found, const EventFilter& filter, Lsn begin, Lsn ordered, const Deadline& deadline)
+        : found_(found), filter_(filter), deadline_(deadline), expected_(begin), ordered_(ordered) {}
 
     /// False when it is over.
     bool look_at(const EventGroup& group) {
@@ -220,31 +220,30 @@ public:
             return false;
         }
         expected_ = group.first_lsn + group.count;
-        bool any = false;
-        read_event_group(group.bytes, [&](const Event& event) {
-            if (event.lsn <= found_.after_lsn || event.lsn > found_.last_lsn || found_.complete) {
-                return;
-            }
-            if (event.time_ms > found_.filter.to_ms && event.lsn >= ordered_) {
-                found_.complete = true;
-                return;
-            }
-            found_.searched_lsn = event.lsn;
-            if (found_.filter.matches(event)) {
-                any = true;
-                ++matches_;
-            }
-        });
+        bytes_ += found_.found.pick(group.bytes, [&](const Event& event) { return wants(event); });
         looked_at_ += group.count;
-        if (any) {
-            bytes_ += group.bytes.size();
-            found_.groups.emplace_back(group.bytes);
-        }
         found_.complete = found_.complete || found_.searched_lsn >= found_.last_lsn;
         return !found_.complete;
     }
 
 private:
+    bool wants(const Event& event) {
+        if (event.lsn <= found_.after_lsn || event.lsn > found_.last_lsn || found_.complete) {
+            return false;
+        }
+        if (event.time_ms > filter_.to_ms && event.lsn >= ordered_) {
+            found_.complete = true;
+            return false;
+        }
+        found_.searched_lsn = event.lsn;
+        // One more than are wanted shows that there are more.
+        if (matches_ > found_.limit || !filter_.matches(event)) {
+            return false;
+        }
+        ++matches_;
+        return true;
+    }
+
     bool has_had_enough() const {
         constexpr std::uint64_t looked_at_max = 1'000'000;
         constexpr std::size_t bytes_max = 64U << 20U;
@@ -260,11 +259,12 @@ private:
     }
 
     reply::Events& found_;
+    const EventFilter& filter_;
     const Deadline& deadline_;
     Lsn expected_;
     Lsn ordered_;
     std::uint64_t looked_at_ = 0;
-    std::uint64_t matches_ = 0;
+    std::uint64_t matches_ = 0;  // one more than the limit at most
     std::size_t bytes_ = 0;
 };
 
@@ -274,7 +274,6 @@ Reply search_events(const Storage& storage, const EventFilter& filter, std::opti
                     std::size_t limit, Lsn last_lsn, const Deadline& deadline) {
     reply::Events found;
     found.limit = limit;
-    found.filter = filter;
     found.first_lsn = first_kept_lsn(storage);
     found.last_lsn = last_lsn;
     const Lsn first = found.first_lsn == 0 ? last_lsn + 1 : found.first_lsn;
@@ -298,7 +297,7 @@ Reply search_events(const Storage& storage, const EventFilter& filter, std::opti
             }
             // Who began with the first that is kept begins with what is the first by now.
             begin = std::max(begin, group.first_lsn);
-            search.emplace(found, begin, read_ordered_lsn(storage), deadline);
+            search.emplace(found, filter, begin, read_ordered_lsn(storage), deadline);
         }
         return search->look_at(group);
     });

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <cstddef>
 #include <limits>
 #include <string>
 #include <vector>
@@ -7,6 +9,7 @@
 
 #include "engine/error.h"
 #include "engine/event_codec.h"
+#include "engine/event_selection.h"
 #include "engine/msgpack_bytes.h"
 #include "tests/engine/event_group.h"
 #include "tests/support/settings.h"
@@ -127,6 +130,32 @@ TEST_CASE("event codec: every kind of event comes back as it was") {
     const EventGroupInfo info = read_event_group(encode(events), [](const Event&) {});
     CHECK(info.first_lsn == 100);
     CHECK(info.last_lsn() == 99 + events.size());
+}
+
+TEST_CASE("event codec: events that are picked out of groups stay as they were") {
+    const std::vector<Event> events = one_of_each();
+    const auto wanted = [](const Event& event) { return event.lsn % 3 != 1; };
+    std::vector<std::string> expected;
+    for (const Event& event : events) {
+        if (wanted(event)) {
+            expected.push_back(encode({event}));
+        }
+    }
+    EventSelection picked;
+    const auto pick = [&](std::string group) {
+        CHECK(picked.pick(group, wanted) > group.size());
+        CHECK(picked.pick(group, [](const Event&) { return false; }) == 0);
+        std::ranges::fill(group, '\0');  // nothing of it is borrowed
+    };
+    // In two groups: the second one changes nothing of what was picked out of the first.
+    const auto middle = events.begin() + static_cast<std::ptrdiff_t>(events.size() / 2);
+    pick(encode({events.begin(), middle}));
+    pick(encode({middle, events.end()}));
+    std::vector<std::string> found;
+    for (const Event& event : picked.events()) {
+        found.push_back(encode({event}));
+    }
+    CHECK(found == expected);
 }
 
 TEST_CASE("event codec: fields are what was written") {

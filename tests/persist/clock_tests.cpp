@@ -118,13 +118,7 @@ reply::Events events_until(const Storage& storage, std::int64_t to_ms) {
         search_events(storage, filter, std::nullopt, 100, storage.next_lsn() - 1, NoDeadline()));
 }
 
-std::size_t matches(const reply::Events& found) {
-    std::size_t count = 0;
-    for (const std::string& group : found.groups) {
-        read_event_group(group, [&](const Event& event) { count += found.filter.matches(event) ? 1U : 0U; });
-    }
-    return count;
-}
+std::size_t matches(const reply::Events& found) { return found.found.events().size(); }
 
 }  // namespace
 

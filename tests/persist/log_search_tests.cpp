@@ -86,12 +86,8 @@ Found search(const Storage& storage, std::optional<Lsn> after, Lsn last, const E
         return found;
     }
     const reply::Events& events = std::get<reply::Events>(reply);
-    for (const std::string& group : events.groups) {
-        read_event_group(group, [&](const Event& event) {
-            if (event.lsn > events.after_lsn && event.lsn <= events.last_lsn) {
-                found.lsns.push_back(event.lsn);
-            }
-        });
+    for (const Event& event : events.found.events()) {
+        found.lsns.push_back(event.lsn);
     }
     found.complete = events.complete;
     return found;

@@ -200,7 +200,7 @@ TEST_CASE("karma1: files of different LSNs, records and the events between make 
 namespace {
 
 /// What a Karma 1.0 keeps of an increment with an idempotency key, and of a committed stream.
-std::string records_of(const mutation::Increment& counted, const std::string& key) {
+std::string records_of(const fact::Increment& counted, const std::string& key) {
     Fingerprinter fingerprinter;
     return R"({"records":[{"key":")" + key + R"(","operation":"increment","fingerprint":")" +
            fingerprinter.of(counted).hex() +
