@@ -203,7 +203,7 @@ namespace {
 std::string records_of(const fact::Increment& counted, const std::string& key) {
     Fingerprinter fingerprinter;
     return R"({"records":[{"key":")" + key + R"(","operation":"increment","fingerprint":")" +
-           fingerprinter.of(counted).hex() +
+           fingerprinter.of(counted, 0).hex() +
            R"(","response":1,"created_at_unix":4000000000}],"committed_streams":[{"stream_id":"s",)"
            R"("mode":"add","granularity":null,"series_name":"a","last_chunk_seq":1,"begin_fingerprint":")" +
            std::string(64, 'b') + R"(","chunk_fingerprints":{"1":")" + std::string(64, 'c') +
