@@ -51,7 +51,7 @@ Reply Applier::operator()(const fact::CreateSeries& m) {
 Reply Applier::operator()(const fact::DropSeries& m) {
     if (touch(m.series) != nullptr) {
         engine_.keys_of_series_ -= std::exchange(touched_, nullptr)->totals().keys;
-        engine_.retire(engine_.series_.remove(m.series));
+        engine_.defer_free(engine_.series_.remove(m.series));
         engine_.catalog_lsn_ = event_.lsn;
     }
     return reply::Ok{};
@@ -240,10 +240,10 @@ void Applier::install_staged(IngestStreams::Stream& stream) {
         stream.staged->set_last_lsn(event_.lsn);
         engine_.keys_of_series_ += stream.staged->totals().keys;
         engine_.keys_of_series_ -= before == nullptr ? 0 : before->totals().keys;
-        engine_.retire(engine_.series_.exchange(std::move(stream.staged)));
+        engine_.defer_free(engine_.series_.exchange(std::move(stream.staged)));
         engine_.catalog_lsn_ = event_.lsn;
     } else {
-        engine_.retire(std::move(stream.staged));  // a snapshot of the series is newer
+        engine_.defer_free(std::move(stream.staged));  // a snapshot of the series is newer
     }
 }
 
@@ -256,7 +256,7 @@ Reply Applier::operator()(const fact::CommitStream& m) {
 Reply Applier::operator()(const fact::AbortStream& m) {
     IngestStreams::Stream& stream = open_stream(m.stream_id);
     const reply::StreamEnded ended{stream.info.id, false, stream.info.last_chunk_seq()};
-    engine_.retire(std::move(stream.staged));
+    engine_.defer_free(std::move(stream.staged));
     engine_.open_streams().abort(m.stream_id, event_.lsn);
     return ended;
 }

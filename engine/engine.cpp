@@ -151,7 +151,8 @@ Outcome Engine::execute_mutation(const Mutation& command, std::int64_t now_ms, s
     if (std::optional<Outcome> answer = decide(*this, command, prepared, now_ms, fact_memory_, event.body)) {
         return std::move(*answer);
     }
-    Outcome outcome{record(event, prepared), event.lsn, key.empty() ? Repetition::no_key : Repetition::first};
+    Outcome outcome{record(event, prepared), event.lsn,
+                    key.empty() ? Deduplication::no_key : Deduplication::first};
     show_totals(command, now_ms, outcome);
     return outcome;
 }
@@ -178,7 +179,7 @@ Outcome Engine::execute_keyed(const KeyedMutation& keyed, const PreparedMutation
 
 Outcome Engine::repeat(const Mutation& command, const IdempotencyIndex::Record& first,
                        std::int64_t now_ms) const {
-    Outcome outcome{reply_again(command, first), first.lsn, Repetition::repeat};
+    Outcome outcome{reply_again(command, first), first.lsn, Deduplication::repeat};
     show_totals(command, now_ms, outcome);
     return outcome;
 }
@@ -268,7 +269,7 @@ void Engine::exchange_state(Engine& other) noexcept {
     std::swap(series_, other.series_);
     std::swap(keys_of_series_, other.keys_of_series_);
     std::swap(components_, other.components_);
-    std::swap(retired_, other.retired_);
+    std::swap(deferred_, other.deferred_);
     std::swap(last_lsn_, other.last_lsn_);
     std::swap(last_event_ms_, other.last_event_ms_);
     std::swap(catalog_lsn_, other.catalog_lsn_);
@@ -285,9 +286,9 @@ bool Engine::sweep_records(std::size_t max, std::int64_t event_ms) {
     return keys().sweep(max);
 }
 
-void Engine::retire(std::unique_ptr<Series> series) {
+void Engine::defer_free(std::unique_ptr<Series> series) {
     if (series != nullptr) {
-        retired_.push_back(std::move(series));
+        deferred_.push_back(std::move(series));
     }
 }
 

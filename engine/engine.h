@@ -186,8 +186,8 @@ public:
 
     /// Series that dropping or replacing took out of the state since the last call: destroying a large one
     /// takes time that nobody should wait for.
-    std::vector<std::unique_ptr<Series>> take_retired() { return std::exchange(retired_, {}); }
-    bool has_retired() const noexcept { return !retired_.empty(); }
+    std::vector<std::unique_ptr<Series>> take_deferred() { return std::exchange(deferred_, {}); }
+    bool has_deferred() const noexcept { return !deferred_.empty(); }
 
     /// Puts back what a snapshot holds. Before any event is applied.
     void restore_stream(StreamInfo info, std::unique_ptr<Series> staged);
@@ -245,7 +245,7 @@ private:
     /// Applies an event and gives it to the sink. `prepared` where it has an idempotency key.
     Reply record(const Event& event, Prepared prepared);
     Reply record_whole(const Event& event, Prepared prepared);
-    void retire(std::unique_ptr<Series> series);
+    void defer_free(std::unique_ptr<Series> series);
     IdempotencyIndex& keys() noexcept { return components_->get<IdempotencyIndex>(); }
     IngestStreams& open_streams() noexcept { return components_->get<IngestStreams>(); }
     /// The LSN that a reply must wait for which shows whether a series exists, or what it holds.
@@ -260,7 +260,7 @@ private:
     bool is_half_changed_ = false;
     std::uint64_t keys_of_series_ = 0;  // in all of them
     std::unique_ptr<Components> components_;
-    std::vector<std::unique_ptr<Series>> retired_;
+    std::vector<std::unique_ptr<Series>> deferred_;
     Preparer preparer_;
     FactMemory fact_memory_;
     Lsn last_lsn_ = 0;

@@ -50,7 +50,7 @@ public:
 
     /// Stores the durable position, so that a start notices when a part of the files is missing. Called every
     /// few seconds; at a clean end a storage does it by itself.
-    virtual void mark_durable() {}
+    virtual void store_durable_position() {}
 };
 
 }  // namespace karma

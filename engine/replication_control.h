@@ -3,7 +3,7 @@
 #include <string>
 
 #include "engine/epoch.h"
-#include "engine/replication_figures.h"
+#include "engine/replication_statistics.h"
 #include "engine/reply.h"
 #include "engine/request.h"
 #include "engine/scan.h"
@@ -18,7 +18,7 @@ public:
     ReplicationControl& operator=(const ReplicationControl&) = delete;
     virtual ~ReplicationControl() = default;
 
-    virtual ReplicationFigures figures() const = 0;
+    virtual ReplicationStatistics statistics() const = 0;
 
     /// The reason why a person is needed; empty while all is well.
     virtual std::string alarm() const = 0;

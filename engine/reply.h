@@ -12,7 +12,7 @@
 #include "engine/error.h"
 #include "engine/event_selection.h"
 #include "engine/mutation.h"
-#include "engine/replication_figures.h"
+#include "engine/replication_statistics.h"
 #include "engine/scan.h"
 #include "engine/stats.h"
 
@@ -243,8 +243,8 @@ struct ReplicationStatus {
     std::string alarm;   // empty while all is well
     std::string source;  // the master's address; empty without one
     std::string state;   // of following it
-    std::vector<FollowerFigures> followers;
-    std::vector<CountedFigures> counted;
+    std::vector<FollowerStatistics> followers;
+    std::vector<CountedStatistics> counted;
     DatabaseId database_id;  // may be not known
     NodeId node_id = 0;
     std::string discarded;  // by the operator's order since the start, and where it lies; empty: nothing
@@ -430,14 +430,14 @@ public:
 };
 
 /// Whether a request had an idempotency key, and was the first one with it.
-enum class Repetition : std::uint8_t { no_key, first, repeat };
+enum class Deduplication : std::uint8_t { no_key, first, repeat };
 
 /// The reply to a request, or the task that makes it. The reply may be sent when everything up to `wait_lsn`
 /// is durable: before that it would show what a crash can take back.
 struct Outcome {
     std::variant<Reply, std::unique_ptr<Task>> result;
     Lsn wait_lsn = 0;
-    Repetition repetition = Repetition::no_key;
+    Deduplication deduplication = Deduplication::no_key;
     /// If it is not 0, enough followers must have everything up to this LSN, too.
     Lsn ack_lsn = 0;
 };

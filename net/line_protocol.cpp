@@ -120,9 +120,10 @@ std::optional<Error> LineProtocol::decode_either(bool accepts_writes, Request& r
     return v1_->decode(*value, accepts_writes, request, call);
 }
 
-std::optional<ErrorCode> LineProtocol::write(const Call& call, const Reply& reply, Repetition repetition,
-                                             const Deadline& deadline, std::string& out) const {
-    return call.form == ReplyForm::v2 ? writer_.write(reply, repetition, deadline, out)
+std::optional<ErrorCode> LineProtocol::write(const Call& call, const Reply& reply,
+                                             Deduplication deduplication, const Deadline& deadline,
+                                             std::string& out) const {
+    return call.form == ReplyForm::v2 ? writer_.write(reply, deduplication, deadline, out)
                                       : V1ReplyWriter(writer_).write(call.form, reply, deadline, out);
 }
 

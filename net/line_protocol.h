@@ -28,7 +28,7 @@ public:
     Taken take(LineBuffer& input, bool accepts_writes, Request& request, Call& call, Error& refusal) override;
     void put_back(LineBuffer& input) noexcept override { input.put_back(line_); }
     void release() noexcept override { decoder_.release(); }
-    std::optional<ErrorCode> write(const Call& call, const Reply& reply, Repetition repetition,
+    std::optional<ErrorCode> write(const Call& call, const Reply& reply, Deduplication deduplication,
                                    const Deadline& deadline, std::string& out) const override;
     WriteError error_writer() const noexcept override {
         return form_ == ReplyForm::v2 ? &ReplyWriter::write_error : &V1ReplyWriter::write_error;

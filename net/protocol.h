@@ -40,7 +40,7 @@ public:
 
     /// Appends the reply of a call to `out`. Returns the code of the error that it wrote, or nothing for a
     /// success.
-    virtual std::optional<ErrorCode> write(const Call& call, const Reply& reply, Repetition repetition,
+    virtual std::optional<ErrorCode> write(const Call& call, const Reply& reply, Deduplication deduplication,
                                            const Deadline& deadline, std::string& out) const = 0;
 
     /// Writes an error when there is no call.

@@ -18,11 +18,11 @@ constexpr std::string_view success_end = ",\"error_code\":null}\r\n";
 constexpr std::string_view first_end = ",\"idempotent\":false,\"error_code\":null}\r\n";
 constexpr std::string_view repeat_end = ",\"idempotent\":true,\"error_code\":null}\r\n";
 
-std::string_view end_of(Repetition repetition) noexcept {
-    switch (repetition) {
-        case Repetition::no_key: return success_end;
-        case Repetition::first: return first_end;
-        case Repetition::repeat: return repeat_end;
+std::string_view end_of(Deduplication deduplication) noexcept {
+    switch (deduplication) {
+        case Deduplication::no_key: return success_end;
+        case Deduplication::first: return first_end;
+        case Deduplication::repeat: return repeat_end;
     }
     return success_end;
 }
@@ -211,14 +211,14 @@ public:
         json_.text_or_null(r.alarm.empty() ? std::nullopt : std::optional(r.alarm));
         json_.raw(",\"followers\":[");
         std::string_view separator;
-        for (const FollowerFigures& follower : r.followers) {
+        for (const FollowerStatistics& follower : r.followers) {
             json_.raw(separator);
             object(follower);
             separator = ",";
         }
         json_.raw("],\"counted_followers\":[");
         separator = "";
-        for (const CountedFigures& one : r.counted) {
+        for (const CountedStatistics& one : r.counted) {
             json_.raw(separator).raw("{\"node_id\":").text(node_id_text(one.node_id));
             json_.raw(",\"name\":").text(one.name);
             json_.raw(",\"counts\":").raw(one.is_counted ? "true" : "false");
@@ -470,7 +470,7 @@ private:
             [](const reply::SnapshotOf& snapshot) { return snapshot.file; });
     }
 
-    void object(const FollowerFigures& follower) {
+    void object(const FollowerStatistics& follower) {
         json_.raw("{\"name\":").text(follower.name).raw(",\"address\":").text(follower.address);
         json_.raw(",\"state\":").text(follower.state).raw(",\"acked_lsn\":").number(follower.acked_lsn);
         json_.raw(",\"lag_entries\":").number(follower.lag_entries).raw(",\"lag_seconds\":");
@@ -578,9 +578,9 @@ void ReplyWriter::write_error(const Error& error, std::string& out) {
                       error_code_name(error.code), out);
 }
 
-std::optional<ErrorCode> ReplyWriter::write(const Reply& reply, Repetition repetition,
+std::optional<ErrorCode> ReplyWriter::write(const Reply& reply, Deduplication deduplication,
                                             const Deadline& deadline, std::string& out) const {
-    return write_framed(reply, {success_begin, end_of(repetition), &write_error}, deadline, out);
+    return write_framed(reply, {success_begin, end_of(deduplication), &write_error}, deadline, out);
 }
 
 std::optional<ErrorCode> ReplyWriter::write_framed(const Reply& reply, const Frame& frame,

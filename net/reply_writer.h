@@ -24,7 +24,7 @@ public:
     /// by the deadline, never held twice.
     ///
     /// Returns the code of the error that it wrote, or nothing for a success.
-    std::optional<ErrorCode> write(const Reply& reply, Repetition repetition, const Deadline& deadline,
+    std::optional<ErrorCode> write(const Reply& reply, Deduplication deduplication, const Deadline& deadline,
                                    std::string& out) const;
 
     /// Appends the line of a refusal to `out`.

@@ -64,7 +64,7 @@ std::string run_task(Task& task, const Call& call, const Deadline& deadline, con
     std::string text;
     text.reserve(bytes_of_error);  // now, as there may be no memory later
     try {
-        count_reply(protocol.write(call, run(task, deadline), Repetition::no_key, deadline, text), stats);
+        count_reply(protocol.write(call, run(task, deadline), Deduplication::no_key, deadline, text), stats);
     } catch (const std::bad_alloc&) {
         text.clear();
         call.write_error({ErrorCode::internal_error, "Out of memory"}, text);
@@ -344,7 +344,7 @@ void RequestPipeline::answer(const Call& call, Outcome& outcome, const Deadline&
     open_write_error_ = call.write_error;
     const std::size_t before = replies_.text().size();
     std::optional<ErrorCode> error = protocol_->write(call, std::get<Reply>(outcome.result),
-                                                      outcome.repetition, deadline, replies_.text());
+                                                      outcome.deduplication, deadline, replies_.text());
     // A mutation's reply is kept in any case: it is small.
     if (const std::size_t bytes = replies_.text().size() - before;
         bytes > free_reply_bytes && !keep_reply(0)) {

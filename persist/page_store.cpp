@@ -59,7 +59,8 @@ void decode_list(std::string_view bytes, const std::string& what, std::vector<St
             StoredPage page{id, page_bytes, {}};
             page.tree.bytes = tree_bytes;
             if (keys.size() != page.tree.keys.size()) {
-                throw CorruptionError("a page has figures of " + std::to_string(keys.size()) + " branches");
+                throw CorruptionError("a page has statistics of " + std::to_string(keys.size()) +
+                                      " branches");
             }
             std::ranges::copy(keys, page.tree.keys.begin());
             pages.push_back(page);
@@ -203,14 +204,14 @@ void PageWriter::add_page(const Page& page, std::uint64_t id) {
     fresh_.push_back({&page, id});
 }
 
-TreeFigures PageWriter::write(const SeriesView& view, const std::vector<StoredPage>& known,
-                              const Deadline& deadline) {
+TreeStatistics PageWriter::write(const SeriesView& view, const std::vector<StoredPage>& known,
+                                 const Deadline& deadline) {
     std::unordered_map<std::uint64_t, const StoredPage*> by_id;
     by_id.reserve(known.size());
     for (const StoredPage& page : known) {
         by_id.emplace(page.id, &page);
     }
-    TreeFigures sum;
+    TreeStatistics sum;
     std::vector<StoredPage> pages;
     pages.reserve(view.pages().size());
     for (const PageRef& page : view.pages()) {
@@ -221,7 +222,7 @@ TreeFigures PageWriter::write(const SeriesView& view, const std::vector<StoredPa
             pages.push_back(*found->second);
         } else {
             const auto bytes = static_cast<std::uint32_t>(page->image().size());
-            pages.push_back({id != 0 ? id : store_.next_id_++, bytes, tree_figures(*page)});
+            pages.push_back({id != 0 ? id : store_.next_id_++, bytes, tree_statistics(*page)});
             if (id == 0) {
                 add_page(*page, pages.back().id);
             }

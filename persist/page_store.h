@@ -20,7 +20,7 @@ namespace karma {
 struct StoredPage {
     std::uint64_t id = 0;
     std::uint32_t bytes = 0;  // of its image
-    TreeFigures tree;         // what it adds to a .tree file
+    TreeStatistics tree;      // what it adds to a .tree file
 
     bool operator==(const StoredPage&) const = default;
 };
@@ -80,7 +80,8 @@ public:
     /// Writes a series, in the order of their numbers from 0. `known` describes pages that are stored, as far
     /// as it is at hand. Returns the sum over its pages. Throws RequestError when the deadline comes
     /// first: then nothing of the snapshot is to be finished.
-    TreeFigures write(const SeriesView& view, const std::vector<StoredPage>& known, const Deadline& deadline);
+    TreeStatistics write(const SeriesView& view, const std::vector<StoredPage>& known,
+                         const Deadline& deadline);
 
     /// Puts what is large into storage and returns the rest, to be written with the snapshot's manifest.
     std::vector<RecordChange> finish();

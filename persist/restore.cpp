@@ -56,7 +56,7 @@ bool apply_log(Engine& engine, const Storage& storage, const Deadline& deadline,
         return true;
     });
     engine.restore_last_lsn(expected - 1);
-    engine.take_retired();  // nobody waits yet
+    engine.take_deferred();  // nobody waits yet
     return is_done;
 }
 

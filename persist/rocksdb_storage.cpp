@@ -33,7 +33,7 @@ RocksdbStorage::RocksdbStorage(const Options& options)
       disk_(options.env == nullptr ? rocksdb::FileSystem::Default() : options.env->GetFileSystem()),
       files_(*disk_, path_),
       read_only_(options.read_only) {
-    std::optional<DurableMark> mark;
+    std::optional<DurablePosition> mark;
     if (options.read_only && options.salvage) {
         damage_ = files_.damage(mark);
         env_ = make_salvage_env(disk_);
@@ -63,7 +63,7 @@ RocksdbStorage::RocksdbStorage(const Options& options)
     if (!options.read_only) {
         // What was replayed from the write-ahead log is in tables now.
         synced_lsn_ = appended_lsn_.load();
-        mark_durable();
+        store_durable_position();
     }
 }
 
@@ -140,7 +140,7 @@ void RocksdbStorage::recover() {
     }
     failed_ = false;
     ingest_failed_ = false;
-    mark_durable();
+    store_durable_position();
 }
 
 /// RocksDB accepts nothing any more after a failed write, and its log may end in a part of it: only opening
@@ -179,7 +179,7 @@ void RocksdbStorage::try_to_write() const {
 
 // ---- what is known to be durable
 
-void RocksdbStorage::check_reaches(const std::optional<DurableMark>& mark) const {
+void RocksdbStorage::check_reaches(const std::optional<DurablePosition>& mark) const {
     if (mark && mark->lsn > appended_lsn_) {
         throw CorruptionError("the event log of " + path_ + " reaches to LSN " +
                               std::to_string(appended_lsn_.load()) + " and was synced up to LSN " +
@@ -188,10 +188,10 @@ void RocksdbStorage::check_reaches(const std::optional<DurableMark>& mark) const
     }
 }
 
-void RocksdbStorage::mark_durable() {
+void RocksdbStorage::store_durable_position() {
     const Using used = use();
     const std::lock_guard lock(mark_mutex_);
-    DurableMark mark{synced_lsn_, {}, 0};
+    DurablePosition mark{synced_lsn_, {}, 0};
     std::vector<std::string> files;
     const rocksdb::Status status = db_->GetLiveFiles(files, &mark.manifest_bytes, false);
     if (!status.ok()) {
@@ -203,7 +203,7 @@ void RocksdbStorage::mark_durable() {
         }
     }
     if (!(mark == mark_)) {
-        files_.write_mark(mark);
+        files_.write_position(mark);
         mark_ = std::move(mark);
     }
 }
@@ -219,7 +219,7 @@ void RocksdbStorage::mark_closed() {
     }
     db_.reset();
     try {
-        files_.write_mark(files_.mark_of_closed(appended_lsn_));
+        files_.write_position(files_.mark_of_closed(appended_lsn_));
     } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): see above
     }
 }
@@ -319,7 +319,7 @@ void RocksdbStorage::clear(std::span<const RecordChange> records) {
         appended_lsn_ = 0;
         synced_lsn_ = 0;
         mark_.lsn = 0;
-        files_.write_mark(mark_);
+        files_.write_position(mark_);
         commit(batch, true, "cannot clear");
     }
     next_lsn_.store(1, std::memory_order_release);

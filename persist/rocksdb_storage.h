@@ -11,7 +11,7 @@
 #include <rocksdb/db.h>
 
 #include "engine/storage.h"
-#include "persist/durable_mark.h"
+#include "persist/durable_position.h"
 
 namespace karma {
 
@@ -69,7 +69,7 @@ public:
     void recover() override;
     std::uint64_t log_bytes_from(Lsn from) const override;
     void erase_log_below(Lsn lsn) override;
-    void mark_durable() override;
+    void store_durable_position() override;
 
     /// Makes a durable copy of the database on the same file system. Throws StorageError.
     void copy_to(const std::filesystem::path& path) const;
@@ -86,7 +86,7 @@ private:
     void open_again();
     void try_to_write() const;
     void make_name_durable(const std::filesystem::path& path) const;
-    void check_reaches(const std::optional<DurableMark>& mark) const;
+    void check_reaches(const std::optional<DurablePosition>& mark) const;
     void mark_closed();
     void remove_bulk_files() const;
     void check_format(bool read_only);
@@ -118,7 +118,7 @@ private:
     std::atomic<bool> append_failed_{false};  // nor after `recover`
     std::atomic<bool> ingest_failed_{false};  // RocksDB itself may refuse to write
     std::mutex mark_mutex_;
-    DurableMark mark_;           // as it was written; under mark_mutex_
+    DurablePosition mark_;       // as it was written; under mark_mutex_
     rocksdb::WriteBatch batch_;  // of append; kept, as is the next one, so that its memory is
     std::string key_;
 };

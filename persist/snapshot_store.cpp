@@ -101,7 +101,7 @@ std::vector<StoredPage> SnapshotStore::known_pages(const Newest& newest) const {
     try {
         return newest.entry == nullptr ? std::vector<StoredPage>() : pages(*newest.manifest, *newest.entry);
     } catch (const CorruptionError&) {
-        return {};  // figures are made anew
+        return {};  // statistics are made anew
     }
 }
 
@@ -121,16 +121,16 @@ void SnapshotStore::save(Manifest manifest, const std::vector<SeriesView>& views
         }
     }
     PageWriter writer(pages_, manifest.id);
-    std::vector<TreeFigures> figures;
+    std::vector<TreeStatistics> statistics;
     const NewestOfSeries newest = newest_of(views);
     for (const SeriesView& view : views) {
         deadline.check();
-        figures.push_back(writer.write(view, known_pages(newest.at(view.name())), deadline));
+        statistics.push_back(writer.write(view, known_pages(newest.at(view.name())), deadline));
     }
     std::size_t number = 0;
     const auto complete = [&](SeriesEntry& entry) {
         entry.number = number++;
-        entry.tree_bytes = tree_file_bytes(figures[entry.number]);
+        entry.tree_bytes = tree_file_bytes(statistics[entry.number]);
     };
     std::ranges::for_each(manifest.series, complete);
     std::ranges::for_each(manifest.staged, complete);

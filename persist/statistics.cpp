@@ -51,9 +51,9 @@ public:
     }
     /// One for each follower.
     template <typename Value>
-    void of_followers(const char* metric, const char* help, const std::vector<FollowerFigures>& followers,
-                      Value FollowerFigures::*value) {
-        for (const FollowerFigures& follower : followers) {
+    void of_followers(const char* metric, const char* help, const std::vector<FollowerStatistics>& followers,
+                      Value FollowerStatistics::*value) {
+        for (const FollowerStatistics& follower : followers) {
             metrics_.push_back(
                 {nullptr, metric, Metric::Kind::gauge, help, follower.*value, "follower", follower.name});
         }
@@ -69,7 +69,7 @@ Metric::Value gauge_text(const std::optional<std::string>& text) {
 }
 
 /// Those of Karma 1.0.
-void add_replication_metrics(MetricList& list, const ReplicationFigures& f) {
+void add_replication_metrics(MetricList& list, const ReplicationStatistics& f) {
     list.gauge("replication_replayed_lsn", "karma_replication_replayed_lsn",
                "LSN of the last event taken from a master.", f.replayed_lsn);
     list.lag("replication_lag_entries", "karma_replication_lag_entries",
@@ -108,7 +108,7 @@ void add_replication_metrics(MetricList& list, const ReplicationFigures& f) {
 }
 
 /// Those that it does not have.
-void add_further_replication_metrics(MetricList& list, const ReplicationFigures& f, const Epochs& epochs) {
+void add_further_replication_metrics(MetricList& list, const ReplicationStatistics& f, const Epochs& epochs) {
     list.gauge("replication_epoch", "karma_replication_epoch", "The epoch: promotions of this history.",
                last_epoch(epochs).number);
     list.lag("replication_lag_seconds", "karma_replication_lag_seconds",
@@ -137,27 +137,27 @@ void add_further_replication_metrics(MetricList& list, const ReplicationFigures&
     list.gauge("replication_last_compared_lsn", "karma_replication_last_compared_lsn",
                "The LSN at which they were.", f.last_compared_lsn);
     list.of_followers("karma_replication_follower_lag_entries", "Events that a follower is behind.",
-                      f.followers, &FollowerFigures::lag_entries);
+                      f.followers, &FollowerStatistics::lag_entries);
     list.of_followers("karma_replication_follower_lag_seconds", "How long it has been behind.", f.followers,
-                      &FollowerFigures::lag_seconds);
+                      &FollowerStatistics::lag_seconds);
     list.of_followers("karma_replication_follower_bytes_sent", "Bytes given to it.", f.followers,
-                      &FollowerFigures::bytes_sent);
+                      &FollowerStatistics::bytes_sent);
 }
 
 }  // namespace
 
 std::string role_name(Role role) { return role == Role::slave ? "slave" : "master"; }
 
-std::vector<Metric> replication_metrics(const ReplicationFigures& figures, const Epochs& epochs) {
+std::vector<Metric> replication_metrics(const ReplicationStatistics& statistics, const Epochs& epochs) {
     MetricList list;
-    add_replication_metrics(list, figures);
-    add_further_replication_metrics(list, figures, epochs);
+    add_replication_metrics(list, statistics);
+    add_further_replication_metrics(list, statistics, epochs);
     std::vector<Metric> metrics = list.take();
     std::erase_if(metrics, [](const Metric& metric) { return metric.stat == nullptr; });
     return metrics;
 }
 
-std::vector<Metric> collect_metrics(const DatabaseFigures& f, const Stats& s) {
+std::vector<Metric> collect_metrics(const DatabaseStatistics& f, const Stats& s) {
     MetricList list;
     list.gauge("uptime_seconds", "karma_uptime_seconds", "Seconds since the daemon started.",
                f.uptime_seconds);
@@ -317,7 +317,7 @@ void count_outcome(const Request& request, const Outcome& outcome, Stats& stats)
             count_mutation(*mutation, stats);
         }
     } else if (const auto* const keyed = std::get_if<KeyedMutation>(&request)) {
-        if (outcome.repetition == Repetition::repeat) {
+        if (outcome.deduplication == Deduplication::repeat) {
             Stats::add(stats.idempotency_hits, 1);
         } else if (refused == nullptr) {
             count_mutation(*keyed->body, stats);

@@ -6,7 +6,7 @@
 #include "engine/epoch.h"
 #include "engine/number.h"
 #include "engine/replicated.h"
-#include "engine/replication_figures.h"
+#include "engine/replication_statistics.h"
 #include "engine/reply.h"
 #include "engine/request.h"
 #include "engine/stats.h"
@@ -14,7 +14,7 @@
 namespace karma {
 
 /// The state of a database at the time of a request for statistics.
-struct DatabaseFigures {
+struct DatabaseStatistics {
     double uptime_seconds = 0;
     std::string role;  // as role_name gives it
     bool wal_enabled = true;
@@ -29,7 +29,7 @@ struct DatabaseFigures {
     std::uint64_t committed_streams = 0;
     std::uint64_t idempotency_records = 0;
     std::uint64_t idempotency_forgotten = 0;  // since the start
-    ReplicationFigures replication;
+    ReplicationStatistics replication;
     Epochs epochs;
     bool has_alarm = false;  // of replication
     std::uint64_t clock_steps = 0;
@@ -41,10 +41,10 @@ struct DatabaseFigures {
 std::string role_name(Role role);
 
 /// Everything that system.stats and system.metrics show, in the order in which they show it.
-std::vector<Metric> collect_metrics(const DatabaseFigures& figures, const Stats& stats);
+std::vector<Metric> collect_metrics(const DatabaseStatistics& statistics, const Stats& stats);
 
 /// The part of them about a master's followers.
-std::vector<Metric> replication_metrics(const ReplicationFigures& figures, const Epochs& epochs);
+std::vector<Metric> replication_metrics(const ReplicationStatistics& statistics, const Epochs& epochs);
 
 /// Counts a request that was executed.
 void count_outcome(const Request& request, const Outcome& outcome, Stats& stats) noexcept;

@@ -10,8 +10,8 @@ namespace karma::replica {
 FollowerStatus::FollowerStatus(const Replicated& database, Runtime& runtime, const FollowerOptions& options,
                                std::string source)
     : database_(database), runtime_(runtime), options_(options), watch_(options.timeout) {
-    figures_.source = std::move(source);
-    figures_.state = "stopped";
+    statistics_.source = std::move(source);
+    statistics_.state = "stopped";
 }
 
 // ---- connections
@@ -23,25 +23,25 @@ void FollowerStatus::note_start() {
 
 void FollowerStatus::note_ready() {
     const std::lock_guard lock(mutex_);
-    figures_.replayed_lsn = database_.durable_lsn();
+    statistics_.replayed_lsn = database_.durable_lsn();
 }
 
 void FollowerStatus::set_state(std::string_view state) {
     const std::lock_guard lock(mutex_);
-    figures_.state = state;
+    statistics_.state = state;
 }
 
 void FollowerStatus::note_attempt() {
     const std::lock_guard lock(mutex_);
-    figures_.polls.attempt(database_.unix_now());
+    statistics_.polls.attempt(database_.unix_now());
     if (refusal_.empty()) {
-        figures_.state = "connecting";
+        statistics_.state = "connecting";
     }
 }
 
 void FollowerStatus::note_accepted(Lsn source_lsn) {
     const std::lock_guard lock(mutex_);
-    figures_.polls.succeed(database_.unix_now());
+    statistics_.polls.succeed(database_.unix_now());
     refusal_.clear();
     watch_.note_connected(now());
     take_source_lsn(source_lsn);
@@ -49,15 +49,15 @@ void FollowerStatus::note_accepted(Lsn source_lsn) {
 
 void FollowerStatus::note_lost(const std::string& why) {
     const std::lock_guard lock(mutex_);
-    figures_.polls.fail(database_.unix_now(), why.c_str());
-    figures_.state = "connecting";
+    statistics_.polls.fail(database_.unix_now(), why.c_str());
+    statistics_.state = "connecting";
     watch_.note_lost(now());
 }
 
 void FollowerStatus::note_refused(const char* state, const std::string& why) {
     const std::lock_guard lock(mutex_);
-    figures_.polls.fail(database_.unix_now(), why.c_str());
-    figures_.state = state;
+    statistics_.polls.fail(database_.unix_now(), why.c_str());
+    statistics_.state = state;
     refusal_ = why;
     watch_.note_lost(now());
 }
@@ -79,7 +79,7 @@ void FollowerStatus::note_stream(bool is_there) {
 void FollowerStatus::note_bytes_received(std::uint64_t bytes) {
     const std::lock_guard lock(mutex_);
     watch_.note_word(now());
-    figures_.bytes_received += bytes;
+    statistics_.bytes_received += bytes;
 }
 
 void FollowerStatus::note_word() {
@@ -105,9 +105,9 @@ void FollowerStatus::note_source_lsn(Lsn lsn) {
 }
 
 void FollowerStatus::take_source_lsn(Lsn lsn) {
-    const bool was_behind = figures_.source_lsn > figures_.replayed_lsn;
-    figures_.source_lsn = lsn;
-    if (lsn > figures_.replayed_lsn && !was_behind) {
+    const bool was_behind = statistics_.source_lsn > statistics_.replayed_lsn;
+    statistics_.source_lsn = lsn;
+    if (lsn > statistics_.replayed_lsn && !was_behind) {
         behind_since_ = now();
     }
     if (has_stream_) {
@@ -117,13 +117,13 @@ void FollowerStatus::take_source_lsn(Lsn lsn) {
 
 void FollowerStatus::note_committed(Lsn lsn) {
     const std::lock_guard lock(mutex_);
-    if (lsn > figures_.replayed_lsn) {
-        figures_.entries_applied += lsn - figures_.replayed_lsn;
-        figures_.last_received_unix = database_.unix_now();
+    if (lsn > statistics_.replayed_lsn) {
+        statistics_.entries_applied += lsn - statistics_.replayed_lsn;
+        statistics_.last_received_unix = database_.unix_now();
         gap_.clear();
     }
-    figures_.replayed_lsn = lsn;
-    figures_.source_lsn = std::max(figures_.source_lsn, lsn);
+    statistics_.replayed_lsn = lsn;
+    statistics_.source_lsn = std::max(statistics_.source_lsn, lsn);
     note_if_in_sync();
 }
 
@@ -133,12 +133,12 @@ void FollowerStatus::note_polled(Life life, Lsn source_lsn, std::uint64_t applie
     watch_.note_life(std::move(life), now());
     take_source_lsn(source_lsn);
     refusal_.clear();
-    figures_.polls.attempt(database_.unix_now());
-    figures_.polls.succeed(database_.unix_now());
-    figures_.entries_applied += applied;
-    figures_.replayed_lsn = database_.durable_lsn();
+    statistics_.polls.attempt(database_.unix_now());
+    statistics_.polls.succeed(database_.unix_now());
+    statistics_.entries_applied += applied;
+    statistics_.replayed_lsn = database_.durable_lsn();
     if (applied != 0) {
-        figures_.last_received_unix = database_.unix_now();
+        statistics_.last_received_unix = database_.unix_now();
     }
     note_if_in_sync();
 }
@@ -146,12 +146,12 @@ void FollowerStatus::note_polled(Life life, Lsn source_lsn, std::uint64_t applie
 /// Under load there is always something on its way: what counts is when there was nothing last.
 void FollowerStatus::note_if_in_sync() {
     // While a state comes, what this node has is about to be replaced.
-    if (figures_.replayed_lsn < figures_.source_lsn || figures_.state == "bootstrapping") {
+    if (statistics_.replayed_lsn < statistics_.source_lsn || statistics_.state == "bootstrapping") {
         return;
     }
     watch_.note_has_everything(now());
     if (has_stream_ && watch_.knows_source()) {
-        figures_.state = watch_.has_master(now()) ? "streaming" : "no_master";
+        statistics_.state = watch_.has_master(now()) ? "streaming" : "no_master";
     }
 }
 
@@ -169,12 +169,12 @@ void FollowerStatus::note_gap(const std::string& why) {
 
 void FollowerStatus::note_state_wanted() {
     const std::lock_guard lock(mutex_);
-    figures_.bootstraps.attempt(database_.unix_now());
+    statistics_.bootstraps.attempt(database_.unix_now());
 }
 
 void FollowerStatus::note_state_failed(const std::string& why) {
     const std::lock_guard lock(mutex_);
-    figures_.bootstraps.fail(database_.unix_now(), why.c_str());
+    statistics_.bootstraps.fail(database_.unix_now(), why.c_str());
 }
 
 void FollowerStatus::note_installing(bool is_under_way) {
@@ -184,38 +184,38 @@ void FollowerStatus::note_installing(bool is_under_way) {
 
 void FollowerStatus::note_installed() {
     const std::lock_guard lock(mutex_);
-    figures_.bootstraps.succeed(database_.unix_now());
-    figures_.replayed_lsn = database_.durable_lsn();
-    figures_.state = "catching_up";
+    statistics_.bootstraps.succeed(database_.unix_now());
+    statistics_.replayed_lsn = database_.durable_lsn();
+    statistics_.state = "catching_up";
     comparison_.difference.clear();
     gap_.clear();
 }
 
 void FollowerStatus::note_discarded(std::string what) {
     const std::lock_guard lock(mutex_);
-    figures_.discarded = std::move(what);
+    statistics_.discarded = std::move(what);
 }
 
 void FollowerStatus::note_compared(Lsn lsn, std::string digest, std::string difference) {
     const std::lock_guard lock(mutex_);
-    ++figures_.digests_compared;
-    figures_.digests_different += difference.empty() ? 0 : 1;
-    figures_.last_compared_unix = database_.unix_now();
-    figures_.last_compared_lsn = lsn;
+    ++statistics_.digests_compared;
+    statistics_.digests_different += difference.empty() ? 0 : 1;
+    statistics_.last_compared_unix = database_.unix_now();
+    statistics_.last_compared_lsn = lsn;
     comparison_ = {comparison_.number + 1, lsn, std::move(digest), std::move(difference)};
     changed_->notify_all();
 }
 
 FollowerStatus::AwaitedComparison FollowerStatus::next_comparison() const {
     const std::lock_guard lock(mutex_);
-    return {comparison_.number + 1, figures_.polls.successes};
+    return {comparison_.number + 1, statistics_.polls.successes};
 }
 
 reply::DigestsCompared FollowerStatus::wait_for(const AwaitedComparison& awaited,
                                                 const Deadline& deadline) const {
     std::unique_lock lock(mutex_);
     while (comparison_.number < awaited.number) {
-        if (!has_stream_ || figures_.polls.successes != awaited.connection) {
+        if (!has_stream_ || statistics_.polls.successes != awaited.connection) {
             throw RequestError(ErrorCode::replication_error,
                                "The stream from the master was lost during the comparison");
         }
@@ -226,7 +226,7 @@ reply::DigestsCompared FollowerStatus::wait_for(const AwaitedComparison& awaited
         throw RequestError(ErrorCode::replication_error,
                            "This node differs from its master " + comparison_.text());
     }
-    return {comparison_.lsn, comparison_.digest, {figures_.source}};
+    return {comparison_.lsn, comparison_.digest, {statistics_.source}};
 }
 
 // ---- what is shown
@@ -238,12 +238,12 @@ std::optional<std::chrono::milliseconds> FollowerStatus::silence() const {
 
 std::uint64_t FollowerStatus::times_accepted() const {
     const std::lock_guard lock(mutex_);
-    return figures_.polls.successes;
+    return statistics_.polls.successes;
 }
 
 bool FollowerStatus::takes_state() const {
     const std::lock_guard lock(mutex_);
-    return figures_.state == "bootstrapping";
+    return statistics_.state == "bootstrapping";
 }
 
 bool FollowerStatus::installs_state() const {
@@ -253,13 +253,13 @@ bool FollowerStatus::installs_state() const {
 
 bool FollowerStatus::has_nothing() const {
     const std::lock_guard lock(mutex_);
-    const bool is_master_empty = figures_.polls.successes != 0 && figures_.source_lsn == 0;
+    const bool is_master_empty = statistics_.polls.successes != 0 && statistics_.source_lsn == 0;
     return database_.durable_lsn() == 0 && !is_master_empty;
 }
 
 bool FollowerStatus::has_diverged() const {
     const std::lock_guard lock(mutex_);
-    return figures_.state == "diverged";
+    return statistics_.state == "diverged";
 }
 
 bool FollowerStatus::has_lost_master() const {
@@ -270,28 +270,28 @@ bool FollowerStatus::has_lost_master() const {
     return watch_.was_lost_in_sync(now(), options_.failover_timeout) && comparison_.difference.empty();
 }
 
-ReplicationFigures FollowerStatus::figures() const {
+ReplicationStatistics FollowerStatus::statistics() const {
     const auto seconds = [](std::chrono::milliseconds time) {
         return std::chrono::duration<double>(time).count();
     };
     const std::lock_guard lock(mutex_);
-    ReplicationFigures figures = figures_;
-    figures.is_lag_known = watch_.is_connected();
+    ReplicationStatistics statistics = statistics_;
+    statistics.is_lag_known = watch_.is_connected();
     if (const auto since = watch_.since_source(now())) {
-        figures.seconds_since_heard = seconds(*since);
+        statistics.seconds_since_heard = seconds(*since);
     }
     if (const auto since = watch_.since_master(now())) {
-        figures.seconds_since_master_heard = seconds(*since);
+        statistics.seconds_since_master_heard = seconds(*since);
     }
-    figures.failover_timeout_ms = static_cast<std::uint64_t>(options_.failover_timeout.count());
-    if (figures.source_lsn > figures.replayed_lsn) {
-        figures.lag_seconds = std::chrono::duration<double>(now() - behind_since_).count();
+    statistics.failover_timeout_ms = static_cast<std::uint64_t>(options_.failover_timeout.count());
+    if (statistics.source_lsn > statistics.replayed_lsn) {
+        statistics.lag_seconds = std::chrono::duration<double>(now() - behind_since_).count();
         constexpr double far_behind_s = 2;
-        if (figures.state == "streaming" && figures.lag_seconds > far_behind_s) {
-            figures.state = "catching_up";
+        if (statistics.state == "streaming" && statistics.lag_seconds > far_behind_s) {
+            statistics.state = "catching_up";
         }
     }
-    return figures;
+    return statistics;
 }
 
 std::string FollowerStatus::doubt() const {
@@ -316,8 +316,8 @@ std::string FollowerStatus::alarm() const {
         }
     }
     std::string doubt = watch_.doubt(now());
-    if (!doubt.empty() && !watch_.is_connected() && figures_.polls.last_error) {
-        doubt += ": " + *figures_.polls.last_error;
+    if (!doubt.empty() && !watch_.is_connected() && statistics_.polls.last_error) {
+        doubt += ": " + *statistics_.polls.last_error;
     }
     if (doubt.empty() && watch_.life()) {
         return watch_.life()->failure;

@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "engine/replicated.h"
-#include "engine/replication_figures.h"
+#include "engine/replication_statistics.h"
 #include "engine/reply.h"
 #include "engine/scan.h"
 #include "replica/follower_options.h"
@@ -93,7 +93,7 @@ public:
     /// The source and the master itself have been silent for the failover timeout, and this node was in sync
     /// until then.
     bool has_lost_master() const;
-    ReplicationFigures figures() const;
+    ReplicationStatistics statistics() const;
     /// The reason why a person is needed; empty while all is well.
     std::string alarm() const;
     /// Why this node has no master behind it, for its own followers; empty if it has.
@@ -135,7 +135,7 @@ private:
     const std::unique_ptr<Condition> changed_ = runtime_.make_condition();
     bool has_stream_ = false;
     bool installs_state_ = false;
-    ReplicationFigures figures_;
+    ReplicationStatistics statistics_;
     Clock::time_point behind_since_;
     SourceWatch watch_;
     std::string failure_;    // of a node between this one and the master, as the source has told it last

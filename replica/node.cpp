@@ -413,21 +413,21 @@ std::optional<Life> Node::heard() const {
     return follower_ ? follower_->status().watched().life() : std::nullopt;
 }
 
-ReplicationFigures Node::figures() const {
-    ReplicationFigures figures;
+ReplicationStatistics Node::statistics() const {
+    ReplicationStatistics statistics;
     if (follower_) {
-        figures = follower_->status().figures();
+        statistics = follower_->status().statistics();
     }
     if (database_.role() != Role::slave) {
-        figures.is_lag_known = true;  // there is nobody to be behind
+        statistics.is_lag_known = true;  // there is nobody to be behind
     }
-    figures.chain = chain_text(chain());
-    figures.followers = source_.followers();
-    figures.counted = source_.counted_figures();
-    figures.bytes_sent = source_.bytes_sent();
-    figures.min_acks = options_.source.min_acks;
-    source_.add_comparisons(figures);
-    return figures;
+    statistics.chain = chain_text(chain());
+    statistics.followers = source_.followers();
+    statistics.counted = source_.counted_statistics();
+    statistics.bytes_sent = source_.bytes_sent();
+    statistics.min_acks = options_.source.min_acks;
+    source_.add_comparisons(statistics);
+    return statistics;
 }
 
 std::string Node::alarm() const {

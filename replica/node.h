@@ -48,7 +48,7 @@ public:
 
     /// The last description that the source sent of itself; nothing if it sent none, or there is no source.
     std::optional<Life> heard() const;
-    ReplicationFigures figures() const override;
+    ReplicationStatistics statistics() const override;
     std::string alarm() const override;
     reply::Promoted promote(bool is_forced = false) override;
     reply::PromiseAnswer promise(const control::Promise& asked) override;

@@ -473,27 +473,27 @@ void Session::go_on_comparing() {
     }
 }
 
-FollowerFigures Session::figures() const {
-    FollowerFigures figures;
-    figures.name = subscription_.name;
-    figures.address = address_;
+FollowerStatistics Session::statistics() const {
+    FollowerStatistics statistics;
+    statistics.name = subscription_.name;
+    statistics.address = address_;
     const Lsn acked = acked_lsn_;
     const Lsn durable = database_.durable_lsn();
-    figures.acked_lsn = acked;
-    figures.lag_entries = durable > acked ? durable - acked : 0;
-    figures.bytes_sent = bytes_sent_;
-    figures.connected_unix = connected_unix_;
+    statistics.acked_lsn = acked;
+    statistics.lag_entries = durable > acked ? durable - acked : 0;
+    statistics.bytes_sent = bytes_sent_;
+    statistics.connected_unix = connected_unix_;
     {
         const std::lock_guard lock(samples_mutex_);
         const auto behind =
             std::ranges::find_if(samples_, [&](const auto& sample) { return sample.first > acked; });
         if (behind != samples_.end()) {
-            figures.lag_seconds = std::chrono::duration<double>(now() - behind->second).count();
+            statistics.lag_seconds = std::chrono::duration<double>(now() - behind->second).count();
         }
     }
-    const bool is_near = figures.lag_seconds < 1.0;
-    figures.state = !streaming_ ? "bootstrapping" : is_near ? "streaming" : "catching_up";
-    return figures;
+    const bool is_near = statistics.lag_seconds < 1.0;
+    statistics.state = !streaming_ ? "bootstrapping" : is_near ? "streaming" : "catching_up";
+    return statistics;
 }
 
 }  // namespace karma::replica

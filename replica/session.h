@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/replication_figures.h"
+#include "engine/replication_statistics.h"
 #include "net/subscription.h"
 #include "replica/background.h"
 #include "replica/channel.h"
@@ -49,7 +49,7 @@ public:
     void want_comparison() noexcept;
     /// Sends as much of a text as it can without waiting; in place of `start`.
     void say(std::string_view text) noexcept;
-    FollowerFigures figures() const;
+    FollowerStatistics statistics() const;
     const std::string& name() const noexcept { return subscription_.name; }
     std::uint64_t node_id() const noexcept { return subscription_.node_id; }
     /// The follower and its address, as far as it has sent them.

@@ -241,12 +241,12 @@ Life Source::life_for(const Session& session) const {
     return life;
 }
 
-std::vector<FollowerFigures> Source::followers() const {
-    std::vector<FollowerFigures> all;
+std::vector<FollowerStatistics> Source::followers() const {
+    std::vector<FollowerStatistics> all;
     const std::lock_guard lock(mutex_);
     for (const std::unique_ptr<Session>& session : sessions_) {
         if (!session->has_ended()) {
-            all.push_back(session->figures());
+            all.push_back(session->statistics());
         }
     }
     return all;
@@ -328,9 +328,9 @@ KnownNode Source::forget_follower(NodeId node, const std::string& name) {
     return forgotten;
 }
 
-std::vector<CountedFigures> Source::counted_figures() const {
+std::vector<CountedStatistics> Source::counted_statistics() const {
     const CountedList list = counted_.list();
-    std::vector<CountedFigures> all;
+    std::vector<CountedStatistics> all;
     if (database_.role() != Role::slave && list.master != database_.node_id()) {
         return all;  // of an earlier master
     }
@@ -394,13 +394,13 @@ void Source::on_compared(const std::string& follower, Lsn lsn, const std::string
     compared_->notify_all();
 }
 
-void Source::add_comparisons(ReplicationFigures& figures) const {
+void Source::add_comparisons(ReplicationStatistics& statistics) const {
     const std::lock_guard lock(compared_mutex_);
-    figures.digests_compared += comparison_count_;
-    figures.digests_different += different_count_;
-    if (!comparisons_.empty() && last_compared_unix_ >= figures.last_compared_unix) {
-        figures.last_compared_unix = last_compared_unix_;
-        figures.last_compared_lsn = comparisons_.back().lsn;
+    statistics.digests_compared += comparison_count_;
+    statistics.digests_different += different_count_;
+    if (!comparisons_.empty() && last_compared_unix_ >= statistics.last_compared_unix) {
+        statistics.last_compared_unix = last_compared_unix_;
+        statistics.last_compared_lsn = comparisons_.back().lsn;
     }
 }
 

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "engine/replicated.h"
-#include "engine/replication_figures.h"
+#include "engine/replication_statistics.h"
 #include "engine/reply.h"
 #include "net/log.h"
 #include "net/subscription.h"
@@ -63,17 +63,17 @@ public:
     /// Drops all followers, and refuses new ones.
     void stop();
 
-    std::vector<FollowerFigures> followers() const;
+    std::vector<FollowerStatistics> followers() const;
     std::uint64_t bytes_sent() const;
     /// Adds the results of comparisons with followers.
-    void add_comparisons(ReplicationFigures& figures) const;
+    void add_comparisons(ReplicationStatistics& statistics) const;
     /// Names the follower whose state differs, and what differs, or the number of missing followers for which
     /// writes wait; empty while all is well.
     std::string alarm() const;
 
     CountedFollowers& counted() noexcept { return counted_; }
     const CountedFollowers& counted() const noexcept { return counted_; }
-    std::vector<CountedFigures> counted_figures() const;
+    std::vector<CountedStatistics> counted_statistics() const;
     /// Removes a follower that is not connected from the counted ones. Throws RequestError, StorageError.
     KnownNode forget_follower(NodeId node, const std::string& name);
 

@@ -56,7 +56,7 @@ void write_number(benchmark::State& state) {
     std::string out;
     for (auto _ : state) {
         out.clear();
-        benchmark::DoNotOptimize(writer.write(reply, karma::Repetition::no_key, never, out));
+        benchmark::DoNotOptimize(writer.write(reply, karma::Deduplication::no_key, never, out));
     }
     state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()));
 }
@@ -73,7 +73,7 @@ void write_batch_sum(benchmark::State& state) {
     std::string out;
     for (auto _ : state) {
         out.clear();
-        benchmark::DoNotOptimize(writer.write(reply, karma::Repetition::no_key, never, out));
+        benchmark::DoNotOptimize(writer.write(reply, karma::Deduplication::no_key, never, out));
     }
     state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()) * items);
 }

@@ -25,7 +25,7 @@ void Following::note_order(const Event& event) {
 std::optional<StateView> Following::replicate(std::string_view group, std::optional<Lsn> view_at) {
     const LiveState::MakingView making = view_at ? live_.make_view() : LiveState::MakingView();
     std::shared_ptr<ViewCollection> seen;
-    std::vector<std::unique_ptr<Series>> retired;
+    std::vector<std::unique_ptr<Series>> deferred;
     {
         const std::lock_guard lock(live_.mutex());
         failures_.check_whole();
@@ -42,22 +42,22 @@ std::optional<StateView> Following::replicate(std::string_view group, std::optio
                 look();
             }
         });
-        retired = live_.engine().take_retired();
+        deferred = live_.engine().take_deferred();
     }
-    live_.destroy(std::move(retired));
+    live_.destroy(std::move(deferred));
     return seen ? std::optional(live_.finish_view(making, std::move(seen))) : std::nullopt;
 }
 
 void Following::replicate(const Event& event) {
-    std::vector<std::unique_ptr<Series>> retired;
+    std::vector<std::unique_ptr<Series>> deferred;
     {
         const std::lock_guard lock(live_.mutex());
         failures_.check_whole();
         note_order(event);
         live_.replicate(event);
-        retired = live_.engine().take_retired();
+        deferred = live_.engine().take_deferred();
     }
-    live_.destroy(std::move(retired));
+    live_.destroy(std::move(deferred));
 }
 
 }  // namespace karma

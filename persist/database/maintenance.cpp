@@ -57,7 +57,7 @@ void Maintenance::run() {
         now - last_retention_ms_ >= retention_interval_ms) {
         last_retention_ms_ = now;
         // A sync of its own, beside those of the log.
-        uses_.background.run("mark", [this] { uses_.storage.mark_durable(); });
+        uses_.background.run("mark", [this] { uses_.storage.store_durable_position(); });
         uses_.background.run("retention", [this] { uses_.retention.apply(); });
     }
     uses_.background.run("retention",

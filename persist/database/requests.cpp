@@ -206,7 +206,7 @@ void Requests::execute(std::span<const Request> requests, std::span<Outcome> out
         }
         return;
     }
-    std::vector<std::unique_ptr<Series>> retired;
+    std::vector<std::unique_ptr<Series>> deferred;
     {
         const std::lock_guard lock(live.mutex());
         engine.limit_age(live.age().at(reading));
@@ -225,11 +225,11 @@ void Requests::execute(std::span<const Request> requests, std::span<Outcome> out
             count_outcome(requests[i], outcomes[i], live.stats());
             note_replicas(requests[i], outcomes[i]);
         }
-        if (engine.has_retired()) {
-            retired = engine.take_retired();
+        if (engine.has_deferred()) {
+            deferred = engine.take_deferred();
         }
     }
-    live.destroy(std::move(retired));
+    live.destroy(std::move(deferred));
 }
 
 /// What a request is told that memory did not suffice for.

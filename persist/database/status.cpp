@@ -52,9 +52,9 @@ std::vector<reply::SnapshotOf> describe(const std::vector<SnapshotFile>& files) 
     return all;
 }
 
-ReplicationFigures replication_figures(const NodeRole& node) {
+ReplicationStatistics replication_statistics(const NodeRole& node) {
     const ReplicationControl* const control = node.control();
-    return control == nullptr ? ReplicationFigures() : control->figures();
+    return control == nullptr ? ReplicationStatistics() : control->statistics();
 }
 
 }  // namespace
@@ -93,29 +93,29 @@ reply::Health Status::health() const {
         status = "degraded: the last snapshot could not be stored: " + why_no_snapshot;
     }
     return {std::move(status), uptime_seconds(), role_name(of_.node.get()), of_.options.wal,
-            replication_figures(of_.node).discarded};
+            replication_statistics(of_.node).discarded};
 }
 
 Outcome Status::replication_status(const query::Page& page) const {
-    ReplicationFigures figures = replication_figures(of_.node);
+    ReplicationStatistics statistics = replication_statistics(of_.node);
     reply::ReplicationStatus status{role_name(of_.node.get()),
                                     of_.options.wal,
                                     of_.live.engine().last_lsn(),
                                     of_.options.wal ? of_.storage.log_bytes() : 0,
-                                    replication_metrics(figures, of_.live.engine().epochs()),
+                                    replication_metrics(statistics, of_.live.engine().epochs()),
                                     of_.snapshots.last_lsn(),
                                     {},
                                     {of_.live.engine().checkpoints().all()},
                                     last_epoch(of_.live.engine().epochs()).number,
                                     of_.node.is_fenced(),
                                     alarm(),
-                                    std::move(figures.source),
-                                    std::move(figures.state),
-                                    std::move(figures.followers),
-                                    std::move(figures.counted),
+                                    std::move(statistics.source),
+                                    std::move(statistics.state),
+                                    std::move(statistics.followers),
+                                    std::move(statistics.counted),
                                     of_.mastership.database_id_locked(),
                                     of_.mastership.node_id(),
-                                    std::move(figures.discarded),
+                                    std::move(statistics.discarded),
                                     {}};
     auto catalog = of_.files.catalog.get();
     const std::size_t cost = catalog->cost_bytes();
@@ -172,34 +172,34 @@ Outcome Status::snapshot_info(const query::Page& page) const {
 
 template <typename ReplyOfMetrics>
 Outcome Status::metrics_as() const {
-    DatabaseFigures figures;
-    figures.uptime_seconds = uptime_seconds();
-    figures.role = role_name(of_.node.get());
-    figures.replication = replication_figures(of_.node);
-    figures.epochs = of_.live.engine().epochs();
-    figures.has_alarm = of_.node.is_fenced() || !alarm().empty();
-    figures.clock_steps = of_.live.clock().steps();
-    figures.log_lines_dropped = of_.options.log_lines_dropped ? of_.options.log_lines_dropped() : 0;
-    figures.is_directory_lost = of_.failures.is_directory_lost();
-    figures.wal_enabled = of_.options.wal;
-    figures.series = of_.live.engine().series_count();
-    figures.keys = of_.live.engine().key_count();
-    figures.wal_bytes = of_.options.wal ? of_.storage.log_bytes() : 0;
-    figures.wal_current_lsn = of_.live.engine().last_lsn();
-    figures.checkpoints = of_.live.engine().checkpoints().size();
-    figures.last_checkpoint_unix =
+    DatabaseStatistics statistics;
+    statistics.uptime_seconds = uptime_seconds();
+    statistics.role = role_name(of_.node.get());
+    statistics.replication = replication_statistics(of_.node);
+    statistics.epochs = of_.live.engine().epochs();
+    statistics.has_alarm = of_.node.is_fenced() || !alarm().empty();
+    statistics.clock_steps = of_.live.clock().steps();
+    statistics.log_lines_dropped = of_.options.log_lines_dropped ? of_.options.log_lines_dropped() : 0;
+    statistics.is_directory_lost = of_.failures.is_directory_lost();
+    statistics.wal_enabled = of_.options.wal;
+    statistics.series = of_.live.engine().series_count();
+    statistics.keys = of_.live.engine().key_count();
+    statistics.wal_bytes = of_.options.wal ? of_.storage.log_bytes() : 0;
+    statistics.wal_current_lsn = of_.live.engine().last_lsn();
+    statistics.checkpoints = of_.live.engine().checkpoints().size();
+    statistics.last_checkpoint_unix =
         static_cast<std::uint64_t>(of_.live.engine().checkpoints().last_saved_unix());
-    figures.open_streams = of_.live.engine().streams().open_count();
-    figures.committed_streams = of_.live.engine().streams().committed_count();
-    figures.idempotency_records = of_.live.engine().idempotency().size();
-    figures.idempotency_forgotten = of_.live.engine().idempotency().forgotten();
+    statistics.open_streams = of_.live.engine().streams().open_count();
+    statistics.committed_streams = of_.live.engine().streams().committed_count();
+    statistics.idempotency_records = of_.live.engine().idempotency().size();
+    statistics.idempotency_forgotten = of_.live.engine().idempotency().forgotten();
     auto catalog = of_.files.catalog.get();
     const std::size_t cost = catalog->is_gathered() ? 0 : catalog->cost_bytes();
     return format_later(cost, of_.live.engine().last_lsn(),
-                        [&stats = of_.live.stats(), figures = std::move(figures),
+                        [&stats = of_.live.stats(), statistics = std::move(statistics),
                          catalog = std::move(catalog)]() mutable -> Reply {
-                            figures.snapshots = catalog->count();
-                            return ReplyOfMetrics{collect_metrics(figures, stats)};
+                            statistics.snapshots = catalog->count();
+                            return ReplyOfMetrics{collect_metrics(statistics, stats)};
                         });
 }
 

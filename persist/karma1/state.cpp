@@ -225,7 +225,7 @@ void Karma1State::install() {
     for (const StreamInfo& stream : state_.streams().committed_streams()) {
         rows_.push_back(committed_stream_change(stream));
     }
-    state_.take_retired();
+    state_.take_deferred();
     // The event before the next one is not in the log, and nobody knows its checksum.
     ReceivedState received{state_, std::move(rows_), {state_.last_lsn(), std::nullopt}, {}, {}, retention_};
     install_(received);

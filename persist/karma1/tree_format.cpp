@@ -104,7 +104,7 @@ void append_entries(const Page& page, std::size_t branch, std::string& out) {
 
 }  // namespace
 
-TreeFigures& TreeFigures::operator+=(const TreeFigures& other) noexcept {
+TreeStatistics& TreeStatistics::operator+=(const TreeStatistics& other) noexcept {
     bytes += other.bytes;
     for (std::size_t branch = 0; branch < tree_branches; ++branch) {
         keys[branch] += other.keys[branch];
@@ -112,16 +112,16 @@ TreeFigures& TreeFigures::operator+=(const TreeFigures& other) noexcept {
     return *this;
 }
 
-TreeFigures tree_figures(const Page& page) noexcept {
-    TreeFigures figures;
+TreeStatistics tree_statistics(const Page& page) noexcept {
+    TreeStatistics statistics;
     page.for_each([&](Counter counter) {
-        figures.bytes += size_of_entry(counter);
-        ++figures.keys[counter.key() % tree_branches];
+        statistics.bytes += size_of_entry(counter);
+        ++statistics.keys[counter.key() % tree_branches];
     });
-    return figures;
+    return statistics;
 }
 
-std::uint64_t tree_file_bytes(const TreeFigures& sum) noexcept {
+std::uint64_t tree_file_bytes(const TreeStatistics& sum) noexcept {
     std::uint64_t bytes = head.size() + sum.bytes + tail.size();
     for (const std::uint32_t keys : sum.keys) {
         bytes += size_of_map_head(keys);

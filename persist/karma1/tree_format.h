@@ -17,19 +17,19 @@ namespace karma {
 inline constexpr std::size_t tree_branches = 9;
 
 /// What counters add to a file.
-struct TreeFigures {
+struct TreeStatistics {
     std::uint64_t bytes = 0;                          // of their entries
     std::array<std::uint32_t, tree_branches> keys{};  // in each branch
 
-    TreeFigures& operator+=(const TreeFigures& other) noexcept;
-    bool operator==(const TreeFigures&) const = default;
+    TreeStatistics& operator+=(const TreeStatistics& other) noexcept;
+    bool operator==(const TreeStatistics&) const = default;
 };
 
 /// Of the counters of a page.
-TreeFigures tree_figures(const Page& page) noexcept;
+TreeStatistics tree_statistics(const Page& page) noexcept;
 
-/// Bytes of the file of a series whose pages add up to `figures`.
-std::uint64_t tree_file_bytes(const TreeFigures& sum) noexcept;
+/// Bytes of the file of a series whose pages add up to `statistics`.
+std::uint64_t tree_file_bytes(const TreeStatistics& sum) noexcept;
 
 /// Gives the pages of a series by their number, one at a time.
 using PageSource = std::function<PageRef(std::size_t)>;

@@ -340,7 +340,7 @@ TEST_CASE("import: --help explains itself on standard output") {
     }
 }
 
-TEST_CASE("import: real data arrives with its known figures") {
+TEST_CASE("import: real data arrives with its known sums") {
     const FakeServer server(accept_any);
     const ImportOutcome outcome =
         import({test_file("data/file-touches.csv.gz").string(), "--series=touches", server.port_option()});

@@ -34,7 +34,7 @@ public:
     void has_key(const std::string& key, std::int64_t time_ms) {
         const Mutation body = mutation::Increment{"keyed", 1};
         const Outcome outcome = engine_.execute(KeyedMutation{&body, key, {}}, time_ms);
-        REQUIRE(outcome.repetition == Repetition::first);
+        REQUIRE(outcome.deduplication == Deduplication::first);
     }
 
     Decision decide(const Mutation& command, std::int64_t time_ms = now_ms) {

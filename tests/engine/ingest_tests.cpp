@@ -138,10 +138,10 @@ TEST_CASE("ingest: mode set sets, and a replaced series appears all at once") {
     CHECK(sum(engine, "s", 8) == 0);
     CHECK(before.find(1) != nullptr);  // who holds a view still sees the series that was
     // The old pages are handed out, to be destroyed where nobody waits.
-    const std::vector<std::unique_ptr<Series>> retired = engine.take_retired();
-    REQUIRE(retired.size() == 1);
-    CHECK(retired[0]->total(1) == 103);
-    CHECK(!engine.has_retired());
+    const std::vector<std::unique_ptr<Series>> deferred = engine.take_deferred();
+    REQUIRE(deferred.size() == 1);
+    CHECK(deferred[0]->total(1) == 103);
+    CHECK(!engine.has_deferred());
 }
 
 TEST_CASE("ingest: an aborted stream is forgotten, with what it staged") {

@@ -23,7 +23,7 @@ const Reply& reply_in(const Outcome& outcome) { return std::get<Reply>(outcome.r
 
 ErrorCode refusal(const Outcome& outcome) {
     REQUIRE(std::holds_alternative<Error>(reply_in(outcome)));
-    CHECK(outcome.repetition == Repetition::no_key);
+    CHECK(outcome.deduplication == Deduplication::no_key);
     return std::get<Error>(reply_in(outcome)).code;
 }
 
@@ -61,9 +61,9 @@ TEST_CASE("keyed: each of the eleven commands is done once and answered the same
     std::vector<Outcome> first;
     for (std::size_t i = 0; i < bodies.size(); ++i) {
         first.push_back(send(engine, bodies[i], "key" + std::to_string(i)));
-        CHECK(first.back().repetition == Repetition::first);
+        CHECK(first.back().deduplication == Deduplication::first);
         CHECK(first.back().wait_lsn == i + 1);
-        CHECK(send(engine, bodies[i], "key" + std::to_string(i)).repetition == Repetition::repeat);
+        CHECK(send(engine, bodies[i], "key" + std::to_string(i)).deduplication == Deduplication::repeat);
         CHECK(engine.last_lsn() == i + 1);
     }
     const Digest digest = engine.view().digest(NoDeadline());
@@ -71,7 +71,7 @@ TEST_CASE("keyed: each of the eleven commands is done once and answered the same
     for (std::size_t i = 0; i < bodies.size(); ++i) {
         CAPTURE(i);
         const Outcome again = send(engine, bodies[i], "key" + std::to_string(i));
-        CHECK(again.repetition == Repetition::repeat);
+        CHECK(again.deduplication == Deduplication::repeat);
         CHECK(reply_in(again).index() == reply_in(first[i]).index());
         CHECK(numbers(again) == numbers(first[i]));
         CHECK(again.wait_lsn == first[i].wait_lsn);  // the first one may not be durable yet
@@ -101,7 +101,7 @@ TEST_CASE("keyed: a key with another payload is a conflict, and a failed request
     CHECK(refusal(send(engine, Increment{"s", 1, some_day, largest}, "fresh")) ==
           ErrorCode::validation_error);
     CHECK(refusal(send(engine, BatchReset{"nowhere", {}}, "fresh")) == ErrorCode::not_found);
-    CHECK(send(engine, Increment{"s", 1, some_day, 1}, "fresh").repetition == Repetition::first);
+    CHECK(send(engine, Increment{"s", 1, some_day, 1}, "fresh").deduplication == Deduplication::first);
     CHECK(sum(engine, "s", 1) == 4);
 }
 
@@ -118,11 +118,11 @@ TEST_CASE("keyed: a repeat that asks for totals gets those of now, and counts no
     answer(engine, Mutation(mutation::Increment{"s", 1, some_day, 10}));
     answer(engine, Mutation(mutation::Increment{"s", 1, some_day - 1, 100}));
     const Outcome again = send(engine, body, "k");
-    CHECK(again.repetition == Repetition::repeat);
+    CHECK(again.deduplication == Deduplication::repeat);
     CHECK(totals(again) == std::vector<std::uint64_t>{3, 13, 113});
     CHECK(again.wait_lsn == 3);  // they show what the last event did
     // What the reply is to have is no part of the request.
-    CHECK(send(engine, plain, "k").repetition == Repetition::repeat);
+    CHECK(send(engine, plain, "k").deduplication == Deduplication::repeat);
     answer(engine, Mutation(mutation::DropSeries{"s"}));
     CHECK(totals(send(engine, body, "k")) == std::vector<std::uint64_t>{3, 0, 0});
     CHECK(engine.last_lsn() == 4);
@@ -134,9 +134,9 @@ TEST_CASE("keyed: the client's own fingerprint is an assertion") {
     const Mutation body = mutation::Increment{"links", 1, *day_from_yyyymmdd(20260505), 1};
     const std::string right = "2c103b0b35365e8ea4f8c663ec1c99a816fdbbf01cc28eeb32ae3b46ed75928f";
     CHECK(refusal(send(engine, body, "fp", now_ms, "wrong")) == ErrorCode::idempotency_conflict);
-    CHECK(send(engine, body, "fp", now_ms, right).repetition == Repetition::first);
+    CHECK(send(engine, body, "fp", now_ms, right).deduplication == Deduplication::first);
     CHECK(refusal(send(engine, body, "fp", now_ms, "wrong")) == ErrorCode::idempotency_conflict);
-    CHECK(send(engine, body, "fp", now_ms, right).repetition == Repetition::repeat);
+    CHECK(send(engine, body, "fp", now_ms, right).deduplication == Deduplication::repeat);
     CHECK(sum(engine, "links", 1) == 1);
 }
 
@@ -145,7 +145,7 @@ TEST_CASE("keyed: a request without a day has that of its first execution") {
     Engine engine(1, log);
     const Mutation body = mutation::Increment{"s", 1, today, 1};
     send(engine, body, "k");
-    CHECK(send(engine, body, "k").repetition == Repetition::repeat);
+    CHECK(send(engine, body, "k").deduplication == Deduplication::repeat);
     // On the next day it asks for something else.
     CHECK(refusal(send(engine, body, "k", now_ms + 86'400'000)) == ErrorCode::idempotency_conflict);
     CHECK(sum(engine, "s", 1) == 1);
@@ -157,9 +157,9 @@ TEST_CASE("keyed: a key lives as long as the retention says") {
         Recorder log;
         Engine engine(1, log, {1'000, 60});
         send(engine, body, "k");
-        CHECK(send(engine, body, "k", now_ms + 59'000).repetition == Repetition::repeat);
-        CHECK(send(engine, body, "k", now_ms + 60'000).repetition == Repetition::first);
-        CHECK(send(engine, body, "k", now_ms + 61'000).repetition == Repetition::repeat);
+        CHECK(send(engine, body, "k", now_ms + 59'000).deduplication == Deduplication::repeat);
+        CHECK(send(engine, body, "k", now_ms + 60'000).deduplication == Deduplication::first);
+        CHECK(send(engine, body, "k", now_ms + 61'000).deduplication == Deduplication::repeat);
         CHECK(engine.idempotency().size() == 2);
         engine.sweep_records(10, now_ms + 61'000);
         CHECK(engine.idempotency().size() == 1);
@@ -170,8 +170,8 @@ TEST_CASE("keyed: a key lives as long as the retention says") {
         for (const char* const key : {"a", "b", "c"}) {
             send(engine, body, key);
         }
-        CHECK(send(engine, body, "b").repetition == Repetition::repeat);
-        CHECK(send(engine, body, "a").repetition == Repetition::first);
+        CHECK(send(engine, body, "b").deduplication == Deduplication::repeat);
+        CHECK(send(engine, body, "a").deduplication == Deduplication::first);
     }
     SUBCASE("until it is pruned, which is an event") {
         Recorder log;
@@ -188,8 +188,8 @@ TEST_CASE("keyed: a key lives as long as the retention says") {
         CHECK(prune(now_ms / 1000 + 5, 2) == 2);
         CHECK(prune(now_ms / 1000 + 5, std::nullopt) == 3);
         CHECK(engine.last_lsn() == 13);
-        CHECK(send(engine, body, "k5", now_ms + 9'000).repetition == Repetition::repeat);
-        CHECK(send(engine, body, "k4", now_ms + 9'000).repetition == Repetition::first);
+        CHECK(send(engine, body, "k5", now_ms + 9'000).deduplication == Deduplication::repeat);
+        CHECK(send(engine, body, "k4", now_ms + 9'000).deduplication == Deduplication::first);
     }
 }
 
@@ -215,8 +215,8 @@ TEST_CASE("keyed: a limit of what is pruned takes the same records on each node,
     of_master.replicate(follower);
     for (const std::string key : {"old", "young", "youngest"}) {
         INFO(key);
-        const bool is_known = send(master, body, key, later_ms).repetition == Repetition::repeat;
-        CHECK((send(follower, body, key, later_ms).repetition == Repetition::repeat) == is_known);
+        const bool is_known = send(master, body, key, later_ms).deduplication == Deduplication::repeat;
+        CHECK((send(follower, body, key, later_ms).deduplication == Deduplication::repeat) == is_known);
     }
 }
 
@@ -255,7 +255,7 @@ TEST_CASE("keyed: what follows from an event comes with it") {
     read_records(log.bytes, [&](const IdempotencyRecord& record) { restored.restore_record(record); });
     restored.restore_last_lsn(4);
     const Outcome again = send(restored, mutation::BatchReset{"s", keys}, "b");
-    CHECK(again.repetition == Repetition::repeat);
+    CHECK(again.deduplication == Deduplication::repeat);
     CHECK(numbers(again) == std::vector<std::uint64_t>{1, 1});
     CHECK(again.wait_lsn == 3);
     CHECK(refusal(send(restored, mutation::Increment{"s", 1, some_day, 8}, "a")) ==

@@ -60,7 +60,7 @@ const Reply& result_of(Outcome& outcome) {
 void answer(Outcome& outcome) {
     const net::ReplyWriter writer(1U << 20U);
     std::string line;
-    writer.write(result_of(outcome), outcome.repetition, NoDeadline(), line);
+    writer.write(result_of(outcome), outcome.deduplication, NoDeadline(), line);
     check_reply(line);
 }
 
@@ -105,7 +105,7 @@ void serve_both(std::string_view input) {
                 outcome = engine.execute(request, fuzz_time_ms);
             }
             std::string reply;
-            protocol.write(call, result_of(outcome), outcome.repetition, NoDeadline(), reply);
+            protocol.write(call, result_of(outcome), outcome.deduplication, NoDeadline(), reply);
             check_reply(reply);
             const bool is_v2 = call.form == net::ReplyForm::v2;
             expect(reply.starts_with(is_v2 ? "{\"protocol_version\":2," : "{\"protocol_version\":1,"),

@@ -55,11 +55,11 @@ void run_input(std::string_view input) {
         const auto page = [&](std::size_t number) { return view.pages()[number]; };
         std::string file;
         write_tree(view.pages().size(), page, [&](std::string_view piece) { file += piece; });
-        TreeFigures figures;
+        TreeStatistics statistics;
         for (const PageRef& one : view.pages()) {
-            figures += tree_figures(*one);
+            statistics += tree_statistics(*one);
         }
-        expect(tree_file_bytes(figures) == file.size(), "a file is as long as its figures say");
+        expect(tree_file_bytes(statistics) == file.size(), "a file is as long as its numbers say");
         expect(digest_of_tree(read_tree_series("s", 2, 1, file)) == digest_of_tree(series),
                "a file that was written holds what was read");
     } catch (const CorruptionError&) {}

@@ -116,7 +116,7 @@ TEST_CASE("budgets: beyond the most connections there is room for an administrat
 TEST_CASE("budgets: a reply for which there is no memory is an error, and nothing else") {
     std::string line = "before";
     const reply::FileBytes file{reply::ExportFile{"f"}, std::make_shared<NoMemory>(), 10, 0, 10};
-    CHECK(net::ReplyWriter(0).write(file, Repetition::no_key, NoDeadline(), line) ==
+    CHECK(net::ReplyWriter(0).write(file, Deduplication::no_key, NoDeadline(), line) ==
           ErrorCode::internal_error);
     CHECK(line.starts_with("before{"));
     CHECK(line.ends_with("\"error_code\":\"internal_error\"}\r\n"));

@@ -56,9 +56,9 @@ private:
             is_over = taken == net::Protocol::Taken::last_refusal;
             std::string reply;
             if (taken == net::Protocol::Taken::request) {
-                protocol_.write(call, execute(request), Repetition::no_key, NoDeadline(), reply);
+                protocol_.write(call, execute(request), Deduplication::no_key, NoDeadline(), reply);
             } else {
-                protocol_.write(call, Reply(refusal), Repetition::no_key, NoDeadline(), reply);
+                protocol_.write(call, Reply(refusal), Deduplication::no_key, NoDeadline(), reply);
                 std::string error;
                 call.write_error(refusal, error);
                 CHECK(error == reply);

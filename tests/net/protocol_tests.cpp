@@ -33,7 +33,7 @@ std::string code(const std::string& line, const Access& access = Access("", ""),
 
 std::string written(const Reply& reply, std::size_t limit = 0) {
     std::string line;
-    ReplyWriter(limit).write(reply, Repetition::no_key, NoDeadline(), line);
+    ReplyWriter(limit).write(reply, Deduplication::no_key, NoDeadline(), line);
     REQUIRE(line.ends_with("\r\n"));
     return line.substr(0, line.size() - 2);
 }
@@ -388,8 +388,8 @@ TEST_CASE("protocol: a day is a time in every field that takes times") {
 
 TEST_CASE("protocol: a reply says whether its idempotency key was used before") {
     std::string line;
-    ReplyWriter(0).write(reply::Number{5}, Repetition::first, NoDeadline(), line);
-    ReplyWriter(0).write(reply::Number{5}, Repetition::repeat, NoDeadline(), line);
+    ReplyWriter(0).write(reply::Number{5}, Deduplication::first, NoDeadline(), line);
+    ReplyWriter(0).write(reply::Number{5}, Deduplication::repeat, NoDeadline(), line);
     CHECK(line ==
           "{\"protocol_version\":2,\"success\":true,\"response\":5,\"idempotent\":false,\"error_code\":null}"
           "\r\n"
@@ -459,7 +459,7 @@ TEST_CASE("replies: the limit holds to the byte") {
     const test::json::value refused = test::parse_json(written(names, size - 1));
     CHECK(refused.as_object().at("error_code") == "response_too_large");
     std::string line;
-    CHECK(ReplyWriter(size - 1).write(names, Repetition::no_key, NoDeadline(), line) ==
+    CHECK(ReplyWriter(size - 1).write(names, Deduplication::no_key, NoDeadline(), line) ==
           ErrorCode::response_too_large);
 }
 

@@ -45,7 +45,7 @@ public:
     }
     void put_back(net::LineBuffer& input) noexcept override { input.put_back(word_); }
     void release() noexcept override { ++released; }
-    std::optional<ErrorCode> write(const net::Call& call, const Reply& reply, Repetition /*repetition*/,
+    std::optional<ErrorCode> write(const net::Call& call, const Reply& reply, Deduplication /*deduplication*/,
                                    const Deadline& /*deadline*/, std::string& out) const override {
         if (const auto* const error = std::get_if<Error>(&reply)) {
             call.write_error(*error, out);

@@ -69,7 +69,7 @@ public:
         database->execute(std::span(&request, 1), std::span(&outcome, 1));
         database->commit();
         REQUIRE(std::holds_alternative<Reply>(outcome.result));
-        return outcome.repetition == Repetition::first;
+        return outcome.deduplication == Deduplication::first;
     }
 
     std::uint64_t sum_as_of(std::int64_t time_ms) {

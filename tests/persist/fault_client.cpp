@@ -154,7 +154,7 @@ std::pair<Outcome, bool> FaultClient::execute_in_model(const Order& order) {
     } else {
         outcome = model_->execute(asked.request(), order.time_ms);
     }
-    model_->take_retired();
+    model_->take_deferred();
     return {std::move(outcome), model_->last_lsn() != before};
 }
 
@@ -179,7 +179,7 @@ void FaultClient::send(Database& database, std::size_t count) {
         }
         const auto [expected, is_event] = execute_in_model(orders[i]);
         CHECK(is_equal(reply, std::get<Reply>(expected.result)));
-        CHECK(outcomes[i].repetition == expected.repetition);
+        CHECK(outcomes[i].deduplication == expected.deduplication);
         if (is_event) {
             accepted_.emplace_back(model_->last_lsn(), orders[i]);
         }
@@ -277,7 +277,7 @@ void FaultClient::check_restarted(Database& database, Lsn acked) {
     acked_ = lsn;
 }
 
-bool FaultClient::send_one(Database& database, const Order& order, Repetition expected) {
+bool FaultClient::send_one(Database& database, const Order& order, Deduplication expected) {
     const Asked asked(order);
     Outcome outcome;
     database.execute(std::span(&asked.request(), 1), std::span(&outcome, 1));
@@ -290,8 +290,8 @@ bool FaultClient::send_one(Database& database, const Order& order, Repetition ex
         accepted_.emplace_back(model_->last_lsn(), order);
     }
     CHECK(is_equal(std::get<Reply>(outcome.result), std::get<Reply>(in_model.result)));
-    CHECK(outcome.repetition == in_model.repetition);
-    return outcome.repetition == expected;
+    CHECK(outcome.deduplication == in_model.deduplication);
+    return outcome.deduplication == expected;
 }
 
 void FaultClient::send_again(Database& database) {
@@ -306,12 +306,12 @@ void FaultClient::send_again(Database& database) {
         accepted_, [](const auto& entry) { return entry.second.kind == Order::Kind::prune; });
     for (Order& order : kept) {
         order.time_ms = now_ms_;
-        CHECK((send_one(database, order, Repetition::repeat) || was_pruned));
+        CHECK((send_one(database, order, Deduplication::repeat) || was_pruned));
     }
     for (Order& order : std::exchange(lost_, {})) {
         if (!order.idempotency_key.empty()) {
             order.time_ms = now_ms_;
-            send_one(database, order, Repetition::first);
+            send_one(database, order, Deduplication::first);
         }
     }
     if (!is_internal_error(database.call(query::SnapshotInfo{}))) {

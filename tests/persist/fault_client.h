@@ -103,7 +103,7 @@ private:
     /// What the model answers, and whether that was an event.
     std::pair<Outcome, bool> execute_in_model(const Order& order);
     void send(Database& database, std::size_t count);
-    bool send_one(Database& database, const Order& order, Repetition expected);
+    bool send_one(Database& database, const Order& order, Deduplication expected);
     void ask(Database& database);
     void do_housework(Database& database);
     void forget_after(Lsn lsn);

@@ -22,7 +22,7 @@ public:
     }
     std::uint64_t log_bytes() const override { return under_.log_bytes(); }
     void clear(std::span<const RecordChange> records) override { under_.clear(records); }
-    void mark_durable() override { under_.mark_durable(); }
+    void store_durable_position() override { under_.store_durable_position(); }
     void write(std::span<const RecordChange> records, bool sync) override { under_.write(records, sync); }
     std::optional<std::string> read(Table table, std::string_view key) const override {
         return under_.read(table, key);

@@ -50,7 +50,7 @@ public:
         Outcome outcome;
         database_->execute(std::span(&request, 1), std::span(&outcome, 1));
         REQUIRE(std::holds_alternative<reply::Number>(std::get<Reply>(outcome.result)));
-        return outcome.repetition == Repetition::first;
+        return outcome.deduplication == Deduplication::first;
     }
 
     void commit_stream(const std::string& id) {

@@ -44,8 +44,8 @@ bool counts(Database& database, std::string_view key, std::uint64_t value = 1) {
     }
     const Outcome outcome = execute(database, KeyedMutation{&body, key, ""});
     REQUIRE(std::get<reply::Number>(std::get<Reply>(outcome.result)).value == value);
-    REQUIRE(outcome.repetition != Repetition::no_key);
-    return outcome.repetition == Repetition::first;
+    REQUIRE(outcome.deduplication != Deduplication::no_key);
+    return outcome.deduplication == Deduplication::first;
 }
 
 template <typename T>

@@ -101,7 +101,7 @@ bool is_repeat(Database& database, const std::string& key, const Mutation& body)
     const Request requests[] = {request};
     Outcome outcomes[1];
     database.execute(requests, outcomes);
-    return outcomes[0].repetition == Repetition::repeat;
+    return outcomes[0].deduplication == Deduplication::repeat;
 }
 
 /// A master with changes at random, and its state in the pieces that a slave gets.

@@ -95,7 +95,7 @@ TEST_CASE("state replacement: what was to be forgotten of the old state is not e
     follower->promote();
     for (std::uint64_t i = 0; i < records; ++i) {
         CAPTURE(i);
-        CHECK(execute_keyed(*follower, i).repetition == Repetition::repeat);
+        CHECK(execute_keyed(*follower, i).deduplication == Deduplication::repeat);
     }
 }
 

@@ -64,10 +64,10 @@ public:
         write_tree(count(), source(), [&](std::string_view piece) { bytes += piece; });
         return bytes;
     }
-    TreeFigures figures() const {
-        TreeFigures sum;
+    TreeStatistics statistics() const {
+        TreeStatistics sum;
         for (const PageRef& page : view_.pages()) {
-            sum += tree_figures(*page);
+            sum += tree_statistics(*page);
         }
         return sum;
     }
@@ -158,7 +158,7 @@ TEST_CASE(
         Pages pages(series);
         const std::string whole = pages.whole();
         CHECK(read(whole) == contents);
-        CHECK(tree_file_bytes(pages.figures()) == whole.size());
+        CHECK(tree_file_bytes(pages.statistics()) == whole.size());
         const TreeLayout layout(pages.count(), pages.source());
         CHECK(layout.size() == whole.size());
         for (int i = 0; i < 200; ++i) {
@@ -197,7 +197,7 @@ TEST_CASE("tree files: numbers at the borders of MessagePack's widths") {
     const Series series = series_of_contents(contents);
     Pages pages(series);
     CHECK(read(pages.whole()) == contents);
-    CHECK(tree_file_bytes(pages.figures()) == pages.whole().size());
+    CHECK(tree_file_bytes(pages.statistics()) == pages.whole().size());
 }
 
 TEST_CASE("tree files: fields in another order, unknown ones, texts for numbers, zeros") {

@@ -165,7 +165,7 @@ public:
         client.call("snapshot.verify");
     }
 
-    // The same figures by other ways of reading.
+    // The same numbers by other ways of reading.
     void check_by_key() {
         Client client = daemon_.connect();
         for (const auto& [series, points] : read_state(client)) {

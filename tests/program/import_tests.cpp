@@ -50,14 +50,14 @@ std::vector<std::string> import_arguments(const Daemon& daemon, const std::strin
             "--port=" + std::to_string(daemon.port())};
 }
 
-void check_figures(Client client, const std::string& series, const json::value& expected) {
+void check_statistics(Client client, const std::string& series, const json::value& expected) {
     for (const std::string& found : figure_differences(client, series, expected)) FAIL_CHECK(found);
 }
 
 }  // namespace
 
-TEST_CASE("import: real data gives the known figures, before and after a crash") {
-    const json::value expected = expected_figures();
+TEST_CASE("import: real data gives the known sums, before and after a crash") {
+    const json::value expected = expected_statistics();
     Daemon daemon(
         {.arguments = {"--query-timeout-ms=120000"}, .environment = {}, .directory = {}, .open_files = {}});
     const ProgramResult result = run_program(karma_binary(), import_arguments(daemon, "touches"));
@@ -71,12 +71,12 @@ TEST_CASE("import: real data gives the known figures, before and after a crash")
     CHECK(acknowledged->last_line == rows + first_data_line - 1);
     CHECK(acknowledged->batches > 0);
 
-    check_figures(daemon.connect(), "touches", expected);
+    check_statistics(daemon.connect(), "touches", expected);
     daemon.restart_after_kill();
-    check_figures(daemon.connect(), "touches", expected);
+    check_statistics(daemon.connect(), "touches", expected);
     CHECK(daemon.stop(SIGTERM).code == 0);
     daemon.start();
-    check_figures(daemon.connect(), "touches", expected);
+    check_statistics(daemon.connect(), "touches", expected);
 }
 
 TEST_CASE("import: a bad row names its line, and nothing was sent before it") {

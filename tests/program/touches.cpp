@@ -194,7 +194,9 @@ std::vector<Touch> load_touches() {
     return rows;
 }
 
-json::value expected_figures() { return parse_json(read_file(test_file("data/file-touches.expected.json"))); }
+json::value expected_statistics() {
+    return parse_json(read_file(test_file("data/file-touches.expected.json")));
+}
 
 void PointModel::add(std::span<const Touch> rows) {
     for (const Touch& row : rows) {

@@ -26,7 +26,7 @@ struct Touch {
 std::vector<Touch> load_touches();
 
 // tests/data/file-touches.expected.json
-json::value expected_figures();
+json::value expected_statistics();
 
 // The value of every (key, bucket) of some rows.
 class PointModel {

@@ -96,8 +96,9 @@ bool knows(InProcessNode& node, std::uint16_t port) {
 }
 
 bool has_event(InProcessNode& node, Lsn lsn) {
-    return comes_true(
-        [&] { return node.database().durable_lsn() == lsn && node.node().figures().state == "streaming"; });
+    return comes_true([&] {
+        return node.database().durable_lsn() == lsn && node.node().statistics().state == "streaming";
+    });
 }
 
 bool is_fenced(InProcessNode& node) {

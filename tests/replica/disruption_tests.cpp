@@ -69,8 +69,9 @@ private:
 };
 
 bool follows(InProcessNode& node, Lsn lsn) {
-    return comes_true(
-        [&] { return node.database().durable_lsn() == lsn && node.node().figures().state == "streaming"; });
+    return comes_true([&] {
+        return node.database().durable_lsn() == lsn && node.node().statistics().state == "streaming";
+    });
 }
 
 // A master whose log was switched off for some writes, and on again.
@@ -115,7 +116,7 @@ TEST_CASE("disruption: an epoch is taken note of while all threads for administr
         }
     });
     REQUIRE(comes_true([&] {
-        const auto followers = master.node().figures().followers;
+        const auto followers = master.node().statistics().followers;
         return !followers.empty() && followers.front().state == "streaming";
     }));
     const EndlessComparisons busy(master.port());
@@ -163,7 +164,7 @@ TEST_CASE("disruption: a follower behind a hole in its master's log gets the sta
     master.write();
     const std::uint64_t expected = sum_at(*master.node);
     CHECK(comes_true([&] {
-        return slave.node().figures().state == "streaming" &&
+        return slave.node().statistics().state == "streaming" &&
                slave.database().durable_lsn() == master.node->database().durable_lsn();
     }));
     CHECK(sum_at(slave) == expected);

@@ -118,7 +118,7 @@ bool is_repeat(Database& database, const std::string& series, std::uint64_t key,
     const Request request = KeyedMutation{&body, idempotency_key, {}};
     Outcome outcome;
     database.execute(std::span(&request, 1), std::span(&outcome, 1));
-    return outcome.repetition == Repetition::repeat;
+    return outcome.deduplication == Deduplication::repeat;
 }
 
 }  // namespace
@@ -200,7 +200,7 @@ TEST_CASE("karma1: files of different LSNs, records and the events between make 
 namespace {
 
 /// What a Karma 1.0 keeps of an increment with an idempotency key, and of a committed stream.
-std::string records_of(const fact::Increment& counted, const std::string& key) {
+std::string records_of(const mutation::Increment& counted, const std::string& key) {
     Fingerprinter fingerprinter;
     return R"({"records":[{"key":")" + key + R"(","operation":"increment","fingerprint":")" +
            fingerprinter.of(counted, 0).hex() +
@@ -470,8 +470,8 @@ TEST_CASE("karma1: that a master lost the end of its log stays in health when th
         return following;
     };
     const auto tries_again = [](test::InProcessNode& node) {
-        const std::uint64_t before = node.node().figures().polls.attempts;
-        return test::comes_true([&] { return node.node().figures().polls.attempts >= before + 2; });
+        const std::uint64_t before = node.node().statistics().polls.attempts;
+        return test::comes_true([&] { return node.node().statistics().polls.attempts >= before + 2; });
     };
     master.log(increment("a", 1, 1));
     master.log(increment("a", 1, 1));

@@ -96,8 +96,8 @@ TEST_CASE("nodes: another state behind the same history is found by its digest, 
     make_one_database(master_storage, slave_storage);
     InProcessNode master(master_storage);
     InProcessNode slave(slave_storage, slave_options(), following(master.port(), directory));
-    REQUIRE(comes_true([&] { return slave.node().figures().state == "streaming"; }));
-    CHECK(slave.node().figures().bootstraps.attempts == 0);
+    REQUIRE(comes_true([&] { return slave.node().statistics().state == "streaming"; }));
+    CHECK(slave.node().statistics().bootstraps.attempts == 0);
     Client client(slave.port());
     CHECK(member(client.call("system.health"), "status") == json::value("ok"));
     const json::value compared = client.ask("replication.verify");
@@ -132,7 +132,7 @@ TEST_CASE("nodes: a follower that has lost idempotency records is told as differ
     const auto compare = [&] {
         InProcessNode master(master_storage);
         InProcessNode slave(slave_storage, slave_options(), following(master.port(), directory));
-        REQUIRE(comes_true([&] { return slave.node().figures().state == "streaming"; }));
+        REQUIRE(comes_true([&] { return slave.node().statistics().state == "streaming"; }));
         REQUIRE(comes_true([&] { return master.database().has_records(); }));
         Client client(slave.port());
         const json::value compared = client.ask("replication.verify");
@@ -173,7 +173,7 @@ TEST_CASE("nodes: another event behind the same LSN is refused, and where they p
     {
         InProcessNode slave(slave_storage, slave_options(), following(master.port(), directory));
         Client client(slave.port());
-        REQUIRE(comes_true([&] { return slave.node().figures().state == "diverged"; }));
+        REQUIRE(comes_true([&] { return slave.node().statistics().state == "diverged"; }));
         const std::string health(member(client.call("system.health"), "status").as_string());
         CHECK(health.find("part after LSN 40") != std::string::npos);
         CHECK(health.find("--replication-discard-diverged") != std::string::npos);
@@ -182,7 +182,7 @@ TEST_CASE("nodes: another event behind the same LSN is refused, and where they p
     replica::NodeOptions options = following(master.port(), directory);
     options.follower->discard_order = "once";
     InProcessNode slave(slave_storage, slave_options(), std::move(options));
-    REQUIRE(comes_true([&] { return slave.node().figures().state == "streaming"; }));
+    REQUIRE(comes_true([&] { return slave.node().statistics().state == "streaming"; }));
     CHECK(have_the_same(master, slave));
     std::string kept;
     for (const auto& file : std::filesystem::directory_iterator(directory.path())) {
@@ -208,15 +208,15 @@ TEST_CASE("nodes: a follower that needs events which are gone takes the state, a
         REQUIRE(comes_true([&] { return slave.database().durable_lsn() == 10; }));
     }
     // What the slave needed is kept until the master has noticed that it is gone.
-    REQUIRE(comes_true([&] { return master.node().figures().followers.empty(); }));
+    REQUIRE(comes_true([&] { return master.node().statistics().followers.empty(); }));
     for (std::uint64_t i = 1; i <= 100; ++i) master.database().increment("a", i, 1, some_day);
     master.database().save_snapshot();
     master.database().apply_retention();
     REQUIRE(master.database().first_kept_lsn() > 11);
     InProcessNode slave(slave_storage, slave_options(), following(master.port(), directory));
-    REQUIRE(comes_true([&] { return slave.node().figures().state == "streaming"; }));
+    REQUIRE(comes_true([&] { return slave.node().statistics().state == "streaming"; }));
     CHECK(have_the_same(master, slave));
-    CHECK(slave.node().figures().bootstraps.successes == 1);
+    CHECK(slave.node().statistics().bootstraps.successes == 1);
 }
 
 TEST_CASE("nodes: what a follower still needs is kept, whatever retention says") {
@@ -251,7 +251,7 @@ TEST_CASE("nodes: of two slaves that were promoted at once, one gives way when t
     master.database().increment("a", 1, 1, some_day);
     // A promotion is refused while a state is put in place.
     REQUIRE(comes_true(
-        [&] { return two.database().durable_lsn() == 1 && two.node().figures().state == "streaming"; }));
+        [&] { return two.database().durable_lsn() == 1 && two.node().statistics().state == "streaming"; }));
     const Epoch of_one = one.node().promote(true).epoch;
     const Epoch of_two = promote_at_last(two).epoch;
     // The second follows the first, and may have heard of its promotion before its own.
@@ -285,7 +285,7 @@ TEST_CASE("nodes: a follower that is lost ends a comparison, however long that m
         follower.reset();
     });
     REQUIRE(comes_true([&] {
-        const auto followers = master.node().figures().followers;
+        const auto followers = master.node().statistics().followers;
         return !followers.empty() && followers[0].state == "streaming";
     }));
     CHECK(code_of_comparison(master) == ErrorCode::replication_error);
@@ -328,7 +328,7 @@ TEST_CASE("nodes: who says that it is alive and never has the events is dropped,
     if (acknowledges) {
         REQUIRE(comes_true([&] {
             follower->pump(std::chrono::milliseconds(1));
-            const auto followers = master.node().figures().followers;
+            const auto followers = master.node().statistics().followers;
             return !followers.empty() && followers[0].state == "streaming";
         }));
     }
@@ -343,7 +343,7 @@ TEST_CASE("nodes: who says that it is alive and never has the events is dropped,
             says_that_it_is_alive();
         } catch (const replica::ChannelError&) {  // NOLINT(bugprone-empty-catch): dropped
         }
-        return master.node().figures().followers.empty();
+        return master.node().statistics().followers.empty();
     }));
 }
 
@@ -366,7 +366,7 @@ TEST_CASE("nodes: who takes long to put a state in its place is waited for, as l
         last = std::chrono::steady_clock::now();
     }
     // On a machine that stood still for that long the master was right.
-    if (longest < timeout / 2) CHECK(master.node().figures().followers.size() == 1);
+    if (longest < timeout / 2) CHECK(master.node().statistics().followers.size() == 1);
 }
 
 TEST_CASE("nodes: who subscribes while a state is put in place gets what is there afterwards, whole") {
@@ -453,11 +453,11 @@ TEST_CASE("nodes: garbage while the state is sent ends the connection, and does 
     }
     // It reads nothing, so that the state is on its way for ever.
     const auto follower = subscribe(master.port(), "one");
-    REQUIRE(comes_true([&] { return master.node().figures().followers.size() == 1; }));
+    REQUIRE(comes_true([&] { return master.node().statistics().followers.size() == 1; }));
     follower->queue_raw("\x13\xff\xff\xff\xff");
     follower->queue_raw("\x01\x02\x03\x04");
     follower->pump(std::chrono::milliseconds(0), false);
-    CHECK(comes_true([&] { return master.node().figures().followers.empty(); }));
+    CHECK(comes_true([&] { return master.node().statistics().followers.empty(); }));
 }
 
 TEST_CASE("nodes: who is told to end does not wait for a master that says nothing, and gives up nothing") {

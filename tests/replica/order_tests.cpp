@@ -20,7 +20,7 @@ void count(InProcessNode& node, const std::string& series, std::uint64_t times) 
 }
 
 bool is_in_state(InProcessNode& node, const std::string& state) {
-    return comes_true([&] { return node.node().figures().state == state; });
+    return comes_true([&] { return node.node().statistics().state == state; });
 }
 
 replica::NodeOptions following_by_order(std::uint16_t port, const TempDir& directory,

@@ -20,7 +20,7 @@ namespace karma::test {
 
 namespace {
 
-bool is_streaming(InProcessNode& node) { return node.node().figures().state == "streaming"; }
+bool is_streaming(InProcessNode& node) { return node.node().statistics().state == "streaming"; }
 
 void call_second(net::Subscription& self) {
     self.name = "second";
@@ -44,7 +44,7 @@ bool is_told_of(HandMadeFollower& follower, std::uint64_t node) {
 
 // Whether this follower, which stores its master's lists, counts.
 bool is_counted(InProcessNode& node, std::uint64_t id) {
-    for (const CountedFigures& one : node.node().figures().counted) {
+    for (const CountedStatistics& one : node.node().statistics().counted) {
         if (one.node_id == id) return one.is_counted;
     }
     return false;
@@ -169,7 +169,7 @@ TEST_CASE(
     write_unacknowledged(master.database());
     REQUIRE(first.receives(1));
     REQUIRE(comes_true(
-        [&] { return has_heard_something(first) && master.node().figures().followers.size() == 1; }));
+        [&] { return has_heard_something(first) && master.node().statistics().followers.size() == 1; }));
     Client client(master.port());
     client.call("replication.forget_follower", {{"name", "second"}});
     CHECK_FALSE(is_counted(master, 78));
@@ -191,7 +191,7 @@ TEST_CASE("promises: a follower of a version before lists does not count, and he
     old.acknowledge(0);
     REQUIRE(has_heard_something(old));
     CHECK(contains(health_of(master), "by-hand does not count: it is of a version before"));
-    CHECK(master.node().figures().counted.empty());
+    CHECK(master.node().statistics().counted.empty());
 }
 
 TEST_CASE("promises: a list that is damaged stops the node, rather than being taken for none") {
@@ -350,7 +350,7 @@ TEST_CASE("promises: a promotion is refused where another follower is ahead, and
                life->others.front().port != 0;
     }));
     network.cut(true);
-    REQUIRE(comes_true([&] { return master.node().figures().followers.size() == 1; }));
+    REQUIRE(comes_true([&] { return master.node().statistics().followers.size() == 1; }));
     master.database().increment("a", 1, 1, some_day);
     REQUIRE(comes_true([&] { return two.database().durable_lsn() == 2; }));
     Client client(one.port());

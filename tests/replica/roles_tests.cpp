@@ -40,7 +40,7 @@ json::value status(InProcessNode& node, const char* name) {
     return member(client.call("replication.status"), name);
 }
 
-std::string state(InProcessNode& node) { return node.node().figures().state; }
+std::string state(InProcessNode& node) { return node.node().statistics().state; }
 
 // Whether it was told of another follower that can be asked.
 bool knows_another(InProcessNode& node) {
@@ -77,7 +77,7 @@ TEST_CASE("roles: each refusal is said, in a line, before the connection is clos
         const HandMadeFollower second(master.port(), [](net::Subscription& self) { self.node_id = 78; });
         CHECK_FALSE(second.reply.accepted);
         CHECK(contains(second.reply.message, "--replication-name"));
-        CHECK(master.node().figures().followers.size() == 1);
+        CHECK(master.node().statistics().followers.size() == 1);
     }
     SUBCASE("the node itself") {
         const HandMadeFollower second(master.port(), [&](net::Subscription& self) {
@@ -128,7 +128,7 @@ TEST_CASE("roles: two followers of one name: the first stays, the second is told
     REQUIRE(comes_true([&] { return state(two) == "refused"; }));
     CHECK(contains(health(two), "another node follows as \"twin\""));
     CHECK(state(one) == "streaming");
-    CHECK(one.node().figures().polls.attempts == 1);
+    CHECK(one.node().statistics().polls.attempts == 1);
 }
 
 TEST_CASE("roles: a node that follows itself, or is in a ring, says so") {
@@ -370,9 +370,9 @@ TEST_CASE("roles: who receives a group for longer than the timeout is waited for
         follower.channel->queue_numbers(replica::FrameKind::alive, {follower.channel->bytes_received()});
         std::this_thread::sleep_for(Milliseconds(50));
     }
-    CHECK(master.node().figures().followers.size() == 1);
+    CHECK(master.node().statistics().followers.size() == 1);
     // Who receives nothing any more is not.
-    CHECK(comes_true([&] { return master.node().figures().followers.empty(); }));
+    CHECK(comes_true([&] { return master.node().statistics().followers.empty(); }));
 }
 
 // ---- acknowledgements
@@ -478,7 +478,7 @@ TEST_CASE("roles: of two followers that were promoted at once, whichever are the
     InProcessNode two(storages[2], slave_options(), following(master->port(), directory));
     REQUIRE(comes_true([&] { return knows_another(one) && knows_another(two); }));
     const auto has_it = [](InProcessNode& node) {
-        return node.database().durable_lsn() == 1 && node.node().figures().state == "streaming";
+        return node.database().durable_lsn() == 1 && node.node().statistics().state == "streaming";
     };
     REQUIRE(comes_true([&] { return has_it(one) && has_it(two); }));
     // Neither follows the other, and the master is gone: only what they know of each other helps.

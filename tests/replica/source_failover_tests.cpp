@@ -26,17 +26,17 @@ replica::NodeOptions failing_over(std::uint16_t port, const TempDir& directory) 
 }
 
 bool comes_into(InProcessNode& node, const std::string& state) {
-    return comes_true([&] { return node.node().figures().state == state; });
+    return comes_true([&] { return node.node().statistics().state == state; });
 }
 
 // After it has tried several times more to reach who was silent for long enough: each would have sufficed.
 void does_not_fail_over(InProcessNode& node) {
     REQUIRE(comes_true([&] {
-        const auto silent = node.node().figures().seconds_since_heard;
+        const auto silent = node.node().statistics().seconds_since_heard;
         return silent && *silent > std::chrono::duration<double>(failover_after).count();
     }));
-    const std::uint64_t tried = node.node().figures().polls.attempts;
-    REQUIRE(comes_true([&] { return node.node().figures().polls.attempts >= tried + 3; }));
+    const std::uint64_t tried = node.node().statistics().polls.attempts;
+    REQUIRE(comes_true([&] { return node.node().statistics().polls.attempts >= tried + 3; }));
     CHECK(node.database().role() == Role::slave);
     CHECK(node.database().epochs().empty());
 }

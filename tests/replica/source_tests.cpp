@@ -102,7 +102,7 @@ TEST_CASE("source: what is there of a follower that was forgotten ends, under wh
             second.acknowledge(0);
             second.hear([](const replica::Life&) { return true; });
         }
-        return comes_true([&] { return master.node().figures().followers.size() == 1; }) &&
+        return comes_true([&] { return master.node().statistics().followers.size() == 1; }) &&
                Client(master.port()).error_of("replication.forget_follower", {{"name", "renamed"}}).empty();
     });
     REQUIRE(was_forgotten);

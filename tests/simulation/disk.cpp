@@ -142,7 +142,7 @@ private:
         }
     }
 
-    // Its figures are asked for at all times.
+    // Its statistics are asked for at all times.
     const MemoryStorage& live() const { return disk_.opened_ == opened_ ? *disk_.live_ : none_; }
 
     const MemoryStorage& read_live() const {

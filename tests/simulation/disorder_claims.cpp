@@ -68,7 +68,7 @@ void Disorder::check_doubt(std::size_t node) {
         return;
     }
     // What a node whose log has failed made durable is there: its followers are in sync with that.
-    if (behind.kind == Behind::Kind::nobody && nodes_[node]->figures().state == "streaming") {
+    if (behind.kind == Behind::Kind::nobody && nodes_[node]->statistics().state == "streaming") {
         note_failure("R6: " + name_of(node) + " says that it is in sync, and no master is behind its source");
     } else if (nodes_[node]->alarm().empty()) {
         note_failure("R9: " + name_of(node) +

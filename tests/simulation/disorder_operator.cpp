@@ -338,10 +338,10 @@ void Disorder::promote_half_way() {
     }
     const auto end = scheduler_.now() + std::chrono::milliseconds(500);
     while (scheduler_.now() < end && nodes_[node]->database() != nullptr &&
-           nodes_[node]->figures().state != "bootstrapping") {
+           nodes_[node]->statistics().state != "bootstrapping") {
         scheduler_.sleep(std::chrono::microseconds(100));
     }
-    if (nodes_[node]->database() == nullptr || nodes_[node]->figures().state != "bootstrapping") {
+    if (nodes_[node]->database() == nullptr || nodes_[node]->statistics().state != "bootstrapping") {
         return;
     }
     note("half-way states");

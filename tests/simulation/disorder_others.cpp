@@ -68,7 +68,7 @@ void Disorder::forget_token() {
     role.token = "secret";
     start(node, role);
     if (!comes_true_within(std::chrono::seconds(20), [&] {
-            return nodes_[node]->database() == nullptr || nodes_[node]->figures().state == "streaming";
+            return nodes_[node]->database() == nullptr || nodes_[node]->statistics().state == "streaming";
         })) {
         return note_failure(name_of(node) + " does not follow with the right token");
     }

@@ -50,7 +50,7 @@ TEST_CASE("simulation: months of maintenance leave files, memory, tombstones and
         const char* name;
         Figure figure;
         std::uint64_t slack;
-    } figures[] = {
+    } statistics[] = {
         {"files", &Footprint::files, 16},
         {"bytes of files", &Footprint::file_bytes, 256 * 1024},
         {"removed records", &Footprint::removed_records, 1'000},
@@ -59,7 +59,7 @@ TEST_CASE("simulation: months of maintenance leave files, memory, tombstones and
         {"rows read by a start", &Footprint::rows_read, 100},
         {"groups read by a start", &Footprint::groups_read, 100},
     };
-    for (const auto& one : figures) {
+    for (const auto& one : statistics) {
         const std::uint64_t before = greatest(weeks, one.figure, steady_week, half);
         const std::uint64_t after = greatest(weeks, one.figure, half, weeks.size());
         INFO(one.name, " in the earlier weeks ", before, ", in the later weeks ", after);

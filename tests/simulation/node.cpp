@@ -279,14 +279,14 @@ Database* SimulatedNode::database_to_look_at() noexcept { return daemon_ ? datab
 
 void SimulatedNode::promote(bool is_forced) { daemon_->node.promote(is_forced); }
 
-ReplicationFigures SimulatedNode::figures() const {
-    return daemon_ ? daemon_->node.figures() : ReplicationFigures();
+ReplicationStatistics SimulatedNode::statistics() const {
+    return daemon_ ? daemon_->node.statistics() : ReplicationStatistics();
 }
 
 std::string SimulatedNode::alarm() const { return daemon_ ? daemon_->node.alarm() : std::string(); }
 
 bool SimulatedNode::wants_order() const {
-    return daemon_ && daemon_->database->role() == Role::slave && figures().state == "diverged";
+    return daemon_ && daemon_->database->role() == Role::slave && statistics().state == "diverged";
 }
 
 std::size_t SimulatedNode::discarded_files() const {

@@ -88,7 +88,7 @@ public:
     // Where it keeps files for the operator.
     const std::filesystem::path& directory() const noexcept { return directory_.path(); }
     // What it says of its place among the others; "none" while no daemon runs.
-    ReplicationFigures figures() const;
+    ReplicationStatistics statistics() const;
     // Why somebody should look at it; empty: it says that all is well.
     std::string alarm() const;
     // It has diverged, and used up the order that it was started with.

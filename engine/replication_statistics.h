@@ -11,7 +11,7 @@
 namespace karma {
 
 /// A node that follows this one.
-struct FollowerFigures {
+struct FollowerStatistics {
     std::string name;
     std::string address;
     std::string state;  // "bootstrapping", "catching_up" or "streaming"
@@ -23,7 +23,7 @@ struct FollowerFigures {
 };
 
 /// A follower whose acknowledgements count, or will count when all others of these know it.
-struct CountedFigures {
+struct CountedStatistics {
     NodeId node_id = 0;
     std::string name;
     bool is_counted = false;
@@ -31,7 +31,7 @@ struct CountedFigures {
 };
 
 /// The state of replication at one moment. Times are Unix seconds, 0 for never.
-struct ReplicationFigures {
+struct ReplicationStatistics {
     // As a follower:
     std::string source;          // the address of the master; empty where there is none
     std::string state = "none";  // "connecting", "bootstrapping", "catching_up", "streaming", "polling", ...
@@ -76,8 +76,8 @@ struct ReplicationFigures {
     std::string discarded;
 
     // As a master:
-    std::vector<FollowerFigures> followers;
-    std::vector<CountedFigures> counted;  // of a follower: as its master has told it
+    std::vector<FollowerStatistics> followers;
+    std::vector<CountedStatistics> counted;  // of a follower: as its master has told it
     std::uint64_t bytes_sent = 0;
     std::uint32_t min_acks = 0;
 

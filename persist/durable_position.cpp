@@ -1,4 +1,4 @@
-#include "persist/durable_mark.h"
+#include "persist/durable_position.h"
 
 #include <algorithm>
 #include <memory>
@@ -12,13 +12,13 @@
 namespace karma {
 namespace {
 
-constexpr const char* mark_name = "karma.mark";
-constexpr const char* new_mark_name = "karma.mark.new";
+constexpr const char* position_name = "karma.mark";
+constexpr const char* new_position_name = "karma.mark.new";
 constexpr const char* current_name = "CURRENT";
 
 bool is_log(const std::string& name) { return name.ends_with(".log"); }
 
-std::string encode(const DurableMark& mark) {
+std::string encode(const DurablePosition& mark) {
     std::ostringstream text;
     text << "lsn " << mark.lsn << "\nmanifest " << mark.manifest << " " << mark.manifest_bytes << "\n";
     if (mark.is_closed) {
@@ -31,13 +31,13 @@ std::string encode(const DurableMark& mark) {
     return body + "crc32 " + std::to_string(crc32_of(body)) + "\n";
 }
 
-std::optional<DurableMark> decode(const std::string& text) {
+std::optional<DurablePosition> decode(const std::string& text) {
     const std::size_t end = text.rfind("crc32 ");
     if (end == std::string::npos ||
         text.substr(end) != "crc32 " + std::to_string(crc32_of(text.substr(0, end))) + "\n") {
         return std::nullopt;
     }
-    DurableMark mark;
+    DurablePosition mark;
     std::istringstream in(text.substr(0, end));
     std::string word;
     std::size_t logs = 0;
@@ -102,12 +102,12 @@ std::string DatabaseFiles::manifest_name() const {
     return name;
 }
 
-std::optional<DurableMark> DatabaseFiles::check() const {
+std::optional<DurablePosition> DatabaseFiles::check() const {
     const std::vector<std::string> all = names();
     if (!exists(current_name)) {
         // Before the first CURRENT there are no data; RocksDB would begin anew where it is missing.
         const auto data = std::ranges::find_if(all, [](const std::string& name) {
-            return is_log(name) || name.ends_with(".sst") || name == mark_name;
+            return is_log(name) || name.ends_with(".sst") || name == position_name;
         });
         if (data != all.end()) {
             throw CorruptionError("database " + path_ + ": the file CURRENT is missing, though there is " +
@@ -124,20 +124,20 @@ std::optional<DurableMark> DatabaseFiles::check() const {
             refuse(path_ + "/" + name, damage);
         }
     }
-    std::optional<DurableMark> mark = read_mark();
+    std::optional<DurablePosition> mark = read_position();
     if (mark && mark->manifest == manifest) {
         check_sizes(*mark);
     }
     return mark;
 }
 
-std::vector<std::string> DatabaseFiles::damage(std::optional<DurableMark>& mark) const {
+std::vector<std::string> DatabaseFiles::damage(std::optional<DurablePosition>& mark) const {
     std::vector<std::string> found;
     try {
         mark = check();
     } catch (const CorruptionError& failure) {
         found.emplace_back(failure.what());
-        mark = read_mark();
+        mark = read_position();
     }
     for (const std::string& name : names()) {
         if (is_log(name)) {
@@ -151,7 +151,7 @@ std::vector<std::string> DatabaseFiles::damage(std::optional<DurableMark>& mark)
 }
 
 /// A start of RocksDB makes a manifest of its own: until then the files that were closed are as they were.
-void DatabaseFiles::check_sizes(const DurableMark& mark) const {
+void DatabaseFiles::check_sizes(const DurablePosition& mark) const {
     const auto check = [&](const std::string& name, std::uint64_t bytes) {
         if (!exists(name)) {
             throw CorruptionError(path_ + "/" + name + " is missing");
@@ -167,13 +167,13 @@ void DatabaseFiles::check_sizes(const DurableMark& mark) const {
     }
 }
 
-std::optional<DurableMark> DatabaseFiles::read_mark() const {
-    return exists(mark_name) ? decode(read(mark_name)) : std::nullopt;
+std::optional<DurablePosition> DatabaseFiles::read_position() const {
+    return exists(position_name) ? decode(read(position_name)) : std::nullopt;
 }
 
-void DatabaseFiles::write_mark(const DurableMark& mark) const {
-    const std::string path = path_ + "/" + mark_name;
-    const std::string new_path = path_ + "/" + new_mark_name;
+void DatabaseFiles::write_position(const DurablePosition& mark) const {
+    const std::string path = path_ + "/" + position_name;
+    const std::string new_path = path_ + "/" + new_position_name;
     must(rocksdb::WriteStringToFile(&disk_, encode(mark), new_path, true), "write " + new_path);
     must(disk_.RenameFile(new_path, path, rocksdb::IOOptions(), nullptr), "rename " + new_path);
     std::unique_ptr<rocksdb::FSDirectory> directory;
@@ -190,8 +190,8 @@ void DatabaseFiles::sync(const std::string& name) const {
     must(file->Close(rocksdb::IOOptions(), nullptr), "close " + path);
 }
 
-DurableMark DatabaseFiles::mark_of_closed(Lsn lsn) const {
-    DurableMark mark{lsn, manifest_name(), 0, true};
+DurablePosition DatabaseFiles::mark_of_closed(Lsn lsn) const {
+    DurablePosition mark{lsn, manifest_name(), 0, true};
     mark.manifest_bytes = size_of(mark.manifest);
     for (const std::string& name : names()) {
         if (is_log(name)) {
