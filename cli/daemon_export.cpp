@@ -1,6 +1,7 @@
 #include "cli/daemon_export.h"
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <optional>
 
@@ -71,7 +72,10 @@ private:
     void begin(json::object fields) {
         daemon_.emplace(options_);
         try {
-            const json::value begun = daemon_->ask("export.begin", std::move(fields));
+            // It makes a snapshot: a minute for a million series, several on a busy machine.
+            constexpr std::chrono::hours snapshot_time_max(1);
+            const json::value begun =
+                daemon_->ask_patiently("export.begin", std::move(fields), snapshot_time_max);
             id_ = text_member(begun.as_object(), "export_id");
             contents_file_ = text_member(begun.at("contents").as_object(), "file");
             chunk_bytes_ = std::min(chunk_bytes_, begun.at("chunk_bytes_max").to_number<std::uint64_t>());

@@ -1,5 +1,6 @@
 #include "cli/daemon_reply.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -43,6 +44,14 @@ json::value DaemonClient::ask(std::string_view op, json::object fields) {
         throw_refused(reply);
     }
     return std::move(reply.at("response"));
+}
+
+json::value DaemonClient::ask_patiently(std::string_view op, json::object fields,
+                                        std::chrono::milliseconds timeout) {
+    connection_.set_timeout(std::max(timeout, options_.timeout));
+    json::value response = ask(op, std::move(fields));
+    connection_.set_timeout(options_.timeout);
+    return response;
 }
 
 }  // namespace karma::cli

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -39,6 +40,10 @@ public:
 
     /// The response to a request with these fields. Throws net::ConnectionError and RefusedError.
     boost::json::value ask(std::string_view op, boost::json::object fields = {});
+
+    /// The same, of an op whose reply may take as long as `timeout`, where that is more than the options say.
+    boost::json::value ask_patiently(std::string_view op, boost::json::object fields,
+                                     std::chrono::milliseconds timeout);
 
 private:
     ClientOptions options_;

@@ -59,6 +59,9 @@ public:
     /// any function that is not const. Throws ConnectionError.
     std::string_view read_line();
 
+    /// From here on so long without a byte sent or received counts as a lost connection.
+    void set_timeout(std::chrono::milliseconds timeout) noexcept { timeout_ = timeout; }
+
     /// The next line, if it has been received as a whole already. As read_line() otherwise.
     std::optional<std::string_view> buffered_line();
 

@@ -1,5 +1,6 @@
 // What the subcommands that talk to a daemon have in common, and the small ones: ping, health, history.
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <dlfcn.h>
 #include <filesystem>
@@ -14,6 +15,7 @@
 #include <doctest/doctest.h>
 
 #include "cli/call.h"
+#include "cli/export.h"
 #include "cli/health.h"
 #include "cli/history.h"
 #include "cli/import_directory.h"
@@ -366,6 +368,18 @@ TEST_CASE("history: times are UTC days, RFC 3339 or Unix seconds") {
         outcome.err.starts_with("karma history: --from: \"2026-02-30\" is no UTC day such as 2026-05-05, no "
                                 "time such as 2026-05-05T00:00:00Z, and no Unix seconds\n"));
     CHECK(server.requests().size() == sent);
+}
+
+TEST_CASE("export: the daemon may take longer than --timeout to make the snapshot") {
+    const FakeServer server([](std::size_t, const std::string&) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1'500));
+        return FakeAnswer{error_reply("not_found", "the snapshot took so long")};
+    });
+    const TempDir scratch;
+    const ClientOutcome outcome =
+        run_client(cli::run_export, {(scratch.path() / "out").string(), server.port_option(), "--timeout=1"});
+    CHECK(outcome.status == 1);
+    CHECK(outcome.err.find("the snapshot took so long") != std::string::npos);
 }
 
 }  // namespace karma::test
