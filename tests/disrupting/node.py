@@ -10,6 +10,7 @@ import subprocess
 import time
 
 from soaking.connection import PATIENCE_SECONDS, Difference
+from soaking.ending import end_process
 
 # What a request may take on a busy machine; whatever takes longer is stuck.
 REPLY_SECONDS = 30
@@ -80,13 +81,7 @@ class Node:
         if not self.is_running():
             return
         self.disturbed_at = time.monotonic()
-        self._process.send_signal(how)
-        try:
-            status = self._process.wait(PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired as late:
-            raise Difference(f"{self.name} has not ended {PATIENCE_SECONDS} s after {how.name}") from late
-        if status != (0 if how == signal.SIGTERM else -how):
-            raise Difference(f"{self.name} ended with status {status} at {how.name}")
+        end_process(self._process, self.name, how)
 
     def is_running(self) -> bool:
         if self._process is None:

@@ -9,6 +9,7 @@ import subprocess
 import time
 
 from soaking.connection import PATIENCE_SECONDS, Connection, Difference
+from soaking.ending import end_process
 
 OPTIONS = ["--bind=127.0.0.1", "--log=false", "--read-timeout=600", "--query-timeout-ms=0", "--threads=2",
            "--max-request-bytes=1048576", "--max-response-bytes=0", "--event-retention-bytes=33554432",
@@ -54,13 +55,10 @@ class Daemon:
     def end(self, how: signal.Signals) -> None:
         """SIGTERM has to end it well, and in time."""
         self.check_running()
-        self._process.send_signal(how)
         try:
-            status = self._process.wait(PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired as late:
-            raise Difference(f"{self.name} has not ended {PATIENCE_SECONDS} s after {how.name}") from late
-        if status != (0 if how == signal.SIGTERM else -how):
-            raise Difference(f"{self.name} ended with status {status} at {how.name}: {self.errors()}")
+            end_process(self._process, self.name, how)
+        except Difference as problem:
+            raise Difference(f"{problem}: {self.errors()}") from problem
 
     def remove(self) -> None:
         if self._process is not None and self._process.poll() is None:
