@@ -77,12 +77,6 @@ private:
     std::unique_ptr<replica::PeerStream> stream_;
 };
 
-/// A connection, and its place among those that a daemon has at a time.
-struct Accepted {
-    std::unique_ptr<replica::PeerStream> stream;
-    net::Share place;
-};
-
 }  // namespace
 
 // One run of the program.
@@ -170,6 +164,12 @@ struct SimulatedNode::Daemon {
         } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): the next time, as in a daemon
         }
     }
+
+    // A connection, and its place among those that a daemon has at a time.
+    struct Accepted {
+        std::unique_ptr<replica::PeerStream> stream;
+        net::Share place;
+    };
 
     // As the real one: what finds no place is closed.
     void accept(std::unique_ptr<replica::PeerStream> stream, const std::string& from) {
