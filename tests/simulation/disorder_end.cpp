@@ -79,7 +79,8 @@ std::string Disorder::described_nodes() {
         }
         text << (database->role() == Role::master ? " is master" : "")
              << (database->has_failed() ? " has failed" : "") << " at LSN " << database->durable_lsn()
-             << " of " << database->last_lsn() << ", database " << database->database_id().low << ", epochs";
+             << " of " << database->last_lsn() << ", " << nodes_[i]->state() << ", database "
+             << database->database_id().low << ", epochs";
         for (const Epoch& epoch : database->epochs()) {
             text << " " << epoch.number << " from " << epoch.first_lsn;
         }

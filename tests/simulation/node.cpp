@@ -285,8 +285,11 @@ ReplicationStatistics SimulatedNode::statistics() const {
 
 std::string SimulatedNode::alarm() const { return daemon_ ? daemon_->node.alarm() : std::string(); }
 
+std::string SimulatedNode::state() const { return daemon_ ? statistics().state : std::string(); }
+
 bool SimulatedNode::wants_order() const {
-    return daemon_ && daemon_->database->role() == Role::slave && statistics().state == "diverged";
+    return daemon_ && daemon_->database->role() == Role::slave &&
+           (state() == "diverged" || state() == "stranger");
 }
 
 std::size_t SimulatedNode::discarded_files() const {

@@ -91,7 +91,9 @@ public:
     ReplicationStatistics statistics() const;
     // Why somebody should look at it; empty: it says that all is well.
     std::string alarm() const;
-    // It has diverged, and used up the order that it was started with.
+    // As replication.status shows it; empty where it does not run.
+    std::string state() const;
+    // It has diverged, or holds another database, and has used up the order that it was started with.
     bool wants_order() const;
     // Files that hold what was discarded for the master's history.
     std::size_t discarded_files() const;
