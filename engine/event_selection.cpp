@@ -5,7 +5,6 @@
 #include <span>
 #include <string>
 #include <type_traits>
-#include <utility>
 #include <variant>
 
 #include "engine/event_codec.h"
@@ -24,7 +23,7 @@ struct EventSelection::Content {
     /// Keeps an event whose texts lie in `groups`.
     void keep(Event event) {
         std::visit([this](auto& body) { keep_lists(body); }, event.body);
-        events.push_back(std::move(event));
+        events.push_back(event);
         bytes += sizeof(Event);
     }
 

@@ -41,7 +41,7 @@ struct DatabaseStatistics {
 std::string role_name(Role role);
 
 /// Everything that system.stats and system.metrics show, in the order in which they show it.
-std::vector<Metric> collect_metrics(const DatabaseStatistics& statistics, const Stats& stats);
+std::vector<Metric> collect_metrics(const DatabaseStatistics& found, const Stats& stats);
 
 /// The part of them about a master's followers.
 std::vector<Metric> replication_metrics(const ReplicationStatistics& statistics, const Epochs& epochs);
