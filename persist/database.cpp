@@ -8,15 +8,6 @@
 #include "persist/rocksdb_storage.h"
 
 namespace karma {
-namespace {
-
-void throw_if_refused(const Reply& reply) {
-    if (const auto* const refused = std::get_if<Error>(&reply)) {
-        throw RequestError(refused->code, refused->message);
-    }
-}
-
-}  // namespace
 
 // ---- opening
 

@@ -16,6 +16,12 @@ Error log_failed() {
             "The event log could not be written: nothing is accepted until the daemon is restarted"};
 }
 
+void throw_if_refused(const Reply& reply) {
+    if (const auto* const refused = std::get_if<Error>(&reply)) {
+        throw RequestError(refused->code, refused->message);
+    }
+}
+
 LiveState::LiveState(const DatabaseOptions& options, Storage& storage, const IdempotencyRetention& retention,
                      Failures& failures, NodeRole& node, Background& background)
     : options_(options),
@@ -171,9 +177,7 @@ Lsn LiveState::execute_own(const Mutation& body, const Fingerprint& fingerprint)
         }
     }
     if (const auto* const reply = std::get_if<Reply>(&outcome.result)) {
-        if (const auto* const refused = std::get_if<Error>(reply)) {
-            throw RequestError(refused->code, refused->message);
-        }
+        throw_if_refused(*reply);
     }
     // No more of them are under way than the log takes.
     commit();

@@ -153,4 +153,7 @@ private:
 /// What is answered once the log could not be written.
 Error log_failed();
 
+/// Throws RequestError where the reply is a refusal.
+void throw_if_refused(const Reply& reply);
+
 }  // namespace karma

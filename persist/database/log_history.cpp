@@ -42,7 +42,7 @@ private:
 
 LogHistory::LogHistory(const DatabaseOptions& options, LiveState& live, Storage& storage,
                        SnapshotStore& snapshots)
-    : options_(options), live_(live), storage_(storage), snapshots_(snapshots), marks_(read_marks(storage)) {}
+    : options_(options), live_(live), storage_(storage), snapshots_(snapshots) {}
 
 RecordChange LogHistory::base_mark_change(const HistoryMark& mark) {
     return meta_numbers_change(base_mark_key, {mark.lsn, mark.checksum.value()});

@@ -118,7 +118,7 @@ void Retention::forget_records() {
         return;
     }
     // What has made them go must not be taken back by a crash.
-    if (live_.has_log() && !live_.committer()->wait_durable(last_lsn)) {
+    if (!live_.wait_durable(last_lsn)) {
         return;
     }
     background_.run("erasing idempotency records", [&] {

@@ -73,7 +73,7 @@ Reply SnapshotTaker::try_to_store(const std::optional<std::string>& series, cons
         }
     }
     making.unlock();
-    if (live_.has_log() && !live_.committer()->wait_durable(lsn)) {
+    if (!live_.wait_durable(lsn)) {
         return log_failed();
     }
     if (live_.has_log() && is_full) {
@@ -108,10 +108,7 @@ void SnapshotTaker::save_all_there_is(const SnapshotStore::Saving& saving, State
 void SnapshotTaker::save(const Deadline& deadline) {
     live_.commit();
     try {
-        const Reply reply = store(std::nullopt, deadline);
-        if (const auto* const refused = std::get_if<Error>(&reply)) {
-            throw RequestError(refused->code, refused->message);
-        }
+        throw_if_refused(store(std::nullopt, deadline));
     } catch (const RequestError&) {
         throw;
     } catch (const std::exception& failure) {
